@@ -1,0 +1,1 @@
+"""The API on the wire, as pure functions of values and bytes: no sockets, no clocks, no event loop."""

@@ -1,0 +1,1 @@
+"""The only rooms that sleep or talk: aiohttp, tenacity, timers and sockets."""

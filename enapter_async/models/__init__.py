@@ -1,0 +1,1 @@
+"""Frozen attrs classes, one module per resource of the API."""

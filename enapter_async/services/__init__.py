@@ -1,0 +1,1 @@
+"""One thin namespace per resource: it builds a Request and names a result type."""
