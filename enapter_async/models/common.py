@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import timedelta
-from typing import Final, Literal, TypeAlias
-
-from typing_extensions import Self
+from typing import Final, Literal, Self, TypeAlias
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 Duration: TypeAlias = timedelta | float
@@ -29,7 +27,7 @@ UNSET: Final = Unset.UNSET
 """Do not send this field. None means JSON null, where null has a meaning."""
 
 
-class OpenEnum(str, enum.Enum):
+class OpenEnum(enum.StrEnum):
     """A string enum that the server may extend without breaking a caller.
 
     A known value, in any case, gives its one member. An unknown value keeps its text, compares equal to it
@@ -64,11 +62,12 @@ class OpenEnum(str, enum.Enum):
         member.is_known = False
         return member
 
-    def __str__(self) -> str:
-        return str.__str__(self)
-
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}.{self.name}>" if self.is_known else f"<{type(self).__name__} {self.value!r}>"
+        return (
+            f"<{type(self).__name__}.{self.name}>"
+            if self.is_known
+            else f"<{type(self).__name__} {self.value!r}>"
+        )
 
     # str's own: two unknown members of one text are equal, and equal to the text.
     __hash__ = str.__hash__

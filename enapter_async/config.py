@@ -1,0 +1,220 @@
+"""Settings of a client: plain frozen values, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+
+from enapter_async.errors import ConfigurationError
+
+CLOUD_URL: Final = "https://api.enapter.com"
+DEFAULT_MAX_IN_FLIGHT: Final = 100
+DEFAULT_MAX_STREAMS: Final = 100
+DEFAULT_MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
+
+TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
+"""Gives the token; asked when first needed, and once more after a 401."""
+
+
+def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value <= 0:
+        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a positive number")
+
+
+def _not_negative(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value < 0:
+        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must not be negative")
+
+
+def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(
+            f"{type(instance).__name__}.{attribute.name} must be a whole number of at least 1"
+        )
+
+
+def _optional_positive(
+    instance: object, attribute: attrs.Attribute[float | None], value: float | None
+) -> None:
+    if value is not None:
+        _positive(instance, attribute, value)  # type: ignore[arg-type]
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """How long things may take, in seconds.
+
+    Attributes:
+        total: A whole call: waiting for a slot, all attempts, backoff and decoding.
+        attempt: One request, from the connection to the last byte of the answer.
+        connect: Making a connection, name resolution and TLS included.
+        command: The total of `commands.execute`, whose answer waits for the device.
+    """
+
+    total: float = attrs.field(default=60.0, validator=_positive)
+    attempt: float = attrs.field(default=30.0, validator=_positive)
+    connect: float = attrs.field(default=10.0, validator=_positive)
+    command: float = attrs.field(default=180.0, validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """When and how a failed request is sent again. What may be sent again at all is decided by its safety class.
+
+    Attributes:
+        max_attempts: Most requests of one call; a 429 is not counted.
+        initial_delay: Upper bound of the first random delay, in seconds; it doubles each time.
+        max_delay: Upper bound of any delay that we choose ourselves, in seconds.
+        max_retry_after: Longest `Retry-After` that is waited for, in seconds; a longer one raises at once.
+        resend_converging: Also repeat, after an ambiguous failure, requests whose repetition gives the same
+            end state but may undo a change that somebody made in between (update, delete, enable, ...).
+    """
+
+    max_attempts: int = attrs.field(default=4, validator=_at_least_one)
+    initial_delay: float = attrs.field(default=0.25, validator=_not_negative)
+    max_delay: float = attrs.field(default=10.0, validator=_not_negative)
+    max_retry_after: float = attrs.field(default=60.0, validator=_not_negative)
+    resend_converging: bool = False
+
+    @classmethod
+    def none(cls) -> RetryPolicy:
+        """Return a policy under which every request is sent once, 429 included."""
+        return cls(max_attempts=1)
+
+
+@attrs.frozen(kw_only=True)
+class RateLimit:
+    """The pace of a client and of its `with_options` copies.
+
+    Attributes:
+        requests_per_second: A fixed upper bound of the pace; None means that only the server's 429 set one.
+        burst: How many requests may go at once after a pause; by default one second's worth.
+        adaptive: Find the server's rate by itself from its 429 answers.
+        initial_in_flight: Requests in flight that a new client starts with; grows by one with each success.
+    """
+
+    requests_per_second: float | None = attrs.field(default=None, validator=_optional_positive)
+    burst: int | None = attrs.field(default=None, validator=attrs.validators.optional(_at_least_one))
+    adaptive: bool = True
+    initial_in_flight: int = attrs.field(default=10, validator=_at_least_one)
+
+
+_CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
+
+
+def checked_base_url(value: object) -> str:
+    """Return the base URL without a trailing slash.
+
+    Raises:
+        ConfigurationError: It has no http(s) scheme or no host, or it has user data, a query or a fragment.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError("base_url must be a URL such as https://api.enapter.com")
+    url = value.strip()
+    if _CONTROL_OR_SPACE.search(url):
+        raise ConfigurationError("base_url must not hold white space or control characters")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError("base_url is not a valid URL") from None
+    del port
+    if parts.scheme not in ("http", "https"):
+        raise ConfigurationError("base_url must start with http:// or https://")
+    if not host:
+        raise ConfigurationError("base_url must name a host")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url must not hold a user or a password")
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        raise ConfigurationError("base_url must not have a query or a fragment")
+    base = url.rstrip("/")
+    if base.endswith("/v3"):
+        raise ConfigurationError("base_url is given without the /v3 at its end: the SDK adds it")
+    return base
+
+
+def checked_header_value(name: str, value: object) -> str:
+    """Return a header value without surrounding white space, without ever echoing it.
+
+    Raises:
+        ConfigurationError: It is empty or holds control or non-ASCII characters.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a string")
+    text = value.strip()
+    if not text:
+        raise ConfigurationError(f"{name} must not be empty")
+    if not text.isascii() or not text.isprintable():
+        raise ConfigurationError(f"{name} must be printable ASCII without line breaks")
+    return text
+
+
+def _base_url(value: str) -> str:
+    return checked_base_url(value)
+
+
+def _user(value: str | None) -> str | None:
+    return None if value is None else checked_header_value("user", value)
+
+
+def _token(value: str | TokenProvider | None) -> str | TokenProvider | None:
+    return value if value is None or callable(value) else checked_header_value("token", value)
+
+
+def _app(value: str | None) -> str | None:
+    return None if value is None else checked_header_value("app", value)
+
+
+@attrs.frozen(kw_only=True)
+class ClientConfig:
+    """Everything that a client is made of but for live objects.
+
+    Attributes:
+        base_url: Address of the Cloud or of a Gateway (that one ends in `/api`).
+        token: API token, an async callable that gives one, or None for anonymous calls. Never shown.
+        user: Name of the user to act as, from trusted services only.
+        app: `name/version` of the calling program, added to the User-Agent.
+        timeouts: See `Timeouts`.
+        retry: See `RetryPolicy`.
+        rate_limit: See `RateLimit`.
+        max_in_flight: Most requests in flight.
+        max_streams: Most open streams (downloads, time series, WebSockets).
+        max_response_bytes: Most decoded bytes of one answer; not for streamed series and downloads.
+        trust_env: Read proxies from the environment.
+        proxy: URL of a proxy. Not shown, since it may hold a password.
+    """
+
+    base_url: str = attrs.field(default=CLOUD_URL, converter=_base_url)
+    token: str | TokenProvider | None = attrs.field(default=None, converter=_token, repr=False)
+    user: str | None = attrs.field(default=None, converter=_user)
+    app: str | None = attrs.field(default=None, converter=_app)
+    timeouts: Timeouts = attrs.field(factory=Timeouts)
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    rate_limit: RateLimit = attrs.field(factory=RateLimit)
+    max_in_flight: int = attrs.field(default=DEFAULT_MAX_IN_FLIGHT, validator=_at_least_one)
+    max_streams: int = attrs.field(default=DEFAULT_MAX_STREAMS, validator=_at_least_one)
+    max_response_bytes: int = attrs.field(default=DEFAULT_MAX_RESPONSE_BYTES, validator=_at_least_one)
+    trust_env: bool = False
+    proxy: str | None = attrs.field(default=None, repr=False)
+
+
+def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return token, base_url and user as the environment gives them; empty variables count as not set.
+
+    Raises:
+        ConfigurationError: ENAPTER_HTTP_API_TOKEN is missing.
+    """
+    names = {
+        "token": "ENAPTER_HTTP_API_TOKEN",
+        "base_url": "ENAPTER_HTTP_API_BASE_URL",
+        "user": "ENAPTER_HTTP_API_USER",
+    }
+    found = {key: environment[name] for key, name in names.items() if environment.get(name, "").strip()}
+    if "token" not in found:
+        raise ConfigurationError("the environment variable ENAPTER_HTTP_API_TOKEN is not set")
+    return found

@@ -1,0 +1,362 @@
+"""Every error that leaves the SDK.
+
+`EnapterError` is the root. `RequestError` and below know which operation failed, how often it was tried and
+whether it can have had an effect (`outcome`). No error holds headers, body values that we sent, or the token.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self, TypeAlias
+
+import attrs
+
+from enapter_async.models.common import JSON
+
+Outcome: TypeAlias = Literal["not_sent", "rejected", "final", "unknown"]
+"""What became of a call: it never left, the server refused it with 429, the server answered, or nobody knows."""
+
+_OUTCOME_ORDER: tuple[Outcome, ...] = ("not_sent", "rejected", "final", "unknown")
+
+
+def worst_outcome(first: Outcome, second: Outcome) -> Outcome:
+    """Return the outcome that leaves more doubt; a call's outcome is the worst of its attempts'."""
+    return max(first, second, key=_OUTCOME_ORDER.index)
+
+
+class EnapterError(Exception):
+    """The root of all errors of this SDK."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions with keyword-only arguments do not pickle by themselves.
+        return _restore, (type(self), self.args, self.__dict__.copy())
+
+
+def _restore(cls: type[EnapterError], args: tuple[object, ...], state: dict[str, object]) -> EnapterError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(EnapterError, ValueError):
+    """The client was given settings that cannot work; nothing was sent."""
+
+
+class InvalidArgumentError(EnapterError, ValueError):
+    """A call was given an argument that cannot work; nothing was sent.
+
+    Attributes:
+        argument: Name of the argument.
+    """
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(f"{argument}: {message}")
+        self.argument = argument
+
+
+class ClientClosedError(EnapterError, RuntimeError):
+    """The client was closed before the call could end."""
+
+    def __init__(self, message: str = "the client is closed") -> None:
+        super().__init__(message)
+
+
+class WrongEventLoopError(EnapterError, RuntimeError):
+    """The client is bound to the event loop that it was first used in, and this is another one."""
+
+
+class StreamError(EnapterError):
+    """A WebSocket stream that could not be opened or kept.
+
+    Attributes:
+        gap: Whether frames may have been missed.
+        attempts: How often a connection was tried.
+        status: HTTP status of a refused handshake, if there was one.
+    """
+
+    def __init__(
+        self, message: str, *, gap: bool = False, attempts: int = 0, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.gap = gap
+        self.attempts = attempts
+        self.status = status
+
+
+class ExecutionPendingError(EnapterError, TimeoutError):
+    """Time ran out before a command execution ended; the command itself goes on.
+
+    Attributes:
+        execution_id: What to pass to `commands.wait` or `commands.get_execution` later.
+        state: The last state seen, None when none was.
+    """
+
+    def __init__(self, message: str, *, execution_id: str, state: str | None = None) -> None:
+        super().__init__(message)
+        self.execution_id = execution_id
+        self.state = state
+
+
+class CommandFailedError(EnapterError):
+    """A command ended in another state than SUCCESS; raised by `CommandExecution.raise_for_state()` only.
+
+    Attributes:
+        state: The final state.
+        execution: The `CommandExecution`.
+    """
+
+    def __init__(self, message: str, *, state: str, execution: Any) -> None:
+        super().__init__(message)
+        self.state = state
+        self.execution = execution
+
+
+class RequestError(EnapterError):
+    """A call that was begun and did not end well.
+
+    Attributes:
+        operation: Name of the operation, such as `devices.get`.
+        method: HTTP method.
+        path: Path and nothing more: the query stays out.
+        attempts: How many requests were tried.
+        elapsed: Seconds since the call began.
+        outcome: `not_sent`, `rejected` (429), `final` or `unknown`: the worst over all attempts.
+    """
+
+    default_outcome: ClassVar[Outcome] = "unknown"
+
+    def __init__(self, message: str, *, outcome: Outcome | None = None) -> None:
+        super().__init__(message)
+        self.operation = ""
+        self.method = ""
+        self.path = ""
+        self.attempts = 0
+        self.elapsed = 0.0
+        self.outcome: Outcome = outcome or self.default_outcome
+
+    def located(self, operation: str, method: str, path: str) -> Self:
+        """Fill in which call this error belongs to."""
+        self.operation, self.method, self.path = operation, method, path
+        return self
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if not self.operation:
+            return message
+        tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        return f"{self.operation} ({self.method} {self.path}): {message} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
+
+
+class TransportError(RequestError):
+    """No usable answer came.
+
+    Attributes:
+        phase: Where it ended: `connect`, `wait` (sent, no answer yet) or `body`.
+    """
+
+    def __init__(self, message: str, *, phase: str, outcome: Outcome | None = None) -> None:
+        super().__init__(message, outcome=outcome)
+        self.phase = phase
+
+
+class ConnectError(TransportError):
+    """No connection could be made; nothing was sent."""
+
+    default_outcome: ClassVar[Outcome] = "not_sent"
+
+    def __init__(self, message: str, *, phase: str = "connect", outcome: Outcome | None = None) -> None:
+        super().__init__(message, phase=phase, outcome=outcome)
+
+
+class NameResolutionError(ConnectError):
+    """The host name could not be resolved."""
+
+
+class TLSError(ConnectError):
+    """The TLS handshake failed: certificate, host name or protocol."""
+
+
+class ConnectionLostError(TransportError):
+    """The connection ended before the answer was complete."""
+
+
+class AttemptTimeoutError(TransportError, TimeoutError):
+    """One attempt took longer than `Timeouts.attempt`."""
+
+
+class DeadlineExceededError(RequestError, TimeoutError):
+    """The call's time was used up; the last failure, if there was one, is the cause."""
+
+    default_outcome: ClassVar[Outcome] = "not_sent"
+
+
+class OutcomeUnknownError(RequestError):
+    """A request that changes something may have reached the server, and no answer came.
+
+    Do not simply repeat it: look first (for a command, `commands.list_executions` since `started_at`).
+
+    Attributes:
+        started_at: UTC time (aware datetime) at which the call began.
+    """
+
+    def __init__(self, message: str, *, started_at: Any = None) -> None:
+        super().__init__(message, outcome="unknown")
+        self.started_at = started_at
+
+
+@attrs.frozen
+class ErrorDetail:
+    """One entry of the server's error envelope (reference.md, Errors).
+
+    Attributes:
+        code: Reported code, often with a `service/` prefix; open-ended, may be missing.
+        message: Text for people.
+        details: Additional fields.
+    """
+
+    code: str | None = None
+    message: str | None = None
+    details: dict[str, JSON] = attrs.field(factory=dict[str, JSON])
+
+
+class APIError(RequestError):
+    """The server answered with an error status.
+
+    Attributes:
+        status: HTTP status.
+        code: Code of the first reported error, if any.
+        message: Message of the first reported error, else a short description.
+        details: Additional fields of the first reported error.
+        errors: All reported errors.
+        retry_after: Seconds that the server asked to wait, if it did.
+        body_excerpt: Beginning of a body that was not the documented envelope.
+    """
+
+    default_outcome: ClassVar[Outcome] = "final"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        errors: tuple[ErrorDetail, ...] = (),
+        retry_after: float | None = None,
+        body_excerpt: str = "",
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(message, outcome=outcome)
+        first = errors[0] if errors else ErrorDetail()
+        self.status = status
+        self.code = first.code
+        self.message = first.message or message
+        self.details = first.details
+        self.errors = errors
+        self.retry_after = retry_after
+        self.body_excerpt = body_excerpt
+
+
+class UnexpectedRedirectError(APIError):
+    """3xx: redirects are not followed, because the token would go along."""
+
+
+class BadRequestError(APIError):
+    """400: the server could not parse or validate the request."""
+
+
+class AuthenticationError(APIError):
+    """401: no token, or one that is not accepted."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the token is invalid or expired, or its role is too low."""
+
+
+class NotFoundError(APIError):
+    """404: no such resource (or no such path)."""
+
+
+class ConflictError(APIError):
+    """409: it exists already."""
+
+
+class UnprocessableError(APIError):
+    """422: the server cannot carry out the instructions."""
+
+
+class RateLimitedError(APIError):
+    """429: too many requests, and no more time to wait."""
+
+    default_outcome: ClassVar[Outcome] = "rejected"
+
+
+class ServerError(APIError):
+    """5xx: for a request that changes something the outcome is unknown."""
+
+    default_outcome: ClassVar[Outcome] = "unknown"
+
+
+class DecodeError(RequestError):
+    """The server answered, and the answer makes no sense."""
+
+    default_outcome: ClassVar[Outcome] = "final"
+
+
+class InvalidBodyError(DecodeError):
+    """The body is not what its kind promises: not JSON, not complete, not decompressible."""
+
+
+class SchemaError(DecodeError):
+    """The body is JSON of another shape.
+
+    Attributes:
+        path: Where, such as `devices[3].updated_at`.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+
+
+class TimeseriesFormatError(DecodeError):
+    """A time series that is malformed or incomplete.
+
+    Attributes:
+        row: Number of the data row, counted from 1; 0 is the header; None when it is about the whole.
+        column: Number of the column, counted from 0 (`ts`); None when it is about the row.
+    """
+
+    def __init__(self, message: str, *, row: int | None = None, column: int | None = None) -> None:
+        place = "" if row is None else f"row {row}" + ("" if column is None else f", column {column}") + ": "
+        super().__init__(place + message)
+        self.row = row
+        self.column = column
+
+
+class ResponseTooLargeError(DecodeError):
+    """The decoded body is larger than `max_response_bytes`."""
+
+
+class PaginationError(RequestError):
+    """A list that does not advance although the server says that there is more."""
+
+    default_outcome: ClassVar[Outcome] = "final"
+
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableError,
+    429: RateLimitedError,
+}
+
+
+def error_class(status: int) -> type[APIError]:
+    """Return the class for an HTTP status outside 2xx."""
+    if status >= 500:
+        return ServerError
+    if 300 <= status < 400:
+        return UnexpectedRedirectError
+    return _BY_STATUS.get(status, APIError)
