@@ -33,14 +33,10 @@ def _not_negative(instance: object, attribute: attrs.Attribute[float], value: fl
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(
-            f"{type(instance).__name__}.{attribute.name} must be a whole number of at least 1"
-        )
+        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a whole number of at least 1")
 
 
-def _optional_positive(
-    instance: object, attribute: attrs.Attribute[float | None], value: float | None
-) -> None:
+def _optional_positive(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
     if value is not None:
         _positive(instance, attribute, value)  # type: ignore[arg-type]
 

@@ -38,6 +38,10 @@ def _restore(cls: type[EnapterError], args: tuple[object, ...], state: dict[str,
     return error
 
 
+class InsecureConnectionWarning(UserWarning):
+    """Certificates are not verified, because the caller said so."""
+
+
 class ConfigurationError(EnapterError, ValueError):
     """The client was given settings that cannot work; nothing was sent."""
 
@@ -74,9 +78,7 @@ class StreamError(EnapterError):
         status: HTTP status of a refused handshake, if there was one.
     """
 
-    def __init__(
-        self, message: str, *, gap: bool = False, attempts: int = 0, status: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, gap: bool = False, attempts: int = 0, status: int | None = None) -> None:
         super().__init__(message)
         self.gap = gap
         self.attempts = attempts
@@ -144,7 +146,9 @@ class RequestError(EnapterError):
         if not self.operation:
             return message
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
-        return f"{self.operation} ({self.method} {self.path}): {message} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
+        return (
+            f"{self.operation} ({self.method} {self.path}): {message} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
+        )
 
 
 class TransportError(RequestError):

@@ -101,9 +101,7 @@ class Headers:
 
     def items(self) -> list[tuple[str, str]]:
         """Return all header lines, in order."""
-        return [
-            (key.decode("utf-8", "replace"), value.decode("utf-8", "replace")) for key, value in self._raw
-        ]
+        return [(key.decode("utf-8", "replace"), value.decode("utf-8", "replace")) for key, value in self._raw]
 
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"

@@ -1,0 +1,145 @@
+"""Bodies: JSON in and out, and how an answer becomes a value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, TypeAlias, TypeVar, cast
+
+from enapter_async._protocol.converter import structurer
+from enapter_async._protocol.request import Answer
+from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
+from enapter_async.models.common import JSON, UNSET
+
+T = TypeVar("T")
+
+Decode: TypeAlias = Callable[[Answer], T]
+"""Turns a complete answer into a value; raises `DecodeError`."""
+
+_EXCERPT: Final = 120
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=True).encode
+
+
+def dumps(value: object, argument: str) -> bytes:
+    """Return a value as a JSON body.
+
+    Raises:
+        InvalidArgumentError: It holds something that JSON has no form for, NaN and infinities included.
+    """
+    try:
+        return _compact(value).encode("utf-8")
+    except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
+        message = f"cannot be written as JSON: {error}"
+    raise InvalidArgumentError(argument, message)
+
+
+def given(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields that the caller gave: what is UNSET is not sent."""
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def loads(body: bytes) -> JSON:
+    """Return the JSON value of a body.
+
+    Raises:
+        InvalidBodyError: It is not JSON.
+    """
+    try:
+        return cast("JSON", json.loads(body))
+    except (ValueError, RecursionError) as error:
+        message = type(error).__name__ if isinstance(error, RecursionError) else str(error)
+    excerpt = body[:_EXCERPT].decode("utf-8", "replace")
+    raise InvalidBodyError(f"the body is not JSON ({message}); it begins with {excerpt!r}")
+
+
+def loads_object(answer: Answer) -> dict[str, JSON]:
+    """Return the JSON object of an answer.
+
+    Raises:
+        InvalidBodyError: The body is not JSON.
+        SchemaError: It is JSON, but not an object.
+    """
+    payload = loads(answer.body)
+    if type(payload) is not dict:
+        raise SchemaError(f"expected an object, got {type(payload).__name__}")
+    return payload
+
+
+class Enveloped(Generic[T]):
+    """Decodes `{"device": {...}}`: one value under one key."""
+
+    __slots__ = ("_key", "_type")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T:
+        payload = loads_object(answer)
+        try:
+            value = payload[self._key]
+        except KeyError:
+            pass
+        else:
+            return structurer(self._type, at=self._key)(value)
+        raise SchemaError("is missing", path=self._key)
+
+
+class Optionally(Generic[T]):
+    """Decodes `{"telemetry": {...}}` where a missing key means that there is nothing: an empty value."""
+
+    __slots__ = ("_key", "_type")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T:
+        value = loads_object(answer).get(self._key)
+        return self._type() if value is None else structurer(self._type, at=self._key)(value)
+
+
+class Whole(Generic[T]):
+    """Decodes an answer that is the value itself."""
+
+    __slots__ = ("_type",)
+
+    def __init__(self, type_: type[T]) -> None:
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T:
+        return structurer(self._type)(loads(answer.body))
+
+
+def nothing(answer: Answer) -> None:
+    """Decode an answer whose body, if any, means nothing (reference.md, Known quirks 16)."""
+
+
+def raw_bytes(answer: Answer) -> bytes:
+    """Decode an answer whose body is the value."""
+    return answer.body
+
+
+def any_json(answer: Answer) -> JSON:
+    """Decode an answer to plain JSON; an empty body is None."""
+    return loads(answer.body) if answer.body.strip() else None
+
+
+class PageOf(Generic[T]):
+    """Decodes `{"devices": [...], "total_count": n}`; the count may be missing (reference.md, Pagination)."""
+
+    __slots__ = ("_key", "_type")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> tuple[list[T], int | None]:
+        payload = loads_object(answer)
+        items = payload.get(self._key)
+        if items is None:
+            raise SchemaError("is missing", path=self._key)
+        total = payload.get("total_count")
+        if total is not None and (type(total) is not int or total < 0):
+            raise SchemaError(f"expected a count, got {total!r:.40}", path="total_count")
+        return structurer(list[self._type], at=self._key)(items), total

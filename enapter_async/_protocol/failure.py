@@ -1,0 +1,195 @@
+"""What went wrong, and whether to send again: pure functions of answers, errors and settings."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, cast
+
+import attrs
+
+from enapter_async._protocol.body import loads
+from enapter_async._protocol.redact import masked
+from enapter_async._protocol.request import Answer, Headers, Safety
+from enapter_async.config import RetryPolicy
+from enapter_async.errors import (
+    APIError,
+    ErrorDetail,
+    InvalidBodyError,
+    Outcome,
+    RequestError,
+    error_class,
+)
+from enapter_async.models.common import JSON
+
+_EXCERPT: Final = 300
+_SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?").fullmatch
+# A proxy may have passed the request on before it answered so: nobody knows what became of it.
+_AMBIGUOUS_STATUSES: Final = frozenset({500, 502, 503, 504})
+
+
+def retry_after(headers: Headers, now: datetime) -> float | None:
+    """Return the seconds that the server asks to wait, or None where it says nothing usable.
+
+    A date is counted from the server's own `Date`, so that a wrong clock on either side does no harm
+    (RFC 9110, Retry-After). Negative, infinite and garbage values are ignored.
+    """
+    value = (headers.get("Retry-After") or "").strip()
+    if not value:
+        return None
+    if _SECONDS(value):
+        return float(value)
+    moment = _http_date(value)
+    if moment is None:
+        return None
+    sent = _http_date(headers.get("Date") or "") or now
+    return max(0.0, (moment - sent).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
+    """Return the error for an answer outside 2xx (reference.md, Errors).
+
+    Args:
+        answer: The complete answer; its body may be anything.
+        now: Current UTC time, for a `Retry-After` date without a `Date`.
+        secrets: What must not be shown, even where the server echoes it.
+    """
+    status = answer.status
+    text = masked(answer.body.decode("utf-8", "replace"), *secrets)
+    errors = _reported(text)
+    first = errors[0] if errors else ErrorDetail()
+    outcome: Outcome | None = None
+    if status >= 500 and status not in _AMBIGUOUS_STATUSES:
+        outcome = "final"
+    if 300 <= status < 400:
+        message = _redirect_message(status, masked(answer.headers.get("Location") or "", *secrets))
+    else:
+        message = f"status {status}"
+        if first.code:
+            message += f", code {first.code}"
+        if first.message:
+            message += f": {first.message}"
+    return error_class(status)(
+        message,
+        status=status,
+        errors=errors,
+        retry_after=retry_after(answer.headers, now),
+        body_excerpt="" if errors else " ".join(text[:_EXCERPT].split()),
+        outcome=outcome,
+    )
+
+
+def _redirect_message(status: int, location: str) -> str:
+    origin = "/".join(location.split("?", 1)[0].split("/")[:3])
+    hint = f" to {origin}" if "://" in origin else ""
+    return f"status {status}: the server redirects{hint}, which is not followed; check base_url (http or https?)"
+
+
+def _reported(text: str) -> tuple[ErrorDetail, ...]:
+    try:
+        payload = loads(text.encode("utf-8", "replace"))
+    except InvalidBodyError:
+        return ()
+    entries = payload.get("errors") if isinstance(payload, dict) else None
+    if not isinstance(entries, list):
+        return ()
+    return tuple(_detail(entry) for entry in entries if isinstance(entry, dict))
+
+
+def _detail(entry: dict[str, JSON]) -> ErrorDetail:
+    code, message, details = entry.get("code"), entry.get("message"), entry.get("details")
+    return ErrorDetail(
+        code=code if isinstance(code, str) else None,
+        message=message if isinstance(message, str) else None,
+        details=cast("dict[str, JSON]", details) if isinstance(details, dict) else {},
+    )
+
+
+@attrs.frozen
+class Decision:
+    """What to do after a failed attempt.
+
+    Attributes:
+        delay: Seconds to wait before the next attempt; None means: give up.
+        spends: The next attempt costs a retry of the budget and of `max_attempts`.
+        past_deadline: Given up because the wait would outlast the deadline.
+    """
+
+    delay: float | None
+    spends: bool = False
+    past_deadline: bool = False
+
+
+GIVE_UP: Final = Decision(None)
+
+
+def decide(
+    error: RequestError,
+    safety: Safety,
+    policy: RetryPolicy,
+    *,
+    counted: int,
+    rejected: int,
+    remaining: float,
+    paced: bool,
+    jitter: random.Random,
+) -> Decision:
+    """Decide whether, and after how long, a request is sent again.
+
+    Args:
+        error: Why the attempt failed; its outcome is its class.
+        safety: What repeating the request can do.
+        policy: The caller's policy.
+        counted: Attempts so far that were not answered with 429.
+        rejected: Attempts so far that were answered with 429.
+        remaining: Seconds until the deadline.
+        paced: The client's limiter spaces requests after a 429; a wait of our own is not needed then.
+        jitter: Source of randomness.
+    """
+    asked = error.retry_after if isinstance(error, APIError) else None
+    if error.outcome == "rejected":
+        if policy.max_attempts == 1:
+            return GIVE_UP
+        delay = _backoff(policy, rejected, jitter) if asked is None else asked + jitter.uniform(0, 0.1 * asked)
+        if asked is not None and (asked > policy.max_retry_after or asked >= remaining):
+            return GIVE_UP
+        return _within(0.0 if paced else delay, remaining, spends=False)
+    if not _may_repeat(error.outcome, safety, policy) or counted >= policy.max_attempts:
+        return GIVE_UP
+    delay = _backoff(policy, counted, jitter)
+    if asked is not None:
+        if asked > policy.max_retry_after or asked >= remaining:
+            return GIVE_UP
+        delay = max(delay, asked)
+    return _within(delay, remaining, spends=True)
+
+
+def _may_repeat(outcome: Outcome, safety: Safety, policy: RetryPolicy) -> bool:
+    if outcome == "not_sent":
+        return True
+    if outcome == "unknown":
+        return safety is Safety.READ or (safety is Safety.CONVERGE and policy.resend_converging)
+    return False
+
+
+def _backoff(policy: RetryPolicy, failures: int, jitter: random.Random) -> float:
+    # Full jitter; the exponent is bounded so that it cannot overflow.
+    ceiling = min(policy.max_delay, policy.initial_delay * 2.0 ** min(max(failures - 1, 0), 60))
+    return jitter.uniform(0.0, ceiling) if math.isfinite(ceiling) else policy.max_delay
+
+
+def _within(delay: float, remaining: float, *, spends: bool) -> Decision:
+    if delay >= remaining:
+        return Decision(None, past_deadline=True)
+    return Decision(delay, spends=spends)

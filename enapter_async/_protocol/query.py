@@ -1,0 +1,69 @@
+"""Query strings and the arguments that go into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+from enapter_async.errors import InvalidArgumentError
+
+# A comma separates values (reference.md, Filters and ordering), a colon stands in times: both are legal as they are.
+_SAFE_IN_VALUES: Final = ",:"
+
+MAX_PAGE_SIZE: Final = 50
+
+
+def encode(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a percent-encoded query string, in the order given."""
+    return "&".join(f"{quote(name, safe='')}={quote(value, safe=_SAFE_IN_VALUES)}" for name, value in pairs)
+
+
+def chosen(values: Iterable[str], allowed: frozenset[str], argument: str) -> str:
+    """Return values joined by commas, sorted, each one of the allowed.
+
+    Raises:
+        InvalidArgumentError: It is a bare string, or a value is not allowed.
+    """
+    if not values:
+        return ""
+    if isinstance(values, str):
+        raise InvalidArgumentError(argument, f"must be several values, such as {{{values!r}}}, not a string")
+    wanted = set(values)
+    unknown = wanted - allowed
+    if unknown:
+        shown = ", ".join(sorted(map(repr, unknown)))
+        raise InvalidArgumentError(argument, f"unknown value {shown}; known are {', '.join(sorted(allowed))}")
+    return ",".join(sorted(wanted))
+
+
+def listed(values: Iterable[str], argument: str) -> str:
+    """Return values joined by commas, in order.
+
+    Raises:
+        InvalidArgumentError: It is a bare string or empty, or a value is empty or holds a comma.
+    """
+    if isinstance(values, str):
+        raise InvalidArgumentError(argument, f"must be several values, such as [{values!r}], not a string")
+    items = list(values)
+    if not items:
+        raise InvalidArgumentError(argument, "must not be empty")
+    for item in items:
+        if not isinstance(item, str) or not item.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(argument, "every value must be a string that is not empty")
+        if "," in item:
+            raise InvalidArgumentError(argument, "a value must not hold a comma, which separates values")
+    return ",".join(items)
+
+
+def text(value: object, argument: str) -> str:
+    """Return a string argument that must not be empty.
+
+    Raises:
+        InvalidArgumentError: It is not a string, or is empty.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(argument, f"must be a string, not {type(value).__name__}")
+    if not value.strip():
+        raise InvalidArgumentError(argument, "must not be empty")
+    return value

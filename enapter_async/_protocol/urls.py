@@ -1,0 +1,60 @@
+"""Path segments that stay one segment, whatever the caller passes."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+from enapter_async.errors import InvalidArgumentError
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+
+
+def segment(value: object, argument: str) -> str:
+    """Return a value percent-encoded as one path segment.
+
+    Every reserved byte is encoded, so that no value can leave its place in the path.
+
+    Args:
+        value: An identifier, slug or name.
+        argument: Name of the caller's argument, for the error.
+
+    Raises:
+        InvalidArgumentError: It is not a string, is empty, `.` or `..`, or has control characters.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(argument, f"must be a string, not {type(value).__name__}")
+    if _PLAIN(value):
+        return value
+    if not value.strip():
+        raise InvalidArgumentError(argument, "must not be empty")
+    if value in (".", ".."):
+        raise InvalidArgumentError(argument, "must not be '.' or '..'")
+    if _CONTROL(value):
+        raise InvalidArgumentError(argument, "must not have control characters")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(argument, "must be text that UTF-8 can encode") from None
+
+
+def relative_path(value: object) -> str:
+    """Return a path below the base URL, for endpoints that the SDK does not know yet.
+
+    Raises:
+        InvalidArgumentError: It is empty or absolute, leaves the base URL, or has a query or odd characters.
+    """
+    if not isinstance(value, str) or not value.strip("/"):
+        raise InvalidArgumentError("path", "must be a path such as v3/devices")
+    if "://" in value or value.startswith("//") or "\\" in value:
+        raise InvalidArgumentError("path", "must be relative to the base URL")
+    if "?" in value or "#" in value:
+        raise InvalidArgumentError("path", "must not hold a query or a fragment: pass query=")
+    if _CONTROL(value) or " " in value:
+        raise InvalidArgumentError("path", "must not have spaces or control characters")
+    path = value.removeprefix("/")
+    if any(part.replace("%2e", ".").replace("%2E", ".") in (".", "..") for part in path.split("/")):
+        raise InvalidArgumentError("path", "must not have '.' or '..' segments")
+    return quote(path, safe="/%:@!$&'()*+,;=~")

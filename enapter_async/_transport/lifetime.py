@@ -1,0 +1,94 @@
+"""The life of a client: bound to one event loop, closed once, with everything under way ended at closing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from enapter_async.errors import ClientClosedError, WrongEventLoopError
+
+
+class Lifetime:
+    """Knows the loop, whether the client is closed, and every timer that runs under it.
+
+    Whoever waits does so under a timer registered here; closing makes all of them expire at once. So one
+    mechanism ends requests, sleeps and waits alike, on our own connections and on injected ones.
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: set[asyncio.Timeout] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enter(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, binding to it on first use.
+
+        Raises:
+            ClientClosedError: The client was closed.
+            WrongEventLoopError: It is bound to another loop.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            if self._loop is not None:
+                raise WrongEventLoopError(
+                    "the client is bound to the event loop that it was first used in; make one client per loop"
+                )
+            self._loop = loop
+        if self.closed:
+            raise ClientClosedError
+        return loop
+
+    def begin(self, when: float) -> asyncio.Timeout:
+        """Return a timer that expires at loop time `when`, or at closing; pass it to `end` afterwards."""
+        timer = asyncio.timeout_at(when)
+        self._timers.add(timer)
+        return timer
+
+    def end(self, timer: asyncio.Timeout) -> None:
+        """Forget a timer."""
+        self._timers.discard(timer)
+        if self.closed and not self._timers:
+            self._idle.set()
+
+    @asynccontextmanager
+    async def until(self, when: float) -> AsyncIterator[None]:
+        """Bound a block by loop time `when` and by closing; both end it with TimeoutError."""
+        timer = self.begin(when)
+        try:
+            async with timer:
+                yield
+        finally:
+            self.end(timer)
+
+    async def sleep(self, delay: float) -> None:
+        """Sleep, unless the client is closed meanwhile.
+
+        Raises:
+            ClientClosedError: The client was closed.
+        """
+        loop = self.enter()
+        closed = False
+        try:
+            # The sleep ends before the timer does: only closing makes it expire.
+            async with self.until(loop.time() + delay + 3600.0):
+                await anyio.sleep(delay)
+        except TimeoutError:
+            closed = True
+        if closed:
+            raise ClientClosedError
+
+    async def close(self) -> None:
+        """Refuse whatever comes, end what is under way, and wait until it has ended."""
+        self.closed = True
+        if not self._timers:
+            return
+        self._idle.clear()
+        for timer in tuple(self._timers):
+            if not timer.expired():
+                timer.reschedule(0)
+        await self._idle.wait()

@@ -1,0 +1,61 @@
+"""Sending again: tenacity drives, the decision is made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from enapter_async.errors import RequestError
+
+T = TypeVar("T")
+
+
+async def recover(
+    first: RequestError,
+    attempt: Callable[[], Awaitable[T]],
+    plan: Callable[[RequestError], float | None],
+    sleep: Callable[[float], Awaitable[None]],
+) -> T:
+    """Go on after a first failed attempt, as long as the plan says so.
+
+    A driver costs tens of microseconds, so the first attempt runs without one; its failure is replayed here as
+    the driver's first.
+
+    Args:
+        first: How the first attempt failed.
+        attempt: Makes the next one.
+        plan: Returns the seconds to wait before the next attempt, or None to give up.
+        sleep: Waits.
+
+    Raises:
+        RequestError: The failure after which the plan gave up.
+        EnapterError: What `attempt`, `plan` or `sleep` raise otherwise.
+    """
+    delay = 0.0
+    replayed = False
+
+    def goes_on(error: BaseException) -> bool:
+        # Cancellation and everything foreign passes: only what is named here is ever retried.
+        nonlocal delay
+        if not isinstance(error, RequestError):
+            return False
+        planned = plan(error)
+        if planned is None:
+            return False
+        delay = planned
+        return True
+
+    def wait(_: RetryCallState) -> float:
+        return delay
+
+    async def next_attempt() -> T:
+        nonlocal replayed
+        if not replayed:
+            replayed = True
+            raise first
+        return await attempt()
+
+    driver = AsyncRetrying(retry=retry_if_exception(goes_on), wait=wait, sleep=sleep, reraise=True)
+    return await driver(next_attempt)

@@ -1,0 +1,409 @@
+"""The client: settings, one session, and the services as attributes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypedDict, Unpack, cast
+
+import aiohttp
+import attrs
+
+from enapter_async._protocol import query as query_strings
+from enapter_async._protocol.body import any_json, dumps
+from enapter_async._protocol.request import JSON_TYPE, Operation, Request, Safety
+from enapter_async._protocol.urls import relative_path
+from enapter_async._transport.http import HttpTransport, TLSSetting
+from enapter_async._transport.lifetime import Lifetime
+from enapter_async._transport.limiter import Limiter, RetryBudget
+from enapter_async._transport.token import TokenSource
+from enapter_async.config import (
+    CLOUD_URL,
+    DEFAULT_MAX_IN_FLIGHT,
+    DEFAULT_MAX_RESPONSE_BYTES,
+    DEFAULT_MAX_STREAMS,
+    ClientConfig,
+    RateLimit,
+    RetryPolicy,
+    Timeouts,
+    TokenProvider,
+    checked_header_value,
+    settings_from_environment,
+)
+from enapter_async.errors import ConfigurationError, InsecureConnectionWarning, InvalidArgumentError
+from enapter_async.hooks import Hook
+from enapter_async.models.common import JSON, UNSET, Unset
+from enapter_async.services.devices import Devices, RawDevices
+from enapter_async.services.sites import RawSites, Sites
+from enapter_async.services.telemetry import RawTelemetry, Telemetry
+from enapter_async.session import RawSession, Session, Shared, checked_timeout
+
+
+class ClientOptions(TypedDict, total=False):
+    """Keyword arguments that every way of making a client takes; `EnapterClient` describes them."""
+
+    user: str | None
+    app: str | None
+    timeouts: Timeouts
+    retry: RetryPolicy
+    rate_limit: RateLimit
+    max_in_flight: int
+    max_streams: int
+    max_response_bytes: int
+    http_session: aiohttp.ClientSession | None
+    hooks: Iterable[Hook]
+    trust_env: bool
+    proxy: str | None
+    ssl_context: ssl.SSLContext | None
+
+
+@attrs.frozen
+class Load:
+    """What a client is doing at this moment, with all its `with_options` copies.
+
+    Attributes:
+        in_flight: Requests on the wire.
+        waiting: Calls that wait for a slot.
+        requests_per_second: The pace, None while nothing sets one.
+        retry_budget: Retries that may still be made now.
+    """
+
+    in_flight: int
+    waiting: int
+    requests_per_second: float | None
+    retry_budget: float
+
+
+class EnapterClient:
+    """An asyncio client of the Enapter HTTP API v3, in the Cloud or on a Gateway.
+
+    Use it as `async with EnapterClient(token=...) as client:`, or close it with `aclose()`. Connections are
+    made when first needed, in the event loop that is running then; the client stays bound to that loop.
+
+    Attributes:
+        sites: Sites.
+        devices: Devices.
+        telemetry: Latest values, history and live telemetry.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str | TokenProvider | None = None,
+        user: str | None = None,
+        base_url: str = CLOUD_URL,
+        app: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        rate_limit: RateLimit | None = None,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+        max_streams: int = DEFAULT_MAX_STREAMS,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        http_session: aiohttp.ClientSession | None = None,
+        hooks: Iterable[Hook] = (),
+        trust_env: bool = False,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Check the settings; nothing is opened or sent yet.
+
+        Args:
+            token: API token, or an async callable that gives one (asked again, once, after a 401); None for
+                anonymous calls (validating and downloading blueprints).
+            user: Name of the user to act as, from trusted services only.
+            base_url: Address without `/v3`; that of a Gateway ends in `/api`.
+            app: `name/version` of the calling program, for the User-Agent.
+            timeouts: How long things may take.
+            retry: When a failed request is sent again.
+            rate_limit: The pace of the client.
+            max_in_flight: Most requests on the wire at once.
+            max_streams: Most open streams, counted apart.
+            max_response_bytes: Most decoded bytes of one answer; not for streamed series and downloads.
+            http_session: An `aiohttp.ClientSession` to use. It is never closed, and its settings are never
+                changed; the gate is no wider than its connector.
+            hooks: Plain callables that get every `Event`.
+            trust_env: Read proxies from the environment.
+            proxy: URL of an HTTP proxy.
+            ssl_context: TLS settings, for a Gateway with its own certificate for example.
+
+        Raises:
+            ConfigurationError: A setting cannot work. The token is never shown.
+        """
+        config = ClientConfig(
+            base_url=base_url,
+            token=token,
+            user=user,
+            app=app,
+            timeouts=timeouts or Timeouts(),
+            retry=retry or RetryPolicy(),
+            rate_limit=rate_limit or RateLimit(),
+            max_in_flight=max_in_flight,
+            max_streams=max_streams,
+            max_response_bytes=max_response_bytes,
+            trust_env=trust_env,
+            proxy=proxy,
+        )
+        self._start(config, http_session, tuple(hooks), ssl_context if ssl_context is not None else True)
+
+    def _start(
+        self,
+        config: ClientConfig,
+        http_session: aiohttp.ClientSession | None,
+        hooks: tuple[Hook, ...],
+        tls: TLSSetting,
+    ) -> None:
+        lifetime = Lifetime()
+        transport = HttpTransport(
+            config.base_url,
+            lifetime,
+            connect_timeout=config.timeouts.connect,
+            tls=tls,
+            proxy=config.proxy,
+            trust_env=config.trust_env,
+            session=http_session,
+        )
+        width = min(config.max_in_flight, transport.connection_limit or config.max_in_flight)
+        shared = Shared(
+            transport=transport,
+            limiter=Limiter(config.rate_limit, width),
+            budget=RetryBudget(),
+            lifetime=lifetime,
+            tokens=TokenSource(config.token),
+            streams=asyncio.Semaphore(config.max_streams),
+            hooks=hooks,
+            fixed_headers=_fixed_headers(config),
+            adaptive=config.rate_limit.adaptive,
+            max_response_bytes=config.max_response_bytes,
+        )
+        session = Session(shared, timeouts=config.timeouts, retry=config.retry, user=config.user)
+        self._use(config, session, owner=True)
+
+    def _use(self, config: ClientConfig, session: Session, *, owner: bool) -> None:
+        self._config = config
+        self._session = session
+        self._owner = owner
+        self.sites = Sites(session)
+        self.devices = Devices(session)
+        self.telemetry = Telemetry(session)
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> EnapterClient:
+        """Make a client from ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL and ENAPTER_HTTP_API_USER.
+
+        Args:
+            environment: Where to look; by default `os.environ`.
+            **options: As for `EnapterClient`; `user` here wins over the environment.
+
+        Raises:
+            ConfigurationError: The token is missing, or a setting cannot work.
+        """
+        found = settings_from_environment(os.environ if environment is None else environment)
+        options.setdefault("user", found.get("user"))
+        return cls(token=found["token"], base_url=found.get("base_url", CLOUD_URL), **options)
+
+    @classmethod
+    def gateway(
+        cls,
+        host: str = "enapter-gateway.local",
+        *,
+        token: str | TokenProvider | None = None,
+        scheme: Literal["http", "https"] = "http",
+        ca_file: str | os.PathLike[str] | None = None,
+        verify: bool = True,
+        **options: Unpack[ClientOptions],
+    ) -> EnapterClient:
+        """Make a client for a Gateway in the local network.
+
+        Args:
+            host: Name or address, with a port if it is not the usual one.
+            token: The Gateway's own API token; a Cloud token does not work there.
+            scheme: `http`, or `https` with the Gateway's self-signed certificate in `ca_file`.
+            ca_file: PEM file with the certificate to trust.
+            verify: False accepts any certificate, and warns: whoever is in between can read the token.
+            **options: As for `EnapterClient`.
+
+        Raises:
+            ConfigurationError: A setting cannot work.
+        """
+        if scheme not in ("http", "https"):
+            raise ConfigurationError("scheme must be 'http' or 'https'")
+        client = cls(token=token, base_url=f"{scheme}://{_authority(host)}/api", **options)
+        tls = _gateway_tls(ca_file, verify=verify, context=options.get("ssl_context"))
+        if tls is not True:
+            client._session.shared.transport.use_tls(tls)
+        return client
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        user: str | None = None,
+    ) -> EnapterClient:
+        """Return a copy with other options, on the same pool, pace and retry budget.
+
+        The copy ends with the original; closing the copy does nothing.
+
+        Args:
+            timeout: Seconds for a whole call, `commands.execute` included.
+            timeouts: All timeouts, where one number does not do.
+            retry: When a failed request is sent again.
+            user: Name of the user to act as.
+
+        Raises:
+            InvalidArgumentError: The timeout cannot be.
+            ConfigurationError: The user cannot be.
+        """
+        if timeout is not None:
+            total = checked_timeout(timeout)
+            timeouts = attrs.evolve(timeouts or self._config.timeouts, total=total, command=total)
+        if user is not None:
+            user = checked_header_value("user", user)
+        copy = object.__new__(type(self))
+        session = self._session.with_options(timeouts=timeouts, retry=retry, user=user)
+        copy._use(session.applied_to(self._config), session, owner=False)
+        return copy
+
+    @cached_property
+    def raw(self) -> RawServices:
+        """The same services, where every method that is one request returns a `Response`."""
+        return RawServices(self._session.raw())
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        json: JSON | Unset = UNSET,
+        safety: Safety,
+        timeout: float | None = None,
+    ) -> JSON:
+        """Send a request to an endpoint that the SDK does not know, through the same pipeline.
+
+        Args:
+            method: GET, POST, PATCH, PUT or DELETE.
+            path: Below the base URL, such as `v3/devices`; what is in it is percent-encoded where it must be.
+            query: Query parameters.
+            json: Body.
+            safety: What repeating the request can do; decides when it is sent again.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The JSON of the answer; None where the body is empty.
+
+        Raises:
+            InvalidArgumentError: An argument cannot be.
+        """
+        if method not in ("GET", "POST", "PATCH", "PUT", "DELETE"):
+            raise InvalidArgumentError("method", "must be GET, POST, PATCH, PUT or DELETE")
+        if not isinstance(safety, Safety):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("safety", "must be a Safety")
+        pairs = query.items() if isinstance(query, Mapping) else query
+        request = Request(
+            Operation("client.request", method, safety),
+            relative_path(path),
+            query_strings.encode((query_strings.text(name, "query"), str(value)) for name, value in pairs),
+        )
+        if json is not UNSET:
+            request = attrs.evolve(request, body=dumps(json, "json"), content_type=JSON_TYPE)
+        return await self._session.send(request, any_json, timeout)
+
+    @property
+    def load(self) -> Load:
+        """What the client is doing at this moment."""
+        shared = self._session.shared
+        limiter = shared.limiter
+        return Load(limiter.in_flight, limiter.waiting, limiter.pace, shared.budget.available)
+
+    async def aclose(self) -> None:
+        """End all calls that are under way, and close what the client has opened.
+
+        A call that changes something and may have been sent ends in `OutcomeUnknownError`, others in
+        `ClientClosedError`. Closing again does nothing.
+        """
+        if not self._owner:
+            return
+        shared = self._session.shared
+        shared.limiter.close()
+        await shared.lifetime.close()
+        await shared.transport.close()
+
+    async def __aenter__(self) -> Self:
+        self._session.shared.lifetime.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<EnapterClient {self._config.base_url}>"
+
+
+class RawServices:
+    """The services of a client whose methods return a `Response`."""
+
+    def __init__(self, session: RawSession) -> None:
+        self.sites = RawSites(session)
+        self.devices = RawDevices(session)
+        self.telemetry = RawTelemetry(session)
+
+
+def _fixed_headers(config: ClientConfig) -> dict[str, str]:
+    from enapter_async import __version__
+
+    agent = f"enapter-async/{__version__}"
+    headers = {
+        "User-Agent": f"{config.app} {agent}" if config.app else agent,
+        # gzip only: its end can be proven, so a body that was cut off is noticed.
+        "Accept-Encoding": "gzip",
+    }
+    if config.base_url.startswith("http://"):
+        headers["X-Enapter-Allow-HTTP"] = "true"  # reference.md, Authentication and roles
+    return headers
+
+
+def _authority(host: str) -> str:
+    if not isinstance(host, str) or not host.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("host must be a name or an address")
+    text = host.strip()
+    if "/" in text or "@" in text or "?" in text or "#" in text:
+        raise ConfigurationError("host must be a name or an address, with a port at most")
+    if text.count(":") > 1 and not text.startswith("["):
+        return f"[{text}]"  # an IPv6 address
+    return text
+
+
+def _gateway_tls(ca_file: str | os.PathLike[str] | None, *, verify: bool, context: ssl.SSLContext | None) -> TLSSetting:
+    if context is not None:
+        if ca_file is not None or not verify:
+            raise ConfigurationError("give either ssl_context, or ca_file and verify")
+        return context
+    if not verify:
+        if ca_file is not None:
+            raise ConfigurationError("ca_file has no use with verify=False")
+        warnings.warn(
+            "the Gateway's certificate is not verified: whoever is in between can read the token",
+            InsecureConnectionWarning,
+            stacklevel=3,
+        )
+        return False
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=Path(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        message = f"ca_file cannot be read: {cast('object', error)}"
+    raise ConfigurationError(message)

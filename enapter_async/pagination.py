@@ -1,0 +1,271 @@
+"""Lists: lazy, in pages fetched in growing windows, de-duplicated, and never cut off in silence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeAlias, TypeVar
+
+import anyio
+import attrs
+
+from enapter_async._protocol.query import MAX_PAGE_SIZE
+from enapter_async.errors import EnapterError, InvalidArgumentError, PaginationError
+
+T = TypeVar("T")
+
+DEFAULT_CONCURRENCY: Final = 16
+
+FetchPage: TypeAlias = "Callable[[int, int], Awaitable[Page[T]]]"
+"""Fetches one page: offset and limit in, a page out."""
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        items: Its items; those that an earlier page already had are left out.
+        offset: Where it begins in the list.
+        total_count: How many items the server says there are; None where it does not say.
+    """
+
+    items: list[T]
+    offset: int
+    total_count: int | None
+
+
+class Pager(Generic[T]):
+    """A list that is fetched while it is iterated; iterating again fetches again.
+
+    `async for item in pager`, `async for page in pager.pages()`, `await pager.collect()`,
+    `await pager.first()`. An early `break` leaves nothing running.
+    """
+
+    def __init__(
+        self,
+        fetch: FetchPage[T],
+        *,
+        operation: tuple[str, str, str],
+        key: Callable[[T], Hashable] | None,
+        page_size: int | None = None,
+        offset: int = 0,
+        max_items: int | None = None,
+        concurrency: int | None = None,
+        default_concurrency: int = DEFAULT_CONCURRENCY,
+        whole_without_total: bool = False,
+    ) -> None:
+        """Check the arguments; nothing is fetched yet.
+
+        Args:
+            fetch: Fetches one page.
+            operation: Name, method and path, for errors.
+            key: Gives what identifies an item; None where nothing does (logs), and nothing is de-duplicated.
+            page_size: Items asked for at once, 1 to 50.
+            offset: Items to skip at the beginning.
+            max_items: Most items to give.
+            concurrency: Most pages in flight; 1 fetches strictly one after the other.
+            default_concurrency: What it is where the caller does not say.
+            whole_without_total: A page without `total_count` is the whole list (legacy rule engines).
+
+        Raises:
+            InvalidArgumentError: A number is out of its range.
+        """
+        self._fetch = fetch
+        self._operation = operation
+        self._key = key
+        self._page_size = MAX_PAGE_SIZE if page_size is None else page_size
+        self._offset = offset
+        self._max_items = max_items
+        self._concurrency = default_concurrency if concurrency is None else concurrency
+        self._whole_without_total = whole_without_total
+        _whole_number("page_size", self._page_size, 1, MAX_PAGE_SIZE)
+        _whole_number("offset", offset, 0)
+        _whole_number("concurrency", self._concurrency, 1)
+        if max_items is not None:
+            _whole_number("max_items", max_items, 0)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return _Items(self.pages())
+
+    def pages(self) -> AsyncIterator[Page[T]]:
+        """Return an iterator over the pages."""
+        return _Pages(
+            self._fetch,
+            operation=self._operation,
+            key=self._key,
+            limit=self._page_size,
+            offset=self._offset,
+            max_items=self._max_items,
+            concurrency=self._concurrency,
+            whole_without_total=self._whole_without_total,
+        )
+
+    async def collect(self) -> list[T]:
+        """Return all items."""
+        items: list[T] = []
+        async for page in self.pages():
+            items.extend(page.items)
+        return items
+
+    async def first(self) -> T | None:
+        """Return the first item, or None where the list is empty; one request."""
+        page = await self._fetch(self._offset, 1) if self._max_items != 0 else None
+        return page.items[0] if page is not None and page.items else None
+
+
+class _Items(AsyncIterator[T]):
+    """Items of pages, one by one."""
+
+    def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
+        self._pages = pages
+        self._items: list[T] = []
+        self._position = 0
+
+    async def __anext__(self) -> T:
+        while self._position >= len(self._items):
+            self._items = (await anext(self._pages)).items
+            self._position = 0
+        item = self._items[self._position]
+        self._position += 1
+        return item
+
+
+class _Pages(AsyncIterator[Page[T]]):
+    """The pages of one iteration. A window of them is fetched inside one `__anext__`; no task outlives it."""
+
+    def __init__(
+        self,
+        fetch: FetchPage[T],
+        *,
+        operation: tuple[str, str, str],
+        key: Callable[[T], Hashable] | None,
+        limit: int,
+        offset: int,
+        max_items: int | None,
+        concurrency: int,
+        whole_without_total: bool,
+    ) -> None:
+        self._fetch = fetch
+        self._operation = operation
+        self._key = key
+        self._limit = limit
+        self._next_offset = offset
+        self._left = max_items
+        self._concurrency = concurrency
+        self._whole_without_total = whole_without_total
+        self._window = 1
+        self._stride: int | None = None
+        self._total: int | None = None
+        self._ready: list[Page[T] | EnapterError] = []
+        self._seen: set[Hashable] = set()
+        self._last: list[T] = []
+        self._ended = max_items == 0
+
+    async def __anext__(self) -> Page[T]:
+        while True:
+            if self._ended:
+                raise StopAsyncIteration
+            if not self._ready:
+                await self._fetch_window()
+            result = self._ready.pop(0)
+            if isinstance(result, EnapterError):
+                self._ended = True
+                raise result
+            page = self._accepted(result)
+            if page.items:
+                return page
+
+    async def _fetch_window(self) -> None:
+        step = self._stride or self._limit
+        offsets = [self._next_offset + index * step for index in range(self._pages_wanted(step))]
+        self._window = min(2 * self._window, self._concurrency)
+        if len(offsets) == 1:
+            self._ready.append(await self._fetch(offsets[0], self._first_limit(step)))
+            return
+        results: list[Page[T] | EnapterError | None] = [None] * len(offsets)
+
+        async def fetch(index: int) -> None:
+            try:
+                results[index] = await self._fetch(offsets[index], step)
+            except EnapterError as error:
+                results[index] = error
+                # What comes after it in the list would never be delivered.
+                for scope in scopes[index + 1 :]:
+                    scope.cancel()
+
+        scopes = [anyio.CancelScope() for _ in offsets]
+
+        async def scoped(index: int) -> None:
+            with scopes[index]:
+                await fetch(index)
+
+        async with anyio.create_task_group() as tasks:
+            for index in range(len(offsets)):
+                tasks.start_soon(scoped, index)
+        for result in results:
+            if result is None:
+                break
+            self._ready.append(result)
+
+    def _pages_wanted(self, step: int) -> int:
+        if self._stride is None or self._total is None:
+            return 1
+        left = self._total - self._next_offset
+        if self._left is not None:
+            left = min(left, self._left)
+        return max(1, min(self._window, -(-left // step)))
+
+    def _first_limit(self, step: int) -> int:
+        return step if self._left is None else min(step, self._left)
+
+    def _accepted(self, page: Page[T]) -> Page[T]:
+        received = len(page.items)
+        if page.total_count:
+            self._total = page.total_count
+        fresh = self._unseen(page.items)
+        end = page.offset + received
+        if received and not fresh:
+            self._repeated()
+        if not received or not fresh:
+            self._ended = True
+        elif self._total is not None:
+            self._ended = end >= self._total
+        elif self._whole_without_total:
+            self._ended = True
+        if self._stride is None:
+            self._stride = received
+        if received != self._stride:
+            # A page of another length: go on from where it ended, not from where a full one would have.
+            self._ready.clear()
+            self._window = 1
+        self._next_offset = end
+        self._last = page.items
+        if self._left is not None:
+            fresh = fresh[: self._left]
+            self._left -= len(fresh)
+            self._ended = self._ended or self._left == 0
+        return Page(fresh, page.offset, page.total_count)
+
+    def _unseen(self, items: list[T]) -> list[T]:
+        if self._key is None:
+            return [] if items == self._last else items
+        fresh: list[T] = []
+        for item in items:
+            key = self._key(item)
+            if key not in self._seen:
+                self._seen.add(key)
+                fresh.append(item)
+        return fresh
+
+    def _repeated(self) -> None:
+        """Tell a server that ignores `offset` and gives everything from one that loses the rest."""
+        if self._total is not None and (self._key is None or len(self._seen) < self._total):
+            raise PaginationError(
+                f"the server repeats a page although it says that there are {self._total} items"
+            ).located(*self._operation)
+
+
+def _whole_number(argument: str, value: object, low: int, high: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        allowed = f"from {low} to {high}" if high is not None else f"of at least {low}"
+        raise InvalidArgumentError(argument, f"must be a whole number {allowed}")

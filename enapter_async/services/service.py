@@ -1,0 +1,92 @@
+"""What the services have in common: paths of the two families, pagers, and raw access."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import ParamSpec, TypeVar, cast
+
+from enapter_async._protocol import query
+from enapter_async._protocol.body import PageOf, dumps
+from enapter_async._protocol.request import JSON_TYPE, Operation, Request
+from enapter_async._protocol.urls import segment
+from enapter_async.pagination import DEFAULT_CONCURRENCY, Page, Pager
+from enapter_async.response import Response
+from enapter_async.session import Session, checked_timeout
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Service:
+    """A namespace of operations over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def _pager(
+        self,
+        operation: Operation,
+        path: str,
+        decode: PageOf[T],
+        *,
+        key: Callable[[T], Hashable] | None,
+        filters: list[tuple[str, str]],
+        page_size: int | None,
+        offset: int,
+        max_items: int | None,
+        concurrency: int | None,
+        timeout: float | None,
+        default_concurrency: int = DEFAULT_CONCURRENCY,
+    ) -> Pager[T]:
+        """Return a pager whose pages are requests of one operation."""
+        if timeout is not None:
+            checked_timeout(timeout)
+
+        async def fetch(start: int, limit: int) -> Page[T]:
+            pairs = [*filters, ("limit", str(limit))]
+            if start:
+                pairs.append(("offset", str(start)))
+            request = Request(operation, path, query.encode(pairs))
+            items, total_count = await self._session.send(request, decode, timeout)
+            return Page(items, start, total_count)
+
+        return Pager(
+            fetch,
+            operation=(operation.name, operation.method, path),
+            key=key,
+            page_size=page_size,
+            offset=offset,
+            max_items=max_items,
+            concurrency=concurrency,
+            default_concurrency=default_concurrency,
+        )
+
+
+def site_path(site_id: str, *rest: str) -> str:
+    """Return a path below one site; `rest` is encoded already."""
+    return "/".join(("v3/sites", segment(site_id, "site_id"), *rest))
+
+
+def device_path(device_id: str, site_id: str | None, *rest: str) -> str:
+    """Return a path below one device, site-scoped where the site is given; `rest` is encoded already.
+
+    Both families are live; on the Cloud a slug works in site-scoped paths only (reference.md, Operations).
+    """
+    device = segment(device_id, "device_id")
+    if site_id is None:
+        return "/".join(("v3/devices", device, *rest)) if rest else "v3/devices/" + device
+    return site_path(site_id, "devices", device, *rest)
+
+
+def json_request(operation: Operation, path: str, body: object, argument: str = "body") -> Request:
+    """Return a request with a JSON body.
+
+    Raises:
+        InvalidArgumentError: The body cannot be written as JSON.
+    """
+    return Request(operation, path, body=dumps(body, argument), content_type=JSON_TYPE)
+
+
+def raw(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[Response[T]]]:
+    """Type a method of a service on a raw session, which returns a `Response` around every value."""
+    return cast("Callable[P, Awaitable[Response[T]]]", method)

@@ -1,0 +1,104 @@
+"""Telemetry: the latest values, of one device or of thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from enapter_async._protocol import query
+from enapter_async._protocol.body import Optionally
+from enapter_async._protocol.latest import parts
+from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._protocol.values import format_duration
+from enapter_async.models.common import Duration
+from enapter_async.models.telemetry import LatestPoint
+from enapter_async.services.concurrent import gather
+from enapter_async.services.service import Service, device_path, raw
+from enapter_async.session import Session, checked_timeout
+
+_LATEST: Final = Operation("telemetry.latest", "GET", Safety.READ)
+_LATEST_FOR_DEVICE: Final = Operation("telemetry.latest_for_device", "GET", Safety.READ)
+
+_POINTS: Final = Optionally("telemetry", dict[str, LatestPoint])
+_POINTS_BY_DEVICE: Final = Optionally("telemetry", dict[str, dict[str, LatestPoint]])
+
+
+class Telemetry(Service):
+    """Latest values of telemetry attributes."""
+
+    async def latest(
+        self,
+        attributes: Mapping[str, Iterable[str]],
+        *,
+        relevance_interval: Duration | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, dict[str, LatestPoint]]:
+        """Get the latest value of chosen attributes of any number of devices.
+
+        The request is split where its URL would pass 8,000 bytes; the parts are sent concurrently.
+
+        Args:
+            attributes: Attribute names by device (ID or slug).
+            relevance_interval: How old a value may be; the server's default is 30 s.
+            timeout: Seconds for each request.
+
+        Returns:
+            Points by device and attribute; every device that was asked for is a key. Re-sent freely. Role:
+            READONLY, and per attribute what the manifest says.
+
+        Raises:
+            InvalidArgumentError: A device or an attribute name cannot be.
+            EnapterError: A part failed; then the whole call has failed.
+        """
+        if timeout is not None:
+            checked_timeout(timeout)
+        interval = None
+        if relevance_interval is not None:
+            interval = format_duration(relevance_interval, "relevance_interval")
+        queries = parts(attributes, interval)
+
+        async def fetch(encoded: str) -> dict[str, dict[str, LatestPoint]]:
+            request = Request(_LATEST, "v3/telemetry/latest", encoded)
+            return await self._session.send(request, _POINTS_BY_DEVICE, timeout)
+
+        merged: dict[str, dict[str, LatestPoint]] = {device: {} for device in attributes}
+        for points in await gather(fetch, queries):
+            for device, values in points.items():
+                merged.setdefault(device, {}).update(values)
+        return merged
+
+    async def latest_for_device(
+        self,
+        device_id: str,
+        *,
+        attributes: Iterable[str] | None = None,
+        site_id: str | None = None,
+        relevance_interval: Duration | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, LatestPoint]:
+        """Get the latest value of attributes of one device.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            attributes: Attribute names; what comes without them is not documented.
+            site_id: Site of the device.
+            relevance_interval: How old a value may be; the server's default is 30 s.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Points by attribute. Re-sent freely. Role: READONLY, and per attribute what the manifest says.
+        """
+        pairs: list[tuple[str, str]] = []
+        if attributes is not None:
+            pairs.append(("attribute.in", query.listed(attributes, "attributes")))
+        if relevance_interval is not None:
+            pairs.append(("relevance_interval", format_duration(relevance_interval, "relevance_interval")))
+        request = Request(_LATEST_FOR_DEVICE, device_path(device_id, site_id, "telemetry"), query.encode(pairs))
+        return await self._session.send(request, _POINTS, timeout)
+
+
+class RawTelemetry:
+    """The methods of `Telemetry` that are one request, with the facts of their call."""
+
+    def __init__(self, session: Session) -> None:
+        self.latest_for_device = raw(Telemetry(session).latest_for_device)

@@ -1,0 +1,508 @@
+"""The session: one method that runs a request, from its deadline to its decoded value."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar, cast
+
+import attrs
+
+from enapter_async import hooks as events
+from enapter_async._protocol import failure
+from enapter_async._protocol.body import Decode
+from enapter_async._protocol.request import Answer, Headers, Request, Safety
+from enapter_async._transport import retry
+from enapter_async._transport.http import HttpTransport, StreamedAnswer
+from enapter_async._transport.lifetime import Lifetime
+from enapter_async._transport.limiter import Limiter, RetryBudget, Slot
+from enapter_async._transport.token import TokenSource
+from enapter_async.config import ClientConfig, RetryPolicy, Timeouts
+from enapter_async.errors import (
+    APIError,
+    AttemptTimeoutError,
+    ClientClosedError,
+    DeadlineExceededError,
+    EnapterError,
+    InvalidArgumentError,
+    NotFoundError,
+    Outcome,
+    OutcomeUnknownError,
+    RequestError,
+    TransportError,
+    worst_outcome,
+)
+from enapter_async.hooks import Hook
+from enapter_async.response import Response
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+_MAX_ERROR_BODY = 256 * 1024
+
+
+@attrs.define
+class Shared:
+    """What a client and its `with_options` copies have in common."""
+
+    transport: HttpTransport
+    limiter: Limiter
+    budget: RetryBudget
+    lifetime: Lifetime
+    tokens: TokenSource
+    streams: asyncio.Semaphore
+    hooks: tuple[Hook, ...]
+    fixed_headers: Mapping[str, str]
+    adaptive: bool
+    max_response_bytes: int
+    jitter: random.Random = attrs.field(factory=random.Random)
+
+
+class Call:
+    """The state of one call while it runs."""
+
+    __slots__ = (
+        "attempts",
+        "deadline",
+        "headers",
+        "last_error",
+        "outcome",
+        "rejected",
+        "request",
+        "started",
+        "status",
+        "timeouts",
+        "token_renewed",
+        "waited",
+    )
+
+    def __init__(self, request: Request, started: float, deadline: float) -> None:
+        self.request = request
+        self.started = started
+        self.deadline = deadline
+        self.attempts = 0
+        self.rejected = 0
+        self.outcome: Outcome = "not_sent"
+        self.status: int | None = None
+        self.waited = 0.0
+        self.token_renewed = False
+        self.last_error: RequestError | None = None
+
+
+class Session:
+    """Runs requests with one set of options; copies with other options share everything else."""
+
+    def __init__(self, shared: Shared, *, timeouts: Timeouts, retry: RetryPolicy, user: str | None) -> None:
+        self._shared = shared
+        self._timeouts = timeouts
+        self._retry = retry
+        self._user = user
+        # One mapping per token and media types: building headers for each request costs more than finding them.
+        self._headers: dict[tuple[str | None, str, str | None], dict[str, str]] = {}
+
+    @property
+    def shared(self) -> Shared:
+        """What all copies have in common."""
+        return self._shared
+
+    def with_options(
+        self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None, user: str | None = None
+    ) -> Session:
+        """Return a copy with other options on the same pool, limiter and budget."""
+        return Session(
+            self._shared,
+            timeouts=timeouts or self._timeouts,
+            retry=retry or self._retry,
+            user=user or self._user,
+        )
+
+    async def send(self, request: Request, decode: Decode[T], timeout: float | None = None) -> T:
+        """Run a request and return its decoded value.
+
+        Args:
+            request: What to send.
+            decode: Makes the value of the answer.
+            timeout: Seconds for the whole call; None for the client's.
+
+        Raises:
+            EnapterError: As the class of error tells.
+        """
+        call = self._begin(request, timeout)
+        answer = await self._run(call, self._exchange)
+        return self._finish(call, answer, decode)
+
+    def raw(self) -> RawSession:
+        """Return a copy whose `send` gives a `Response` around every value."""
+        return RawSession(self._shared, timeouts=self._timeouts, retry=self._retry, user=self._user)
+
+    def applied_to(self, config: ClientConfig) -> ClientConfig:
+        """Return the settings with this session's options in them."""
+        return attrs.evolve(config, timeouts=self._timeouts, retry=self._retry, user=self._user)
+
+    async def respond(self, request: Request, decode: Decode[T], timeout: float | None = None) -> Response[T]:
+        """Run a request and return its decoded value with the facts of the call."""
+        call = self._begin(request, timeout)
+        answer = await self._run(call, self._exchange)
+        value = self._finish(call, answer, decode)
+        return Response(
+            status=answer.status,
+            headers=answer.headers,
+            attempts=call.attempts,
+            elapsed=self._elapsed(call),
+            value=value,
+        )
+
+    @asynccontextmanager
+    async def stream(self, request: Request, timeout: float | None = None) -> AsyncIterator[StreamedAnswer]:
+        """Run a request whose body is read piece by piece.
+
+        The in-flight slot is given back after the headers: a consumer may take its time, and may make calls
+        meanwhile. Open streams are counted against `max_streams`.
+
+        Args:
+            request: What to send; a READ.
+            timeout: Seconds until the headers are there; None for the client's.
+        """
+        call = self._begin(request, timeout)
+        streams = self._shared.streams
+        await self._bounded(call, streams.acquire())
+        streamed: StreamedAnswer | None = None
+        try:
+            streamed = await self._run(call, self._open)
+            self._report_finished(call, None)
+            yield streamed
+        except RequestError as error:
+            if not error.operation:
+                self._fill(call, error)
+            raise
+        finally:
+            if streamed is not None:
+                streamed.close()
+            streams.release()
+
+    def idle_timeout(self) -> float:
+        """Return the seconds that a stream may be silent."""
+        return self._timeouts.attempt
+
+    # -- one call ------------------------------------------------------------------------------------------
+
+    def _begin(self, request: Request, timeout: float | None) -> Call:
+        shared = self._shared
+        started = shared.lifetime.enter().time()
+        if timeout is None:
+            timeouts = self._timeouts
+            total = timeouts.command if request.operation.waits_for_device else timeouts.total
+        else:
+            total = checked_timeout(timeout)
+        if shared.hooks:
+            operation = request.operation
+            events.report(
+                shared.hooks,
+                events.RequestStarted(operation=operation.name, method=operation.method, path=request.path),
+            )
+        return Call(request, started, started + total)
+
+    def _finish(self, call: Call, answer: Answer, decode: Decode[T]) -> T:
+        try:
+            value = decode(answer)
+        except RequestError as error:
+            error.outcome = worst_outcome(call.outcome, error.outcome)
+            self._fill(call, error)
+            self._report_finished(call, error)
+            raise
+        if self._shared.hooks:
+            self._report_finished(call, None)
+        return value
+
+    async def _run(self, call: Call, attempt: Callable[[Call], Awaitable[A]]) -> A:
+        failed: RequestError
+        try:
+            return await attempt(call)
+        except RequestError as error:
+            failed = error
+        except BaseException as error:
+            self._report_finished(call, error)
+            raise
+        final: EnapterError
+        try:
+            return await self._recover(call, failed, attempt)
+        except RequestError as error:
+            final = self._concluded(call, error)
+        except ClientClosedError as error:
+            final = self._closed(call, error)
+        except BaseException as error:
+            self._report_finished(call, error)
+            raise
+        self._report_finished(call, final)
+        raise final
+
+    async def _recover(self, call: Call, failed: RequestError, attempt: Callable[[Call], Awaitable[A]]) -> A:
+        async def again() -> A:
+            return await attempt(call)
+
+        def plan(error: RequestError) -> float | None:
+            return self._planned(call, error)
+
+        try:
+            return await retry.recover(failed, again, plan, self._shared.lifetime.sleep)
+        except NotFoundError as error:
+            if call.outcome == "unknown" and call.request.operation.method == "DELETE":
+                # The first one was done after all: what a re-sent delete does not find is gone.
+                return cast("A", Answer(error.status, Headers(), b""))
+            raise
+
+    def _planned(self, call: Call, error: RequestError) -> float | None:
+        """Return the delay before the next attempt, or None to give up."""
+        shared = self._shared
+        self._note(call, error)
+        if shared.lifetime.closed or isinstance(error, (DeadlineExceededError, OutcomeUnknownError)):
+            return None
+        decision = failure.decide(
+            error,
+            call.request.operation.safety,
+            self._retry,
+            counted=call.attempts - call.rejected,
+            rejected=call.rejected,
+            remaining=call.deadline - asyncio.get_running_loop().time(),
+            paced=shared.adaptive,
+            jitter=shared.jitter,
+        )
+        if decision.delay is None or (decision.spends and not shared.budget.try_spend()):
+            return None
+        if shared.hooks:
+            operation = call.request.operation
+            events.report(
+                shared.hooks,
+                events.RetryScheduled(
+                    operation=operation.name,
+                    method=operation.method,
+                    path=call.request.path,
+                    attempt=call.attempts,
+                    delay=decision.delay,
+                    error=error,
+                    budget=shared.budget.available,
+                ),
+            )
+        return decision.delay
+
+    def _note(self, call: Call, error: RequestError) -> None:
+        if error.outcome == "rejected":
+            call.rejected += 1
+        if not isinstance(error, DeadlineExceededError):
+            call.last_error = error
+        call.outcome = worst_outcome(call.outcome, error.outcome)
+        self._fill(call, error)
+        if self._shared.hooks:
+            operation = call.request.operation
+            events.report(
+                self._shared.hooks,
+                events.AttemptFailed(
+                    operation=operation.name,
+                    method=operation.method,
+                    path=call.request.path,
+                    attempt=call.attempts,
+                    error=error,
+                    status=error.status if isinstance(error, APIError) else None,
+                ),
+            )
+
+    # -- one attempt ---------------------------------------------------------------------------------------
+
+    async def _exchange(self, call: Call) -> Answer:
+        shared = self._shared
+        token = shared.tokens.current
+        if shared.tokens.needs_asking:
+            token = await self._bounded(call, shared.tokens.ask())
+        slot = shared.limiter.try_acquire() or await self._wait_for_slot(call)
+        try:
+            call.attempts += 1
+            answer = await shared.transport.exchange(
+                call.request,
+                self._headers_for(call.request, token),
+                when=self._attempt_ends(call),
+                limit=shared.max_response_bytes,
+            )
+            call.status = answer.status
+            refusal = None if 200 <= answer.status < 300 else self._refusal(answer, token)
+            self._settle(slot, refusal)
+        finally:
+            shared.limiter.release(slot)
+        if refusal is None:
+            shared.budget.refund()
+            return answer
+        if answer.status == 401 and not call.token_renewed and shared.tokens.refused(token):
+            call.token_renewed = True
+            return await self._exchange(call)
+        raise refusal
+
+    async def _open(self, call: Call) -> StreamedAnswer:
+        shared = self._shared
+        token = await self._bounded(call, shared.tokens.ask())
+        slot = shared.limiter.try_acquire() or await self._wait_for_slot(call)
+        refusal: APIError | None = None
+        try:
+            call.attempts += 1
+            headers = self._headers_for(call.request, token)
+            when = self._attempt_ends(call)
+            streamed = await shared.transport.stream(call.request, headers, when=when)
+            call.status = streamed.status
+            if not 200 <= streamed.status < 300:
+                refusal = self._refusal(await self._error_body(streamed), token)
+            self._settle(slot, refusal)
+        finally:
+            shared.limiter.release(slot)
+        if refusal is None:
+            shared.budget.refund()
+            return streamed
+        if streamed.status == 401 and not call.token_renewed and shared.tokens.refused(token):
+            call.token_renewed = True
+            return await self._open(call)
+        raise refusal
+
+    async def _error_body(self, streamed: StreamedAnswer) -> Answer:
+        body = b""
+        try:
+            async for piece in streamed.pieces(idle=self._timeouts.attempt, limit=_MAX_ERROR_BODY):
+                body += piece
+        except RequestError:
+            pass  # the status says what matters; the text of an error may be cut
+        finally:
+            streamed.close()
+        return Answer(streamed.status, streamed.headers, body)
+
+    def _settle(self, slot: Slot, refusal: APIError | None) -> None:
+        if refusal is not None and refusal.status == 429:
+            self._shared.limiter.rejected(slot, refusal.retry_after)
+        else:
+            self._shared.limiter.succeeded(slot)
+
+    def _refusal(self, answer: Answer, token: str | None) -> APIError:
+        return failure.api_error(answer, datetime.now(UTC), token)
+
+    def _attempt_ends(self, call: Call) -> float:
+        if call.request.operation.waits_for_device:
+            return call.deadline
+        return min(asyncio.get_running_loop().time() + self._timeouts.attempt, call.deadline)
+
+    async def _wait_for_slot(self, call: Call) -> Slot:
+        before = asyncio.get_running_loop().time()
+        try:
+            return await self._bounded(call, self._shared.limiter.acquire())
+        finally:
+            call.waited += asyncio.get_running_loop().time() - before
+
+    async def _bounded(self, call: Call, awaitable: Awaitable[T]) -> T:
+        """Await under the call's deadline and the client's life."""
+        lifetime = self._shared.lifetime
+        try:
+            async with lifetime.until(call.deadline):
+                return await awaitable
+        except TimeoutError:
+            pass
+        if lifetime.closed:
+            raise self._closed(call, ClientClosedError())
+        raise DeadlineExceededError("the time was used up before the request could be sent")
+
+    def _headers_for(self, request: Request, token: str | None) -> dict[str, str]:
+        key = (token, request.operation.accept, request.content_type)
+        headers = self._headers.get(key)
+        if headers is None:
+            if len(self._headers) > 64:  # tokens that are renewed must not pile up
+                self._headers.clear()
+            headers = {**self._shared.fixed_headers, "Accept": request.operation.accept}
+            if token is not None:
+                headers["X-Enapter-Auth-Token"] = token
+            if self._user is not None:
+                headers["X-Enapter-Auth-User"] = self._user
+            if request.content_type is not None:
+                headers["Content-Type"] = request.content_type
+            self._headers[key] = headers
+        return headers
+
+    # -- how a call ends badly -----------------------------------------------------------------------------
+
+    def _concluded(self, call: Call, error: RequestError) -> EnapterError:
+        """Return what the caller gets for the failure after which the call was given up."""
+        if self._shared.lifetime.closed and isinstance(error, TransportError):
+            return self._closed(call, ClientClosedError())
+        late = asyncio.get_running_loop().time() >= call.deadline
+        cause: EnapterError = error
+        if isinstance(error, DeadlineExceededError) or (late and isinstance(error, AttemptTimeoutError)):
+            cause = self._deadline(call)
+        unsafe = call.request.operation.safety is Safety.UNSAFE
+        if unsafe and call.outcome == "unknown" and isinstance(cause, (TransportError, DeadlineExceededError)):
+            return self._unknown(call, cause)
+        if isinstance(cause, RequestError):
+            cause.outcome = call.outcome
+            self._fill(call, cause)
+        return cause
+
+    def _deadline(self, call: Call) -> DeadlineExceededError:
+        seconds = call.deadline - call.started
+        error = DeadlineExceededError(f"not done within {seconds:g} s", outcome=call.outcome)
+        error.__cause__ = call.last_error
+        self._fill(call, error)
+        return error
+
+    def _unknown(self, call: Call, cause: EnapterError) -> OutcomeUnknownError:
+        error = OutcomeUnknownError(
+            "the request may have been carried out, but no answer came; look before repeating it",
+            started_at=datetime.now(UTC) - timedelta(seconds=self._elapsed(call)),
+        )
+        error.__cause__ = cause
+        self._fill(call, error)
+        return error
+
+    def _closed(self, call: Call, error: ClientClosedError) -> EnapterError:
+        if call.request.operation.safety is Safety.UNSAFE and call.outcome == "unknown":
+            return self._unknown(call, error)
+        return ClientClosedError("the client was closed while the call was running")
+
+    def _fill(self, call: Call, error: RequestError) -> None:
+        operation = call.request.operation
+        error.located(operation.name, operation.method, call.request.path)
+        error.attempts = call.attempts
+        error.elapsed = self._elapsed(call)
+
+    def _elapsed(self, call: Call) -> float:
+        return asyncio.get_running_loop().time() - call.started
+
+    def _report_finished(self, call: Call, error: BaseException | None) -> None:
+        if not self._shared.hooks:
+            return
+        operation = call.request.operation
+        events.report(
+            self._shared.hooks,
+            events.RequestFinished(
+                operation=operation.name,
+                method=operation.method,
+                path=call.request.path,
+                attempts=call.attempts,
+                elapsed=self._elapsed(call),
+                waited=call.waited,
+                status=call.status,
+                error=error,
+            ),
+        )
+
+
+class RawSession(Session):
+    """A session whose `send` gives a `Response` around every value; services on it serve `client.raw`."""
+
+    async def send(self, request: Request, decode: Decode[T], timeout: float | None = None) -> T:
+        """Run a request and return a `Response`; the services' raw types say so."""
+        return cast("T", await self.respond(request, decode, timeout))
+
+
+def checked_timeout(timeout: object) -> float:
+    """Return a per-call timeout in seconds.
+
+    Raises:
+        InvalidArgumentError: It is not a positive finite number.
+    """
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 < timeout < float("inf"):
+        return float(timeout)
+    raise InvalidArgumentError("timeout", "must be a positive number of seconds")
