@@ -1,0 +1,68 @@
+"""aiohttp's exceptions in our terms: what failed, where, and whether anything was sent."""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+
+from enapter_async.errors import (
+    ConnectError,
+    ConnectionLostError,
+    NameResolutionError,
+    TLSError,
+    TransportError,
+)
+
+
+def described(error: BaseException, *, sent: bool, phase: str) -> TransportError:
+    """Return our error for one of aiohttp's, holding nothing of it but text that has no headers in it.
+
+    Call it inside the `except` block and raise the result after leaving it: then neither `__cause__` nor
+    `__context__` keeps the original, whose arguments hold the request's headers.
+
+    Args:
+        error: What aiohttp raised.
+        sent: Whether anything can have reached the server.
+        phase: `wait` or `body`; where nothing was sent it is `connect`.
+    """
+    failed = _connecting(error, sent=sent)
+    if failed is not None:
+        return failed
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ConnectionLostError("the body was cut off or malformed", phase="body")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ConnectionLostError("the answer was not HTTP", phase=phase)
+    if sent:
+        return ConnectionLostError(f"the connection was lost: {_reason(error)}", phase=phase)
+    return ConnectionLostError(f"nothing could be sent: {_reason(error)}", phase="connect", outcome="not_sent")
+
+
+def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:
+    """Return the error of a connection that was never made."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            failed = ConnectError("no connection in time")
+        case aiohttp.ClientConnectorDNSError():
+            failed = NameResolutionError(f"the name {error.host} could not be resolved")
+        case aiohttp.ClientConnectorCertificateError():
+            failed = TLSError(f"the certificate of {error.host} was not accepted: {error.certificate_error}")
+        case aiohttp.ClientConnectorSSLError():
+            failed = TLSError(f"the TLS handshake with {error.host} failed: {_reason(error.os_error)}")
+        case aiohttp.ClientProxyConnectionError():
+            failed = ConnectError(f"the proxy could not be reached: {_reason(error.os_error)}")
+        case aiohttp.ClientConnectorError():
+            failed = ConnectError(f"no connection to {error.host}:{error.port}: {_reason(error.os_error)}")
+        case aiohttp.ClientHttpProxyError():
+            failed = ConnectError(f"the proxy answered with status {error.status}")
+        case ssl.SSLError() if not sent:
+            failed = TLSError(f"the TLS handshake failed: {_reason(error)}")
+        case _:
+            failed = None
+    return failed
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__

@@ -1,0 +1,140 @@
+"""Bodies: read under a byte limit, decompressed here, and proven to be complete."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+
+from enapter_async._protocol.gzip import GzipDecoder
+from enapter_async._protocol.request import Headers
+from enapter_async._transport.faults import described
+from enapter_async._transport.lifetime import Lifetime
+from enapter_async.errors import (
+    AttemptTimeoutError,
+    ClientClosedError,
+    ConnectionLostError,
+    EnapterError,
+    InvalidBodyError,
+    ResponseTooLargeError,
+)
+
+_READ_SIZE: Final = 64 * 1024
+
+
+def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder | None:
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("", "identity") or response.content_length == 0:
+        return None
+    if encoding in ("gzip", "x-gzip"):
+        return GzipDecoder(limit)
+    raise InvalidBodyError(f"the body is compressed in a way that was not asked for: {encoding[:40]!r}")
+
+
+def _finish(decoder: GzipDecoder) -> None:
+    cut = False
+    try:
+        decoder.finish()
+    except InvalidBodyError:
+        cut = True
+    if cut:
+        # A body cut off is as good as a lost connection: what may be repeated then is the same.
+        raise ConnectionLostError("the compressed body was cut off", phase="body")
+
+
+async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the decoded body, complete and of at most `limit` bytes."""
+    decoder = _decoder(response, limit)
+    length = response.content_length
+    if decoder is None and length is not None:
+        if length > limit:
+            raise ResponseTooLargeError(f"the body has {length:,} bytes; max_response_bytes is {limit:,}")
+        return await response.read()
+    pieces: list[bytes] = []
+    total = 0
+    content = response.content
+    while data := await content.readany():
+        for piece in (data,) if decoder is None else decoder.feed(data):
+            total += len(piece)
+            if total > limit:
+                raise ResponseTooLargeError(f"the body is larger than max_response_bytes, {limit:,}")
+            pieces.append(piece)
+    if decoder is not None:
+        _finish(decoder)
+    return b"".join(pieces)
+
+
+class StreamedAnswer:
+    """An answer whose body is read piece by piece; complete only when `pieces` ends without an error."""
+
+    def __init__(self, response: aiohttp.ClientResponse, lifetime: Lifetime) -> None:
+        self._response = response
+        self._lifetime = lifetime
+        self.status = response.status
+        self.headers = Headers(response.raw_headers)
+
+    @property
+    def ends_provably(self) -> bool:
+        """Whether a body cut off would be noticed: by its length, its last chunk, or the end of gzip."""
+        headers = self._response.headers
+        return (
+            self._response.content_length is not None
+            or "chunked" in headers.get("Transfer-Encoding", "").lower()
+            or headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip")
+        )
+
+    async def pieces(self, *, idle: float, limit: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the decoded body.
+
+        Args:
+            idle: Most seconds to wait for each piece.
+            limit: Most decoded bytes in all, None for no bound.
+
+        Raises:
+            ConnectionLostError: The body ended before it was complete.
+            AttemptTimeoutError: No piece came in time.
+            DecodeError: It cannot be decompressed, or is too large.
+        """
+        decoder = _decoder(self._response, limit)
+        total = 0
+        while True:
+            data = await self._read(idle)
+            if not data:
+                break
+            if decoder is None:
+                total += len(data)
+                if limit is not None and total > limit:
+                    raise ResponseTooLargeError(f"the body is larger than {limit:,} bytes")
+                yield data
+            else:
+                for piece in decoder.feed(data):
+                    yield piece
+        if decoder is not None:
+            _finish(decoder)
+
+    async def _read(self, idle: float) -> bytes:
+        loop = self._lifetime.enter()
+        failure: EnapterError
+        timer = self._lifetime.begin(loop.time() + idle)
+        try:
+            async with timer:
+                return await self._response.content.read(_READ_SIZE)
+        except TimeoutError:
+            failure = (
+                ClientClosedError()
+                if self._lifetime.closed
+                else AttemptTimeoutError(f"nothing came for {idle:g} s", phase="body")
+            )
+        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+            failure = described(error, sent=True, phase="body")
+        finally:
+            self._lifetime.end(timer)
+        raise failure
+
+    def close(self) -> None:
+        """Give the connection back; one whose body was not read to its end is cut."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
