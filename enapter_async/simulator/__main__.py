@@ -1,0 +1,38 @@
+"""`python -m enapter_async.simulator`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .run import run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and run the simulator."""
+    parser = argparse.ArgumentParser(
+        prog="python -m enapter_async.simulator",
+        description="An Enapter Cloud or Gateway on loopback. Stops on Ctrl-C.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port; 0 picks a free one (%(default)s)")
+    parser.add_argument("--devices", type=int, default=20, help="how many devices (%(default)s)")
+    parser.add_argument("--mode", choices=("any", "cloud", "gateway"), default="any", help="what to be (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same world (%(default)s)")
+    parser.add_argument("--token", help="the API token; by default made from the seed")
+    parser.add_argument("--rate-limit", type=float, metavar="R", help="requests per second; by default no limit")
+    parser.add_argument("--latency-ms", type=float, default=0.0, metavar="L", help="delay of every answer")
+    parser.add_argument("--fault-rate", type=float, default=0.0, metavar="P", help="share of failures, 0 to 1")
+    options = parser.parse_args(arguments)
+    try:
+        run(**vars(options))
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Building answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from .errors import Refusal
+
+
+def json_answer(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Answer with JSON."""
+    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+
+def refusal_answer(refusal: Refusal) -> web.Response:
+    """Answer with the documented envelope."""
+    return json_answer(refusal.envelope(), refusal.status, refusal.headers)
+
+
+def zip_answer(data: bytes, name: str) -> web.Response:
+    """Answer with a zip archive."""
+    return web.Response(
+        body=data,
+        content_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{name}.zip"'},
+    )

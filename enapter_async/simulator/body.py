@@ -1,0 +1,133 @@
+"""Reading JSON bodies: every bad one is a 400 that names the field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NoReturn, cast
+
+from .errors import Refusal, invalid_field
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def as_list(value: Any) -> list[Any]:
+    """Tell the type checkers that what JSON gave is a list."""
+    items: list[Any] = value
+    return items
+
+
+class Body:
+    """The fields of a JSON object.
+
+    Null counts as absent: that is what the vendor's SDK sends for what it leaves unchanged
+    (reference.md, Known quirks 10).
+    """
+
+    def __init__(self, fields: dict[str, Any], path: str = "") -> None:
+        self._fields = fields
+        self._path = path
+
+    @classmethod
+    def parse(cls, data: bytes) -> Body:
+        """Read a body.
+
+        Raises:
+            Refusal: It is not a JSON object (400).
+        """
+        try:
+            value = json.loads(data, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise Refusal(400, f"the body is not JSON: {error}"[:300], code="invalid_body") from None
+        if not isinstance(value, dict):
+            raise Refusal(400, "the body is not a JSON object", code="invalid_body")
+        return cls(cast("dict[str, Any]", value))
+
+    def __contains__(self, name: str) -> bool:
+        return self._fields.get(name) is not None
+
+    def value(self, name: str) -> Any:
+        """Give a field whatever its type."""
+        return self._fields.get(name)
+
+    def refuse(self, name: str, message: str) -> Refusal:
+        """Make the refusal of a field."""
+        return invalid_field(self._path + name, message)
+
+    def text(self, name: str) -> str:
+        """Give a required text that is not blank."""
+        text = self.optional_text(name)
+        if text is None:
+            raise self.refuse(name, "is required")
+        return text
+
+    def optional_text(self, name: str) -> str | None:
+        """Give a text; null and empty count as absent, as the CLI sends empty ones."""
+        value = self._fields.get(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise self.refuse(name, "expected a text")
+        if not value.strip():
+            raise self.refuse(name, "must not be blank")
+        if len(value) > 1_000_000:
+            raise self.refuse(name, "is too long")
+        return value
+
+    def choice(self, name: str, allowed: Sequence[str], default: str | None = None) -> str:
+        """Give one of some known words."""
+        value = self._fields.get(name)
+        if value is None and default is not None:
+            return default
+        if value not in allowed:
+            raise self.refuse(name, f"expected one of {', '.join(allowed)}")
+        return str(value)
+
+    def boolean(self, name: str, default: bool | None = None) -> bool:
+        """Give a boolean."""
+        value = self._fields.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, bool):
+            raise self.refuse(name, "expected true or false" if value is not None else "is required")
+        return value
+
+    def object(self, name: str) -> Body | None:
+        """Give an object."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.refuse(name, "expected an object")
+        return Body(cast("dict[str, Any]", value), f"{self._path}{name}.")
+
+    def fields(self) -> dict[str, Any]:
+        """Give everything as it came."""
+        return self._fields
+
+    def names(self, name: str) -> list[str]:
+        """Give a list of texts; absent is empty."""
+        value = self._fields.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.refuse(name, "expected a list")
+        items = as_list(value)
+        if not all(isinstance(item, str) for item in items):
+            raise self.refuse(name, "expected a list of texts")
+        return cast("list[str]", items)
+
+    def objects(self, name: str) -> list[Body]:
+        """Give a required list of objects, not empty."""
+        value = self._fields.get(name)
+        if not isinstance(value, list) or not value:
+            raise self.refuse(name, "expected a list that is not empty")
+        items = as_list(value)
+        bodies: list[Body] = []
+        for number, item in enumerate(items):
+            if not isinstance(item, dict):
+                raise self.refuse(f"{name}[{number}]", "expected an object")
+            bodies.append(Body(cast("dict[str, Any]", item), f"{self._path}{name}[{number}]."))
+        return bodies

@@ -1,0 +1,97 @@
+"""What the world consists of."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import attrs
+
+from .roles import Role, access_level
+from .signals import AUTOMATIC, Signal, signal
+
+
+@attrs.define(eq=False)
+class Site:
+    """A site."""
+
+    id: str
+    name: str
+    timezone: str = "UTC"
+    location: dict[str, Any] | None = None
+    archived: bool = False
+
+
+@attrs.define(eq=False)
+class Blueprint:
+    """A blueprint: a manifest that devices share."""
+
+    id: str
+    manifest: dict[str, Any] = attrs.field(repr=False)
+    created_at: float
+    full_names: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
+    archive: bytes | None = attrs.field(default=None, repr=False)
+    _signals: dict[str, Signal] | None = attrs.field(default=None, init=False, repr=False)
+
+    def section(self, name: str) -> dict[str, dict[str, Any]]:
+        """Give a section of the manifest; a missing one and null are empty."""
+        section = self.manifest.get(name)
+        return cast("dict[str, dict[str, Any]]", section) if isinstance(section, dict) else {}
+
+    @property
+    def signals(self) -> dict[str, Signal]:
+        """The telemetry attributes, those that every device has included."""
+        if self._signals is None:
+            alerts = tuple(self.section("alerts"))
+            declared = self.section("telemetry") | {
+                name: entry for name, entry in AUTOMATIC.items() if name not in self.section("telemetry")
+            }
+            self._signals = {name: signal(name, entry, alerts) for name, entry in declared.items()}
+        return self._signals
+
+    def attribute_role(self, attribute: str) -> Role:
+        """Give the lowest role that may read a telemetry attribute."""
+        return access_level(self.section("telemetry").get(attribute, {}).get("access_level"), Role.READONLY)
+
+
+@attrs.define(eq=False)
+class LogRecord:
+    """One record of a device's log."""
+
+    timestamp: int
+    received_at: float
+    severity: str
+    message: str
+    persistent: bool = True
+
+
+@attrs.define(eq=False)
+class Device:
+    """A device. Tests may change any of this while the simulator runs.
+
+    Attributes:
+        raised_alert_names: The alerts that are active now; see also `World.raise_alert`.
+        telemetry: Latest values that override the simulated ones.
+        properties: Last reported properties.
+        configuration: Values that were set, by group.
+    """
+
+    id: str
+    name: str
+    slug: str
+    type: str
+    blueprint: Blueprint
+    site_id: str | None
+    updated_at: float
+    communication: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    connectivity: str = "ONLINE"
+    properties: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    raised_alert_names: list[str] = attrs.field(factory=list[str])
+    telemetry: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    configuration: dict[str, dict[str, Any]] = attrs.field(factory=dict[str, dict[str, Any]])
+    logs: list[LogRecord] = attrs.field(factory=list[LogRecord])
+
+    @property
+    def upstream_id(self) -> str | None:
+        """The device that this one runs on."""
+        upstream = self.communication.get("upstream_id")
+        return upstream if isinstance(upstream, str) else None

@@ -1,0 +1,73 @@
+"""Refusals: what a handler raises and how it looks on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
+    """An answer of 4xx or 5xx in the documented envelope.
+
+    Args:
+        status: HTTP status.
+        message: What is wrong, for a person.
+        code: The error code; None leaves it out, as the devices service does (reference.md, Errors).
+        details: Fields specific to the error.
+        headers: Further response headers.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        details: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.details = details
+        self.headers = headers or {}
+
+    def envelope(self) -> dict[str, Any]:
+        """Give the JSON body."""
+        return envelope(self.message, code=self.code, details=self.details)
+
+
+def envelope(message: str, *, code: str | None = None, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Build the error envelope of reference.md, Errors."""
+    error: dict[str, Any] = {}
+    if code is not None:
+        error["code"] = code
+    error["message"] = message
+    if details is not None:
+        error["details"] = details
+    return {"errors": [error]}
+
+
+def invalid_parameter(name: str, message: str) -> Refusal:
+    """Refuse a query parameter."""
+    return Refusal(400, f"{name}: {message}", code="invalid_query_parameter", details={"parameter": name})
+
+
+def invalid_field(name: str, message: str) -> Refusal:
+    """Refuse a field of the body."""
+    return Refusal(400, f"{name}: {message}", code="invalid_field", details={"field": name})
+
+
+def not_found(what: str) -> Refusal:
+    """Say that a resource does not exist; real answers have no code here."""
+    return Refusal(404, f"{what} not found")
+
+
+def conflict(message: str) -> Refusal:
+    """Say that an entity exists already, or is in the way."""
+    return Refusal(409, message, code="already_exists")
+
+
+def unprocessable(message: str, *, code: str = "unprocessable", details: dict[str, Any] | None = None) -> Refusal:
+    """Say that well-formed instructions cannot be carried out."""
+    return Refusal(422, message, code=code, details=details)

@@ -1,0 +1,201 @@
+"""Faults: a scripted plan for tests, and a seeded mix for endurance."""
+
+from __future__ import annotations
+
+import fnmatch
+import random
+from collections.abc import Collection
+from typing import Literal, Self
+
+import attrs
+
+Kind = Literal["answer", "reset", "close", "hang", "delay", "truncate", "drip"]
+When = Literal["before", "after"]
+
+_HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
+_REASONS = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 504: "504 Gateway Time-out"}
+
+
+@attrs.frozen
+class Fault:
+    """Something that goes wrong with one answer. Use the class methods to make one."""
+
+    kind: Kind
+    status: int = 200
+    body: bytes | None = None
+    content_type: str = "application/json"
+    headers: dict[str, str] = attrs.field(factory=dict[str, str])
+    seconds: float = 0.0
+    count: int = 0
+
+    @property
+    def name(self) -> str:
+        """A short name for records."""
+        return f"answer {self.status}" if self.kind == "answer" else self.kind
+
+    @classmethod
+    def answer(
+        cls,
+        status: int,
+        body: bytes | str | None = None,
+        *,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+    ) -> Self:
+        """Answer with this instead; without a body, with the documented envelope."""
+        data = body.encode() if isinstance(body, str) else body
+        return cls("answer", status, data, content_type, headers or {})
+
+    @classmethod
+    def html(cls, status: int) -> Self:
+        """Answer with an HTML page, as a proxy does."""
+        return cls.answer(status, _HTML.format(_REASONS.get(status, status)), content_type="text/html")
+
+    @classmethod
+    def rate_limited(cls, retry_after: float | str | None = None) -> Self:
+        """Answer 429, with `Retry-After` where given."""
+        return cls.answer(429, headers={} if retry_after is None else {"Retry-After": str(retry_after)})
+
+    @classmethod
+    def reset(cls) -> Self:
+        """Reset the connection (RST)."""
+        return cls("reset")
+
+    @classmethod
+    def close(cls) -> Self:
+        """Close the connection before the headers."""
+        return cls("close")
+
+    @classmethod
+    def hang(cls, seconds: float = 30.0) -> Self:
+        """Say nothing for a while, then close the connection."""
+        return cls("hang", seconds=seconds)
+
+    @classmethod
+    def delay(cls, seconds: float) -> Self:
+        """Answer as usual, later."""
+        return cls("delay", seconds=seconds)
+
+    @classmethod
+    def truncate(cls, count: int) -> Self:
+        """Announce the whole body, send so many bytes of it, then close the connection."""
+        return cls("truncate", count=count)
+
+    @classmethod
+    def drip(cls, seconds: float) -> Self:
+        """Send the body byte by byte with a pause after each."""
+        return cls("drip", seconds=seconds)
+
+
+@attrs.frozen(kw_only=True)
+class FaultRule:
+    """When a fault happens.
+
+    Attributes:
+        fault: What happens.
+        operation: An operationId; None is any.
+        method: An HTTP method; None is any.
+        path: A path pattern with `*` and `?`; None is any.
+        nth: Which of the matching requests, counted from 1; None is every one.
+        when: `before` the handler ran, or `after`: applied, but the answer is lost.
+    """
+
+    fault: Fault
+    operation: str | None = None
+    method: str | None = None
+    path: str | None = None
+    nth: Collection[int] | None = None
+    when: When = "before"
+
+    def matches(self, operation: str | None, method: str, path: str) -> bool:
+        """Tell whether a request is meant."""
+        return (
+            (self.operation is None or self.operation == operation)
+            and (self.method is None or self.method.upper() == method)
+            and (self.path is None or fnmatch.fnmatchcase(path, self.path))
+        )
+
+
+class FaultPlan:
+    """A script of faults. Rules are tried in order and the first that applies wins; all of them count.
+
+        plan = FaultPlan().on("executeCommand", Fault.reset(), when="after")
+        async with Simulator(faults=plan) as sim: ...
+
+    Args:
+        rules: The rules to begin with; more can be added while the simulator runs.
+    """
+
+    def __init__(self, *rules: FaultRule) -> None:
+        self._rules: list[FaultRule] = list(rules)
+        self._seen: list[int] = [0] * len(rules)
+        self.injected = 0
+
+    def on(
+        self,
+        operation: str | None,
+        fault: Fault,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        nth: int | Collection[int] | None = 1,
+        when: When = "before",
+    ) -> Self:
+        """Add a rule; by default for the first matching request from now on. Gives the plan itself back."""
+        chosen = {nth} if isinstance(nth, int) else nth
+        self._rules.append(FaultRule(fault=fault, operation=operation, method=method, path=path, nth=chosen, when=when))
+        self._seen.append(0)
+        return self
+
+    def clear(self) -> None:
+        """Forget all rules."""
+        self._rules.clear()
+        self._seen.clear()
+
+    def next(self, operation: str | None, method: str, path: str) -> FaultRule | None:
+        """Give the fault of a request, if it has one."""
+        chosen: FaultRule | None = None
+        for place, rule in enumerate(self._rules):
+            if not rule.matches(operation, method, path):
+                continue
+            self._seen[place] += 1
+            if chosen is None and (rule.nth is None or self._seen[place] in rule.nth):
+                chosen = rule
+        self.injected += chosen is not None
+        return chosen
+
+
+class Chaos:
+    """A seeded mix of the faults that real networks have.
+
+    Args:
+        rate: Share of requests that fail, from 0 to 1.
+        seed: The same seed gives the same sequence.
+        hang: Longest silence in seconds.
+    """
+
+    def __init__(self, rate: float, seed: int, hang: float = 2.0) -> None:
+        if not 0 <= rate <= 1:
+            raise ValueError("the fault rate must be from 0 to 1")
+        self.rate = rate
+        self._random = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        self._hang = hang
+
+    def next(self) -> FaultRule | None:
+        """Give the next request's fault, if it has one."""
+        if not self.rate or self._random.random() >= self.rate:
+            return None
+        fault = self._random.choice(
+            (
+                Fault.answer(500),
+                Fault.html(502),
+                Fault.answer(503, headers={"Retry-After": "1"}),
+                Fault.html(503),
+                Fault.html(504),
+                Fault.reset(),
+                Fault.close(),
+                Fault.truncate(self._random.randint(0, 20)),
+                Fault.hang(self._random.uniform(0.1, self._hang)),
+            )
+        )
+        return FaultRule(fault=fault, when=self._random.choice(("before", "after")))

@@ -1,0 +1,89 @@
+"""A record of every request, for assertions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+_MASK = "***"
+_SECRET_HEADERS = {"x-enapter-auth-token", "authorization", "cookie"}
+
+
+@attrs.define(eq=False)
+class RequestRecord:
+    """One request as the server saw it.
+
+    Attributes:
+        method: HTTP method.
+        path: Decoded path.
+        raw_path: Path as it was sent, with the query.
+        query: Every value of every query parameter.
+        headers: Headers by lower-case name; the token is masked.
+        token: The token as it came.
+        user: Value of X-Enapter-Auth-User.
+        body: The body; cut off after 64 KiB.
+        connection: Port of the client's end: equal ones came over one connection.
+        received_at: Seconds of a clock that only grows.
+        operation: Its operationId; None where no operation matched.
+        status: Status of the answer; None while there is none, or where the connection was broken before.
+        applied: Whether the handler did its work, whatever the client saw of it.
+        fault: Name of the fault that was injected.
+        duration: Seconds until the answer was ready.
+    """
+
+    method: str
+    path: str
+    raw_path: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    token: str | None = attrs.field(repr=False)
+    user: str | None
+    body: bytes = attrs.field(repr=False)
+    connection: int | None
+    received_at: float
+    operation: str | None = None
+    status: int | None = None
+    applied: bool = False
+    fault: str | None = None
+    duration: float | None = None
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Ledger:
+    """The last requests, and how many were in flight at once.
+
+    Args:
+        limit: How many records to keep; the oldest are forgotten first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.records: list[RequestRecord] = []
+        self.total = 0
+        self.in_flight = 0
+        self.peak_in_flight = 0
+
+    def open(self, record: RequestRecord) -> None:
+        """Note that a request came in."""
+        if len(self.records) >= self._limit:
+            del self.records[: self._limit // 2 + 1]
+        self.records.append(record)
+        self.total += 1
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+
+    def close(self) -> None:
+        """Note that a request is over."""
+        self.in_flight -= 1
+
+
+def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Copy headers under lower-case names, with secrets masked."""
+    return {name.lower(): _MASK if name.lower() in _SECRET_HEADERS else value for name, value in headers.items()}

@@ -1,0 +1,48 @@
+"""How a simulated server behaves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from .operations import Mode
+
+
+@attrs.frozen(kw_only=True)
+class Behaviour:
+    """The choices that the API leaves open, and those that make testing easier.
+
+    Attributes:
+        mode: `any` serves everything; `cloud` and `gateway` serve what reference.md, section 14, says.
+        clamp_limit: Lower a `limit` above 50 to 50 instead of refusing it.
+        no_content: Answer deletions with 204 instead of 200 and `{}`.
+        created: Answer creations with 201 instead of 200.
+        upload_answer: Form of the upload answer: `wrapped`, `flat` or `blueprint_id`.
+        joined_data_types: Send the data types of a time series as one comma list instead of a line per column.
+        empty_timeseries: What a time series without rows is: the `header` line only, or an `empty` body.
+        max_points: Most points of one series; more is a 422.
+        max_devices: Most devices of one time series query; None is no limit.
+        command_seconds: How long a command takes, below two seconds.
+        legacy_rule_engine: No pages, no `total_count`, unknown query parameters refused.
+        rule_engine_online: Whether the Gateway that runs the rules can be reached from the Cloud.
+        flat_frames: Send log frames of WebSockets in the older flat form.
+        stream_interval: Seconds between two telemetry frames of a device.
+        log_interval: Seconds between two log records that a device makes by itself.
+    """
+
+    mode: Mode = attrs.field(default="any", validator=attrs.validators.in_(("any", "cloud", "gateway")))
+    clamp_limit: bool = False
+    no_content: bool = False
+    created: bool = False
+    upload_answer: Literal["wrapped", "flat", "blueprint_id"] = "wrapped"
+    joined_data_types: bool = False
+    empty_timeseries: Literal["header", "empty"] = "header"
+    max_points: int = 10_000_000
+    max_devices: int | None = None
+    command_seconds: float = attrs.field(default=0.5, validator=[attrs.validators.ge(0), attrs.validators.lt(2)])
+    legacy_rule_engine: bool = False
+    rule_engine_online: bool = True
+    flat_frames: bool = False
+    stream_interval: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    log_interval: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))

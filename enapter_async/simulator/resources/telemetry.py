@@ -1,0 +1,69 @@
+"""Latest telemetry (reference.md, Telemetry)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from aiohttp import web
+
+from ..answers import json_answer
+from ..call import Call
+from ..entities import Device
+from ..errors import Refusal
+from ..operations import Operations
+
+operations = Operations()
+
+_DEVICES = re.compile(r"devices\[(.+)\]", re.DOTALL)
+
+
+def _datapoints(call: Call, device: Device, attributes: list[str], relevance: float) -> dict[str, Any]:
+    readable = set(call.world.readable(device, call.grant.role_on(device.site_id)))
+    return {name: _datapoint(call, device, name, relevance, name in readable) for name in attributes}
+
+
+def _datapoint(call: Call, device: Device, attribute: str, relevance: float, readable: bool) -> dict[str, Any]:
+    latest = call.world.latest(device, attribute)
+    if latest is None:
+        return {"warning": "Telemetry attribute is not found."}
+    if not readable:
+        return {"warning": "Telemetry attribute is not readable with this role."}
+    value, timestamp = latest
+    if device.connectivity == "OFFLINE" or call.world.now() - timestamp > relevance:
+        return {"warning": "Telemetry attribute has no recent value."}
+    return {"value": value, "timestamp": timestamp}
+
+
+@operations.add("GET", "/v3/telemetry/latest", "getLatestTelemetry")
+async def get_latest(call: Call) -> web.Response:
+    """Give the latest values of several devices."""
+    relevance = call.query.duration("relevance_interval", 30.0)
+    telemetry: dict[str, Any] = {}
+    for name in call.query.values:
+        match = _DEVICES.fullmatch(name)
+        if match is None:
+            continue
+        attributes = call.query.names(name)
+        device = call.world.devices.find(match[1])
+        if device is None:
+            telemetry[match[1]] = {attribute: {"warning": "Device is not found."} for attribute in attributes}
+        else:
+            telemetry[match[1]] = _datapoints(call, device, attributes, relevance)
+    if not telemetry:
+        raise Refusal(
+            400,
+            "devices[<id>]=<attribute>,... is required",
+            code="invalid_query_parameter",
+            details={"parameter": "devices"},
+        )
+    return json_answer({"telemetry": telemetry})
+
+
+@operations.device("GET", "/{device_id}/telemetry", "getDeviceTelemetry", scoped_id="getSiteDeviceTelemetry")
+async def get_device_telemetry(call: Call) -> web.Response:
+    """Give the latest values of one device; without `attribute.in`, of every attribute that may be read."""
+    device = call.device()
+    relevance = call.query.duration("relevance_interval", 30.0)
+    attributes = call.query.names("attribute.in") or call.world.readable(device, call.grant.role_on(device.site_id))
+    return json_answer({"telemetry": _datapoints(call, device, attributes, relevance)})

@@ -1,0 +1,256 @@
+"""The pipeline that every request goes through, and the routes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from .answers import json_answer, refusal_answer
+from .call import Call
+from .errors import Refusal, envelope
+from .faults import Chaos, Fault, FaultPlan, FaultRule
+from .ledger import Ledger, RequestRecord, mask_headers
+from .operations import Operation
+from .options import Behaviour
+from .query import Query
+from .ratelimit import RateLimiter, retry_after
+from .resources import OPERATIONS
+from .roles import Grant, Role
+from .world import World
+
+logger = logging.getLogger("enapter_async.simulator")
+
+MAX_BODY = 64 * 1024 * 1024
+_KEPT_BODY = 64 * 1024
+_ANONYMOUS = Grant(token="", role=Role.READONLY)
+TRUNCATE_AT = web.RequestKey("truncate_at", int)
+
+
+@attrs.define(kw_only=True)
+class Server:
+    """Everything a request passes: record, faults, https, latency, rate limit, token, role, handler."""
+
+    world: World
+    behaviour: Behaviour
+    grants: dict[str, Grant]
+    users: dict[str, Role] | None
+    ledger: Ledger
+    plan: FaultPlan
+    chaos: Chaos
+    limiter: RateLimiter
+    latency: Callable[[], float]
+    stopping: asyncio.Event
+
+    def application(self) -> web.Application:
+        """Build the aiohttp application."""
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self._unmatched])
+        prefixes = {"any": ("", "/api"), "cloud": ("",), "gateway": ("/api",)}[self.behaviour.mode]
+        for prefix in prefixes:
+            for operation in OPERATIONS:
+                if operation.served_in(self.behaviour.mode):
+                    app.router.add_route(operation.method, prefix + operation.path, self._endpoint(operation))
+        return app
+
+    def _endpoint(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def endpoint(request: web.Request) -> web.StreamResponse:
+            return await self._serve(request, operation)
+
+        return endpoint
+
+    @web.middleware
+    async def _unmatched(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Give paths and methods that do not exist the same treatment and the same envelope."""
+        if request.match_info.http_exception is None:
+            return await handler(request)
+        return await self._serve(request, None)
+
+    async def _serve(self, request: web.Request, operation: Operation | None) -> web.StreamResponse:
+        started = time.perf_counter()
+        record = self._record(request, operation)
+        self.ledger.open(record)
+        try:
+            response = await self._serve_recorded(request, operation, record)
+            record.status = response.status
+        finally:
+            record.duration = time.perf_counter() - started
+            self.ledger.close()
+        return response
+
+    def _record(self, request: web.Request, operation: Operation | None) -> RequestRecord:
+        query: dict[str, list[str]] = {}
+        for name, value in request.query.items():
+            query.setdefault(name, []).append(value)
+        return RequestRecord(
+            method=request.method,
+            path=request.path,
+            raw_path=request.raw_path,
+            query=query,
+            headers=mask_headers(request.headers),
+            token=request.headers.get("X-Enapter-Auth-Token"),
+            user=request.headers.get("X-Enapter-Auth-User"),
+            body=b"",
+            connection=peer_port(request),
+            received_at=time.monotonic(),
+            operation=None if operation is None else operation.id,
+        )
+
+    async def _serve_recorded(
+        self, request: web.Request, operation: Operation | None, record: RequestRecord
+    ) -> web.StreamResponse:
+        try:
+            content = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return refusal_answer(Refusal(413, "the body is too large", code="too_large"))
+        record.body = content[:_KEPT_BODY]
+        rule = self.plan.next(record.operation, record.method, record.path) or self.chaos.next()
+        if rule is not None:
+            record.fault = rule.fault.name
+            if rule.fault.kind == "truncate":
+                request[TRUNCATE_AT] = rule.fault.count
+            elif rule.fault.kind not in ("delay", "drip") and rule.when == "before":
+                return await self._break(request, rule.fault)
+        delay = self.latency() + (rule.fault.seconds if rule and rule.fault.kind == "delay" else 0.0)
+        if delay > 0:
+            await self._sleep(delay)
+        try:
+            response = await self._answer(request, operation, content, record)
+        except Refusal as refusal:
+            response = refusal_answer(refusal)
+        except web.HTTPException:
+            raise
+        except Exception:
+            logger.exception("defect in %s", record.operation)
+            response = json_answer(envelope("internal server error", code="internal"), 500)
+        return response if rule is None else await self._spoil(request, response, rule)
+
+    async def _answer(
+        self, request: web.Request, operation: Operation | None, content: bytes, record: RequestRecord
+    ) -> web.StreamResponse:
+        self._insist_on_https(request)
+        wait = self.limiter.wait(record.token if record.token in self.grants else "")
+        if wait:
+            raise Refusal(
+                429, "too many requests", code="too_many_requests", headers={"Retry-After": retry_after(wait)}
+            )
+        if operation is None:
+            raise self._no_operation(request)
+        call = Call(
+            world=self.world,
+            behaviour=self.behaviour,
+            grant=self._authenticate(record, operation),
+            request=request,
+            content=content,
+            query=Query(record.query, self.behaviour.clamp_limit),
+            role=operation.role or Role.READONLY,
+            stopping=self.stopping,
+        )
+        response = await operation.handler(call)
+        record.applied = response.status < 400
+        return response
+
+    def _insist_on_https(self, request: web.Request) -> None:
+        """Redirect plain http unless the client asks for it (reference.md, section 14)."""
+        allowed = request.headers.get("X-Enapter-Allow-HTTP", "").lower() == "true"
+        if self.behaviour.mode != "any" and not request.secure and not allowed:
+            location = f"https://{request.host}{request.raw_path}"
+            raise Refusal(308, "use https", code="permanent_redirect", headers={"Location": location})
+
+    def _no_operation(self, request: web.Request) -> Refusal:
+        failure = request.match_info.http_exception
+        if isinstance(failure, web.HTTPMethodNotAllowed):
+            allowed = ", ".join(sorted(failure.allowed_methods))
+            return Refusal(405, "method not allowed", code="method_not_allowed", headers={"Allow": allowed})
+        return Refusal(404, "no such path")
+
+    def _authenticate(self, record: RequestRecord, operation: Operation) -> Grant:
+        if not record.token:
+            if operation.role is None:
+                return _ANONYMOUS
+            raise Refusal(401, "Authentication token is missing.", code="missing_header", details=_TOKEN_HEADER)
+        grant = self.grants.get(record.token)
+        if grant is None or grant.expired:
+            raise Refusal(403, "Authentication token is invalid.", code="invalid_header", details=_TOKEN_HEADER)
+        if record.user and self.users is not None:
+            role = self.users.get(record.user)
+            if role is None:
+                raise Refusal(403, "there is no such user", code="invalid_header", details=_USER_HEADER)
+            return Grant(token=grant.token, role=min(role, grant.role))
+        return grant
+
+    async def _break(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        """Answer wrongly, or not at all."""
+        if fault.kind == "answer":
+            if fault.body is None:
+                payload = envelope(f"injected fault {fault.status}", code="injected_fault")
+                return json_answer(payload, fault.status, fault.headers)
+            return web.Response(
+                status=fault.status, body=fault.body, content_type=fault.content_type, headers=fault.headers
+            )
+        if fault.kind == "hang":
+            await self._sleep(fault.seconds)
+        break_connection(request, reset=fault.kind == "reset")
+        return web.Response(status=500)  # never seen: the connection is gone
+
+    async def _spoil(self, request: web.Request, response: web.StreamResponse, rule: FaultRule) -> web.StreamResponse:
+        """Do to a finished answer what the rule says."""
+        fault = rule.fault
+        if fault.kind == "delay" or response.prepared or not isinstance(response, web.Response):
+            return response
+        if fault.kind not in ("truncate", "drip"):
+            return await self._break(request, fault)
+        body = response.body if isinstance(response.body, bytes) else b""
+        spoiled = web.StreamResponse(status=response.status, headers=response.headers)
+        spoiled.content_length = len(body)
+        await spoiled.prepare(request)
+        if fault.kind == "truncate":
+            await spoiled.write(body[: fault.count])
+            break_connection(request, reset=False)
+            return spoiled
+        for place in range(len(body)):
+            if self.stopping.is_set():
+                break
+            await spoiled.write(body[place : place + 1])
+            await self._sleep(fault.seconds)
+        return spoiled
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not past the end of the simulator."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            pass
+
+
+_TOKEN_HEADER = {"header": "X-Enapter-Auth-Token"}
+_USER_HEADER = {"header": "X-Enapter-Auth-User"}
+
+
+def peer_port(request: web.Request) -> int | None:
+    """Give the port of the client's end of the connection."""
+    peer: Any = None if request.transport is None else request.transport.get_extra_info("peername")
+    return None if peer is None else int(peer[1])
+
+
+def break_connection(request: web.Request, *, reset: bool) -> None:
+    """Close the client's connection at once: with RST, or with what was written and FIN."""
+    transport = request.transport
+    if transport is None:
+        return
+    if reset:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    else:
+        transport.close()

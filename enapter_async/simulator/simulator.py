@@ -1,0 +1,198 @@
+"""The simulator: a server of the Enapter HTTP API on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from aiohttp import web
+
+from .faults import Chaos, FaultPlan
+from .ledger import Ledger, RequestRecord
+from .operations import Mode
+from .options import Behaviour
+from .ratelimit import RateLimiter
+from .roles import Grant, Role, default_token
+from .server import Server
+from .world import World
+
+Latency = float | tuple[float, float]
+
+
+class Simulator:
+    """An Enapter Cloud or Gateway on loopback, with one world in memory.
+
+        async with Simulator(devices=20, seed=1) as sim:
+            client = EnapterClient(base_url=sim.url, token=sim.token)
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 picks a free one.
+        devices: How many devices to build.
+        sites: How many sites; by default one for six devices and at most three, or the Gateway's one.
+        mode: `any` serves the union of both worlds, `cloud` and `gateway` are faithful to
+            reference.md, section 14.
+        seed: The same seed gives the same world, token and chance.
+        token: The API token; by default made from the seed.
+        role: Role of that token.
+        tokens: Further tokens and their roles.
+        users: Names accepted in `X-Enapter-Auth-User` and their roles; None ignores the header.
+        rate_limit: Requests per second of one token; None is no limit.
+        burst: How many requests may come at once; by default those of one second.
+        latency: Seconds before every answer, or the least and the most of a uniform distribution.
+        fault_rate: Share of requests that fail in some way, from 0 to 1.
+        faults: A script of faults; also `sim.faults`, which may be changed while running.
+        clock: Unix seconds; what the world takes for now.
+        ssl_context: Serve https with this.
+        record_limit: How many requests `sim.requests` keeps.
+        **options: Fields of `Behaviour` by name, such as `legacy_rule_engine=True`.
+
+    Raises:
+        ValueError: An argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        devices: int = 20,
+        sites: int | None = None,
+        mode: Mode = "any",
+        seed: int = 1,
+        token: str | None = None,
+        role: Role | str = Role.OWNER,
+        tokens: Mapping[str, Role | str] | None = None,
+        users: Mapping[str, Role | str] | None = None,
+        rate_limit: float | None = None,
+        burst: float | None = None,
+        latency: Latency = 0.0,
+        fault_rate: float = 0.0,
+        faults: FaultPlan | None = None,
+        clock: Callable[[], float] = time.time,
+        ssl_context: ssl.SSLContext | None = None,
+        record_limit: int = 100_000,
+        **options: Any,
+    ) -> None:
+        if devices < 0:
+            raise ValueError("devices must not be negative")
+        if sites is None:
+            sites = 1 if mode == "gateway" else max(1, min(3, devices // 6))
+        if sites < 0 or (mode == "gateway" and sites != 1):
+            raise ValueError("sites must not be negative, and a Gateway has exactly one")
+        self._host = host
+        self._port = port
+        self._ssl_context = ssl_context
+        self.token = default_token(seed) if token is None else token
+        self.behaviour = Behaviour(mode=mode, **options)
+        self.world = World(seed=seed, devices=devices, sites=sites, clock=clock)
+        self.faults = FaultPlan() if faults is None else faults
+        self.chaos = Chaos(fault_rate, seed)
+        self.limiter = RateLimiter(rate_limit, burst, time.monotonic)
+        self.ledger = Ledger(record_limit)
+        self.grants: dict[str, Grant] = {}
+        for name, level in {self.token: role, **(tokens or {})}.items():
+            self.add_token(name, level)
+        self.latency: Latency = latency
+        self._chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        self._users = None if users is None else {name: _role(level) for name, level in users.items()}
+        self._runner: web.AppRunner | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._runner is None else self.url
+        return f"<Simulator {state} devices={len(self.world.devices)}>"
+
+    @property
+    def url(self) -> str:
+        """The base URL; in gateway mode it ends in `/api`."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        scheme = "http" if self._ssl_context is None else "https"
+        suffix = "/api" if self.behaviour.mode == "gateway" else ""
+        return f"{scheme}://{host}:{self.port}{suffix}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        if self._runner is not None and self._runner.addresses:
+            return int(self._runner.addresses[0][1])
+        return self._port
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The requests that came in, oldest first."""
+        return self.ledger.records
+
+    def requests_of(self, operation: str) -> list[RequestRecord]:
+        """Give the requests of one operation."""
+        return [record for record in self.requests if record.operation == operation]
+
+    def add_token(self, token: str, role: Role | str = Role.OWNER) -> Grant:
+        """Accept another token; the grant that comes back can be changed while running."""
+        if not token:
+            raise ValueError("a token must not be empty")
+        grant = self.grants[token] = Grant(token=token, role=_role(role))
+        return grant
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            OSError: The address is taken.
+            RuntimeError: It runs already.
+        """
+        if self._runner is not None:
+            raise RuntimeError("the simulator runs already")
+        self._stopping = asyncio.Event()
+        server = Server(
+            world=self.world,
+            behaviour=self.behaviour,
+            grants=self.grants,
+            users=self._users,
+            ledger=self.ledger,
+            plan=self.faults,
+            chaos=self.chaos,
+            limiter=self.limiter,
+            latency=self._next_latency,
+            stopping=self._stopping,
+        )
+        runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.5, handler_cancellation=False)
+        await runner.setup()
+        try:
+            site = web.TCPSite(
+                runner, self._host, self._port, ssl_context=self._ssl_context, backlog=4096, reuse_address=True
+            )
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Close every connection and stop listening."""
+        if self._runner is None or self._stopping is None:
+            return
+        # Another start takes the same port, so that a client can outlive an outage.
+        self._port = self.port
+        self._stopping.set()
+        runner, self._runner = self._runner, None
+        await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _next_latency(self) -> float:
+        latency = self.latency
+        return self._chance.uniform(*latency) if isinstance(latency, tuple) else latency
+
+
+def _role(role: Role | str) -> Role:
+    return role if isinstance(role, Role) else Role.parse(role)

@@ -1,0 +1,92 @@
+"""The telemetry of one attribute of one device, as a pure function of seed, device, attribute and time.
+
+Every minute has a level, every second adds the signal's ripple, and devices differ by the day's variant and by an
+offset. That is enough structure to aggregate exactly over millions of samples without making them.
+History has gaps (persistence lost something); the latest value never has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from .signals import MINUTES, Signal, minute_levels
+
+DAY = 86_400
+_VARIANTS = 32
+_MASK = (1 << 64) - 1
+_COUNTERS_SINCE = 1_577_836_800 // 60  # the minute of 2020-01-01
+
+
+def key(*parts: object) -> int:
+    """Hash what identifies something to 64 bits, alike in every run."""
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def _mix(number: int, salt: int) -> int:
+    number = (number ^ salt * 0x9E3779B97F4A7C15) & _MASK
+    number = (number ^ number >> 31) * 0xBF58476D1CE4E5B9 & _MASK
+    return number ^ number >> 29
+
+
+class Track:
+    """One attribute of one device.
+
+    Args:
+        signal: What the attribute means.
+        seed: The world's seed.
+        device_id: The device.
+    """
+
+    def __init__(self, signal: Signal, seed: int, device_id: str) -> None:
+        self.signal = signal
+        self._key = key(seed, device_id, signal.name)
+        self._outage_key = key(seed, device_id)
+        self.offset = self._key % (signal.spread + 1)
+
+    def latest(self, now: float) -> tuple[Any, int]:
+        """Give the newest sample at a time: its value, and its timestamp in Unix seconds."""
+        second = int(now // 1)
+        second -= second % self.signal.period
+        return self.signal.value(self.level(second)), second
+
+    def level(self, second: int) -> int:
+        """Give the level of the sample of a second."""
+        minute, rest = divmod(second, 60)
+        return self.minutes(minute, 1)[0] + self.signal.ripple[rest] + self.offset
+
+    def minutes(self, first: int, count: int) -> list[int]:
+        """Give the levels of minutes since 1970, without ripple and offset."""
+        if self.signal.shape == "counter":
+            step = self.signal.low
+            start = (first - _COUNTERS_SINCE) * step
+            return list(range(start, start + count * step, step))
+        levels: list[int] = []
+        while count > 0:
+            day, minute = divmod(first, MINUTES)
+            part = minute_levels(self.signal, _mix(self._key, day) % _VARIANTS)[minute : minute + count]
+            levels += part
+            first += len(part)
+            count -= len(part)
+        return levels
+
+    def gaps(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Give the spans of whole minutes within some time for which history has nothing, in order."""
+        spans: list[tuple[int, int]] = []
+        for day in range(start // DAY, (end - 1) // DAY + 1):
+            for salt, odds, longest in ((self._outage_key, 5, 30), (self._key, 4, 15)):
+                number = _mix(salt, day + 1)
+                if number % odds == 0:
+                    begin = day * DAY + (number >> 8) % (MINUTES - 60) * 60
+                    stop = begin + (2 + (number >> 24) % longest) * 60
+                    if begin < end and stop > start:
+                        spans.append((begin, stop))
+        spans.sort()
+        merged: list[tuple[int, int]] = []
+        for begin, stop in spans:
+            if merged and begin <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((begin, stop))
+        return merged

@@ -1,0 +1,213 @@
+"""The world: everything that the simulator knows, behind no socket."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from .catalogue import STOCK
+from .entities import Blueprint, Device, LogRecord, Site
+from .errors import conflict
+from .plant import build_devices, build_sites, make_id, report_properties
+from .roles import Role
+from .store import DeviceStore
+from .tracks import Track
+
+
+class World:
+    """Sites, devices and blueprints, built from a seed; tests may change it while the simulator runs.
+
+    Args:
+        seed: The same seed gives the same world.
+        devices: How many devices to build.
+        sites: How many sites to build.
+        clock: Unix seconds; now, for everything that happens.
+    """
+
+    def __init__(
+        self, *, seed: int = 1, devices: int = 20, sites: int = 1, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.seed = seed
+        self.clock = clock
+        self.started_at = clock()
+        self._made = 0
+        self.sites: dict[str, Site] = {site.id: site for site in build_sites(seed, sites)}
+        self.blueprints: dict[str, Blueprint] = {}
+        stock: dict[str, Blueprint] = {}
+        for number, entry in enumerate(STOCK):
+            blueprint = stock[entry.name] = Blueprint(
+                id=make_id(seed, "blueprint", entry.name),
+                manifest=entry.manifest,
+                created_at=self.started_at - 86_400 * (30 + number),
+                full_names=[{"namespace": "enapter", "name": entry.name, "tag": "latest"}],
+            )
+            self.blueprints[blueprint.id] = blueprint
+        self.devices = DeviceStore()
+        for device in build_devices(seed, devices, list(self.sites.values()), stock, self.started_at):
+            self.devices.add(device)
+
+    def now(self) -> float:
+        """Give the time in Unix seconds."""
+        return self.clock()
+
+    def new_id(self, kind: str) -> str:
+        """Make the ID of something that is created while running."""
+        self._made += 1
+        return make_id(self.seed, f"made/{kind}", self._made)
+
+    # Sites
+
+    @property
+    def own_site(self) -> Site | None:
+        """The Gateway's own site: the first one."""
+        return next(iter(self.sites.values()), None)
+
+    def add_site(self, name: str, timezone: str = "UTC", location: dict[str, Any] | None = None) -> Site:
+        """Add a site."""
+        site = Site(id=self.new_id("site"), name=name, timezone=timezone, location=location)
+        self.sites[site.id] = site
+        return site
+
+    def remove_site(self, site_id: str) -> None:
+        """Take a site out; its devices belong to no site any more."""
+        for device in list(self.devices.ordered(site_id)):
+            device.site_id = None
+        del self.sites[site_id]
+        self.devices.changed()
+
+    # Blueprints
+
+    def find_blueprint(self, name: str, namespace: str = "enapter", tag: str = "latest") -> Blueprint | None:
+        """Find a blueprint by name; of several with the same name and tag the newest wins."""
+        wanted = {"namespace": namespace, "name": name, "tag": tag}
+        named = [blueprint for blueprint in self.blueprints.values() if wanted in blueprint.full_names]
+        return max(named, key=lambda blueprint: blueprint.created_at, default=None)
+
+    def add_blueprint(
+        self, manifest: dict[str, Any], *, archive: bytes | None = None, name: str | None = None
+    ) -> Blueprint:
+        """Add a blueprint made from a manifest."""
+        full_names = [] if name is None else [{"namespace": "enapter", "name": name, "tag": "latest"}]
+        blueprint = Blueprint(self.new_id("blueprint"), manifest, self.now(), full_names, archive)
+        self.blueprints[blueprint.id] = blueprint
+        return blueprint
+
+    # Devices
+
+    def add_device(
+        self,
+        name: str = "Device",
+        *,
+        blueprint: Blueprint | str | None = "weather_station",
+        site: Site | str | None = None,
+        slug: str | None = None,
+        type: str = "STANDALONE",  # noqa: A002 - the API's own word
+        communication: dict[str, Any] | None = None,
+        device_id: str | None = None,
+    ) -> Device:
+        """Add a device.
+
+        Args:
+            name: Display name.
+            blueprint: A blueprint, or the name of one in the namespace `enapter`; None is an empty one.
+            site: A site or its ID; None is the first site.
+            slug: Unique on the site; by default made from the name.
+            type: Device type.
+            communication: How it is connected.
+            device_id: ID; by default a new UUID.
+
+        Raises:
+            Refusal: The slug is taken (409).
+        """
+        if isinstance(site, str):
+            site = self.sites[site]
+        site = site or self.own_site
+        site_id = None if site is None else site.id
+        if blueprint is None:
+            blueprint = self.add_blueprint({"blueprint_spec": "device/3.0", "display_name": name, "runtime": {}})
+        if isinstance(blueprint, str):
+            found = self.find_blueprint(blueprint)
+            if found is None:
+                raise KeyError(f"there is no blueprint {blueprint!r}")
+            blueprint = found
+        device = Device(
+            id=device_id or self.new_id("device"),
+            name=name,
+            slug=self.free_slug(name, site_id) if slug is None else slug,
+            type=type,
+            blueprint=blueprint,
+            site_id=site_id,
+            updated_at=self.now(),
+            communication=communication or {"type": "MQTT_V1_TLS"},
+            properties=report_properties(blueprint, len(self.devices)),
+        )
+        self.check_slug(device.slug, site_id, device.id)
+        self.devices.add(device)
+        return device
+
+    def check_slug(self, slug: str, site_id: str | None, device_id: str) -> None:
+        """Refuse a slug that another device of the site has (reference.md, Known quirks 17)."""
+        other = self.devices.find(slug, site_id)
+        if other is not None and other.id != device_id and other.site_id == site_id:
+            raise conflict(f"slug {slug!r} is taken")
+
+    def free_slug(self, name: str, site_id: str | None) -> str:
+        """Make a slug from a name, unique on the site."""
+        base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "device"
+        slug, number = base, 1
+        while self.devices.find(slug, site_id) is not None:
+            number += 1
+            slug = f"{base}-{number}"
+        return slug
+
+    def touch(self, device: Device) -> None:
+        """Note that a device was changed."""
+        device.updated_at = self.now()
+        self.devices.changed()
+
+    def raise_alert(self, device: Device, name: str) -> None:
+        """Raise an alert, declared or not."""
+        if name not in device.raised_alert_names:
+            device.raised_alert_names.append(name)
+
+    def clear_alert(self, device: Device, name: str) -> None:
+        """End an alert."""
+        if name in device.raised_alert_names:
+            device.raised_alert_names.remove(name)
+
+    def log(self, device: Device, message: str, severity: str = "info", *, persistent: bool = True) -> LogRecord:
+        """Write a record to a device's log."""
+        now = self.now()
+        record = LogRecord(int(now), now, severity, message, persistent)
+        device.logs.append(record)
+        return record
+
+    # Telemetry
+
+    def track(self, device: Device, attribute: str) -> Track | None:
+        """Give the telemetry of an attribute, or None when the device has no such attribute."""
+        profile = device.blueprint.signals.get(attribute)
+        return None if profile is None else Track(profile, self.seed, device.id)
+
+    def latest(self, device: Device, attribute: str) -> tuple[Any, int] | None:
+        """Give an attribute's newest value and its timestamp; None when there is no such attribute."""
+        now = int(self.now())
+        if attribute in device.telemetry:
+            return device.telemetry[attribute], now
+        if attribute == "alerts":
+            return list(device.raised_alert_names), now
+        track = self.track(device, attribute)
+        return None if track is None else track.latest(now)
+
+    def readable(self, device: Device, role: Role) -> list[str]:
+        """List the attributes that a role may read."""
+        names = dict.fromkeys([*device.blueprint.signals, *device.telemetry])
+        return [name for name in names if device.blueprint.attribute_role(name) <= role]
+
+
+def random_id() -> str:
+    """Make an ID that nobody can guess, for sessions and channels."""
+    return str(uuid.uuid4())
