@@ -6,16 +6,16 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 import attrs
 
-from enapter_async import hooks as events
 from enapter_async._protocol import failure
 from enapter_async._protocol.body import Decode
-from enapter_async._protocol.request import Answer, Headers, Request, Safety
+from enapter_async._protocol.request import Answer, Headers, Request
 from enapter_async._transport import retry
+from enapter_async._transport.call import Call
 from enapter_async._transport.http import HttpTransport, StreamedAnswer
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.limiter import Limiter, RetryBudget, Slot
@@ -23,16 +23,12 @@ from enapter_async._transport.token import TokenSource
 from enapter_async.config import ClientConfig, RetryPolicy, Timeouts
 from enapter_async.errors import (
     APIError,
-    AttemptTimeoutError,
     ClientClosedError,
     DeadlineExceededError,
     EnapterError,
     InvalidArgumentError,
     NotFoundError,
-    Outcome,
-    OutcomeUnknownError,
     RequestError,
-    TransportError,
     worst_outcome,
 )
 from enapter_async.hooks import Hook
@@ -59,37 +55,6 @@ class Shared:
     adaptive: bool
     max_response_bytes: int
     jitter: random.Random = attrs.field(factory=random.Random)
-
-
-class Call:
-    """The state of one call while it runs."""
-
-    __slots__ = (
-        "attempts",
-        "deadline",
-        "headers",
-        "last_error",
-        "outcome",
-        "rejected",
-        "request",
-        "started",
-        "status",
-        "timeouts",
-        "token_renewed",
-        "waited",
-    )
-
-    def __init__(self, request: Request, started: float, deadline: float) -> None:
-        self.request = request
-        self.started = started
-        self.deadline = deadline
-        self.attempts = 0
-        self.rejected = 0
-        self.outcome: Outcome = "not_sent"
-        self.status: int | None = None
-        self.waited = 0.0
-        self.token_renewed = False
-        self.last_error: RequestError | None = None
 
 
 class Session:
@@ -151,7 +116,7 @@ class Session:
             status=answer.status,
             headers=answer.headers,
             attempts=call.attempts,
-            elapsed=self._elapsed(call),
+            elapsed=call.elapsed,
             value=value,
         )
 
@@ -172,11 +137,11 @@ class Session:
         streamed: StreamedAnswer | None = None
         try:
             streamed = await self._run(call, self._open)
-            self._report_finished(call, None)
+            call.finished()
             yield streamed
         except RequestError as error:
             if not error.operation:
-                self._fill(call, error)
+                call.fill(error)
             raise
         finally:
             if streamed is not None:
@@ -191,30 +156,22 @@ class Session:
 
     def _begin(self, request: Request, timeout: float | None) -> Call:
         shared = self._shared
-        started = shared.lifetime.enter().time()
-        if timeout is None:
-            timeouts = self._timeouts
-            total = timeouts.command if request.operation.waits_for_device else timeouts.total
-        else:
+        clock = shared.lifetime.enter().time
+        if timeout is not None:
             total = checked_timeout(timeout)
-        if shared.hooks:
-            operation = request.operation
-            events.report(
-                shared.hooks,
-                events.RequestStarted(operation=operation.name, method=operation.method, path=request.path),
-            )
-        return Call(request, started, started + total)
+        else:
+            total = self._timeouts.command if request.operation.waits_for_device else self._timeouts.total
+        return Call(request, clock, total, shared.hooks)
 
     def _finish(self, call: Call, answer: Answer, decode: Decode[T]) -> T:
         try:
             value = decode(answer)
         except RequestError as error:
             error.outcome = worst_outcome(call.outcome, error.outcome)
-            self._fill(call, error)
-            self._report_finished(call, error)
+            call.fill(error)
+            call.finished(error)
             raise
-        if self._shared.hooks:
-            self._report_finished(call, None)
+        call.finished()
         return value
 
     async def _run(self, call: Call, attempt: Callable[[Call], Awaitable[A]]) -> A:
@@ -224,19 +181,19 @@ class Session:
         except RequestError as error:
             failed = error
         except BaseException as error:
-            self._report_finished(call, error)
+            call.finished(error)
             raise
         final: EnapterError
         try:
             return await self._recover(call, failed, attempt)
         except RequestError as error:
-            final = self._concluded(call, error)
-        except ClientClosedError as error:
-            final = self._closed(call, error)
+            final = call.concluded(error, closed=self._shared.lifetime.closed)
+        except ClientClosedError:
+            final = call.ended_by_closing()
         except BaseException as error:
-            self._report_finished(call, error)
+            call.finished(error)
             raise
-        self._report_finished(call, final)
+        call.finished(final)
         raise final
 
     async def _recover(self, call: Call, failed: RequestError, attempt: Callable[[Call], Awaitable[A]]) -> A:
@@ -244,6 +201,7 @@ class Session:
             return await attempt(call)
 
         def plan(error: RequestError) -> float | None:
+            call.note(error)
             return self._planned(call, error)
 
         try:
@@ -257,8 +215,7 @@ class Session:
     def _planned(self, call: Call, error: RequestError) -> float | None:
         """Return the delay before the next attempt, or None to give up."""
         shared = self._shared
-        self._note(call, error)
-        if shared.lifetime.closed or isinstance(error, (DeadlineExceededError, OutcomeUnknownError)):
+        if shared.lifetime.closed or isinstance(error, DeadlineExceededError):
             return None
         decision = failure.decide(
             error,
@@ -266,48 +223,14 @@ class Session:
             self._retry,
             counted=call.attempts - call.rejected,
             rejected=call.rejected,
-            remaining=call.deadline - asyncio.get_running_loop().time(),
+            remaining=call.remaining,
             paced=shared.adaptive,
             jitter=shared.jitter,
         )
         if decision.delay is None or (decision.spends and not shared.budget.try_spend()):
             return None
-        if shared.hooks:
-            operation = call.request.operation
-            events.report(
-                shared.hooks,
-                events.RetryScheduled(
-                    operation=operation.name,
-                    method=operation.method,
-                    path=call.request.path,
-                    attempt=call.attempts,
-                    delay=decision.delay,
-                    error=error,
-                    budget=shared.budget.available,
-                ),
-            )
+        call.retry_scheduled(error, decision.delay, shared.budget.available)
         return decision.delay
-
-    def _note(self, call: Call, error: RequestError) -> None:
-        if error.outcome == "rejected":
-            call.rejected += 1
-        if not isinstance(error, DeadlineExceededError):
-            call.last_error = error
-        call.outcome = worst_outcome(call.outcome, error.outcome)
-        self._fill(call, error)
-        if self._shared.hooks:
-            operation = call.request.operation
-            events.report(
-                self._shared.hooks,
-                events.AttemptFailed(
-                    operation=operation.name,
-                    method=operation.method,
-                    path=call.request.path,
-                    attempt=call.attempts,
-                    error=error,
-                    status=error.status if isinstance(error, APIError) else None,
-                ),
-            )
 
     # -- one attempt ---------------------------------------------------------------------------------------
 
@@ -316,18 +239,18 @@ class Session:
         token = shared.tokens.current
         if shared.tokens.needs_asking:
             token = await self._bounded(call, shared.tokens.ask())
-        slot = shared.limiter.try_acquire() or await self._wait_for_slot(call)
+        slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
         try:
             call.attempts += 1
             answer = await shared.transport.exchange(
                 call.request,
                 self._headers_for(call.request, token),
-                when=self._attempt_ends(call),
+                when=call.attempt_ends(self._timeouts.attempt),
                 limit=shared.max_response_bytes,
             )
             call.status = answer.status
             refusal = None if 200 <= answer.status < 300 else self._refusal(answer, token)
-            self._settle(slot, refusal)
+            self._settle(call, slot, refusal)
         finally:
             shared.limiter.release(slot)
         if refusal is None:
@@ -341,17 +264,17 @@ class Session:
     async def _open(self, call: Call) -> StreamedAnswer:
         shared = self._shared
         token = await self._bounded(call, shared.tokens.ask())
-        slot = shared.limiter.try_acquire() or await self._wait_for_slot(call)
+        slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
         refusal: APIError | None = None
         try:
             call.attempts += 1
             headers = self._headers_for(call.request, token)
-            when = self._attempt_ends(call)
+            when = call.attempt_ends(self._timeouts.attempt)
             streamed = await shared.transport.stream(call.request, headers, when=when)
             call.status = streamed.status
             if not 200 <= streamed.status < 300:
                 refusal = self._refusal(await self._error_body(streamed), token)
-            self._settle(slot, refusal)
+            self._settle(call, slot, refusal)
         finally:
             shared.limiter.release(slot)
         if refusal is None:
@@ -373,8 +296,9 @@ class Session:
             streamed.close()
         return Answer(streamed.status, streamed.headers, body)
 
-    def _settle(self, slot: Slot, refusal: APIError | None) -> None:
+    def _settle(self, call: Call, slot: Slot, refusal: APIError | None) -> None:
         if refusal is not None and refusal.status == 429:
+            call.rejected_slot = slot
             self._shared.limiter.rejected(slot, refusal.retry_after)
         else:
             self._shared.limiter.succeeded(slot)
@@ -382,17 +306,12 @@ class Session:
     def _refusal(self, answer: Answer, token: str | None) -> APIError:
         return failure.api_error(answer, datetime.now(UTC), token)
 
-    def _attempt_ends(self, call: Call) -> float:
-        if call.request.operation.waits_for_device:
-            return call.deadline
-        return min(asyncio.get_running_loop().time() + self._timeouts.attempt, call.deadline)
-
     async def _wait_for_slot(self, call: Call) -> Slot:
-        before = asyncio.get_running_loop().time()
+        before = call.elapsed
         try:
-            return await self._bounded(call, self._shared.limiter.acquire())
+            return await self._bounded(call, self._shared.limiter.acquire(again=call.rejected_slot))
         finally:
-            call.waited += asyncio.get_running_loop().time() - before
+            call.waited += call.elapsed - before
 
     async def _bounded(self, call: Call, awaitable: Awaitable[T]) -> T:
         """Await under the call's deadline and the client's life."""
@@ -403,7 +322,7 @@ class Session:
         except TimeoutError:
             pass
         if lifetime.closed:
-            raise self._closed(call, ClientClosedError())
+            raise call.ended_by_closing()
         raise DeadlineExceededError("the time was used up before the request could be sent")
 
     def _headers_for(self, request: Request, token: str | None) -> dict[str, str]:
@@ -421,72 +340,6 @@ class Session:
                 headers["Content-Type"] = request.content_type
             self._headers[key] = headers
         return headers
-
-    # -- how a call ends badly -----------------------------------------------------------------------------
-
-    def _concluded(self, call: Call, error: RequestError) -> EnapterError:
-        """Return what the caller gets for the failure after which the call was given up."""
-        if self._shared.lifetime.closed and isinstance(error, TransportError):
-            return self._closed(call, ClientClosedError())
-        late = asyncio.get_running_loop().time() >= call.deadline
-        cause: EnapterError = error
-        if isinstance(error, DeadlineExceededError) or (late and isinstance(error, AttemptTimeoutError)):
-            cause = self._deadline(call)
-        unsafe = call.request.operation.safety is Safety.UNSAFE
-        if unsafe and call.outcome == "unknown" and isinstance(cause, (TransportError, DeadlineExceededError)):
-            return self._unknown(call, cause)
-        if isinstance(cause, RequestError):
-            cause.outcome = call.outcome
-            self._fill(call, cause)
-        return cause
-
-    def _deadline(self, call: Call) -> DeadlineExceededError:
-        seconds = call.deadline - call.started
-        error = DeadlineExceededError(f"not done within {seconds:g} s", outcome=call.outcome)
-        error.__cause__ = call.last_error
-        self._fill(call, error)
-        return error
-
-    def _unknown(self, call: Call, cause: EnapterError) -> OutcomeUnknownError:
-        error = OutcomeUnknownError(
-            "the request may have been carried out, but no answer came; look before repeating it",
-            started_at=datetime.now(UTC) - timedelta(seconds=self._elapsed(call)),
-        )
-        error.__cause__ = cause
-        self._fill(call, error)
-        return error
-
-    def _closed(self, call: Call, error: ClientClosedError) -> EnapterError:
-        if call.request.operation.safety is Safety.UNSAFE and call.outcome == "unknown":
-            return self._unknown(call, error)
-        return ClientClosedError("the client was closed while the call was running")
-
-    def _fill(self, call: Call, error: RequestError) -> None:
-        operation = call.request.operation
-        error.located(operation.name, operation.method, call.request.path)
-        error.attempts = call.attempts
-        error.elapsed = self._elapsed(call)
-
-    def _elapsed(self, call: Call) -> float:
-        return asyncio.get_running_loop().time() - call.started
-
-    def _report_finished(self, call: Call, error: BaseException | None) -> None:
-        if not self._shared.hooks:
-            return
-        operation = call.request.operation
-        events.report(
-            self._shared.hooks,
-            events.RequestFinished(
-                operation=operation.name,
-                method=operation.method,
-                path=call.request.path,
-                attempts=call.attempts,
-                elapsed=self._elapsed(call),
-                waited=call.waited,
-                status=call.status,
-                error=error,
-            ),
-        )
 
 
 class RawSession(Session):
