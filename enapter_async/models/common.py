@@ -1,12 +1,22 @@
-"""What all models share: open enums, the UNSET sentinel, and times."""
+"""What all models share: open enums, the UNSET sentinel, JSON, and lengths of time.
+
+All models are frozen, slotted attrs classes that are built by keyword. They have no weak-reference slot: the
+converter fills them through a writable twin of the same memory layout, which needs that (see `_protocol.converter`).
+Only identifiers are required. A field is None when the server left it out or sent null; fields that this version
+does not know are kept in `extra`. Free-form JSON in a model is the caller's own: nothing else refers to it.
+"""
 
 from __future__ import annotations
 
 import enum
 from datetime import timedelta
-from typing import Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+if TYPE_CHECKING:
+    JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+else:
+    JSON = Any  # at run time a free-form value is opaque: nothing walks into it
+
 Duration: TypeAlias = timedelta | float
 """A length of time: a timedelta, or plain seconds."""
 
@@ -63,11 +73,55 @@ class OpenEnum(enum.StrEnum):
         return member
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__}.{self.name}>"
-            if self.is_known
-            else f"<{type(self).__name__} {self.value!r}>"
-        )
+        return f"<{type(self).__name__}.{self.name}>" if self.is_known else f"<{type(self).__name__} {self.value!r}>"
 
     # str's own: two unknown members of one text are equal, and equal to the text.
     __hash__ = str.__hash__
+
+
+class OrderedEnum(OpenEnum):
+    """An open enum whose members are ordered as they are declared, lowest first.
+
+    `<`, `<=`, `>` and `>=` take a member or its text. A value that is not known has no place in the order:
+    comparing it raises TypeError, because either answer could be the wrong one. Equality always works.
+    """
+
+    def __lt__(self, other: str) -> bool:
+        return self._rank(self, "<") < self._rank(other, "<")
+
+    def __le__(self, other: str) -> bool:
+        return self._rank(self, "<=") <= self._rank(other, "<=")
+
+    def __gt__(self, other: str) -> bool:
+        return self._rank(self, ">") > self._rank(other, ">")
+
+    def __ge__(self, other: str) -> bool:
+        return self._rank(self, ">=") >= self._rank(other, ">=")
+
+    @classmethod
+    def _rank(cls, value: object, operator: str) -> int:
+        member = value if isinstance(value, cls) else cls(value) if type(value) is str else None
+        if member is None or not member.is_known:
+            raise TypeError(f"{operator} is not defined between {cls.__name__} and {value!r}")
+        return list(cls).index(member)
+
+
+class AccessRole(OrderedEnum):
+    """What a user may do, lowest first; each role includes those before it (reference.md, section 9).
+
+    Comparable: `device.authorized_role >= AccessRole.OWNER`. See `OrderedEnum` for roles that are not known.
+    """
+
+    READONLY = "READONLY"
+    USER = "USER"
+    OWNER = "OWNER"
+    INSTALLER = "INSTALLER"
+    VENDOR = "VENDOR"
+    SYSTEM = "SYSTEM"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        # The documentation's prose spells the lowest role READ_ONLY.
+        if isinstance(value, str) and value.casefold() == "read_only":
+            value = "READONLY"
+        return super()._missing_(value)

@@ -1,0 +1,95 @@
+"""Rules and their scripts."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import attrs
+
+from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.common import JSON, Duration, OpenEnum
+
+
+class RuntimeVersion(OpenEnum):
+    """Which runtime executes a rule's script. V1 calls it at an interval, V3 runs it once."""
+
+    V1 = "V1"
+    V3 = "V3"
+
+
+class RuleState(OpenEnum):
+    """Whether a rule runs."""
+
+    STARTED = "STARTED"
+    STOPPED = "STOPPED"
+
+
+def _runtime_version(value: object) -> RuntimeVersion:
+    if not isinstance(value, str):
+        raise InvalidArgumentError("runtime_version", f"must be text such as 'V3', not {type(value).__name__}")
+    return RuntimeVersion(value)
+
+
+def _exec_interval(value: Duration | None) -> timedelta | None:
+    if value is None or isinstance(value, timedelta):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InvalidArgumentError("exec_interval", "must be a timedelta or a number of seconds")
+    try:
+        return timedelta(seconds=value)
+    except OverflowError:
+        raise InvalidArgumentError("exec_interval", "is too long") from None
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class RuleScript:
+    """The program of a rule; read from a rule, or built to create or change one.
+
+    Attributes:
+        code: Lua source as text; on the wire it is base64 (reference.md, Known quirks 12).
+        runtime_version: Which runtime executes it.
+        exec_interval: How often V1 calls it, as timedelta or seconds; V3 has none.
+        extra: Fields that this version does not know; not sent.
+
+    Raises:
+        InvalidArgumentError: V1 without an interval, V3 with one, or an argument of a wrong type.
+    """
+
+    code: str
+    runtime_version: RuntimeVersion = attrs.field(default=RuntimeVersion.V3, converter=_runtime_version)
+    exec_interval: timedelta | None = attrs.field(default=None, converter=_exec_interval)
+    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.code, str):
+            raise InvalidArgumentError("code", f"must be text, not {type(self.code).__name__}")
+        interval = self.exec_interval
+        if interval is not None and interval < timedelta(0):
+            raise InvalidArgumentError("exec_interval", "must not be negative")
+        if self.runtime_version is RuntimeVersion.V1 and not interval:
+            raise InvalidArgumentError("exec_interval", "is needed with runtime_version V1")
+        # Zero stands for none: a first-party client sends it, and rules that it made are read back with it.
+        if self.runtime_version is RuntimeVersion.V3 and interval:
+            raise InvalidArgumentError("exec_interval", "is only for runtime_version V1")
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Rule:
+    """A rule of a site.
+
+    Attributes:
+        id: Identifier.
+        slug: Short name; serves in place of the identifier.
+        disabled: Whether it is switched off.
+        state: Whether it runs.
+        script: Its program.
+        extra: Fields that this version does not know.
+    """
+
+    id: str
+    slug: str = ""
+    disabled: bool | None = None
+    state: RuleState | None = None
+    script: RuleScript | None = None
+    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)

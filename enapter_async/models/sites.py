@@ -1,0 +1,72 @@
+"""Sites and where they are."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.common import JSON, AccessRole
+
+_MOST_DEGREES = {"latitude": 90, "longitude": 180}
+
+
+def _text(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(attribute.name, f"must be text, not {type(value).__name__}")
+
+
+def _degrees(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidArgumentError(attribute.name, f"must be a number, not {type(value).__name__}")
+    most = _MOST_DEGREES[attribute.name]
+    if not (math.isfinite(value) and -most <= value <= most):
+        raise InvalidArgumentError(attribute.name, f"must be from -{most} to {most} degrees")
+
+
+@attrs.frozen(weakref_slot=False)
+class Location:
+    """Where a site is; read from a site, or built to create or update one.
+
+    Attributes:
+        name: Name of the place.
+        latitude: Degrees, north is positive; None when not known.
+        longitude: Degrees, east is positive; None when not known.
+        extra: Fields that this version does not know; not sent.
+
+    Raises:
+        InvalidArgumentError: A coordinate that the user gives is not a number or out of range.
+    """
+
+    name: str = attrs.field(default="", validator=_text)
+    latitude: float | None = attrs.field(default=None, kw_only=True, validator=_degrees)
+    longitude: float | None = attrs.field(default=None, kw_only=True, validator=_degrees)
+    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], kw_only=True, hash=False)
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Site:
+    """A place with devices; a Gateway has exactly one.
+
+    Attributes:
+        id: Identifier.
+        name: Name for people.
+        timezone: IANA time zone name.
+        version: Version of the platform that the site lives on.
+        authorized_role: The caller's role at this site.
+        archived: Whether the site is archived; newer servers only.
+        location: Where it is.
+        extra: Fields that this version does not know.
+    """
+
+    id: str
+    name: str = ""
+    timezone: str | None = None
+    version: str | None = None
+    authorized_role: AccessRole | None = None
+    archived: bool | None = None
+    location: Location | None = None
+    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
