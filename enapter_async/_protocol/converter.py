@@ -50,7 +50,7 @@ def structure(value: JSON, type_: type[T], *, at: str = "") -> T:
 @cache
 def structurer(type_: type[T], *, at: str = "") -> Callable[[JSON], T]:
     """Return the function that `structure` calls for a type; it is made once."""
-    hook = _converter.get_structure_hook(type_)
+    hook = _hook_of(type_, _converter)
 
     def structure_value(value: JSON) -> T:
         try:
@@ -190,7 +190,8 @@ def _members(type_: type[OpenEnum]) -> dict[str, OpenEnum]:
     return {member.value: member for member in type_}
 
 
-def _enum_hook(type_: type[OpenEnum], _: Converter) -> _Hook:
+@cache
+def _enum_hook(type_: type[OpenEnum]) -> _Hook:
     known = _members(type_).get
 
     def read(value: object, _: object) -> OpenEnum:
@@ -211,7 +212,7 @@ def _item_type(type_: Any, index: int) -> Any:
 
 def _list_hook(type_: Any, converter: Converter) -> _Hook:
     item_type = _item_type(type_, 0)
-    item = converter.get_structure_hook(item_type)
+    item = _hook_of(item_type, converter)
 
     def read(value: Any, _: object) -> list[Any]:
         if type(value) is not list:
@@ -235,7 +236,7 @@ def _dict_hook(type_: Any, converter: Converter) -> _Hook:
     item_type = _item_type(type_, 1)
     if item_type is Any:
         return _object
-    item = converter.get_structure_hook(item_type)
+    item = _hook_of(item_type, converter)
 
     def read(value: Any, _: object) -> dict[str, Any]:
         if type(value) is not dict:
@@ -290,7 +291,7 @@ def _field(cls: type[Any], attribute: attrs.Attribute[Any], converter: Converter
     name = attribute.name
     type_ = _without_none(_hints(cls)[name])
     reader = shapes.READERS.get(cls, {}).get(name)
-    hook = converter.get_structure_hook(type_) if reader is None else _by_reader(reader)
+    hook = _hook_of(type_, converter) if reader is None else _by_reader(reader)
     inline = f"read_{name}(v, None)"
     members: Mapping[str, OpenEnum] = {}
     if reader is not None:
@@ -404,8 +405,13 @@ def _without_none(type_: Any) -> Any:
     return type_
 
 
+def _hook_of(type_: Any, converter: Converter) -> _Hook:
+    # An enum of strings is a str, and cattrs would find the hook of str for it.
+    return _enum_hook(type_) if _is_open_enum(type_) else converter.get_structure_hook(type_)
+
+
 def _optional_hook(type_: Any, converter: Converter) -> _Hook:
-    inner = converter.get_structure_hook(_without_none(type_))
+    inner = _hook_of(_without_none(type_), converter)
     return lambda value, _: None if value is None else inner(value, None)
 
 
@@ -421,7 +427,6 @@ def _make_converter() -> Converter:
     converter = Converter()
     converter.register_structure_hook_factory(lambda _: True, _no_hook)
     converter.register_structure_hook_factory(attrs.has, _class_hook)
-    converter.register_structure_hook_factory(_is_open_enum, _enum_hook)
     converter.register_structure_hook_factory(_is_optional, _optional_hook)
     converter.register_structure_hook_factory(_origin_is(list), _list_hook)
     converter.register_structure_hook_factory(_origin_is(tuple), _tuple_hook)
