@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import attrs
 from aiohttp import web
 
 from .answers import json_answer, refusal_answer
 from .call import Call
+from .connections import TRUNCATE_AT, break_connection, peer_port
 from .errors import Refusal, envelope
 from .faults import Chaos, Fault, FaultPlan, FaultRule
 from .ledger import Ledger, RequestRecord, mask_headers
@@ -31,7 +29,6 @@ logger = logging.getLogger("enapter_async.simulator")
 MAX_BODY = 64 * 1024 * 1024
 _KEPT_BODY = 64 * 1024
 _ANONYMOUS = Grant(token="", role=Role.READONLY)
-TRUNCATE_AT = web.RequestKey("truncate_at", int)
 
 
 @attrs.define(kw_only=True)
@@ -234,23 +231,3 @@ class Server:
 
 _TOKEN_HEADER = {"header": "X-Enapter-Auth-Token"}
 _USER_HEADER = {"header": "X-Enapter-Auth-User"}
-
-
-def peer_port(request: web.Request) -> int | None:
-    """Give the port of the client's end of the connection."""
-    peer: Any = None if request.transport is None else request.transport.get_extra_info("peername")
-    return None if peer is None else int(peer[1])
-
-
-def break_connection(request: web.Request, *, reset: bool) -> None:
-    """Close the client's connection at once: with RST, or with what was written and FIN."""
-    transport = request.transport
-    if transport is None:
-        return
-    if reset:
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    else:
-        transport.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from . import devices, sites, telemetry
+from . import devices, sites, telemetry, timeseries
 
-OPERATIONS = [operation for resource in (sites, devices, telemetry) for operation in resource.operations.all]
+_RESOURCES = (sites, devices, telemetry, timeseries)
+OPERATIONS = [operation for resource in _RESOURCES for operation in resource.operations.all]
+"""Every operation that is served."""

@@ -1,0 +1,32 @@
+"""The connection below a request."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+from aiohttp import web
+
+TRUNCATE_AT = web.RequestKey("truncate_at", int)
+"""After how many bytes of the body a fault cuts the connection."""
+
+
+def peer_port(request: web.Request) -> int | None:
+    """Give the port of the client's end of the connection."""
+    peer: Any = None if request.transport is None else request.transport.get_extra_info("peername")
+    return None if peer is None else int(peer[1])
+
+
+def break_connection(request: web.Request, *, reset: bool) -> None:
+    """Close the client's connection at once: with RST, or with what was written and FIN."""
+    transport = request.transport
+    if transport is None:
+        return
+    if reset:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    else:
+        transport.close()

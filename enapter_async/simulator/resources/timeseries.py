@@ -1,0 +1,241 @@
+"""Historical telemetry (reference.md, Telemetry CSV)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import zlib
+from collections.abc import Iterator
+from itertools import compress
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from ..aggregates import Column, quote, supports
+from ..body import Body
+from ..call import Call
+from ..connections import TRUNCATE_AT, break_connection
+from ..entities import Device
+from ..errors import Refusal, not_found, unprocessable
+from ..operations import Operations
+from ..times import format_duration, parse_duration, parse_time
+
+operations = Operations()
+
+AGGREGATIONS = ("auto", "avg", "last", "min", "max", "bool_or")
+_DATA_TYPES = "X-Enapter-Timeseries-Data-Types"
+_BLOCK = 4096
+_WORK = 65_536  # most minutes, or odd seconds, that one block of a column looks at
+_DAY = 86_400
+_LONGEST_GRANULARITY = 366 * _DAY
+
+
+@attrs.frozen
+class Series:
+    """A column and its heading."""
+
+    heading: str
+    column: Column
+
+
+@operations.add("POST", "/v3/telemetry/query_timeseries", "queryTimeseries")
+async def query_timeseries(call: Call) -> web.StreamResponse:
+    """Answer a time series query with a stream of CSV."""
+    if "text/csv" not in call.request.headers.get("Accept", "").lower():
+        raise Refusal(400, "Accept must be text/csv", code="invalid_header", details={"header": "Accept"})
+    body = call.body()
+    start, end = _time(body, "from"), _time(body, "to")
+    if end <= start:
+        raise body.refuse("to", "must be later than from")
+    series = _series(call, body)
+    for one in series:
+        points = (end - start) / one.column.granularity
+        if points > call.behaviour.max_points:
+            raise unprocessable(
+                f"a series may have {call.behaviour.max_points} points at most",
+                code="too_many_points",
+                details={"points": math.ceil(points), "max_points": call.behaviour.max_points},
+            )
+    return await _send(call, series, _rows(series, start, end))
+
+
+def _time(body: Body, name: str) -> float:
+    value = body.value(name)
+    try:
+        if isinstance(value, str):
+            return parse_time(value)
+    except ValueError as error:
+        raise body.refuse(name, str(error)) from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e11:
+        raise body.refuse(name, "expected an RFC 3339 time or Unix seconds")
+    return float(value)
+
+
+def _granularity(body: Body, default: int) -> int:
+    text = body.optional_text("granularity")
+    if text is None:
+        return default
+    seconds = _duration(body, "granularity", text)
+    if seconds < 1 or seconds != int(seconds) or seconds > _LONGEST_GRANULARITY:
+        raise body.refuse("granularity", "must be a whole number of seconds, from 1s to 366 days")
+    if seconds > _DAY and seconds % 60:
+        raise body.refuse("granularity", "must be whole minutes beyond one day")
+    return int(seconds)
+
+
+def _duration(body: Body, name: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise body.refuse(name, str(error)) from None
+
+
+def _series(call: Call, body: Body) -> list[Series]:
+    devices: set[str] = set()
+    exists = False
+    series: list[Series] = []
+    for selector in body.objects("telemetry"):
+        device = call.world.devices.find(selector.text("device"))
+        if device is None:
+            raise not_found("device")
+        devices.add(device.id)
+        for attribute in _attributes(selector):
+            exists = exists or call.world.track(device, attribute) is not None
+            one = _one_series(call, body, selector, device, attribute)
+            if one is not None:
+                series.append(one)
+    most = call.behaviour.max_devices
+    if most is not None and len(devices) > most:
+        raise unprocessable(f"a query may have {most} devices at most", code="too_many_devices")
+    if not exists:
+        raise Refusal(
+            404,
+            "No requested telemetry attribute exists.",
+            code="telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND",
+        )
+    return series
+
+
+def _attributes(selector: Body) -> list[str]:
+    value = selector.value("attribute")
+    names = [value] if isinstance(value, str) else selector.names("attribute")
+    if not names or not all(names):
+        raise selector.refuse("attribute", "expected a name or a list of names")
+    return names
+
+
+def _one_series(call: Call, body: Body, selector: Body, device: Device, attribute: str) -> Series | None:
+    """Make a column; None for one that does not exist or that the caller may not read."""
+    granularity = _granularity(selector, _granularity(body, 60))
+    aggregation = selector.choice("aggregation", AGGREGATIONS, body.choice("aggregation", AGGREGATIONS, "auto"))
+    method, look_around = "none", 0.0
+    filling = selector.object("gap_filling")
+    if filling is not None:
+        method = filling.choice("method", ("none", "locf"))
+        text = filling.optional_text("look_around")
+        look_around = 0.0 if text is None else _duration(filling, "look_around", text)
+    track = call.world.track(device, attribute)
+    if track is None or device.blueprint.attribute_role(attribute) > call.grant.role_on(device.site_id):
+        return None
+    if not supports(track.signal.data_type, aggregation):
+        raise unprocessable(
+            f"{attribute}: {track.signal.data_type} values have no {aggregation}",
+            code="unsupported_aggregation",
+            details={"attribute": attribute, "aggregation": aggregation},
+        )
+    labels = {
+        "telemetry": attribute,
+        "device": device.id,
+        "aggregation": aggregation,
+        "granularity": format_duration(granularity),
+        "gap_filling_method": method,
+        "gap_filling_look_around": format_duration(int(look_around)),
+    }
+    heading = quote(" ".join(f"{name}={value}" for name, value in labels.items()))
+    return Series(heading, Column(track, granularity, aggregation, look_around if method == "locf" else 0))
+
+
+def _rows(series: list[Series], start: float, end: float) -> Iterator[str]:
+    """Make blocks of rows: timestamps are the multiples of the granularity within the span."""
+    if not series:
+        return
+    step = math.gcd(*(one.column.granularity for one in series))
+    first, last = math.ceil(start / step), math.ceil(end / step)
+    heaviest = max(_work(one.column.granularity) / (one.column.granularity // step) for one in series)
+    block = max(1, min(_BLOCK, int(_WORK / heaviest)))
+    for begin in range(first, last, block):
+        count = min(block, last - begin)
+        columns = [_spread(one.column, begin, count, step) for one in series]
+        stamps = map(str, range(begin * step, (begin + count) * step, step))
+        lines: Iterator[str] = map(",".join, zip(stamps, *columns, strict=True))
+        if all("" in column for column in columns):
+            lines = compress(lines, map(any, zip(*columns, strict=True)))
+        text = "\n".join(lines)
+        if text:
+            yield text + "\n"
+
+
+def _work(granularity: int) -> int:
+    """Tell how many minutes or seconds a bucket looks at."""
+    return max(1, granularity // 60) if granularity % 60 == 0 or 60 % granularity == 0 else granularity
+
+
+def _spread(column: Column, first: int, count: int, step: int) -> list[str]:
+    """Give a column's cells at a finer step: between its own timestamps there is nothing."""
+    ratio = column.granularity // step
+    if ratio == 1:
+        return column.cells(first, count)
+    begin, end = -(-first // ratio), -(-(first + count) // ratio)
+    cells = [""] * count
+    if begin < end:
+        cells[begin * ratio - first :: ratio] = column.cells(begin, end - begin)
+    return cells
+
+
+async def _send(call: Call, series: list[Series], blocks: Iterator[str]) -> web.StreamResponse:
+    block = next(blocks, None)
+    if block is None and call.behaviour.empty_timeseries == "empty":
+        return web.Response(content_type="text/csv")
+    response = web.StreamResponse(headers={"Content-Type": "text/csv"})
+    types = [one.column.data_type for one in series]
+    for value in [",".join(types)] if call.behaviour.joined_data_types else types:
+        response.headers.add(_DATA_TYPES, value)
+    packer: Any = None
+    if "gzip" in call.request.headers.get("Accept-Encoding", "").lower():
+        response.headers["Content-Encoding"] = "gzip"
+        # The fastest level: a simulator has better things to do than to pack.
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    await response.prepare(call.request)
+    writer = _Writer(call.request, response)
+    text: str | None = ",".join(["ts", *(one.heading for one in series)]) + "\n"
+    while text is not None and not writer.broken:
+        data = text.encode()
+        await writer.write(data if packer is None else packer.compress(data))
+        text, block = block, next(blocks, None) if block is not None else None
+        await asyncio.sleep(0)
+    if packer is not None and not writer.broken:
+        await writer.write(packer.flush())
+    return response
+
+
+class _Writer:
+    """Writes the body, up to the byte where a fault cuts it."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
+        self._response = response
+        self._left: int | None = request.get(TRUNCATE_AT)
+        self.broken = False
+
+    async def write(self, data: bytes) -> None:
+        if self.broken or not data:
+            return
+        if self._left is None:
+            await self._response.write(data)
+            return
+        await self._response.write(data[: self._left])
+        self._left -= len(data)
+        if self._left <= 0:
+            break_connection(self._request, reset=False)
+            self.broken = True
