@@ -21,6 +21,7 @@ for its Retry-After, and when it does not, is said at `Pace.rejected`.
 from __future__ import annotations
 
 import math
+from collections import deque
 from random import Random
 from typing import Final
 
@@ -29,14 +30,18 @@ _START: Final = 0.97
 _CURVE: Final = 0.036
 _DOUBLING: Final = 0.1
 """Seconds in which the search doubles the pace; at least two round trips."""
-_HASTE: Final = 0.3
+_HASTE: Final = 0.2
 """Seconds in which growth doubles once patience has ended; at least two round trips."""
+_CARE: Final = 2.5
+_RESPITE: Final = 1.0
+_TRUST: Final = 0.5
 _SHORTEST_PATIENCE: Final = 0.5
-_LONGEST_PATIENCE: Final = 8.0
+_LONGEST_PATIENCE: Final = 4.0
 _REQUESTS_OF_PATIENCE: Final = 20
 _AGREEMENT: Final = 0.25
 _ENOUGH: Final = 8
 """Accepted requests that make a measurement."""
+_SAMPLING: Final = 0.05
 _LOWEST_SEARCH: Final = 1.0
 _CATCHING_UP: Final = 0.02
 """Seconds that a late timer may make good at once."""
@@ -70,16 +75,18 @@ class Pace:
         "_cut_at",
         "_found",
         "_interval",
+        "_largest_burst",
         "_mark_accepted",
         "_mark_at",
         "_measured",
         "_needed_at",
         "_next",
+        "_next_sample",
         "_patience",
         "_random",
         "_resume_at",
         "_round_trip",
-        "_second",
+        "_samples",
         "_setbacks",
         "_stable_since",
         "_tolerance",
@@ -115,16 +122,18 @@ class Pace:
         self._mark_at = 0.0
         self._mark_accepted = 0
         self._setbacks = 0
-        # Start of a second, what had been accepted by then, and by a second before.
-        self._second = (-math.inf, 0, 0)
+        # Times and what had been accepted by then, for about the last second.
+        self._samples: deque[tuple[float, int]] = deque(maxlen=round(1.0 / _SAMPLING) + 1)
+        self._next_sample = -math.inf
+        self._largest_burst = 0.0
         self._forget()
 
     # -- reservations ------------------------------------------------------------------------------------
 
     def reserve(self, now: float) -> None:
         """Take the next place; `ready_at` must have come."""
-        if now >= self._second[0] + 1.0:
-            self._turn_second(now)
+        if now >= self._next_sample:
+            self._sample(now)
         if self.rate is None:
             return
         if now + self._tolerance - self._next < self._interval:
@@ -188,17 +197,19 @@ class Pace:
     # -- inside -------------------------------------------------------------------------------------------
 
     def _cut(self, now: float) -> None:
-        accepted = self.accepted - self._mark_accepted
         rate = self.rate
         if rate is None or not self._found:
-            lately = self._accepted_lately(now)
+            lately = self._largest_burst = self._accepted_lately(now)
             self._search(max(lately if rate is None else min(lately, rate), _LOWEST_SEARCH))
             self._mark(now)
-        elif accepted >= _ENOUGH and now > self._mark_at:
-            self._settle(now, min(accepted / (now - self._mark_at), rate))
+        elif (measured := self._measure(now)) is not None:
+            self._settle(now, measured)
             self._mark(now)
         else:
             self._search(max(rate / 2.0, min(rate, _LOWEST_SEARCH)))
+        # The bucket was empty: a moment's rest, lest the very next one is rejected too.
+        self._next = max(self._next, now) + _RESPITE * self._interval
+        self._set_ready()
         self._needed_at = self._cut_at = now
         self._cut_accepted = self.accepted
 
@@ -214,7 +225,7 @@ class Pace:
         before = self._measured
         if before is None or abs(measured - before) > _AGREEMENT * before:
             self._stable_since = now
-        patience = min((now - self._stable_since) / 2.0, _LONGEST_PATIENCE)
+        patience = min((now - self._stable_since) * _TRUST, _LONGEST_PATIENCE)
         self._patience = max(patience, _SHORTEST_PATIENCE, _REQUESTS_OF_PATIENCE / measured)
         self._measured = measured
         self._begin(measured * _START)
@@ -230,14 +241,14 @@ class Pace:
         if self._measured is None:
             step = max(_DOUBLING, feedback)
             self._busy += min(self._interval, step)
-            growth = 2.0 ** min(self._busy / step, 60.0)
+            growth = 2.0 ** min(self._busy / step, 20.0)
         else:
-            step = max(_HASTE, feedback)
+            step = max(_HASTE, _CARE * feedback)
             self._busy += min(self._interval, step)
             patience = self._patience
             beyond = self._busy - patience
             steps = self._busy / patience if beyond <= 0 else 1.0 + beyond / step
-            growth = math.exp(_CURVE * (2.0 ** min(steps, 10.0) - 1.0))
+            growth = math.exp(_CURVE * (2.0 ** min(steps, 5.0) - 1.0)) * 2.0 ** min(max(steps - 5.0, 0.0), 20.0)
         rate = self._base * growth
         if self._ceiling is not None and rate >= self._ceiling:
             self._forget()
@@ -269,19 +280,37 @@ class Pace:
             self._resume_at = end
             # Afterwards the pace goes on with one request, not with all that could have been saved up.
             self._next = max(self._next, end + self._tolerance)
+            if self._measured is not None:
+                # The next measurement begins there: what a pause let us save up or lose is not known.
+                self._mark(end)
             self._set_ready()
 
     def _set_ready(self) -> None:
         self.ready_at = max(self._resume_at, self._next - self._tolerance)
 
-    def _turn_second(self, now: float) -> None:
-        start, accepted, _ = self._second
-        self._second = (now, self.accepted, accepted if now < start + 2.0 else self.accepted)
+    def _sample(self, now: float) -> None:
+        self._samples.append((now, self.accepted))
+        self._next_sample = now + _SAMPLING
 
-    def _accepted_lately(self, now: float) -> float:
-        """Return about how many were accepted within the last second."""
-        start, accepted, before = self._second
-        if now >= start + 2.0:
-            return 0.0
-        past = max(0.0, 1.0 - (now - start))
-        return self.accepted - accepted + (accepted - before) * past
+    def _accepted_lately(self, now: float) -> int:
+        """Return how many were accepted within about the last second."""
+        for time, accepted in self._samples:
+            if time >= now - 1.0 - _SAMPLING:
+                return self.accepted - accepted
+        return 0
+
+    def _measure(self, now: float) -> float | None:
+        """Return the rate that the server grants, as seen at this 429; None when too little was accepted.
+
+        Less is measured than granted when we were too slow meanwhile and the server could save no more. So
+        recent times count too: what was accepted in them, but for the burst that may have been saved before.
+        """
+        accepted, elapsed = self.accepted - self._mark_accepted, now - self._mark_at
+        if accepted < _ENOUGH or elapsed < _SAMPLING:
+            return None
+        measured = accepted / elapsed
+        for time, before in self._samples:
+            surely = self.accepted - before - self._largest_burst
+            if surely >= _ENOUGH and time > self._mark_at and now - time >= 2.0 * _SAMPLING:
+                measured = max(measured, surely / (now - time))
+        return measured

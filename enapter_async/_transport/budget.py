@@ -1,0 +1,70 @@
+"""The retry budget of a client: ten thousand calls that fail together must not triple the load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class RetryBudget:
+    """What all calls of a client may spend on sending again.
+
+    A retry costs one, a success refunds a tenth, a first attempt is free. A quiet client has few successes to
+    live on, so what lies below a minimum comes back with time. Within any time there are thus at most
+    `capacity + refund * successes + per_second * seconds` retries.
+    """
+
+    __slots__ = ("_available", "_capacity", "_clock", "_minimum", "_per_second", "_refund", "_settled_at")
+
+    def __init__(
+        self,
+        *,
+        capacity: float = 100.0,
+        refund: float = 0.1,
+        minimum: float = 10.0,
+        per_second: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make a full budget.
+
+        Args:
+            capacity: Most retries that can be saved up.
+            refund: What a success gives back.
+            minimum: What comes back with time alone.
+            per_second: How fast it does.
+            clock: Seconds, monotonic.
+        """
+        self._capacity = capacity
+        self._refund = refund
+        self._minimum = min(minimum, capacity)
+        self._per_second = per_second
+        self._clock = clock
+        self._available = capacity
+        self._settled_at = clock()
+
+    @property
+    def available(self) -> float:
+        """Retries that may be made now."""
+        self._settle()
+        return self._available
+
+    def try_spend(self) -> bool:
+        """Pay for one retry; return whether there was enough."""
+        self._settle()
+        if self._available < 1.0:
+            return False
+        self._available -= 1.0
+        return True
+
+    def refund(self) -> None:
+        """Count a success."""
+        if self._available < self._capacity:
+            self._settle()
+            self._available = min(self._available + self._refund, self._capacity)
+
+    def _settle(self) -> None:
+        now = self._clock()
+        if self._available < self._minimum:
+            gained = (now - self._settled_at) * self._per_second
+            self._available = min(self._available + gained, self._minimum)
+        self._settled_at = now
