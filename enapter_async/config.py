@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
@@ -98,6 +98,40 @@ class RateLimit:
     burst: int | None = attrs.field(default=None, validator=attrs.validators.optional(_at_least_one))
     adaptive: bool = True
     initial_in_flight: int = attrs.field(default=10, validator=_at_least_one)
+
+
+@attrs.frozen(kw_only=True)
+class StreamPolicy:
+    """How a WebSocket stream is kept open, and what happens when frames come faster than they are taken.
+
+    Attributes:
+        buffer_size: Most frames that wait for the consumer.
+        overflow: What happens when the buffer is full. `block`: nothing more is read, and the server has to wait
+            (it may cut the connection some time, which is a gap); `drop_oldest`: the oldest frame makes room, and
+            is counted in `stream.dropped`.
+        heartbeat: Seconds of silence after which a ping is sent; when as many pass again without a sign of life,
+            the connection counts as lost.
+        reconnect: Connect again after a loss; False ends the stream with `StreamError` instead.
+        max_outage: Most seconds without a connection before the stream ends with `StreamError`; None for no bound.
+        initial_delay: Upper bound of the random delay before the first reconnection, in seconds; it doubles each
+            time that fails (the first-party client waits 1 s: reference.md, WebSocket endpoints).
+        max_delay: Upper bound of any delay; a connection that lived as long starts anew at `initial_delay`.
+        max_frame_bytes: Most bytes of one frame; a larger one is reported and costs the connection.
+    """
+
+    buffer_size: int = attrs.field(default=1000, validator=_at_least_one)
+    overflow: Literal["block", "drop_oldest"] = attrs.field(default="block")
+    heartbeat: float = attrs.field(default=30.0, validator=_positive)
+    reconnect: bool = True
+    max_outage: float | None = attrs.field(default=600.0, validator=_optional_positive)
+    initial_delay: float = attrs.field(default=1.0, validator=_not_negative)
+    max_delay: float = attrs.field(default=30.0, validator=_not_negative)
+    max_frame_bytes: int = attrs.field(default=4 * 1024 * 1024, validator=_at_least_one)
+
+    @overflow.validator
+    def _check_overflow(self, _: attrs.Attribute[str], value: str) -> None:
+        if value not in ("block", "drop_oldest"):
+            raise ConfigurationError("StreamPolicy.overflow must be 'block' or 'drop_oldest'")
 
 
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
