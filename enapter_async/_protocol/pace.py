@@ -37,7 +37,7 @@ _RESPITE: Final = 1.0
 _TRUST: Final = 0.5
 _SHORTEST_PATIENCE: Final = 0.5
 _LONGEST_PATIENCE: Final = 4.0
-_REQUESTS_OF_PATIENCE: Final = 20
+_REQUESTS_OF_PATIENCE: Final = 10
 _AGREEMENT: Final = 0.25
 _ENOUGH: Final = 8
 """Accepted requests that make a measurement."""
@@ -48,7 +48,7 @@ _CATCHING_UP: Final = 0.02
 _FORGOTTEN_AFTER: Final = 60.0
 
 # When a 429 stops everybody.
-_FLOWING: Final = 10
+_FLOWING: Final = 5
 _SHORTEST_RETRY_AFTER: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _FIRST_BACKOFF: Final = 0.25
