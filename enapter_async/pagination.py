@@ -18,6 +18,9 @@ DEFAULT_CONCURRENCY: Final = 16
 FetchPage: TypeAlias = "Callable[[int, int], Awaitable[Page[T]]]"
 """Fetches one page: offset and limit in, a page out."""
 
+Probe: TypeAlias = "Callable[[], Awaitable[Page[T]]]"
+"""Fetches the beginning of a list with neither offset nor limit."""
+
 
 @attrs.frozen
 class Page(Generic[T]):
@@ -52,7 +55,7 @@ class Pager(Generic[T]):
         max_items: int | None = None,
         concurrency: int | None = None,
         default_concurrency: int = DEFAULT_CONCURRENCY,
-        whole_without_total: bool = False,
+        probe: Probe[T] | None = None,
     ) -> None:
         """Check the arguments; nothing is fetched yet.
 
@@ -65,7 +68,8 @@ class Pager(Generic[T]):
             max_items: Most items to give.
             concurrency: Most pages in flight; 1 fetches strictly one after the other.
             default_concurrency: What it is where the caller does not say.
-            whole_without_total: A page without `total_count` is the whole list (legacy rule engines).
+            probe: Fetches first, for servers that may not know offset and limit (legacy rule engines): where
+                its page has no `total_count`, or 0, it is the whole list.
 
         Raises:
             InvalidArgumentError: A number is out of its range.
@@ -77,7 +81,7 @@ class Pager(Generic[T]):
         self._offset = offset
         self._max_items = max_items
         self._concurrency = default_concurrency if concurrency is None else concurrency
-        self._whole_without_total = whole_without_total
+        self._probe = probe
         _whole_number("page_size", self._page_size, 1, MAX_PAGE_SIZE)
         _whole_number("offset", offset, 0)
         _whole_number("concurrency", self._concurrency, 1)
@@ -97,7 +101,7 @@ class Pager(Generic[T]):
             offset=self._offset,
             max_items=self._max_items,
             concurrency=self._concurrency,
-            whole_without_total=self._whole_without_total,
+            probe=self._probe,
         )
 
     async def collect(self) -> list[T]:
@@ -108,7 +112,9 @@ class Pager(Generic[T]):
         return items
 
     async def first(self) -> T | None:
-        """Return the first item, or None where the list is empty; one request."""
+        """Return the first item, or None where the list is empty; one request, with an offset at most two."""
+        if self._probe is not None:
+            return await anext(aiter(self), None)
         page = await self._fetch(self._offset, 1) if self._max_items != 0 else None
         return page.items[0] if page is not None and page.items else None
 
@@ -143,7 +149,7 @@ class _Pages(AsyncIterator[Page[T]]):
         offset: int,
         max_items: int | None,
         concurrency: int,
-        whole_without_total: bool,
+        probe: Probe[T] | None,
     ) -> None:
         self._fetch = fetch
         self._operation = operation
@@ -152,7 +158,8 @@ class _Pages(AsyncIterator[Page[T]]):
         self._next_offset = offset
         self._left = max_items
         self._concurrency = concurrency
-        self._whole_without_total = whole_without_total
+        self._probe = probe
+        self._probed: Page[T] | None = None
         self._window = 1
         self._stride: int | None = None
         self._total: int | None = None
@@ -166,7 +173,8 @@ class _Pages(AsyncIterator[Page[T]]):
             if self._ended:
                 raise StopAsyncIteration
             if not self._ready:
-                await self._fetch_window()
+                await self._fetch_more()
+                continue
             result = self._ready.pop(0)
             if isinstance(result, EnapterError):
                 self._ended = True
@@ -174,6 +182,18 @@ class _Pages(AsyncIterator[Page[T]]):
             page = self._accepted(result)
             if page.items:
                 return page
+
+    async def _fetch_more(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is None:
+            await self._fetch_window()
+            return
+        whole = await probe()
+        skipped = self._next_offset
+        if whole.total_count and skipped >= len(whole.items):
+            return  # the server knows pages, and what is asked for is not on its first
+        self._probed = Page(whole.items[skipped:], skipped, whole.total_count)
+        self._ready.append(self._probed)
 
     async def _fetch_window(self) -> None:
         step = self._stride or self._limit
@@ -230,9 +250,9 @@ class _Pages(AsyncIterator[Page[T]]):
             self._ended = True
         elif self._total is not None:
             self._ended = end >= self._total
-        elif self._whole_without_total:
+        elif page is self._probed:
             self._ended = True
-        if self._stride is None:
+        if self._stride is None and page is not self._probed:
             self._stride = received
         if received != self._stride:
             # A page of another length: go on from where it ended, not from where a full one would have.

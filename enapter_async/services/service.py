@@ -37,18 +37,25 @@ class Service:
         concurrency: int | None,
         timeout: float | None,
         default_concurrency: int = DEFAULT_CONCURRENCY,
+        probing: bool = False,
     ) -> Pager[T]:
-        """Return a pager whose pages are requests of one operation."""
+        """Return a pager whose pages are requests of one operation; `probing` begins without limit and offset."""
         if timeout is not None:
             checked_timeout(timeout)
+
+        async def page(pairs: list[tuple[str, str]], start: int) -> Page[T]:
+            request = Request(operation, path, query.encode(pairs))
+            items, total_count = await self._session.send(request, decode, timeout)
+            return Page(items, start, total_count)
 
         async def fetch(start: int, limit: int) -> Page[T]:
             pairs = [*filters, ("limit", str(limit))]
             if start:
                 pairs.append(("offset", str(start)))
-            request = Request(operation, path, query.encode(pairs))
-            items, total_count = await self._session.send(request, decode, timeout)
-            return Page(items, start, total_count)
+            return await page(pairs, start)
+
+        async def probe() -> Page[T]:
+            return await page(filters, 0)
 
         return Pager(
             fetch,
@@ -59,6 +66,7 @@ class Service:
             max_items=max_items,
             concurrency=concurrency,
             default_concurrency=default_concurrency,
+            probe=probe if probing else None,
         )
 
 
@@ -76,6 +84,13 @@ def device_path(device_id: str, site_id: str | None, *rest: str) -> str:
     if site_id is None:
         return "/".join(("v3/devices", device, *rest)) if rest else "v3/devices/" + device
     return site_path(site_id, "devices", device, *rest)
+
+
+def rule_engine_path(site_id: str | None, *rest: str) -> str:
+    """Return a path below a site's rule engine, or below the Gateway's own where no site is given."""
+    if site_id is None:
+        return "/".join(("v3/site/rule_engine", *rest))
+    return site_path(site_id, "rule_engine", *rest)
 
 
 def json_request(operation: Operation, path: str, body: object, argument: str = "body") -> Request:

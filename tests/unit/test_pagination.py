@@ -174,3 +174,52 @@ async def test_without_a_key_equal_neighbours_are_kept_and_a_repeated_page_is_an
     server = Server(200, ignores_offset=True)
     with pytest.raises(PaginationError):
         await Pager(server.fetch, operation=("logs.list", "GET", "v3/logs"), key=None).collect()
+
+
+class OlderServer(Server):
+    """Knows neither offset nor limit, and refuses them."""
+
+    async def fetch(self, offset: int, limit: int) -> Page[str]:
+        raise AssertionError("a legacy server refuses unknown query parameters")
+
+    async def probe(self) -> Page[str]:
+        self.requests.append((0, -1))
+        return Page(list(self.items), 0, 0 if self.total == "zero" else None)
+
+
+class NewerServer(Server):
+    """Begins with a page of its own choice where it is not told."""
+
+    async def probe(self) -> Page[str]:
+        page = await super().fetch(0, self.cap)
+        self.requests[-1] = (0, -1)
+        return page
+
+
+def probing(server: OlderServer | NewerServer, **options: object) -> Pager[str]:
+    return pager(server, probe=server.probe, **options)
+
+
+@pytest.mark.parametrize("total", ["none", "zero"])
+@pytest.mark.parametrize("count", [0, 1, 120])
+async def test_a_probed_list_without_a_total_is_complete(count: int, total: str) -> None:
+    server = OlderServer(count, total=total)
+    assert await probing(server).collect() == server.items
+    assert await probing(server, offset=7, max_items=3, page_size=2).collect() == server.items[7:10]
+    assert await probing(server).first() == (server.items[0] if count else None)
+    assert server.requests == [(0, -1)] * 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 149, 1000])
+@pytest.mark.parametrize("offset", [0, 3, 50, 70])
+async def test_a_probed_list_with_a_total_goes_on_in_pages(count: int, offset: int) -> None:
+    server = NewerServer(count)
+    assert await probing(server, offset=offset).collect() == server.items[offset:]
+    assert server.requests[0] == (0, -1)
+    assert await probing(server, offset=offset).first() == (server.items[offset] if offset < count else None)
+
+
+async def test_after_the_probe_pages_have_the_size_that_was_asked_for() -> None:
+    server = NewerServer(100)
+    assert await probing(server, page_size=20, concurrency=1).collect() == server.items
+    assert server.requests == [(0, -1), (50, 20), (70, 20), (90, 20)]
