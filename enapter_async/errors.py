@@ -46,6 +46,18 @@ class ConfigurationError(EnapterError, ValueError):
     """The client was given settings that cannot work; nothing was sent."""
 
 
+class MissingExtraError(EnapterError, ImportError):
+    """A library that this needs is not installed; the message says what to install.
+
+    Attributes:
+        extra: Extra of `enapter-async` that brings it.
+    """
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed: pip install 'enapter-async[{extra}]'")
+        self.extra = extra
+
+
 class InvalidArgumentError(EnapterError, ValueError):
     """A call was given an argument that cannot work; nothing was sent.
 

@@ -1,0 +1,354 @@
+"""Historical telemetry: what to ask for, and the columns that come back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAlias
+
+import attrs
+
+from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.common import Duration, OpenEnum
+
+if TYPE_CHECKING:
+    # pyarrow has no types, pandas those that can be inferred.
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+    import polars as pl
+    import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
+
+TimeseriesValue: TypeAlias = "float | int | str | bool | list[str] | None"
+"""One cell: a plain Python value, None where the server has none."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Aggregation(OpenEnum):
+    """How the values of one step become one value (reference.md, Telemetry CSV)."""
+
+    AUTO = "auto"
+    """The server chooses by data type."""
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    LAST = "last"
+    BOOL_OR = "bool_or"
+    """True if any value of the step is; known from the vendor's SDK only."""
+
+
+class DataType(OpenEnum):
+    """Type of a column. Cells of a type that is not known yet stay text."""
+
+    FLOAT = "float"
+    INTEGER = "integer"
+    STRING = "string"
+    STRING_ARRAY = "string_array"
+    BOOLEAN = "boolean"
+
+
+def _duration(argument: str, value: Duration) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(argument, f"a timedelta or seconds, not {value!r}")
+    try:
+        return timedelta(seconds=value)
+    except (OverflowError, ValueError):  # infinite or not a number
+        raise InvalidArgumentError(argument, f"not a length of time: {value!r}") from None
+
+
+def _granularity(value: Duration) -> timedelta:
+    granularity = _duration("granularity", value)
+    if granularity <= timedelta(0):
+        raise InvalidArgumentError("granularity", f"must be positive, not {granularity}")
+    if granularity.microseconds:
+        raise InvalidArgumentError("granularity", f"must be whole seconds, not {granularity}")
+    return granularity
+
+
+def _look_around(value: Duration) -> timedelta:
+    look_around = _duration("look_around", value)
+    if look_around < timedelta(0):
+        raise InvalidArgumentError("look_around", f"must not be negative, not {look_around}")
+    return look_around
+
+
+def _name(argument: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidArgumentError(argument, f"a name is needed, not {value!r}")
+    return value
+
+
+def _device(value: str) -> str:
+    return _name("device", value)
+
+
+def _attributes(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise InvalidArgumentError("attributes", f"a list of names is needed, not the text {values!r}")
+    names = tuple(_name("attributes", value) for value in values)
+    if not names:
+        raise InvalidArgumentError("attributes", "at least one name is needed")
+    if len(set(names)) < len(names):
+        raise InvalidArgumentError("attributes", f"a name stands there twice: {', '.join(names)}")
+    return names
+
+
+def _aggregation(value: Aggregation | str | None) -> Aggregation | None:
+    return None if value is None else Aggregation(_name("aggregation", value))
+
+
+def _series(values: Iterable[Series]) -> tuple[Series, ...]:
+    if isinstance(values, Series):
+        raise InvalidArgumentError("series", "a list of Series is needed, not one")
+    series = tuple(values)
+    if not series:
+        raise InvalidArgumentError("series", "at least one is needed")
+    for one in series:
+        if not isinstance(one, Series):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("series", f"a Series is needed, not {one!r}")
+    return series
+
+
+@attrs.frozen
+class Locf:
+    """Gap filling: the last observation is carried forward.
+
+    Attributes:
+        look_around: How far a value may be carried: a timedelta, or seconds.
+    """
+
+    look_around: timedelta = attrs.field(converter=_look_around)
+
+
+@attrs.frozen
+class Series:
+    """Which attributes of one device.
+
+    Attributes:
+        device: Device ID or slug.
+        attributes: Names of telemetry attributes, as in the device's manifest.
+        aggregation: How the values of one step become one; None leaves it to the query, then to the server.
+        gap_filling: `Locf(...)`, or None for gaps as they are.
+    """
+
+    device: str = attrs.field(converter=_device)
+    attributes: tuple[str, ...] = attrs.field(converter=_attributes)
+    aggregation: Aggregation | None = attrs.field(default=None, converter=_aggregation, kw_only=True)
+    gap_filling: Locf | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen(kw_only=True)
+class TimeseriesQuery:
+    """One question about history.
+
+    Attributes:
+        start: First moment, an aware datetime.
+        end: Moment after the last one, an aware datetime later than `start`.
+        granularity: Length of a step: a timedelta, or seconds; whole seconds, at least one.
+        series: Which attributes of which devices, at least one.
+        aggregation: For every series that does not set its own; None leaves it to the server (`auto`).
+
+    Raises:
+        InvalidArgumentError: An argument cannot work; it is named.
+    """
+
+    start: datetime = attrs.field()
+    end: datetime = attrs.field()
+    granularity: timedelta = attrs.field(converter=_granularity)
+    series: tuple[Series, ...] = attrs.field(converter=_series)
+    aggregation: Aggregation | None = attrs.field(default=None, converter=_aggregation)
+
+    def __attrs_post_init__(self) -> None:
+        for argument, moment in (("start", self.start), ("end", self.end)):
+            if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidArgumentError(argument, f"a datetime is needed, not {moment!r}")
+            if moment.utcoffset() is None:
+                raise InvalidArgumentError(argument, f"a time zone is needed: {moment.isoformat()}")
+        if self.end <= self.start:
+            raise InvalidArgumentError("end", f"must be later than start ({self.start.isoformat()})")
+
+
+class StoredValues(Protocol):
+    """Values of a column in a form of their own, such as arrow memory; made plain when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def to_list(self) -> list[TimeseriesValue]:
+        """Return them as plain Python values."""
+        ...
+
+    def to_arrow(self) -> Any:
+        """Return them as `pyarrow.ChunkedArray`."""
+        ...
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Return some of them, without copying."""
+        ...
+
+    def joined(self, parts: Sequence[Any]) -> Self:
+        """Return the values of several in one, without copying."""
+        ...
+
+
+@attrs.frozen
+class ColumnHeader:
+    """What a column is about.
+
+    Attributes:
+        device: What identifies the device in the answer: its ID.
+        attribute: Name of the telemetry attribute.
+        data_type: Type of the values.
+        labels: All labels as the server sent them, these included: `aggregation`, `granularity`, ...
+    """
+
+    device: str
+    attribute: str
+    data_type: DataType
+    labels: dict[str, str] = attrs.field(factory=dict[str, str], hash=False)
+
+
+@attrs.frozen(eq=False)
+class Column(ColumnHeader):
+    """A column with its values."""
+
+    _stored: list[TimeseriesValue] | StoredValues = attrs.field(factory=list[TimeseriesValue], repr=False)
+
+    @property
+    def stored(self) -> list[TimeseriesValue] | StoredValues:
+        """The values in the form that their reader made; `values` is what you want."""
+        return self._stored
+
+    @cached_property
+    def values(self) -> list[TimeseriesValue]:
+        """Plain Python values, None for an empty cell; one for each timestamp.
+
+        Floats may be NaN or infinite when the server says so; that is not None. An empty text cannot be
+        told from none and is None (reference.md, Telemetry CSV).
+        """
+        return self._stored if isinstance(self._stored, list) else self._stored.to_list()
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def slice(self, start: int, stop: int) -> Column:
+        """Return the column with the values from `start` up to `stop`, counted from 0."""
+        part = self._stored[start:stop] if isinstance(self._stored, list) else self._stored.slice(start, stop)
+        return Column(self.device, self.attribute, self.data_type, self.labels, part)
+
+
+class TimeseriesRow(NamedTuple):
+    """All values of one moment.
+
+    Attributes:
+        timestamp: The moment, an aware datetime in UTC.
+        values: One value for each column, in their order.
+    """
+
+    timestamp: datetime
+    values: tuple[TimeseriesValue, ...]
+
+
+@attrs.frozen(eq=False)
+class TimeseriesBatch:
+    """Some consecutive rows, held by column.
+
+    Attributes:
+        unix_seconds: Moments as the server sends them, strictly ascending. The cheap form: `timestamps`
+            makes datetimes of them when first asked for.
+        columns: One for each attribute of each device that the caller may read.
+    """
+
+    unix_seconds: Sequence[int] = attrs.field(repr=False)
+    columns: tuple[Column, ...]
+
+    def __len__(self) -> int:
+        return len(self.unix_seconds)
+
+    @cached_property
+    def timestamps(self) -> list[datetime]:
+        """Moments as aware datetimes in UTC."""
+        return [_EPOCH + timedelta(0, seconds) for seconds in self.unix_seconds]
+
+    def rows(self) -> Iterator[TimeseriesRow]:
+        """Yield row by row; slower than working by column."""
+        if not self.columns:
+            return (TimeseriesRow(timestamp, ()) for timestamp in self.timestamps)
+        cells = zip(*(column.values for column in self.columns), strict=True)
+        return map(TimeseriesRow._make, zip(self.timestamps, cells, strict=True))
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Return the rows from `start` up to `stop`, counted from 0."""
+        columns = tuple(column.slice(start, stop) for column in self.columns)
+        return type(self)(self.unix_seconds[start:stop], columns)
+
+    @property
+    def column_names(self) -> list[str]:
+        """One unique name for each column, as the conversions use them.
+
+        `device.attribute`, and where one attribute stands there several times also its aggregation or,
+        if that does not tell them apart, a number: `pump.power`, `pump.power max`, `pump.power #2`.
+        """
+        names = [f"{column.device}.{column.attribute}" for column in self.columns]
+        count = Counter(names)
+        taken: set[str] = set()
+        for index, column in enumerate(self.columns):
+            name = names[index]
+            if count[name] > 1 and "aggregation" in column.labels:
+                name = f"{name} {column.labels['aggregation']}"
+            unique, number = name, 1
+            while unique in taken:
+                number += 1
+                unique = f"{name} #{number}"
+            taken.add(unique)
+            names[index] = unique
+        return names
+
+    def to_arrow(self) -> pa.Table:  # pyright: ignore[reportUnknownParameterType, reportUnknownMemberType]
+        """Return a `pyarrow.Table`: `timestamp` (seconds, UTC), then the columns under `column_names`.
+
+        Floats are float64, integers int64, booleans bool, texts string, lists list<string>; None is null,
+        NaN stays NaN. Free of copies where pyarrow read the answer.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed (extra `arrow`).
+            InvalidArgumentError: A value does not fit, such as an integer of more than 64 bits.
+        """
+        from enapter_async.models.frames import to_arrow
+
+        return to_arrow(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a `pandas.DataFrame` with a UTC index `timestamp` and the columns under `column_names`.
+
+        Integers are `Int64`, booleans `boolean`, texts `string`: all nullable. Floats are `float64`, where
+        None becomes NaN as is usual there; lists are objects.
+
+        Raises:
+            MissingExtraError: pandas is not installed (extra `pandas`).
+            InvalidArgumentError: A value does not fit, such as an integer of more than 64 bits.
+        """
+        from enapter_async.models.frames import to_pandas
+
+        return to_pandas(self)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a `polars.DataFrame`: `timestamp` (UTC), then the columns under `column_names`.
+
+        Floats are Float64, integers Int64, booleans Boolean, texts String, lists List(String); None is
+        null, NaN stays NaN.
+
+        Raises:
+            MissingExtraError: polars is not installed (extra `polars`).
+            InvalidArgumentError: A value does not fit, such as an integer of more than 64 bits.
+        """
+        from enapter_async.models.frames import to_polars
+
+        return to_polars(self)  # type: ignore[no-any-return]
+
+
+@attrs.frozen(eq=False)
+class Timeseries(TimeseriesBatch):
+    """A whole answer: `timestamps`, and `columns` of values."""
