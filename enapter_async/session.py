@@ -73,6 +73,11 @@ class Session:
         """What all copies have in common."""
         return self._shared
 
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long things may take in this session."""
+        return self._timeouts
+
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None, user: str | None = None
     ) -> Session:
@@ -147,6 +152,18 @@ class Session:
             if streamed is not None:
                 streamed.close()
             streams.release()
+
+    def time_for(self, operation: Operation) -> float:
+        """Return the seconds for a whole call where the caller gives none."""
+        return self._timeouts.command if operation.waits_for_device else self._timeouts.total
+
+    async def sleep(self, delay: float) -> None:
+        """Sleep between the requests of one call.
+
+        Raises:
+            ClientClosedError: The client was closed meanwhile.
+        """
+        await self._shared.lifetime.sleep(delay)
 
     def idle_timeout(self) -> float:
         """Return the seconds that a stream may be silent."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+
+import attrs
 
 from enapter_async._protocol import query
 from enapter_async._protocol.body import Optionally
 from enapter_async._protocol.latest import parts
 from enapter_async._protocol.request import Operation, Request, Safety
-from enapter_async._protocol.values import format_duration
+from enapter_async._protocol.values import format_duration, to_timedelta
+from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import Duration
 from enapter_async.models.telemetry import LatestPoint
+from enapter_async.models.watch import WatchEvent
 from enapter_async.services.concurrent import gather
 from enapter_async.services.service import Service, device_path, raw
+from enapter_async.services.watch import Watch
 from enapter_async.session import Session, checked_timeout
 
 _LATEST: Final = Operation("telemetry.latest", "GET", Safety.READ)
@@ -21,6 +26,11 @@ _LATEST_FOR_DEVICE: Final = Operation("telemetry.latest_for_device", "GET", Safe
 
 _POINTS: Final = Optionally("telemetry", dict[str, LatestPoint])
 _POINTS_BY_DEVICE: Final = Optionally("telemetry", dict[str, dict[str, LatestPoint]])
+
+_SERVERS_RELEVANCE: Final = 30.0
+"""Seconds that a latest value may be old where the request does not say (reference.md, Telemetry)."""
+_LIVE_ATTEMPT: Final = 5.0
+"""Seconds after which a poll is tried anew; what was polled every second is not worth a long wait."""
 
 
 class Telemetry(Service):
@@ -95,6 +105,64 @@ class Telemetry(Service):
             pairs.append(("relevance_interval", format_duration(relevance_interval, "relevance_interval")))
         request = Request(_LATEST_FOR_DEVICE, device_path(device_id, site_id, "telemetry"), query.encode(pairs))
         return await self._session.send(request, _POINTS, timeout)
+
+    def watch(
+        self,
+        attributes: Mapping[str, Iterable[str]],
+        *,
+        interval: Duration = 1.0,
+        relevance_interval: Duration | None = None,
+        on_event: Callable[[WatchEvent], object] | None = None,
+        timeout: float | None = None,
+    ) -> Watch:
+        """Follow the latest values of chosen attributes of any number of devices, by polling.
+
+        Each (device, attribute, timestamp) comes once. Ticks are one interval apart by the wall clock and do not
+        drift. Requests are batched as those of `latest`; one that fails for a reason that may pass is reported,
+        and the next tick asks again. What happens between two ticks is not seen: of the values that a device
+        measured then, the newest comes.
+
+            async with client.telemetry.watch({device_id: ["power"]}) as live:
+                async for datapoint in live:
+                    print(datapoint.timestamp, datapoint.value)
+
+        Args:
+            attributes: Attribute names by device (ID or slug).
+            interval: Seconds or timedelta between two ticks.
+            relevance_interval: How old a value may be; the server's default is 30 s, and two intervals where
+                these are longer.
+            on_event: A quick synchronous callable that gets every `TickMissed`, `PollFailed` and `ValueMissing`.
+                Without one they are logged as warnings (logger `enapter_async.watch`).
+            timeout: Seconds for each request.
+
+        Returns:
+            A `Watch`, to be used with `async with` and `async for`; nothing is sent before it is iterated.
+            Re-sent freely. Role: READONLY, and per attribute what the manifest says.
+
+        Raises:
+            InvalidArgumentError: An argument cannot be.
+        """
+        seconds = to_timedelta(interval, "interval").total_seconds()
+        if seconds <= 0:
+            raise InvalidArgumentError("interval", "must be more than 0")
+        if timeout is not None:
+            checked_timeout(timeout)
+        if relevance_interval is None and 2 * seconds > _SERVERS_RELEVANCE:
+            relevance_interval = round(2 * seconds, 3)
+        relevance = None if relevance_interval is None else format_duration(relevance_interval, "relevance_interval")
+        queries = parts(attributes, relevance)
+        if not queries:
+            raise InvalidArgumentError("attributes", "names nothing to watch")
+        timeouts = self._session.timeouts
+        session = self._session.with_options(
+            timeouts=attrs.evolve(timeouts, attempt=min(timeouts.attempt, max(_LIVE_ATTEMPT, seconds)))
+        )
+        limiter = session.shared.limiter
+
+        async def fetch(encoded: str) -> dict[str, dict[str, LatestPoint]]:
+            return await session.send(Request(_LATEST, "v3/telemetry/latest", encoded), _POINTS_BY_DEVICE, timeout)
+
+        return Watch(queries, fetch, interval=seconds, on_event=on_event, congested=lambda: limiter.waiting > 0)
 
 
 class RawTelemetry:
