@@ -13,14 +13,16 @@ import attrs
 
 from enapter_async._protocol import failure
 from enapter_async._protocol.body import Decode
-from enapter_async._protocol.request import Answer, Headers, Request
+from enapter_async._protocol.request import Answer, Headers, Operation, Request
 from enapter_async._transport import retry
 from enapter_async._transport.call import Call
-from enapter_async._transport.http import HttpTransport, StreamedAnswer
+from enapter_async._transport.http import HttpTransport
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.limiter import Limiter, RetryBudget, Slot
+from enapter_async._transport.reading import StreamedAnswer
 from enapter_async._transport.token import TokenSource
-from enapter_async.config import ClientConfig, RetryPolicy, Timeouts
+from enapter_async._transport.websocket import WebSocket, connect
+from enapter_async.config import ClientConfig, RetryPolicy, StreamPolicy, Timeouts
 from enapter_async.errors import (
     APIError,
     ClientClosedError,
@@ -29,6 +31,7 @@ from enapter_async.errors import (
     InvalidArgumentError,
     NotFoundError,
     RequestError,
+    StreamError,
     worst_outcome,
 )
 from enapter_async.hooks import Hook
@@ -36,6 +39,7 @@ from enapter_async.response import Response
 
 T = TypeVar("T")
 A = TypeVar("A")
+Opened = TypeVar("Opened", StreamedAnswer, WebSocket)
 
 _MAX_ERROR_BODY = 256 * 1024
 
@@ -137,8 +141,7 @@ class Session:
             timeout: Seconds until the headers are there; None for the client's.
         """
         call = self._begin(request, timeout)
-        streams = self._shared.streams
-        await self._bounded(call, streams.acquire())
+        await self._take_place(call)
         streamed: StreamedAnswer | None = None
         try:
             streamed = await self._run(call, self._open)
@@ -151,7 +154,70 @@ class Session:
         finally:
             if streamed is not None:
                 streamed.close()
-            streams.release()
+            self.give_place_back()
+
+    async def connect(
+        self, request: Request, policy: StreamPolicy, *, timeout: float | None = None, again: bool = False
+    ) -> tuple[WebSocket, int]:
+        """Open a WebSocket; the handshake is a call like any other, and holds no slot afterwards.
+
+        Args:
+            request: What to ask for.
+            policy: The stream's settings.
+            timeout: Seconds until it is open; None for the client's.
+            again: The stream has its place among `max_streams` already. Otherwise it takes one, which the caller
+                gives back with `give_place_back` once this has returned.
+
+        Returns:
+            The connection, and how many attempts it took.
+        """
+        call = self._begin(request, timeout)
+
+        async def attempt(_: Call) -> WebSocket:
+            return await self._upgrade(call, policy)
+
+        if not again:
+            await self._take_place(call)
+        try:
+            websocket = await self._run(call, attempt)
+        except BaseException:
+            if not again:
+                self.give_place_back()
+            raise
+        call.finished()
+        return websocket, call.attempts
+
+    def give_place_back(self) -> None:
+        """Give up a stream's place among `max_streams`."""
+        self._shared.streams.release()
+
+    async def consume(
+        self, request: Request, read: Callable[[StreamedAnswer, float], Awaitable[T]], timeout: float | None = None
+    ) -> T:
+        """Run a request whose body is read while it comes; an attempt that breaks in the middle is begun again.
+
+        Args:
+            request: What to send; a READ.
+            read: Reads the body; gets the answer and the loop time of the deadline, and is called once for
+                each attempt.
+            timeout: Seconds for the whole call; None for the client's.
+        """
+        call = self._begin(request, timeout)
+
+        async def attempt(call: Call) -> T:
+            streamed = await self._open(call)
+            try:
+                return await read(streamed, call.deadline)
+            finally:
+                streamed.close()
+
+        await self._take_place(call)
+        try:
+            value = await self._run(call, attempt)
+        finally:
+            self.give_place_back()
+        call.finished()
+        return value
 
     def time_for(self, operation: Operation) -> float:
         """Return the seconds for a whole call where the caller gives none."""
@@ -279,27 +345,54 @@ class Session:
         raise refusal
 
     async def _open(self, call: Call) -> StreamedAnswer:
+        async def begin(headers: Mapping[str, str], when: float) -> StreamedAnswer | Answer:
+            streamed = await self._shared.transport.stream(call.request, headers, when=when)
+            return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed)
+
+        return await self._begin_stream(call, begin)
+
+    async def _upgrade(self, call: Call, policy: StreamPolicy) -> WebSocket:
+        async def begin(headers: Mapping[str, str], when: float) -> WebSocket | Answer:
+            return await connect(
+                self._shared.transport,
+                call.request,
+                headers,
+                when=when,
+                heartbeat=policy.heartbeat,
+                max_message_bytes=policy.max_frame_bytes,
+            )
+
+        return await self._begin_stream(call, begin)
+
+    async def _begin_stream(
+        self, call: Call, begin: Callable[[Mapping[str, str], float], Awaitable[Opened | Answer]]
+    ) -> Opened:
+        """Run one attempt of what stays open; `begin` returns the complete answer where it is refused."""
         shared = self._shared
         token = await self._bounded(call, shared.tokens.ask())
         slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
-        refusal: APIError | None = None
         try:
             call.attempts += 1
-            headers = self._headers_for(call.request, token)
-            when = call.attempt_ends(self._timeouts.attempt)
-            streamed = await shared.transport.stream(call.request, headers, when=when)
-            call.status = streamed.status
-            if not 200 <= streamed.status < 300:
-                refusal = self._refusal(await self._error_body(streamed), token)
+            opened = await begin(self._headers_for(call.request, token), call.attempt_ends(self._timeouts.attempt))
+            call.status = opened.status
+            refusal = self._refusal(opened, token) if isinstance(opened, Answer) else None
             self._settle(call, slot, refusal)
         finally:
             shared.limiter.release(slot)
-        if refusal is None:
+        if not isinstance(opened, Answer):
             shared.budget.refund()
-            return streamed
-        if streamed.status == 401 and not call.token_renewed and shared.tokens.refused(token):
+            return opened
+        assert refusal is not None  # noqa: S101 - for the type checkers
+        if refusal.status == 401 and not call.token_renewed and shared.tokens.refused(token):
             call.token_renewed = True
-            return await self._open(call)
+            return await self._begin_stream(call, begin)
+        if refusal.status < 300:
+            raise StreamError(
+                f"{call.request.operation.name}: the server answered {refusal} instead of opening a WebSocket"
+                + (f"; it said {refusal.body_excerpt!r}" if refusal.body_excerpt else ""),
+                attempts=call.attempts,
+                status=refusal.status,
+            )
         raise refusal
 
     async def _error_body(self, streamed: StreamedAnswer) -> Answer:
@@ -329,6 +422,16 @@ class Session:
             return await self._bounded(call, self._shared.limiter.acquire(again=call.rejected_slot))
         finally:
             call.waited += call.elapsed - before
+
+    async def _take_place(self, call: Call) -> None:
+        """Wait for a place among `max_streams`."""
+        try:
+            await self._bounded(call, self._shared.streams.acquire())
+        except BaseException as error:
+            if isinstance(error, RequestError):
+                call.fill(error)
+            call.finished(error)
+            raise
 
     async def _bounded(self, call: Call, awaitable: Awaitable[T]) -> T:
         """Await under the call's deadline and the client's life."""

@@ -84,11 +84,14 @@ class StreamedAnswer:
             or headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip")
         )
 
-    async def pieces(self, *, idle: float, limit: int | None = None) -> AsyncIterator[bytes]:
+    async def pieces(
+        self, *, idle: float, until: float | None = None, limit: int | None = None
+    ) -> AsyncIterator[bytes]:
         """Yield the decoded body.
 
         Args:
             idle: Most seconds to wait for each piece.
+            until: Loop time at which to give up, whatever comes; None for no such time.
             limit: Most decoded bytes in all, None for no bound.
 
         Raises:
@@ -99,7 +102,7 @@ class StreamedAnswer:
         decoder = _decoder(self._response, limit)
         total = 0
         while True:
-            data = await self._read(idle)
+            data = await self._read(idle, until)
             if not data:
                 break
             if decoder is None:
@@ -113,10 +116,10 @@ class StreamedAnswer:
         if decoder is not None:
             _finish(decoder)
 
-    async def _read(self, idle: float) -> bytes:
-        loop = self._lifetime.enter()
+    async def _read(self, idle: float, until: float | None) -> bytes:
+        when = self._lifetime.enter().time() + idle
         failure: EnapterError
-        timer = self._lifetime.begin(loop.time() + idle)
+        timer = self._lifetime.begin(when if until is None else min(when, until))
         try:
             async with timer:
                 return await self._response.content.read(_READ_SIZE)
@@ -124,7 +127,7 @@ class StreamedAnswer:
             failure = (
                 ClientClosedError()
                 if self._lifetime.closed
-                else AttemptTimeoutError(f"nothing came for {idle:g} s", phase="body")
+                else AttemptTimeoutError("nothing more came in time", phase="body")
             )
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
             failure = described(error, sent=True, phase="body")

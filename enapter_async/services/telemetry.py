@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import attrs
@@ -15,9 +16,12 @@ from enapter_async._protocol.values import format_duration, to_timedelta
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import Duration
 from enapter_async.models.telemetry import LatestPoint
+from enapter_async.models.timeseries import Timeseries, TimeseriesQuery
 from enapter_async.models.watch import WatchEvent
+from enapter_async.services import timeseries
 from enapter_async.services.concurrent import gather
 from enapter_async.services.service import Service, device_path, raw
+from enapter_async.services.timeseries import TimeseriesStream
 from enapter_async.services.watch import Watch
 from enapter_async.session import Session, checked_timeout
 
@@ -163,6 +167,47 @@ class Telemetry(Service):
             return await session.send(Request(_LATEST, "v3/telemetry/latest", encoded), _POINTS_BY_DEVICE, timeout)
 
         return Watch(queries, fetch, interval=seconds, on_event=on_event, congested=lambda: limiter.waiting > 0)
+
+    async def query_timeseries(self, query: TimeseriesQuery, *, timeout: float | None = None) -> Timeseries:
+        """Get the history of attributes as one table.
+
+        For long spans or many devices take `history`; for constant memory `stream_timeseries`.
+
+        Args:
+            query: What to ask for.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The whole answer; attributes above the caller's role are not among its columns. Re-sent freely, also
+            when the connection is lost in the middle. Role: READONLY, and per attribute what the manifest says.
+
+        Raises:
+            NotFoundError: No attribute of that name (code `telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND`):
+                usually a misspelt one.
+            TimeseriesFormatError: The answer is malformed or incomplete.
+        """
+        return await timeseries.query_timeseries(self._session, query, timeout)
+
+    def stream_timeseries(
+        self, query: TimeseriesQuery, *, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[TimeseriesStream]:
+        """Read the history of attributes while it comes, in constant memory.
+
+        Use it as `async with client.telemetry.stream_timeseries(query) as stream:`. It holds no in-flight slot
+        once it is open, and is counted against `max_streams`; leaving the block early cuts the connection.
+
+        Args:
+            query: What to ask for.
+            timeout: Seconds until the answer begins; later silence is bounded by `Timeouts.attempt`.
+
+        Returns:
+            A context manager that gives a `TimeseriesStream`. Re-sent freely until the answer begins; what breaks
+            later is raised. Role: READONLY, and per attribute what the manifest says.
+
+        Raises:
+            NotFoundError: No attribute of that name: usually a misspelt one.
+        """
+        return timeseries.stream_timeseries(self._session, query, timeout)
 
 
 class RawTelemetry:

@@ -1,0 +1,127 @@
+"""History of telemetry: one answer as a table, or as a stream of batches in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._protocol.timeseries import TimeseriesReader
+from enapter_async._protocol.timeseries_collector import TimeseriesCollector
+from enapter_async._protocol.timeseries_query import timeseries_body
+from enapter_async._transport.reading import StreamedAnswer
+from enapter_async.errors import InvalidBodyError, TimeseriesFormatError
+from enapter_async.models.timeseries import ColumnHeader, Timeseries, TimeseriesBatch, TimeseriesQuery, TimeseriesRow
+from enapter_async.services.service import json_request
+from enapter_async.session import Session
+
+QUERY: Final = Operation("telemetry.query_timeseries", "POST", Safety.READ, accept="text/csv")
+
+_PATH: Final = "v3/telemetry/query_timeseries"
+_DATA_TYPES: Final = "X-Enapter-Timeseries-Data-Types"
+
+
+class TimeseriesStream:
+    """One answer, read while it comes; use it inside the `async with` that gave it.
+
+    Iterate it once: `async for batch in stream.batches()` is the fast path, `async for row in stream` the
+    convenient one. It ends without an error only when the whole answer was read.
+
+    Attributes:
+        columns: What the columns are about.
+    """
+
+    def __init__(self, request: Request, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
+        self._request = request
+        self._answer = answer
+        self._pieces = answer.pieces(idle=idle, until=until)
+        self._reader = TimeseriesReader(answer.headers.get_all(_DATA_TYPES))
+        self._ready: list[TimeseriesBatch] = []
+        self._ended = False
+        self.columns: tuple[ColumnHeader, ...] = ()
+
+    async def begin(self) -> None:
+        """Read as far as the columns."""
+        check_media_type(self._answer)
+        while self._reader.columns is None and not self._ended:
+            await self._read_more()
+        self.columns = self._reader.columns or ()
+
+    async def batches(self) -> AsyncIterator[TimeseriesBatch]:
+        """Yield what is left of the answer, column by column, in batches of some thousand rows.
+
+        Raises:
+            TimeseriesFormatError: It is malformed or incomplete; rows before that came out already.
+            TransportError: The connection was lost, or nothing came for `Timeouts.attempt`.
+        """
+        while True:
+            while self._ready:
+                yield self._ready.pop(0)
+            if self._ended:
+                return
+            await self._read_more()
+
+    async def __aiter__(self) -> AsyncIterator[TimeseriesRow]:
+        async for batch in self.batches():
+            for row in batch.rows():
+                yield row
+
+    async def _read_more(self) -> None:
+        try:
+            piece = await anext(self._pieces, None)
+            if piece is None:
+                self._ended = True
+                self._take(self._reader.finish(complete=self._answer.ends_provably))
+            else:
+                self._take(self._reader.feed(piece))
+        except TimeseriesFormatError as error:
+            operation = self._request.operation
+            error.located(operation.name, operation.method, self._request.path)
+            raise
+
+    def _take(self, batches: Iterator[TimeseriesBatch]) -> None:
+        self._ready.extend(batches)
+
+
+def check_media_type(answer: StreamedAnswer) -> None:
+    """Refuse an answer that says it is something else: a web page in the place of data.
+
+    Raises:
+        InvalidBodyError: It is not CSV.
+    """
+    media_type = (answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
+    if media_type not in ("", "text/csv", "text/plain", "application/csv", "application/octet-stream"):
+        raise InvalidBodyError(f"expected text/csv, got {media_type[:60]!r}")
+
+
+def query_request(query: TimeseriesQuery) -> Request:
+    """Return the request of a query."""
+    return json_request(QUERY, _PATH, timeseries_body(query), "query")
+
+
+async def query_timeseries(session: Session, query: TimeseriesQuery, timeout: float | None) -> Timeseries:
+    """Read a whole answer into a table; an attempt that breaks in the middle is begun again."""
+    request = query_request(query)
+
+    async def read(answer: StreamedAnswer, deadline: float) -> Timeseries:
+        stream = TimeseriesStream(request, answer, idle=session.idle_timeout(), until=deadline)
+        await stream.begin()
+        collector = TimeseriesCollector(stream.columns)
+        async for batch in stream.batches():
+            collector.add(batch)
+        return collector.result()
+
+    return await session.consume(request, read, timeout)
+
+
+@asynccontextmanager
+async def stream_timeseries(
+    session: Session, query: TimeseriesQuery, timeout: float | None
+) -> AsyncIterator[TimeseriesStream]:
+    """Open an answer and read it as far as the columns."""
+    request = query_request(query)
+    async with session.stream(request, timeout) as answer:
+        stream = TimeseriesStream(request, answer, idle=session.idle_timeout())
+        await stream.begin()
+        yield stream
