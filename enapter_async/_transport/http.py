@@ -19,6 +19,7 @@ from enapter_async.errors import (
     ClientClosedError,
     EnapterError,
     Outcome,
+    StreamError,
     TransportError,
 )
 
@@ -100,7 +101,7 @@ class HttpTransport:
             RequestError: There was no complete answer.
             ClientClosedError: The injected session is closed.
         """
-        opening = _Opening()
+        opening = Opening()
         phase = "wait"
         timer = self._lifetime.begin(when)
         failure: EnapterError
@@ -116,8 +117,6 @@ class HttpTransport:
                 return answer
         except EnapterError:
             raise
-        except TimeoutError as error:
-            failure = _timed_out(error, opening, phase)
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
             failure = self._failure(error, opening, phase)
         finally:
@@ -126,15 +125,17 @@ class HttpTransport:
             self._lifetime.end(timer)
         raise failure
 
-    async def _request(self, request: Request, headers: Mapping[str, str], opening: _Opening) -> aiohttp.ClientResponse:
-        operation = request.operation
+    def url(self, request: Request) -> str:
+        """Return the whole URL of a request."""
         url = self._base + request.path
-        if request.query:
-            url += "?" + request.query
+        return f"{url}?{request.query}" if request.query else url
+
+    async def _request(self, request: Request, headers: Mapping[str, str], opening: Opening) -> aiohttp.ClientResponse:
+        operation = request.operation
         # What an injected session might do differently is overridden for this request, and nothing else.
         return await self._session(operation.safety).request(
             operation.method,
-            URL(url, encoded=True),
+            URL(self.url(request), encoded=True),
             headers=headers,
             data=request.body,
             timeout=self._timeout,
@@ -146,14 +147,16 @@ class HttpTransport:
             middlewares=(opening,),
         )
 
-    def _failure(self, error: Exception, opening: _Opening, phase: str) -> EnapterError:
+    def _failure(self, error: Exception, opening: Opening, phase: str) -> EnapterError:
         if self._injected is not None and self._injected.closed:
             return ClientClosedError("the injected aiohttp.ClientSession is closed")
+        if isinstance(error, TimeoutError):
+            return _timed_out(error, opening, phase)
         return described(error, sent=opening.sent, phase=phase)
 
     async def stream(self, request: Request, headers: Mapping[str, str], *, when: float) -> StreamedAnswer:
         """Send a request once and return as soon as the headers are there; close what is returned."""
-        opening = _Opening()
+        opening = Opening()
         failure: EnapterError
         timer = self._lifetime.begin(when)
         try:
@@ -161,12 +164,57 @@ class HttpTransport:
                 return StreamedAnswer(await self._request(request, headers, opening), self._lifetime)
         except EnapterError:
             raise
-        except TimeoutError as error:
-            failure = _timed_out(error, opening, "wait")
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
             failure = self._failure(error, opening, "wait")
         finally:
             self._lifetime.end(timer)
+        raise failure
+
+    async def upgrade(
+        self, url: str, headers: Mapping[str, str], opening: Opening, *, when: float, max_message_bytes: int
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a WebSocket; `opening` must raise for any status but 101.
+
+        aiohttp's `ws_connect` follows redirects and takes the token along to any host (seen in 3.14), and hides
+        what the server says when it refuses. Only a middleware comes before that, and only a session can have one
+        there: so each handshake gets a session of its own, on the connector that never reuses a connection.
+        """
+        owner = self._session(Safety.UNSAFE)
+        if owner.closed:
+            raise ClientClosedError("the injected aiohttp.ClientSession is closed")
+        session = aiohttp.ClientSession(
+            connector=owner.connector,
+            connector_owner=False,
+            headers=owner.headers,
+            cookie_jar=owner.cookie_jar,
+            trace_configs=owner.trace_configs,
+            trust_env=owner.trust_env,
+            timeout=self._timeout,
+            auto_decompress=False,
+            middlewares=(opening,),
+        )
+        failure: EnapterError
+        timer = self._lifetime.begin(when)
+        try:
+            async with timer:
+                return await session.ws_connect(
+                    URL(url, encoded=True),
+                    headers=headers,
+                    ssl=self._tls,
+                    proxy=self._proxy,
+                    autoping=False,
+                    compress=0,  # nothing is decompressed, so a frame is as large as it came
+                    max_msg_size=max_message_bytes,
+                )
+        except EnapterError:
+            raise
+        except aiohttp.WSServerHandshakeError as error:
+            failure = StreamError(f"the handshake is not valid: {error.message}", status=error.status)
+        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+            failure = self._failure(error, opening, "wait")
+        finally:
+            self._lifetime.end(timer)
+            session.detach()
         raise failure
 
     async def close(self) -> None:
@@ -179,7 +227,7 @@ class HttpTransport:
         self._pooled = self._fresh = None
 
 
-def _timed_out(error: TimeoutError, opening: _Opening, phase: str) -> TransportError:
+def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportError:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return described(error, sent=False, phase="connect")
     return AttemptTimeoutError(
@@ -187,7 +235,7 @@ def _timed_out(error: TimeoutError, opening: _Opening, phase: str) -> TransportE
     )
 
 
-class _Opening:
+class Opening:
     """Middleware of one request: knows whether it was sent, and stops aiohttp from repeating it.
 
     aiohttp repeats GET, PUT and DELETE once by itself when a connection dies, for which it looks at the type

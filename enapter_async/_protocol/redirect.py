@@ -1,0 +1,39 @@
+"""Where a redirected WebSocket handshake may go: the token must not reach another host."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+_HTTP_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def same_host_target(url: str, location: str) -> str | None:
+    """Return the URL that a redirect leads to, None where it must not be followed.
+
+    The host has to be the same. The port may change only along with the scheme, from http to https, which is what
+    a 308 is for here (reference.md, WebSocket endpoints); https never goes back to http.
+
+    Args:
+        url: Absolute http(s) URL that was asked.
+        location: The answer's `Location`, absolute or relative.
+    """
+    try:
+        here = urlsplit(url)
+        there = urlsplit(urljoin(url, location.strip()))
+        scheme = _HTTP_SCHEMES.get(there.scheme)
+        if scheme is None or here.hostname != there.hostname:
+            return None
+        if there.username is not None or there.password is not None:
+            return None
+        upgrade = here.scheme == "http" and scheme == "https"
+        if not upgrade and (scheme != here.scheme or _port(there, scheme) != _port(here, scheme)):
+            return None
+    except ValueError:  # a port that is none, brackets that do not match
+        return None
+    return there._replace(scheme=scheme, fragment="").geturl()
+
+
+def _port(parts: SplitResult, scheme: str) -> int:
+    return parts.port or _PORTS[scheme]

@@ -1,0 +1,226 @@
+"""One WebSocket connection through aiohttp: handshake, heartbeat, messages in, our errors only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import ClassVar, Final
+
+import aiohttp
+from aiohttp import WSMsgType
+
+from enapter_async._protocol.redirect import same_host_target
+from enapter_async._protocol.request import Answer, Headers, Request
+from enapter_async._transport.http import HttpTransport, Opening
+from enapter_async._transport.reading import read_body
+from enapter_async.errors import (
+    ConnectionLostError,
+    DecodeError,
+    EnapterError,
+    InvalidBodyError,
+    RequestError,
+    ResponseTooLargeError,
+)
+
+_MAX_REDIRECTS: Final = 3
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+_MAX_REFUSAL: Final = 256 * 1024
+_ENDINGS: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED})
+_NOT_TEXT: Final = 1007
+_TOO_LARGE: Final = 1009
+_FAREWELL: Final = 1.0
+"""Seconds that the server has to answer our closing."""
+
+
+async def connect(
+    transport: HttpTransport,
+    request: Request,
+    headers: Mapping[str, str],
+    *,
+    when: float,
+    heartbeat: float,
+    max_message_bytes: int,
+) -> WebSocket | Answer:
+    """Open a WebSocket once.
+
+    A redirect is followed by hand, to the same host only (`_protocol.redirect`).
+
+    Args:
+        transport: Makes the connection.
+        request: What to ask for; a GET.
+        headers: All headers, auth included.
+        when: Loop time at which to give up.
+        heartbeat: Seconds of silence before a ping, and after it.
+        max_message_bytes: Most bytes of one message.
+
+    Returns:
+        The connection, or the complete answer of a server that did not switch protocols.
+
+    Raises:
+        RequestError: There was no complete answer.
+        StreamError: The server switched protocols in a way that is not valid.
+        ClientClosedError: The injected session is closed.
+    """
+    url = transport.url(request)
+    followed = 0
+    while True:
+        handshake = _Handshake()
+        try:
+            connection = await transport.upgrade(
+                url, headers, handshake, when=when, max_message_bytes=max_message_bytes
+            )
+        except _Refused as refused:
+            answer = refused.answer
+        else:
+            return WebSocket(connection, heartbeat, handshake.answered_at)
+        location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
+        target = same_host_target(url, location) if location and followed < _MAX_REDIRECTS else None
+        if target is None:
+            return answer
+        url = target
+        followed += 1
+
+
+class _Refused(EnapterError):  # noqa: N818 - a signal inside this module
+    """Carries a refusal past aiohttp."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class _Handshake(Opening):
+    """Middleware of one handshake: reads what a server says that does not switch protocols."""
+
+    __slots__ = ("answered_at",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered_at = datetime.now(UTC)
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        response = await super().__call__(request, handler)
+        headers = Headers(response.raw_headers)
+        if response.status == 101:
+            self.answered_at = _server_time(headers)
+            return response
+        try:
+            body = await read_body(response, _MAX_REFUSAL)
+        except (RequestError, aiohttp.ClientError):
+            body = b""  # the status says what matters
+        finally:
+            response.close()
+        raise _Refused(Answer(response.status, headers, body))
+
+
+def _server_time(headers: Headers) -> datetime:
+    """Return the server's time to the second, or ours where it does not tell."""
+    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
+        moment = parsedate_to_datetime(headers.get("Date") or "")
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return datetime.now(UTC)
+
+
+class WebSocket:
+    """An open connection.
+
+    Attributes:
+        opened_at: When it was opened, by the server's clock where the server tells it (to the second).
+        opened: Loop time of that.
+        heard: Loop time of the last sign of life.
+    """
+
+    status: ClassVar = 101
+
+    def __init__(self, connection: aiohttp.ClientWebSocketResponse, heartbeat: float, opened_at: datetime) -> None:
+        self._connection = connection
+        self._heartbeat = heartbeat
+        self._clock = asyncio.get_running_loop().time
+        self.opened_at = opened_at
+        self.opened = self.heard = self._clock()
+
+    async def receive(self) -> str | bytes:
+        """Return the next message, text or binary; answer pings, and notice a peer that is gone.
+
+        Raises:
+            ConnectionLostError: The connection ended, whatever the way.
+            DecodeError: It ended because of a message that was too large or not UTF-8.
+        """
+        pinged = False
+        failure: RequestError
+        while True:
+            try:
+                async with asyncio.timeout(self._heartbeat):
+                    message = await self._connection.receive()
+                    if message.type is WSMsgType.PING:
+                        await self._connection.pong(message.data)
+            except TimeoutError:
+                if pinged:
+                    failure = _lost(f"nothing came for {2 * self._heartbeat:g} s, not even an answer to a ping")
+                    break
+                pinged = True
+                await self._send_ping()
+                continue
+            except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+                failure = _lost(f"the connection was lost: {type(error).__name__}")
+                break
+            self.heard = self._clock()
+            pinged = False
+            if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
+                data: str | bytes = message.data
+                return data
+            if message.type is WSMsgType.ERROR:
+                failure = self._broken(message.data)
+                break
+            if message.type in _ENDINGS:
+                failure = self._ended(message)
+                break
+        raise failure
+
+    async def _send_ping(self) -> None:
+        with contextlib.suppress(Exception):  # a connection that is gone shows in the next `receive`
+            async with asyncio.timeout(self._heartbeat):
+                await self._connection.ping()
+
+    async def keep_alive(self) -> None:
+        """Tell the server that we are there although nothing is read: a pong that nobody asked for (RFC 6455, 5.5.3).
+
+        Its pings stand behind the messages that are not read, so they cannot be answered.
+        """
+        with contextlib.suppress(Exception):  # a connection that is gone shows in the next `receive`
+            async with asyncio.timeout(self._heartbeat):
+                await self._connection.pong()
+
+    async def close(self, *, politely: bool) -> None:
+        """Close the connection.
+
+        Args:
+            politely: Wait a moment for the server to close its side.
+        """
+        with contextlib.suppress(Exception):
+            # Bounded here: aiohttp bounds each message that it waits for, and a server may send many.
+            async with asyncio.timeout(_FAREWELL if politely else 0):
+                await self._connection.close()
+
+    def _ended(self, message: aiohttp.WSMessage) -> ConnectionLostError:
+        if message.type is WSMsgType.CLOSE:
+            reason = f": {message.extra[:200]}" if message.extra else ""
+            return _lost(f"the server closed the stream with code {message.data}{reason}")
+        return _lost("the connection was lost")
+
+    def _broken(self, error: object) -> ConnectionLostError | DecodeError:
+        code = error.code if isinstance(error, aiohttp.WebSocketError) else None
+        if code == _TOO_LARGE:
+            return ResponseTooLargeError("a frame is larger than max_frame_bytes")
+        if code == _NOT_TEXT:
+            return InvalidBodyError("a text frame is not UTF-8")
+        return _lost(f"the server broke the WebSocket protocol: {error!s:.200}")
+
+
+def _lost(message: str) -> ConnectionLostError:
+    return ConnectionLostError(message, phase="body")
