@@ -13,7 +13,7 @@ from enapter_async.errors import EnapterError, InvalidArgumentError, PaginationE
 
 T = TypeVar("T")
 
-DEFAULT_CONCURRENCY: Final = 16
+DEFAULT_CONCURRENCY: Final = 32
 
 FetchPage: TypeAlias = "Callable[[int, int], Awaitable[Page[T]]]"
 """Fetches one page: offset and limit in, a page out."""
