@@ -56,8 +56,10 @@ from enapter_async.models.devices import (
 from enapter_async.models.manifest import Manifest
 from enapter_async.models.sites import Location, Site
 from enapter_async.models.telemetry import LatestPoint
+from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
 from enapter_async.pagination import Page, Pager
 from enapter_async.response import Response
+from enapter_async.services.watch import Watch
 
 __version__ = "0.1.0.dev0"
 
@@ -82,6 +84,7 @@ __all__ = [
     "ConnectionLostError",
     "Connectivity",
     "ConnectivityStatus",
+    "Datapoint",
     "DeadlineExceededError",
     "DecodeError",
     "Device",
@@ -110,6 +113,7 @@ __all__ = [
     "Pager",
     "PaginationError",
     "PermissionDeniedError",
+    "PollFailed",
     "RateLimit",
     "RateLimitedError",
     "RequestError",
@@ -125,6 +129,7 @@ __all__ = [
     "Site",
     "StreamError",
     "TLSError",
+    "TickMissed",
     "Timeouts",
     "TimeseriesFormatError",
     "TokenProvider",
@@ -132,6 +137,10 @@ __all__ = [
     "UnexpectedRedirectError",
     "UnprocessableError",
     "Unset",
+    "ValueMissing",
+    "Watch",
+    "WatchEvent",
+    "WatchStatistics",
     "WrongEventLoopError",
     "__version__",
 ]

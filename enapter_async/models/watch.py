@@ -105,6 +105,8 @@ class WatchStatistics:
         failures: Calls that failed for a reason that may pass.
         datapoints: New datapoints.
         repeats: Datapoints that the server gave again; dropped.
+        longest_gap: Most seconds between two ticks whose answers for the same attributes came; one interval
+            where nothing was missed.
     """
 
     ticks: int = 0
@@ -114,3 +116,4 @@ class WatchStatistics:
     failures: int = 0
     datapoints: int = 0
     repeats: int = 0
+    longest_gap: float = 0.0

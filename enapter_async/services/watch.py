@@ -34,12 +34,13 @@ _logger = logging.getLogger("enapter_async.watch")
 class _Part:
     """A part of all attributes: what fits into one request."""
 
-    __slots__ = ("answered_tick", "pending", "query")
+    __slots__ = ("answered_at", "answered_tick", "pending", "query")
 
     def __init__(self, query: str) -> None:
         self.query = query
         self.pending = 0
         self.answered_tick = 0
+        self.answered_at: datetime | None = None
 
 
 class Watch:
@@ -94,6 +95,8 @@ class Watch:
         self._arrived = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._closed = False
+        self._finishing = False
+        self._under_way = 0
         self._current: list[Datapoint] = []
         self._position = 0
 
@@ -128,11 +131,16 @@ class Watch:
         """Iterate over the new datapoints of one answer each, as lists: the fast path."""
         return _Batches(self)
 
+    def finish(self) -> None:
+        """Begin no more ticks: the iteration ends once the requests under way have ended and all is returned."""
+        self._finishing = True
+        self._arrived.set()
+
     async def next_batch(self) -> list[Datapoint]:
         """Wait for an answer with new datapoints and return these.
 
         Raises:
-            StopAsyncIteration: The `async with` block has ended.
+            StopAsyncIteration: The `async with` block has ended, or `finish` was called and all is returned.
             EnapterError: For a reason that will not pass by itself: the token is refused, the request is wrong,
                 the client is closed.
         """
@@ -145,9 +153,10 @@ class Watch:
                 await self._advance(tasks)
         if self._ready:
             return self._ready.popleft()
-        assert self._failure is not None  # noqa: S101 - narrows for the type checkers
         self._closed = True
-        raise self._failure
+        if self._failure is not None:
+            raise self._failure
+        raise StopAsyncIteration
 
     async def _advance(self, tasks: TaskGroup) -> None:
         """Begin the ticks that are due until something can be returned or raised."""
@@ -155,12 +164,13 @@ class Watch:
             self._schedule = Schedule(self._interval, self._clock(), self._chance)
         schedule = self._schedule
         while True:
-            if self._failure is None and (due := schedule.take(self._clock())) is not None:
+            beginning = self._failure is None and not self._finishing
+            if beginning and (due := schedule.take(self._clock())) is not None:
                 self._tick(tasks, *due)
-            if self._ready or self._failure is not None:
+            if self._ready or self._failure is not None or (self._finishing and not self._under_way):
                 return
             self._arrived = anyio.Event()
-            with anyio.move_on_after(max(0.0, schedule.due - self._clock())):
+            with anyio.move_on_after(max(0.0, schedule.due - self._clock()) if beginning else None):
                 await self._arrived.wait()
 
     def _tick(self, tasks: TaskGroup, due: float, passed: int) -> None:
@@ -181,6 +191,7 @@ class Watch:
                 skipped += 1
                 continue
             part.pending += 1
+            self._under_way += 1
             statistics.requests += 1
             tasks.start_soon(self._poll, part, number, moment)
         if skipped:
@@ -198,13 +209,22 @@ class Watch:
             else:
                 self._failure = self._failure or error
         else:
-            batch = self._new(answer, late=number < part.answered_tick)
-            part.answered_tick = max(part.answered_tick, number)
+            late = number < part.answered_tick
+            if not late:
+                self._note_answer(part, number, due)
+            batch = self._new(answer, late=late)
             if batch:
                 self._ready.append(batch)
         finally:
             part.pending -= 1
+            self._under_way -= 1
             self._arrived.set()
+
+    def _note_answer(self, part: _Part, number: int, due: datetime) -> None:
+        if part.answered_at is not None:
+            gap = (due - part.answered_at).total_seconds()
+            self.statistics.longest_gap = max(self.statistics.longest_gap, gap)
+        part.answered_tick, part.answered_at = number, due
 
     def _new(self, answer: Latest, *, late: bool) -> list[Datapoint]:
         """Return what of an answer was not returned before.
