@@ -11,9 +11,11 @@ from typing import Any
 from .catalogue import STOCK
 from .entities import Blueprint, Device, LogRecord, Site
 from .errors import conflict
+from .executions import ExecutionStore
 from .plant import build_devices, build_sites, make_id, report_properties
 from .roles import Role
 from .store import DeviceStore
+from .times import format_time, parse_time
 from .tracks import Track
 
 
@@ -45,6 +47,8 @@ class World:
                 full_names=[{"namespace": "enapter", "name": entry.name, "tag": "latest"}],
             )
             self.blueprints[blueprint.id] = blueprint
+        self.blank = Blueprint("", {"blueprint_spec": "device/3.0", "display_name": "Unassigned", "runtime": {}}, 0)
+        self.executions = ExecutionStore()
         self.devices = DeviceStore()
         for device in build_devices(seed, devices, list(self.sites.values()), stock, self.started_at):
             self.devices.add(device)
@@ -112,7 +116,7 @@ class World:
 
         Args:
             name: Display name.
-            blueprint: A blueprint, or the name of one in the namespace `enapter`; None is an empty one.
+            blueprint: A blueprint, or the name of one in the namespace `enapter`; None for none yet.
             site: A site or its ID; None is the first site.
             slug: Unique on the site; by default made from the name.
             type: Device type.
@@ -127,7 +131,7 @@ class World:
         site = site or self.own_site
         site_id = None if site is None else site.id
         if blueprint is None:
-            blueprint = self.add_blueprint({"blueprint_spec": "device/3.0", "display_name": name, "runtime": {}})
+            blueprint = self.blank
         if isinstance(blueprint, str):
             found = self.find_blueprint(blueprint)
             if found is None:
@@ -181,7 +185,7 @@ class World:
     def log(self, device: Device, message: str, severity: str = "info", *, persistent: bool = True) -> LogRecord:
         """Write a record to a device's log."""
         now = self.now()
-        record = LogRecord(int(now), now, severity, message, persistent)
+        record = LogRecord(int(now), parse_time(format_time(now)), severity, message, persistent)
         device.logs.append(record)
         return record
 

@@ -34,7 +34,7 @@ def render_device(call: Call, device: Device, expand: list[str]) -> dict[str, An
     implements = device.blueprint.manifest.get("implements")
     answer: dict[str, Any] = {
         "id": device.id,
-        "blueprint_id": device.blueprint.id,
+        "blueprint_id": device.blueprint.id or None,
         "site_id": device.site_id,
         "name": device.name,
         "slug": device.slug,

@@ -1,0 +1,43 @@
+"""Device logs: what devices write by themselves, a function of time, and what happens to them."""
+
+from __future__ import annotations
+
+from .entities import Device, LogRecord
+from .times import format_time, parse_time
+from .tracks import key
+
+_KEPT = 86_400
+_BEFORE_START = 3_600
+_MESSAGES = (
+    ("debug", "modbus poll took 12 ms"),
+    ("debug", "telemetry sent"),
+    ("info", "setpoint reached"),
+    ("info", 'operator said: "keep going"\nsecond line'),
+    ("info", "self-check passed"),
+    ("warning", "grid voltage above limit"),
+    ("warning", "fan is slow"),
+    ("error", "lost contact with the field bus"),
+)
+
+
+def _own_record(device: Device, seed: int, number: int, interval: float) -> LogRecord:
+    chance = key(seed, device.id, "log", number)
+    received_at = parse_time(format_time((number + chance % 1000 / 2000) * interval))
+    severity, message = _MESSAGES[(chance >> 16) % len(_MESSAGES)]
+    return LogRecord(int(received_at), received_at, severity, message, persistent=severity != "debug")
+
+
+def own_records(device: Device, seed: int, since: float, until: float, interval: float) -> list[LogRecord]:
+    """List what a device wrote by itself from one time on and before another."""
+    numbers = range(int(since // interval) - 1, int(until // interval) + 2)
+    records = (_own_record(device, seed, number, interval) for number in numbers)
+    return [record for record in records if since <= record.received_at < until]
+
+
+def journal(device: Device, seed: int, started_at: float, now: float, interval: float) -> list[LogRecord]:
+    """Give a device's log in order: it begins an hour before the world, and is kept for a day."""
+    since = max(started_at - _BEFORE_START, now - _KEPT)
+    records = own_records(device, seed, since, now, interval)
+    records += [record for record in device.logs if since <= record.received_at <= now]
+    # The sort is stable, so equal times keep their order, and descending is the exact reverse.
+    return sorted(records, key=lambda record: record.received_at)

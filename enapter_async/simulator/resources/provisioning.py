@@ -1,0 +1,178 @@
+"""Provisioning, blueprints of devices, and communication configs (reference.md, Provisioning flows)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+from aiohttp import web
+
+from ..answers import json_answer
+from ..body import Body
+from ..call import Call
+from ..credentials import communication_config
+from ..entities import Blueprint, Device, Site
+from ..errors import conflict, not_found, unprocessable
+from ..operations import Operations
+from ..plant import hardware_id as make_hardware_id
+from ..plant import report_properties
+from ..roles import Role
+from .devices import render_device
+
+operations = Operations()
+
+PROTOCOLS = ("MQTT", "MQTTS")
+_HARDWARE_ID = re.compile(r"V?[0-9A-F]{32}", re.ASCII)
+_RUNTIMES = ("GATEWAY", "EMBEDDED_UCM", "HARDWARE_UCM", "VIRTUAL_UCM", "LINK_MASTER_UCM", "LINK_SLAVE_UCM")
+
+
+def _site(call: Call, body: Body) -> Site:
+    """Give the site that a body names; on a Gateway it needs none (reference.md, section 14)."""
+    site_id = body.optional_text("site_id")
+    if site_id is None and call.behaviour.mode == "cloud":
+        raise body.refuse("site_id", "is required")
+    site = call.world.own_site if site_id is None else call.world.sites.get(site_id)
+    if site is None:
+        raise not_found("site")
+    call.require(Role.OWNER, site.id)
+    return site
+
+
+def _slug(call: Call, body: Body, site_id: str | None) -> str | None:
+    slug = body.optional_text("slug")
+    if slug is not None:
+        call.world.check_slug(slug, site_id, "")
+    return slug
+
+
+def _result(call: Call, device: Device, config: dict[str, Any] | None = None) -> web.Response:
+    answer: dict[str, Any] = {"device_id": device.id, "slug": device.slug}
+    return call.created(answer if config is None else answer | {"config": config})
+
+
+def _provision_ucm(call: Call, body: Body, blueprint: str, device_type: str, communication: str) -> Device:
+    """Make a UCM, or find the one that has the hardware ID: that is how one is re-provisioned."""
+    name, hardware_id, site = body.text("name"), body.text("hardware_id"), _site(call, body)
+    if not _HARDWARE_ID.fullmatch(hardware_id):
+        raise body.refuse("hardware_id", "expected 32 upper-case hex digits")
+    for device in call.world.devices.values():
+        if device.communication.get("hardware_id") == hardware_id:
+            if device.type != device_type or device.site_id != site.id:
+                raise conflict("the hardware ID belongs to another device")
+            device.name = name
+            call.world.touch(device)
+            return device
+    return call.world.add_device(
+        name,
+        blueprint=blueprint,
+        site=site,
+        type=device_type,
+        communication={
+            "type": communication,
+            "hardware_id": hardware_id,
+            "channel_id": "ucm",
+        },
+    )
+
+
+@operations.add("POST", "/v3/provisioning/ucm", "provisionUcm")
+async def provision_ucm(call: Call) -> web.Response:
+    """Add a hardware UCM, or make a new config for a known one."""
+    body = call.body()
+    protocol = body.choice("protocol", PROTOCOLS, "MQTTS")
+    device = _provision_ucm(call, body, "hardware_ucm", "HARDWARE_UCM", "MQTT_V1_TLS")
+    return _result(call, device, communication_config(device, protocol))
+
+
+@operations.add("POST", "/v3/provisioning/vucm", "provisionVucm", mode="gateway")
+async def provision_vucm(call: Call) -> web.Response:
+    """Add a virtual UCM, or find a known one."""
+    return _result(call, _provision_ucm(call, call.body(), "virtual_ucm", "VIRTUAL_UCM", "MQTT_V1_LOCALHOST"))
+
+
+@operations.add("POST", "/v3/provisioning/standalone", "provisionStandalone")
+async def provision_standalone(call: Call) -> web.Response:
+    """Add a standalone device, which has no blueprint yet."""
+    body = call.body()
+    name, site = body.text("name"), _site(call, body)
+    device = call.world.add_device(
+        name,
+        blueprint=call.world.blank,
+        site=site,
+        slug=_slug(call, body, site.id),
+        communication={
+            "type": "MQTT_V1_TLS",
+            "hardware_id": make_hardware_id(call.world.seed, call.world.new_id("hardware")),
+            "channel_id": "standalone",
+        },
+    )
+    return _result(call, device)
+
+
+@operations.add("POST", "/v3/provisioning/lua_device", "provisionLuaDevice")
+async def provision_lua_device(call: Call) -> web.Response:
+    """Add a Lua device on a UCM, on whose site it is."""
+    body = call.body()
+    name, runtime_id = body.text("name"), body.text("runtime_id")
+    blueprint = _blueprint(call, body)
+    runtime = call.world.devices.find(runtime_id, slugs=call.behaviour.mode != "cloud")
+    if runtime is None:
+        raise not_found("runtime")
+    call.require(Role.OWNER, runtime.site_id)
+    if runtime.type not in _RUNTIMES:
+        raise unprocessable("the runtime is no UCM", code="invalid_runtime", details={"type": runtime.type})
+    device = call.world.add_device(
+        name,
+        blueprint=blueprint,
+        site=runtime.site_id,
+        slug=_slug(call, body, runtime.site_id),
+        type="LUA",
+        communication={"type": "UCM_LUA", "upstream_id": runtime.id},
+    )
+    return _result(call, device)
+
+
+def _blueprint(call: Call, body: Body) -> Blueprint:
+    blueprint = call.world.blueprints.get(body.text("blueprint_id"))
+    if blueprint is None:
+        raise not_found("blueprint")
+    return blueprint
+
+
+@operations.device("POST", "/{device_id}/assign_blueprint", "assignBlueprint", role=Role.OWNER)
+async def assign_blueprint(call: Call) -> web.Response:
+    """Give a device another blueprint; it reports its properties anew and forgets its configuration."""
+    device = call.device()
+    device.blueprint = _blueprint(call, call.body())
+    device.properties = report_properties(device.blueprint, len(call.world.devices))
+    device.configuration.clear()
+    device.telemetry.clear()
+    device.raised_alert_names.clear()
+    call.world.touch(device)
+    return json_answer({"device": render_device(call, device, [])})
+
+
+@operations.device("POST", "/{device_id}/generate_config", "generateDeviceConfig", role=Role.OWNER)
+async def generate_config(call: Call) -> web.Response:
+    """Make a new communication config."""
+    device = call.device()
+    protocol = call.body().choice("protocol", PROTOCOLS)
+    if not str(device.communication.get("type", "")).startswith("MQTT"):
+        raise unprocessable("the device runs on another one and has no config of its own", code="no_mqtt")
+    return json_answer({"config": communication_config(device, protocol)})
+
+
+@operations.device("POST", "/{device_id}/run_terminal", "runTerminal", role=Role.OWNER, mode="cloud")
+async def run_terminal(call: Call) -> web.Response:
+    """Make the credentials of a terminal session on a Gateway."""
+    device = call.device()
+    if device.type != "GATEWAY":
+        raise unprocessable("only a Gateway has a terminal", code="no_terminal")
+    return json_answer(
+        {
+            "channel_id": f"ch-{secrets.token_hex(4)}",
+            "token": secrets.token_urlsafe(32),
+            "websocket_url": "wss://terminal.simulator.invalid/session",
+        }
+    )
