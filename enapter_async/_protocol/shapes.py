@@ -79,11 +79,6 @@ def to_base64(text: str) -> str:
     return base64.b64encode(text.encode("utf-8")).decode("ascii")
 
 
-def _connectivity(value: JSON) -> JSON:
-    # Known quirks 7: maybe a bare string.
-    return {"status": value} if isinstance(value, str) else value
-
-
 def _communication_config(value: JSON) -> JSON:
     # The documentation has the protocol inside the credentials, the vendor's SDK beside them.
     if isinstance(value, dict) and value.get("mqtt_protocol") is None:
@@ -96,8 +91,9 @@ def _communication_config(value: JSON) -> JSON:
 def _blueprint(value: JSON) -> JSON:
     # Known quirks 4: wrapped, flat, or with blueprint_id.
     if isinstance(value, dict) and "id" not in value:
-        if isinstance(value.get("blueprint"), dict):
-            return _blueprint(value["blueprint"]) if "id" in value["blueprint"] else value["blueprint"]
+        wrapped = value.get("blueprint")
+        if isinstance(wrapped, dict):
+            return wrapped
         if "blueprint_id" in value:
             return {"id" if name == "blueprint_id" else name: item for name, item in value.items()}
     return value
@@ -105,8 +101,10 @@ def _blueprint(value: JSON) -> JSON:
 
 def _started_execution(value: JSON) -> JSON:
     # openapi.yaml, createExecution: the server may return the whole execution.
-    if isinstance(value, dict) and "execution_id" not in value and isinstance(value.get("execution"), dict):
-        return {"execution_id": value["execution"].get("id"), **value}
+    if isinstance(value, dict) and "execution_id" not in value:
+        execution = value.get("execution")
+        if isinstance(execution, dict):
+            return {**value, "execution_id": execution.get("id")}
     return value
 
 
@@ -120,25 +118,26 @@ def _log_record(value: JSON) -> JSON:
     return value
 
 
-_FRAME_FIELDS: Final = ("device_id", "timestamp", "received_at")
+def _frame_fields(frame: dict[str, JSON]) -> dict[str, JSON]:
+    return {name: frame[name] for name in ("device_id", "timestamp", "received_at") if name in frame}
 
 
 def _device_frame(value: JSON) -> JSON:
-    if isinstance(value, dict) and isinstance(value.get("log"), dict):
-        place = {name: value[name] for name in _FRAME_FIELDS if name in value}
-        return {**value, "log": {**place, **value["log"]}}
+    if isinstance(value, dict):
+        log = value.get("log")
+        if isinstance(log, dict):
+            return {**value, "log": {**_frame_fields(value), **log}}
     return value
 
 
 def _telemetry_frame(value: JSON) -> JSON:
     if isinstance(value, dict) and "telemetry" not in value:
-        frame = {name: value[name] for name in _FRAME_FIELDS if name in value}
+        frame = _frame_fields(value)
         return {**frame, "telemetry": {name: item for name, item in value.items() if name not in frame}}
     return value
 
 
 RESHAPES: Final[Mapping[type, Reshape]] = {
-    Connectivity: _connectivity,
     CommunicationConfig: _communication_config,
     Blueprint: _blueprint,
     StartedExecution: _started_execution,
@@ -147,6 +146,9 @@ RESHAPES: Final[Mapping[type, Reshape]] = {
     TelemetryFrame: _telemetry_frame,
 }
 """Applied to the whole value of a class before its fields are read."""
+
+BARE_FIELDS: Final[Mapping[type, str]] = {Connectivity: "status"}
+"""Fields that text stands for where an object should be (Known quirks 7)."""
 
 READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
     Device: {"site_id": identifier, "blueprint_id": identifier},
@@ -158,7 +160,7 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
 """Fields whose form on the wire is not the one of their type."""
 
 FORMER_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
-    Device: {"communication_info": "communication"},
-    Communication: {"communication_type": "type"},
+    Device: {"communication": "communication_info"},
+    Communication: {"type": "communication_type"},
 }
-"""Names of older servers, and what they are called now."""
+"""Fields that older servers call otherwise."""

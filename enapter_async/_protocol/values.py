@@ -6,29 +6,28 @@ caller to see which argument it was.
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import Duration
+from enapter_async.models.duration import parse_duration, to_timedelta
+
+__all__ = [
+    "format_duration",
+    "format_time",
+    "from_unix_seconds",
+    "parse_duration",
+    "parse_time",
+    "to_timedelta",
+]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]+)?", re.ASCII)
 _LEAP_SECOND: Final = re.compile(r"(:[0-5][0-9]):60(?=[.,Z+-])", re.ASCII)
-_DURATION: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)", re.ASCII)
-_NANOSECONDS: Final = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,  # U+00B5, what Go writes
-    "μs": 1_000,  # U+03BC, what Go reads too
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
 
 
 def parse_time(value: object) -> datetime:
@@ -50,13 +49,13 @@ def parse_time(value: object) -> datetime:
             return moment
         return _parse_rare_time(value) if moment.tzinfo is None else _to_utc(moment)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _from_unix_seconds(value)
+        return from_unix_seconds(value)
     raise ValueError("expected a time")
 
 
 def _parse_rare_time(text: str) -> datetime:
     if _NUMBER.fullmatch(text):
-        return _from_unix_seconds(float(text) if "." in text else int(text))
+        return from_unix_seconds(float(text) if "." in text else int(text))
     # RFC 3339 allows lower case letters and leap seconds; datetime has neither.
     regular, leaps = _LEAP_SECOND.subn(r"\1:59", text.upper())
     moment = datetime.fromisoformat(regular)
@@ -72,12 +71,18 @@ def _to_utc(moment: datetime, later: timedelta = timedelta(0)) -> datetime:
         raise ValueError(str(error)) from None
 
 
-def _from_unix_seconds(seconds: float) -> datetime:
+@lru_cache(maxsize=4096)
+def from_unix_seconds(seconds: float) -> datetime:
+    """Return the time of Unix seconds, in UTC. Many points share a second, and looking it up is 3 times as fast.
+
+    Raises:
+        ValueError: Not finite, or not of a year from 1 to 9999.
+    """
     # Not fromtimestamp(): it refuses negative times on some platforms.
     try:
         return _EPOCH + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
-        raise ValueError("expected Unix seconds of a year up to 9999") from None
+        raise ValueError("expected Unix seconds of a year from 1 to 9999") from None
 
 
 def format_time(value: datetime, argument: str) -> str:
@@ -90,7 +95,7 @@ def format_time(value: datetime, argument: str) -> str:
     Raises:
         InvalidArgumentError: It is no datetime, or a naive one.
     """
-    if not isinstance(value, datetime):
+    if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(argument, f"must be an aware datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise InvalidArgumentError(argument, "must have a time zone: a naive datetime could be any time")
@@ -99,34 +104,6 @@ def format_time(value: datetime, argument: str) -> str:
     except OverflowError:
         raise InvalidArgumentError(argument, "is out of range in UTC") from None
     return moment.replace(tzinfo=None).isoformat() + "Z"
-
-
-def parse_duration(text: str) -> timedelta:
-    """Return a duration that the server wrote the way Go does: `1h0m0s`, `3600s`, `500ms`, `2m30s`, `1.5h`.
-
-    Args:
-        text: Numbers with units h, m, s, ms, us or ns; what is finer than a microsecond is cut off.
-
-    Raises:
-        ValueError: It is not a duration; negative ones included, since no field of the API can be.
-    """
-    if text == "0":
-        return timedelta(0)
-    parts = _DURATION.findall(text)
-    if not parts or "".join(parts) != text:
-        raise ValueError("expected a duration such as 2m30s")
-    nanoseconds = 0
-    for part in parts:
-        number = part.rstrip("nuµμmsh")
-        scale = _NANOSECONDS[part[len(number) :]]
-        whole, _, fraction = number.partition(".")
-        nanoseconds += int(whole or "0") * scale
-        if fraction:
-            nanoseconds += int(fraction) * scale // 10 ** len(fraction)
-    try:
-        return timedelta(microseconds=nanoseconds // 1_000)
-    except OverflowError:
-        raise ValueError("the duration is too long") from None
 
 
 def format_duration(value: Duration, argument: str) -> str:
@@ -147,30 +124,6 @@ def format_duration(value: Duration, argument: str) -> str:
     if not seconds and (hours or minutes):
         return f"{hours}h{minutes}m" if hours and minutes else f"{hours}h" if hours else f"{minutes}m"
     return f"{hours}h{minutes}m{seconds}s" if hours else f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
-
-
-def to_timedelta(value: Duration, argument: str) -> timedelta:
-    """Return a duration that the caller gave as a timedelta.
-
-    Raises:
-        InvalidArgumentError: It is no duration, negative, not finite, or too long.
-    """
-    if isinstance(value, timedelta):
-        duration = value
-    elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidArgumentError(argument, f"must be a timedelta or a number of seconds, not {type(value).__name__}")
-    elif not math.isfinite(value):
-        raise InvalidArgumentError(argument, "must be finite")
-    else:
-        try:
-            duration = timedelta(seconds=value)
-        except OverflowError:
-            raise InvalidArgumentError(argument, "is too long") from None
-        if value and not duration:
-            raise InvalidArgumentError(argument, "must be 0 or at least a microsecond")
-    if duration < timedelta(0):
-        raise InvalidArgumentError(argument, "must not be negative")
-    return duration
 
 
 def _milliseconds(value: Duration, argument: str) -> int:

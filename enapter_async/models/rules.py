@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import JSON, Duration, OpenEnum
+from enapter_async.models.duration import to_timedelta
 
 
 class RuntimeVersion(OpenEnum):
@@ -31,15 +31,13 @@ def _runtime_version(value: object) -> RuntimeVersion:
     return RuntimeVersion(value)
 
 
+def _code(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(attribute.name, f"must be text, not {type(value).__name__}")
+
+
 def _exec_interval(value: Duration | None) -> timedelta | None:
-    if value is None or isinstance(value, timedelta):
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidArgumentError("exec_interval", "must be a timedelta or a number of seconds")
-    try:
-        return timedelta(seconds=value)
-    except OverflowError:
-        raise InvalidArgumentError("exec_interval", "is too long") from None
+    return None if value is None else to_timedelta(value, "exec_interval")
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -56,17 +54,13 @@ class RuleScript:
         InvalidArgumentError: V1 without an interval, V3 with one, or an argument of a wrong type.
     """
 
-    code: str
+    code: str = attrs.field(validator=_code)
     runtime_version: RuntimeVersion = attrs.field(default=RuntimeVersion.V3, converter=_runtime_version)
     exec_interval: timedelta | None = attrs.field(default=None, converter=_exec_interval)
     extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.code, str):
-            raise InvalidArgumentError("code", f"must be text, not {type(self.code).__name__}")
         interval = self.exec_interval
-        if interval is not None and interval < timedelta(0):
-            raise InvalidArgumentError("exec_interval", "must not be negative")
         if self.runtime_version is RuntimeVersion.V1 and not interval:
             raise InvalidArgumentError("exec_interval", "is needed with runtime_version V1")
         # Zero stands for none: a first-party client sends it, and rules that it made are read back with it.

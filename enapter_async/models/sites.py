@@ -12,12 +12,12 @@ from enapter_async.models.common import JSON, AccessRole
 _MOST_DEGREES = {"latitude": 90, "longitude": 180}
 
 
-def _text(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+def _text(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str):
         raise InvalidArgumentError(attribute.name, f"must be text, not {type(value).__name__}")
 
 
-def _degrees(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+def _degrees(instance: object, attribute: attrs.Attribute[float | None], value: object) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -1,0 +1,74 @@
+"""Durations as callers and the server give them; here and not with the other values, because models read them too."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import Final
+
+from enapter_async.errors import InvalidArgumentError
+
+_DURATION: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_NANOSECONDS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,  # U+00B5, what Go writes
+    "μs": 1_000,  # U+03BC, what Go reads too
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return a duration that the server wrote the way Go does: `1h0m0s`, `3600s`, `500ms`, `2m30s`, `1.5h`.
+
+    Args:
+        text: Numbers with units h, m, s, ms, us or ns; what is finer than a microsecond is cut off.
+
+    Raises:
+        ValueError: It is not a duration; negative ones included, since no field of the API can be.
+    """
+    if text == "0":
+        return timedelta(0)
+    parts = _DURATION.findall(text)
+    if not parts or "".join(parts) != text:
+        raise ValueError("expected a duration such as 2m30s")
+    nanoseconds = 0
+    for part in parts:
+        number = part.rstrip("nuµμmsh")
+        scale = _NANOSECONDS[part[len(number) :]]
+        whole, _, fraction = number.partition(".")
+        nanoseconds += int(whole or "0") * scale
+        if fraction:
+            nanoseconds += int(fraction) * scale // 10 ** len(fraction)
+    try:
+        return timedelta(microseconds=nanoseconds // 1_000)
+    except OverflowError:
+        raise ValueError("the duration is too long") from None
+
+
+def to_timedelta(value: object, argument: str) -> timedelta:
+    """Return a duration that the caller gave as a timedelta.
+
+    Raises:
+        InvalidArgumentError: It is no duration, negative, not finite, or too long.
+    """
+    if isinstance(value, timedelta):
+        duration = value
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidArgumentError(argument, f"must be a timedelta or a number of seconds, not {type(value).__name__}")
+    elif not math.isfinite(value):
+        raise InvalidArgumentError(argument, "must be finite")
+    else:
+        try:
+            duration = timedelta(seconds=value)
+        except OverflowError:
+            raise InvalidArgumentError(argument, "is too long") from None
+        if value and not duration:
+            raise InvalidArgumentError(argument, "must be 0 or at least a microsecond")
+    if duration < timedelta(0):
+        raise InvalidArgumentError(argument, "must not be negative")
+    return duration
