@@ -222,5 +222,6 @@ def _texts(profile: Signal, data_type: str, digits: int) -> _Texts:
 def quote(text: str) -> str:
     """Write one CSV cell."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow([text])
-    return buffer.getvalue()
+    # The writer quotes line breaks only where they are part of its own line end.
+    csv.writer(buffer, lineterminator="\r\n").writerow([text])
+    return buffer.getvalue().removesuffix("\r\n")
