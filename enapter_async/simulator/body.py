@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
 from .errors import Refusal, invalid_field
+from .shapes import as_list, as_mapping
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def as_list(value: Any) -> list[Any]:
-    """Tell the type checkers that what JSON gave is a list."""
-    items: list[Any] = value
-    return items
 
 
 class Body:
@@ -41,9 +36,10 @@ class Body:
             value = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise Refusal(400, f"the body is not JSON: {error}"[:300], code="invalid_body") from None
-        if not isinstance(value, dict):
+        fields = as_mapping(value)
+        if fields is None:
             raise Refusal(400, "the body is not a JSON object", code="invalid_body")
-        return cls(cast("dict[str, Any]", value))
+        return cls(fields)
 
     def __contains__(self, name: str) -> bool:
         return self._fields.get(name) is not None
@@ -99,9 +95,10 @@ class Body:
         value = self._fields.get(name)
         if value is None:
             return None
-        if not isinstance(value, dict):
+        fields = as_mapping(value)
+        if fields is None:
             raise self.refuse(name, "expected an object")
-        return Body(cast("dict[str, Any]", value), f"{self._path}{name}.")
+        return Body(fields, f"{self._path}{name}.")
 
     def fields(self) -> dict[str, Any]:
         """Give everything as it came."""
@@ -112,22 +109,22 @@ class Body:
         value = self._fields.get(name)
         if value is None:
             return []
-        if not isinstance(value, list):
-            raise self.refuse(name, "expected a list")
         items = as_list(value)
+        if items is None:
+            raise self.refuse(name, "expected a list")
         if not all(isinstance(item, str) for item in items):
             raise self.refuse(name, "expected a list of texts")
         return cast("list[str]", items)
 
     def objects(self, name: str) -> list[Body]:
         """Give a required list of objects, not empty."""
-        value = self._fields.get(name)
-        if not isinstance(value, list) or not value:
+        items = as_list(self._fields.get(name))
+        if not items:
             raise self.refuse(name, "expected a list that is not empty")
-        items = as_list(value)
         bodies: list[Body] = []
         for number, item in enumerate(items):
-            if not isinstance(item, dict):
+            fields = as_mapping(item)
+            if fields is None:
                 raise self.refuse(f"{name}[{number}]", "expected an object")
-            bodies.append(Body(cast("dict[str, Any]", item), f"{self._path}{name}[{number}]."))
+            bodies.append(Body(fields, f"{self._path}{name}[{number}]."))
         return bodies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -14,6 +15,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         code: The error code; None leaves it out, as the devices service does (reference.md, Errors).
         details: Fields specific to the error.
         headers: Further response headers.
+        more: Messages of further errors with the same code; several may come at once.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         code: str | None = None,
         details: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        more: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -31,10 +34,14 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         self.code = code
         self.details = details
         self.headers = headers or {}
+        self.more = more
 
     def envelope(self) -> dict[str, Any]:
         """Give the JSON body."""
-        return envelope(self.message, code=self.code, details=self.details)
+        answer = envelope(self.message, code=self.code, details=self.details)
+        for message in self.more:
+            answer["errors"] += envelope(message, code=self.code)["errors"]
+        return answer
 
 
 def envelope(message: str, *, code: str | None = None, details: dict[str, Any] | None = None) -> dict[str, Any]:

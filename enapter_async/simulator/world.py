@@ -48,6 +48,7 @@ class World:
             )
             self.blueprints[blueprint.id] = blueprint
         self.blank = Blueprint("", {"blueprint_spec": "device/3.0", "display_name": "Unassigned", "runtime": {}}, 0)
+        self.device_profiles: bytes | None = None
         self.executions = ExecutionStore()
         self.devices = DeviceStore()
         for device in build_devices(seed, devices, list(self.sites.values()), stock, self.started_at):

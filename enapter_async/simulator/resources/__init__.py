@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import commands, configuration, devices, logs, provisioning, sites, telemetry, timeseries
+from . import blueprints, commands, configuration, devices, logs, provisioning, sites, telemetry, timeseries
 
-_RESOURCES = (sites, devices, configuration, commands, logs, telemetry, timeseries, provisioning)
+_RESOURCES = (sites, devices, configuration, commands, logs, telemetry, timeseries, provisioning, blueprints)
 OPERATIONS = [operation for resource in _RESOURCES for operation in resource.operations.all]
 """Every operation that is served."""
