@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeAlias, TypeVar, cast
 
+from enapter_async._protocol import json_text
 from enapter_async._protocol.converter import structurer
 from enapter_async._protocol.request import Answer
 from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
@@ -45,7 +46,7 @@ def loads(body: bytes) -> JSON:
         InvalidBodyError: It is not JSON.
     """
     try:
-        return cast("JSON", json.loads(body))
+        return cast("JSON", json_text.loads(body))
     except (ValueError, RecursionError) as error:
         message = type(error).__name__ if isinstance(error, RecursionError) else str(error)
     excerpt = body[:_EXCERPT].decode("utf-8", "replace")
@@ -97,6 +98,21 @@ class Optionally(Generic[T]):
     def __call__(self, answer: Answer) -> T:
         value = loads_object(answer).get(self._key)
         return self._type() if value is None else structurer(self._type, at=self._key)(value)
+
+
+class OrNone(Generic[T]):
+    """Decodes `{"device": {...}}` where some servers answer with nothing, or with something else: None."""
+
+    __slots__ = ("_key", "_type")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T | None:
+        payload = any_json(answer)
+        value = payload.get(self._key) if isinstance(payload, dict) else None
+        return None if value is None else structurer(self._type, at=self._key)(value)
 
 
 class Whole(Generic[T]):
