@@ -70,9 +70,11 @@ class Limiter:
         "_in_flight",
         "_initial_window",
         "_max_window",
+        "_meter",
         "_pace",
         "_queue",
         "_resting",
+        "_spacing",
         "_timer",
         "_timer_at",
         "_window",
@@ -105,6 +107,8 @@ class Limiter:
             adaptive=rate_limit.adaptive,
             random=random or Random(),  # noqa: S311 - spreads load, keeps no secret
         )
+        self._spacing = self._pace.spacing
+        self._meter = self._pace.meter
         self._again: OrderedDict[_Waiter, None] = OrderedDict()
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._resting: dict[_Waiter, asyncio.TimerHandle] = {}
@@ -132,12 +136,12 @@ class Limiter:
     @property
     def pace(self) -> float | None:
         """Requests per second now; None when only the window counts."""
-        return self._pace.rate
+        return self._spacing.rate
 
     @property
     def pause(self) -> float:
         """Seconds for which the whole client still waits because of a 429; 0 when it does not."""
-        return self._pace.paused_for(self._clock())
+        return max(0.0, self._spacing.held_until - self._clock())
 
     @property
     def rejections(self) -> int:
@@ -151,7 +155,7 @@ class Limiter:
         if self._in_flight >= self._window or self._queue or self._again:
             return None
         now = self._clock()
-        if self._pace.ready_at > now:
+        if self._spacing.ready_at > now:
             return None
         return self._take(now)
 
@@ -194,7 +198,7 @@ class Limiter:
 
     def succeeded(self, slot: Slot) -> None:
         """Note an answer that was not 429."""
-        self._pace.accepted += 1
+        self._meter.accepted += 1
         if self._window < self._max_window:
             self._window += 1
 
@@ -227,7 +231,7 @@ class Limiter:
     # -- inside --------------------------------------------------------------------------------------------
 
     def _take(self, now: float) -> Slot:
-        if self._pace.rate is not None and self._pace.forgotten(now):
+        if self._spacing.rate is not None and self._pace.forgotten(now):
             self._window = self._initial_window
         self._pace.reserve(now)
         self._in_flight += 1
@@ -239,9 +243,9 @@ class Limiter:
             if self._in_flight >= self._window:
                 return  # whoever releases a slot comes back here
             now = self._clock()
-            ready_at = self._pace.ready_at
+            ready_at = self._spacing.ready_at
             if ready_at > now:
-                self._set_timer(ready_at, now)
+                self._set_timer(next(iter(queue)).get_loop(), ready_at, now)
                 return
             waiter, _ = queue.popitem(last=False)
             if not waiter.done():  # else it was cancelled and has not run since
@@ -265,13 +269,13 @@ class Limiter:
             self._pace.give_back()
         self._dispatch()
 
-    def _set_timer(self, when: float, now: float) -> None:
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, when: float, now: float) -> None:
         if self._timer is not None:
             if self._timer_at <= when:
                 return  # it comes early, and is set again then
             self._timer.cancel()
         self._timer_at = when
-        self._timer = asyncio.get_running_loop().call_later(when - now, self._wake)
+        self._timer = loop.call_later(when - now, self._wake)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -1,0 +1,75 @@
+"""When the next request may go at a given rate: a leaky bucket counted in time (GCRA).
+
+Pure: whoever asks brings the time.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class Spacing:
+    """Requests an interval apart, with as much allowed at once as a tolerance says.
+
+    Attributes:
+        ready_at: Earliest time of the next reservation; minus infinity when nothing holds it back.
+        rate: Requests per second; None without a limit.
+        interval: Seconds per request.
+        held_until: Before then nothing goes, whatever the rate.
+    """
+
+    __slots__ = ("_due", "_tolerance", "held_until", "interval", "rate", "ready_at")
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self.interval = 0.0
+        self.held_until = -math.inf
+        self.ready_at = -math.inf
+        self._tolerance = 0.0
+        # When the next request were due if all went exactly an interval apart; it may go `tolerance` earlier.
+        self._due = -math.inf
+
+    def reserve(self, now: float) -> bool:
+        """Take a place; `ready_at` must have come. Return whether it was the last one for now."""
+        last = now + self._tolerance - self._due < self.interval
+        self._due = max(self._due, now) + self.interval
+        self._set_ready()
+        return last
+
+    def give_back(self) -> None:
+        """Undo a reservation that was not used."""
+        self._due -= self.interval
+        self._set_ready()
+
+    def set_rate(self, rate: float, tolerance: float) -> None:
+        """Go on at another rate; what has been saved up stays the same.
+
+        Args:
+            rate: Requests per second.
+            tolerance: Seconds' worth of requests that may go at once, besides one.
+        """
+        self._due += tolerance - self._tolerance
+        self._tolerance = tolerance
+        self.rate = rate
+        self.interval = 1.0 / rate
+        self._set_ready()
+
+    def clear_rate(self) -> None:
+        """Go on without a limit."""
+        self.rate = None
+        self.interval = self._tolerance = 0.0
+        self._due = -math.inf
+        self._set_ready()
+
+    def hold(self, until: float) -> None:
+        """Let nothing go before a time; then it goes on with one request, not with all that was saved up."""
+        self.held_until = max(self.held_until, until)
+        self.take_savings(until)
+
+    def take_savings(self, now: float) -> None:
+        """Leave one request for `now`, and those after it at their interval."""
+        self._due = max(self._due, now + self._tolerance)
+        self._set_ready()
+
+    def _set_ready(self) -> None:
+        self.ready_at = max(self.held_until, self._due - self._tolerance)
