@@ -116,7 +116,11 @@ def signal(name: str, declaration: dict[str, Any], alerts: tuple[str, ...] = ())
     data_type = _DATA_TYPES.get(kind, "string")
     words = _words(kind, declaration.get("enum"), alerts)
     if words:
-        return Signal(name=name, data_type=data_type, low=0, high=len(words) - 1, shape="steps", words=words)
+        # What is long and seldom changes is reported seldom; numbers come every second.
+        period = chance.choice((5, 10)) if kind in ("json", "object", "array_of_strings") else 1
+        return Signal(
+            name=name, data_type=data_type, low=0, high=len(words) - 1, shape="steps", period=period, words=words
+        )
     unit = declaration.get("unit")
     bottom, top, digits = _RANGES.get(unit if isinstance(unit, str) else None, _RANGES[None])
     digits = 0 if data_type == "integer" else digits
@@ -135,7 +139,6 @@ def signal(name: str, declaration: dict[str, Any], alerts: tuple[str, ...] = ())
         high=high - 2 * amplitude,
         digits=digits,
         shape=shape,
-        period=chance.choice((5, 10)) if unit == "°C" else 1,
         ripple=tuple(chance.randint(0, amplitude) for _ in range(60)),
         spread=amplitude,
     )

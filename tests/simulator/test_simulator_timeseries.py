@@ -86,7 +86,7 @@ async def test_windows_join_without_gap_or_overlap(sim: Simulator, call: Caller)
 
 async def test_gaps_are_null_and_filled_when_asked_for(sim: Simulator, call: Caller) -> None:
     device = device_of(sim, "electrolyser")
-    names = ["stack_temperature", "power"]
+    names = ["diagnostics", "power"]  # the first is not sampled every second
     plain = await ask(call, question({"device": device.id, "attribute": names}, granularity="1s"))
     filled = await ask(
         call,
