@@ -10,11 +10,14 @@ import attrs
 
 from enapter_async._protocol import query
 from enapter_async._protocol.body import Optionally
+from enapter_async._protocol.frames import TELEMETRY_FRAME
 from enapter_async._protocol.latest import parts
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.values import format_duration, to_timedelta
+from enapter_async.config import StreamPolicy
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import Duration
+from enapter_async.models.streams import TelemetryFrame
 from enapter_async.models.telemetry import LatestPoint
 from enapter_async.models.timeseries import Timeseries, TimeseriesQuery
 from enapter_async.models.watch import WatchEvent
@@ -24,9 +27,12 @@ from enapter_async.services.service import Service, device_path, raw
 from enapter_async.services.timeseries import TimeseriesStream
 from enapter_async.services.watch import Watch
 from enapter_async.session import Session, checked_timeout
+from enapter_async.stream import Stream
+from enapter_async.stream_reader import Subscription
 
 _LATEST: Final = Operation("telemetry.latest", "GET", Safety.READ)
 _LATEST_FOR_DEVICE: Final = Operation("telemetry.latest_for_device", "GET", Safety.READ)
+_FOLLOW: Final = Operation("telemetry.follow", "GET", Safety.READ)
 
 _POINTS: Final = Optionally("telemetry", dict[str, LatestPoint])
 _POINTS_BY_DEVICE: Final = Optionally("telemetry", dict[str, dict[str, LatestPoint]])
@@ -208,6 +214,33 @@ class Telemetry(Service):
             NotFoundError: No attribute of that name: usually a misspelt one.
         """
         return timeseries.stream_timeseries(self._session, query, timeout)
+
+    def follow(
+        self,
+        device_id: str,
+        *,
+        site_id: str | None = None,
+        policy: StreamPolicy | None = None,
+        timeout: float | None = None,
+    ) -> Stream[TelemetryFrame]:
+        """Follow the telemetry of a device, live, as the device sends it.
+
+        Use it as `async with client.telemetry.follow(device_id) as stream: async for frame in stream: ...`. The
+        shape of these frames is not documented (reference.md, Open questions); for many devices, or where every
+        datapoint has to have its time, see `watch` and `streams.devices`.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            site_id: Site of the device.
+            policy: How the stream is kept open, and what happens when frames come faster than they are taken.
+            timeout: Seconds for opening it.
+
+        Returns:
+            A `Stream`; nothing is sent before it is entered. What was missed while the connection was lost is
+            reported as `StreamGap`, and not replayed. Role: READONLY, and per attribute what the manifest says.
+        """
+        request = Request(_FOLLOW, device_path(device_id, site_id, "telemetry"))
+        return Stream(self._session, [Subscription(request)], TELEMETRY_FRAME, policy=policy, timeout=timeout)
 
 
 class RawTelemetry:

@@ -1,0 +1,86 @@
+"""Log records from two sources, live and listed, as one sequence in which nothing stands twice.
+
+Records have no identifier. Two are the same when all their fields are; where the server's times are coarse, two
+records that really are equal are told apart by counting.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from enapter_async.models.logs import LogRecord
+
+MARGIN: Final = timedelta(seconds=5)
+"""How much the order of arrival may differ from that of `received_at`, and two clocks of the server from another."""
+
+_MEMORY: Final = 10_000
+
+_Key: TypeAlias = tuple[datetime | None, datetime | None, str | None, str]
+
+
+class LogOverlap:
+    """Remembers the newest records, to say what has to be listed after a loss, and what of it is new."""
+
+    def __init__(self, *, memory: int = _MEMORY) -> None:
+        self._memory = memory
+        self._recent: deque[tuple[datetime, _Key]] = deque()
+        self._newest: datetime | None = None
+        self._floor: datetime | None = None
+        self._reconnected: datetime | None = None
+        self._listed: Counter[_Key] = Counter()
+        self._expected: Counter[_Key] = Counter()
+
+    def opened(self, at: datetime) -> None:
+        """Note that a connection was opened, by the server's clock."""
+        self._floor = self._floor or at
+        self._reconnected = at
+
+    def begin(self) -> datetime | None:
+        """Begin to fill a gap; return from when on to list records, inclusive."""
+        # What was live and stands in the list is not missing: each record here cancels one there.
+        self._listed = Counter(key for _, key in self._recent)
+        self._expected.clear()
+        if self._newest is None:
+            return self._floor
+        since = self._newest - MARGIN
+        return max(since, self._floor) if self._floor is not None else since
+
+    def is_missing(self, record: LogRecord) -> bool:
+        """Take a listed record; return whether it has not been given yet."""
+        key = _key(record)
+        if self._listed[key] > 0:
+            self._listed[key] -= 1
+            return False
+        received_at = record.received_at
+        if received_at is None or self._reconnected is None or received_at >= self._reconnected - MARGIN:
+            self._expected[key] += 1  # it may come live as well
+        self._remember(record, key)
+        return True
+
+    def is_new(self, record: LogRecord) -> bool:
+        """Take a live record; return whether it has not been given yet."""
+        key = _key(record)
+        if self._expected[key] > 0:
+            self._expected[key] -= 1
+            return False
+        self._remember(record, key)
+        return True
+
+    def _remember(self, record: LogRecord, key: _Key) -> None:
+        received_at = record.received_at
+        if received_at is None:
+            return
+        if self._newest is None or received_at > self._newest:
+            self._newest = received_at
+        self._recent.append((received_at, key))
+        oldest_needed = self._newest - MARGIN
+        while self._recent and (self._recent[0][0] < oldest_needed or len(self._recent) > self._memory):
+            forgotten, _ = self._recent.popleft()
+            # What is no longer known cannot be told from what is missing: do not list it again.
+            self._floor = forgotten if self._floor is None else max(self._floor, forgotten)
+
+
+def _key(record: LogRecord) -> _Key:
+    return (record.timestamp, record.received_at, record.severity, record.message)
