@@ -39,7 +39,15 @@ from enapter_async.config import (
 from enapter_async.errors import ConfigurationError, InsecureConnectionWarning, InvalidArgumentError
 from enapter_async.hooks import Hook
 from enapter_async.models.common import JSON, UNSET, Unset
+from enapter_async.services.blueprints import Blueprints, RawBlueprints
+from enapter_async.services.commands import Commands, RawCommands
+from enapter_async.services.configuration import Configuration, RawConfiguration
 from enapter_async.services.devices import Devices, RawDevices
+from enapter_async.services.logs import Logs
+from enapter_async.services.properties import Properties, RawProperties
+from enapter_async.services.provisioning import Provisioning, RawProvisioning
+from enapter_async.services.rule_engine import RawRuleEngines, RuleEngines
+from enapter_async.services.rules import RawRules, Rules
 from enapter_async.services.sites import RawSites, Sites
 from enapter_async.services.telemetry import RawTelemetry, Telemetry
 from enapter_async.session import RawSession, Session, Shared, checked_timeout
@@ -89,7 +97,15 @@ class EnapterClient:
     Attributes:
         sites: Sites.
         devices: Devices.
+        commands: Commands and their executions.
+        properties: Properties of devices.
+        configuration: Configuration of devices.
+        logs: Log records of devices.
         telemetry: Latest values, history and live telemetry.
+        provisioning: New devices.
+        blueprints: Blueprints and device profiles.
+        rule_engine: Rule engines of sites.
+        rules: Rules of sites.
     """
 
     def __init__(
@@ -190,7 +206,15 @@ class EnapterClient:
         self._owner = owner
         self.sites = Sites(session)
         self.devices = Devices(session)
+        self.commands = Commands(session)
+        self.properties = Properties(session)
+        self.configuration = Configuration(session)
+        self.logs = Logs(session)
         self.telemetry = Telemetry(session)
+        self.provisioning = Provisioning(session)
+        self.blueprints = Blueprints(session)
+        self.rule_engine = RuleEngines(session)
+        self.rules = Rules(session)
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> EnapterClient:
@@ -358,7 +382,14 @@ class RawServices:
     def __init__(self, session: RawSession) -> None:
         self.sites = RawSites(session)
         self.devices = RawDevices(session)
+        self.commands = RawCommands(session)
+        self.properties = RawProperties(session)
+        self.configuration = RawConfiguration(session)
         self.telemetry = RawTelemetry(session)
+        self.provisioning = RawProvisioning(session)
+        self.blueprints = RawBlueprints(session)
+        self.rule_engine = RawRuleEngines(session)
+        self.rules = RawRules(session)
 
 
 def _fixed_headers(config: ClientConfig) -> dict[str, str]:

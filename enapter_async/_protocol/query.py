@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.common import OpenEnum
 
 # A comma separates values (reference.md, Filters and ordering), a colon stands in times: both are legal as they are.
 _SAFE_IN_VALUES: Final = ",:"
@@ -43,17 +44,29 @@ def listed(values: Iterable[str], argument: str) -> str:
     Raises:
         InvalidArgumentError: It is a bare string or empty, or a value is empty or holds a comma.
     """
+    items = texts(values, argument)
+    if any("," in item for item in items):
+        raise InvalidArgumentError(argument, "a value must not hold a comma, which separates values")
+    return ",".join(items)
+
+
+def texts(values: Iterable[str], argument: str) -> list[str]:
+    """Return several string arguments as a list.
+
+    Raises:
+        InvalidArgumentError: It is a bare string or empty, or a value is no string or empty.
+    """
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as [{values!r}], not a string")
+    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(argument, f"must be several values, not {type(values).__name__}")
     items = list(values)
     if not items:
         raise InvalidArgumentError(argument, "must not be empty")
     for item in items:
         if not isinstance(item, str) or not item.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(argument, "every value must be a string that is not empty")
-        if "," in item:
-            raise InvalidArgumentError(argument, "a value must not hold a comma, which separates values")
-    return ",".join(items)
+    return items
 
 
 def text(value: object, argument: str) -> str:
@@ -67,3 +80,54 @@ def text(value: object, argument: str) -> str:
     if not value.strip():
         raise InvalidArgumentError(argument, "must not be empty")
     return value
+
+
+def flag(value: object, argument: str) -> bool:
+    """Return an argument that is True or False.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    if isinstance(value, bool):
+        return value
+    raise InvalidArgumentError(argument, f"must be True or False, not {type(value).__name__}")
+
+
+def one_of(value: object, allowed: Iterable[str], argument: str) -> str:
+    """Return a string argument that is one of the allowed.
+
+    Raises:
+        InvalidArgumentError: It is another one.
+    """
+    if value in allowed:
+        return text(value, argument)
+    raise InvalidArgumentError(argument, f"must be one of {', '.join(sorted(allowed))}")
+
+
+def member(value: object, type_: type[OpenEnum], argument: str) -> str:
+    """Return the wire form of an enum argument: a member, or its text in any case.
+
+    Text that is not known is refused, since it is usually misspelt; a value newer than this version is given as
+    `type_("NEWER")`.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    if isinstance(value, type_):
+        return value.value
+    known = type_(text(value, argument))
+    if known.is_known:
+        return known.value
+    names = ", ".join(one.value for one in type_)
+    raise InvalidArgumentError(argument, f"unknown value {value!r}; known are {names}")
+
+
+def members(values: Iterable[str], type_: type[OpenEnum], argument: str) -> str:
+    """Return the wire form of several enum arguments, joined by commas.
+
+    Raises:
+        InvalidArgumentError: It is a bare string or empty, or a value is not known.
+    """
+    if isinstance(values, str):
+        raise InvalidArgumentError(argument, f"must be several values, such as {{{str(values)!r}}}, not a string")
+    return listed([member(value, type_, argument) for value in values], argument)

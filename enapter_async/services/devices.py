@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Enveloped, PageOf, given, nothing
+from enapter_async._protocol.body import Enveloped, OrNone, PageOf, Whole, given, nothing
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import UNSET, Unset
+from enapter_async.models.communication import CommunicationConfig, MqttProtocol
 from enapter_async.models.devices import Device
 from enapter_async.models.manifest import Manifest
+from enapter_async.models.terminal import TerminalSession
 from enapter_async.pagination import DEFAULT_CONCURRENCY, Pager
 from enapter_async.services.service import Service, device_path, json_request, raw, site_path
 from enapter_async.session import Session
@@ -19,15 +21,22 @@ from enapter_async.session import Session
 DeviceExpand: TypeAlias = Literal[
     "site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"
 ]
+MqttProtocolName: TypeAlias = Literal["MQTT", "MQTTS"]
 
 _LIST: Final = Operation("devices.list", "GET", Safety.READ)
 _GET: Final = Operation("devices.get", "GET", Safety.READ)
 _UPDATE: Final = Operation("devices.update", "PATCH", Safety.CONVERGE)
 _DELETE: Final = Operation("devices.delete", "DELETE", Safety.CONVERGE)
 _GET_MANIFEST: Final = Operation("devices.get_manifest", "GET", Safety.READ)
+_ASSIGN_BLUEPRINT: Final = Operation("devices.assign_blueprint", "POST", Safety.CONVERGE)
+_GENERATE_CONFIG: Final = Operation("devices.generate_communication_config", "POST", Safety.UNSAFE)
+_RUN_TERMINAL: Final = Operation("devices.run_terminal", "POST", Safety.UNSAFE)
 
 _DEVICE: Final = Enveloped("device", Device)
+_DEVICE_IF_ANY: Final = OrNone("device", Device)
 _MANIFEST: Final = Enveloped("manifest", Manifest)
+_CONFIG: Final = Enveloped("config", CommunicationConfig)
+_TERMINAL: Final = Whole(TerminalSession)
 _PAGE: Final = PageOf("devices", Device)
 _EXPANDS: Final = frozenset({"site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"})
 # Manifests are large: reading them, not waiting for them, is what takes time, and more pages at once only queue.
@@ -171,6 +180,81 @@ class Devices(Service):
         request = Request(_GET_MANIFEST, device_path(device_id, site_id, "manifest"))
         return await self._session.send(request, _MANIFEST, timeout)
 
+    async def assign_blueprint(
+        self, device_id: str, blueprint_id: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> Device:
+        """Give a device another blueprint.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            blueprint_id: ID of the blueprint.
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The device as it is now; where the server does not tell, it is asked with `get`. Re-sent after an
+            ambiguous failure with `resend_converging` only. Role: OWNER.
+
+        Raises:
+            NotFoundError: There is no such device or blueprint.
+        """
+        left = self._countdown(timeout)
+        device = await self._assign_blueprint(device_id, blueprint_id, site_id=site_id, timeout=left())
+        return device if device is not None else await self.get(device_id, site_id=site_id, timeout=left())
+
+    async def _assign_blueprint(
+        self, device_id: str, blueprint_id: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> Device | None:
+        fields = {"blueprint_id": query.text(blueprint_id, "blueprint_id")}
+        request = json_request(_ASSIGN_BLUEPRINT, device_path(device_id, site_id, "assign_blueprint"), fields)
+        return await self._session.send(request, _DEVICE_IF_ANY, timeout)
+
+    async def generate_communication_config(
+        self,
+        device_id: str,
+        *,
+        protocol: MqttProtocol | MqttProtocolName,
+        site_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CommunicationConfig:
+        """Generate what a device needs to connect; an earlier config may stop working.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            protocol: MQTT (with a password) or MQTTS (with a certificate).
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The config, with secrets in it. Never re-sent after an ambiguous failure. Role: OWNER.
+
+        Raises:
+            OutcomeUnknownError: No answer came; the device may have a config that nobody has seen.
+        """
+        path = device_path(device_id, site_id, "generate_config")
+        request = json_request(_GENERATE_CONFIG, path, {"protocol": query.member(protocol, MqttProtocol, "protocol")})
+        return await self._session.send(request, _CONFIG, timeout)
+
+    async def run_terminal(
+        self, device_id: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> TerminalSession:
+        """Open a terminal session on a Gateway that allows it. Cloud only.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Where the session waits, and the secret that opens it. Never re-sent after an ambiguous failure.
+            Role: not documented.
+
+        Raises:
+            OutcomeUnknownError: No answer came; a session may be open.
+        """
+        request = Request(_RUN_TERMINAL, device_path(device_id, site_id, "run_terminal"))
+        return await self._session.send(request, _TERMINAL, timeout)
+
 
 class RawDevices:
     """The methods of `Devices` that are one request, with the facts of their call."""
@@ -181,6 +265,9 @@ class RawDevices:
         self.update = raw(devices.update)
         self.delete = raw(devices.delete)
         self.get_manifest = raw(devices.get_manifest)
+        self.assign_blueprint = raw(devices._assign_blueprint)  # noqa: SLF001 - one request, None where the server does not tell
+        self.generate_communication_config = raw(devices.generate_communication_config)
+        self.run_terminal = raw(devices.run_terminal)
 
 
 def _id(device: Device) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar, cast
 
 from enapter_async._protocol import query
 from enapter_async._protocol.body import PageOf, dumps
@@ -16,12 +17,21 @@ from enapter_async.session import Session, checked_timeout
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_LEAST: Final = 0.001  # seconds; a call that has none left fails in the session, as every late one
+
 
 class Service:
     """A namespace of operations over one session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def _countdown(self, timeout: float | None) -> Callable[[], float]:
+        """Return a function that gives the seconds left for a call of several requests."""
+        seconds = self._session.timeouts.total if timeout is None else checked_timeout(timeout)
+        now = asyncio.get_running_loop().time
+        deadline = now() + seconds
+        return lambda: max(deadline - now(), _LEAST)
 
     def _pager(
         self,

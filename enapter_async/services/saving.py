@@ -1,0 +1,101 @@
+"""Downloads to a file that appears only when it is complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from enapter_async.errors import InvalidArgumentError
+
+T = TypeVar("T")
+
+
+class PartialFile:
+    """A file that is being written, beside its target; the file system is used off the event loop.
+
+    Attributes:
+        path: Where it is until it is complete.
+    """
+
+    def __init__(self, target: Path, path: Path, file: IO[bytes]) -> None:
+        self.path = path
+        self._target = target
+        self._file = file
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes."""
+        await _off_loop(self._target, self._file.write, data)
+
+    async def flush(self) -> None:
+        """Bring what was written to the disk: a name that outlives a power cut must not stand for nothing."""
+
+        def flush() -> None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+        await _off_loop(self._target, flush)
+
+
+def checked_target(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file to be written.
+
+    Raises:
+        InvalidArgumentError: It is no path, or names no file.
+    """
+    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("path", f"must be the path of a file, not {type(path).__name__}")
+    target = Path(path)
+    if not target.name:
+        raise InvalidArgumentError("path", "must name a file")
+    return target
+
+
+@asynccontextmanager
+async def appearing_when_complete(target: Path) -> AsyncGenerator[PartialFile]:
+    """Give a new file beside the target; it takes the target's name if the block ends well.
+
+    Whatever else ends the block, cancellation included, leaves nothing behind.
+
+    Args:
+        target: The file; one that exists is replaced.
+
+    Raises:
+        InvalidArgumentError: The target is a folder, or the file system refuses.
+    """
+    path = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    file = await _off_loop(target, _create, target, path)
+    try:
+        try:
+            part = PartialFile(target, path, file)
+            yield part
+            await part.flush()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _off_loop(target, file.close)
+        await _off_loop(target, path.replace, target)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(partial(path.unlink, missing_ok=True))
+        raise
+
+
+def _create(target: Path, path: Path) -> IO[bytes]:
+    if target.is_dir():
+        raise IsADirectoryError("it is a folder")
+    return path.open("xb")
+
+
+async def _off_loop(target: Path, function: Callable[..., T], *arguments: object) -> T:
+    try:
+        return await to_thread.run_sync(function, *arguments)
+    except (OSError, ValueError) as error:
+        message = f"{target} cannot be written: {getattr(error, 'strerror', None) or error}"
+    raise InvalidArgumentError("path", message)

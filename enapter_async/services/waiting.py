@@ -1,0 +1,121 @@
+"""Waiting for a command execution to end, over lost connections and without ever losing its ID."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from enapter_async.errors import (
+    DeadlineExceededError,
+    ExecutionPendingError,
+    RateLimitedError,
+    RequestError,
+    ServerError,
+    TransportError,
+)
+from enapter_async.models.commands import CommandExecution
+
+FIRST_INTERVAL: Final = 0.5
+LONGEST_INTERVAL: Final = 5.0
+"""Seconds between two looks (reference.md, Command execution lifecycle)."""
+
+_GROWTH: Final = 1.5
+_LAST_LOOK: Final = 0.5
+
+OnProgress: TypeAlias = Callable[[CommandExecution], object]
+"""Called with an execution each time that it has changed."""
+
+
+class Waiting:
+    """Looks at one execution until it has ended.
+
+    Attributes:
+        seen: The execution as it was last seen.
+    """
+
+    def __init__(
+        self,
+        execution_id: str,
+        look: Callable[[float], Awaitable[CommandExecution]],
+        sleep: Callable[[float], Awaitable[None]],
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            execution_id: For errors.
+            look: Gets the execution, within the seconds that it is given.
+            sleep: Waits.
+            on_progress: Called at every change.
+        """
+        self._execution_id = execution_id
+        self._look = look
+        self._sleep = sleep
+        self._on_progress = on_progress
+        self.seen: CommandExecution | None = None
+
+    async def until_final(self, seconds: float) -> CommandExecution:
+        """Return the execution once it has ended, in whatever state.
+
+        Failures that may pass (no connection, 429, 500, 502, 503, 504) are outlived as long as time is left.
+
+        Args:
+            seconds: How long to wait.
+
+        Raises:
+            ExecutionPendingError: Time ran out; the last failure, if the last look failed, is the cause.
+            RequestError: Looking fails for good.
+        """
+        now = asyncio.get_running_loop().time
+        deadline = now() + seconds
+        interval = FIRST_INTERVAL
+        last = False
+        while True:
+            failure: RequestError | None = None
+            pause = interval
+            try:
+                execution = await self._look(max(deadline - now(), 0.001))
+            except RequestError as error:
+                if not _may_pass(error):
+                    raise
+                failure = error
+                if isinstance(error, (RateLimitedError, ServerError)) and error.retry_after is not None:
+                    pause = max(interval, error.retry_after)
+            else:
+                self.saw(execution)
+                if execution.is_final:
+                    return execution
+            left = deadline - now()
+            if last or left <= 0:
+                raise self.pending(f"has not ended within {seconds:g} s") from failure
+            if pause >= left:
+                # One more look, as late as leaves it time to come back.
+                pause = max(left - _LAST_LOOK, left / 2)
+                last = True
+            await self._sleep(pause)
+            interval = min(interval * _GROWTH, LONGEST_INTERVAL)
+
+    def saw(self, execution: CommandExecution) -> None:
+        """Take note of the execution as it is now."""
+        if execution == self.seen:
+            return
+        self.seen = execution
+        if self._on_progress is not None:
+            self._on_progress(execution)
+
+    def pending(self, what: str) -> ExecutionPendingError:
+        """Return the error for an execution that goes on unseen."""
+        state = self.seen.state if self.seen is not None else None
+        known = "" if state is None else f"; its last known state is {state.value}"
+        return ExecutionPendingError(
+            f"command execution {self._execution_id} {what}{known}",
+            execution_id=self._execution_id,
+            state=None if state is None else state.value,
+        )
+
+
+def _may_pass(error: RequestError) -> bool:
+    if isinstance(error, ServerError):
+        return error.outcome == "unknown"
+    return isinstance(error, (TransportError, DeadlineExceededError, RateLimitedError))
