@@ -34,3 +34,14 @@ class _Jumping(selectors.SelectSelector):
             raise RuntimeError("everybody waits and no timer is set: a deadlock")
         self._loop.advance(timeout)
         return ready
+
+
+def pending_timers() -> int:
+    """Return how many timers of the running loop are still to fire."""
+    return timers_of(asyncio.get_running_loop())
+
+
+def timers_of(loop: asyncio.AbstractEventLoop) -> int:
+    """Return how many timers of a loop are still to fire."""
+    scheduled: list[asyncio.TimerHandle] = vars(loop)["_scheduled"]
+    return sum(not timer.cancelled() for timer in scheduled)

@@ -6,6 +6,10 @@ Pure: whoever asks brings the time.
 from __future__ import annotations
 
 import math
+from typing import Final
+
+ROUNDING: Final = 1e-6
+"""Seconds by which sums of intervals may err."""
 
 
 class Spacing:
@@ -72,4 +76,4 @@ class Spacing:
         self._set_ready()
 
     def _set_ready(self) -> None:
-        self.ready_at = max(self.held_until, self._due - self._tolerance)
+        self.ready_at = max(self.held_until, self._due - self._tolerance - ROUNDING)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
+
+_ROUNDING: Final = 1e-9
+"""Ten tenths are one, whatever binary fractions say."""
 
 
 class RetryBudget:
@@ -51,9 +55,9 @@ class RetryBudget:
     def try_spend(self) -> bool:
         """Pay for one retry; return whether there was enough."""
         self._settle()
-        if self._available < 1.0:
+        if self._available < 1.0 - _ROUNDING:
             return False
-        self._available -= 1.0
+        self._available = max(self._available - 1.0, 0.0)
         return True
 
     def refund(self) -> None:
