@@ -129,7 +129,8 @@ class TimeseriesReader:
             self._bound_record()
             self._wanted = len(self._buffer) + BLOCK
             return
-        block = bytes(self._buffer[:end])
+        with memoryview(self._buffer) as view:
+            block = bytes(view[:end])
         del self._buffer[:end]
         self._wanted = self._block
         batch = self._read_block(block)

@@ -24,6 +24,7 @@ Cells: TypeAlias = Sequence[Sequence[str]]
 
 _FIRST_MOMENT: Final = -62_135_596_800  # 0001-01-01T00:00:00Z, the first that a datetime can be
 _LAST_MOMENT: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
+_OUTSIDE: Final = bytes(byte if byte in b',\r\n"' else ord("x") for byte in range(256))
 _QUOTED: Final = re.compile(rb'"[^"]*(?:""[^"]*)*"')
 _UNQUOTED: Final = re.compile(rb'[^",\r\n]*')
 _CELL: Final = re.compile(rb"(%b|%b)(,|\r?\n)" % (_QUOTED.pattern, _UNQUOTED.pattern))
@@ -94,8 +95,13 @@ def ascending(moments: Sequence[object], position: Position) -> list[int]:
     return seconds
 
 
+def has_lone_carriage_return(block: bytes) -> bool:
+    """Whether there is a carriage return that ends no line."""
+    return b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
+
+
 def check_quotes(block: bytes) -> None:
-    """Refuse quotes that do not enclose a whole cell, and carriage returns that end no line.
+    """Refuse quotes that do not enclose a whole cell, and carriage returns outside that end no line.
 
     csv.reader and pyarrow let them pass, each in its own way; a block may then have been cut in a cell.
 
@@ -103,14 +109,15 @@ def check_quotes(block: bytes) -> None:
         MalformedBlockError: There is one.
     """
     parts = block.split(b'"')
-    outside = parts[::2]  # an empty part in the middle is a doubled quote
-    if len(parts) % 2 == 0 or not all(
-        part[0] in b",\r\n" and part[-1] in b",\n" for part in islice(outside, 1, len(outside) - 1) if part
+    # What is outside quotes, each quoted cell become one quote; a doubled quote leaves nothing in between.
+    outside = b'"'.join(parts[::2]).translate(_OUTSIDE)
+    if (
+        len(parts) % 2 == 0
+        or b'x"' in outside
+        or b'"x' in outside
+        or b'\r"' in outside
+        or has_lone_carriage_return(outside)
     ):
-        raise MalformedBlockError
-    if len(parts) > 1 and (outside[0][-1:] not in (b"", b",", b"\n") or outside[-1][:1] not in b",\r\n"):
-        raise MalformedBlockError
-    if b"\r" in block and b"\r" in b'"'.join(outside).replace(b"\r\n", b"\n"):
         raise MalformedBlockError
 
 
@@ -123,7 +130,8 @@ def records(block: bytes) -> list[list[str]]:
     check_quotes(block)
     # Lines end with "\n" alone: everything else, in quotes, belongs to the cell.
     lines = io.StringIO(block.decode(), newline="\n")
-    return [record for record in csv.reader(lines, strict=True) if record]
+    found = list(csv.reader(lines, strict=True))
+    return found if all(found) else list(filter(None, found))
 
 
 def _split_quoted(block: bytes, width: int) -> Cells:
@@ -136,11 +144,11 @@ def _split_quoted(block: bytes, width: int) -> Cells:
 
 def _split(block: bytes, width: int) -> Cells:
     """Cut a block without quotes into columns of cells."""
-    text = block.decode().removesuffix("\n")
-    if "\r" in text:
-        text = (text + "\n").replace("\r\n", "\n").removesuffix("\n")
-        if "\r" in text:
+    if b"\r" in block:
+        if has_lone_carriage_return(block):
             raise MalformedBlockError
+        block = block.replace(b"\r\n", b"\n")
+    text = block.decode().removesuffix("\n")
     lines = text.split("\n")
     if not all(lines):
         lines = list(filter(None, lines))
