@@ -1,0 +1,19 @@
+"""The `enapter-async` command (extra `cli`)."""
+
+from __future__ import annotations
+
+import sys
+
+_NEEDED = frozenset({"click", "rich", "rich_click"})
+
+
+def main() -> None:
+    """Run the command, or say what to install where the extra is missing."""
+    try:
+        from enapter_async.cli.application import application
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _NEEDED:
+            raise
+        sys.stderr.write("enapter-async needs its extra 'cli': python -m pip install 'enapter-async[cli]'\n")
+        sys.exit(1)
+    application(prog_name="enapter-async")

@@ -1,0 +1,5 @@
+"""`python -m enapter_async.cli`: the same as `enapter-async`."""
+
+from enapter_async.cli import main
+
+main()

@@ -1,0 +1,202 @@
+"""`enapter-async collect`: live telemetry into a database."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Final, Literal
+
+import anyio
+import attrs
+import click
+import rich_click
+from rich.console import Console
+
+from enapter_async import EnapterClient, __version__
+from enapter_async.cli.collector import Collector, Traffic, make_plan
+from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.progress import Progress, clock, summary
+from enapter_async.cli.simulate import MODES
+from enapter_async.cli.simulator_process import simulator_process
+from enapter_async.cli.store import SqliteStore
+from enapter_async.cli.writer import Writer
+
+_SUFFIXES: Final = frozenset({".sqlite", ".sqlite3", ".db"})
+_SIMULATOR_OPTIONS: Final = ("rate_limit", "fault_rate", "latency_ms", "seed", "mode")
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """The options of `collect`.
+
+    Attributes:
+        to: Database file.
+        interval: Seconds between two polls.
+        seconds: How long to collect; None until told to stop.
+        simulator: Options of `simulate` and their values; None collects from the server of the environment.
+        quiet: Show no progress.
+    """
+
+    to: Path
+    interval: float
+    seconds: float | None
+    simulator: dict[str, str] | None
+    quiet: bool
+
+
+@rich_click.command()
+@option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("telemetry.sqlite"),
+    show_default=True,
+    help="SQLite database; what is in it stays.",
+)
+@option(
+    "--interval",
+    type=duration(0.1),
+    default="1s",
+    show_default=True,
+    metavar="DURATION",
+    help="Time between two polls.",
+)
+@option(
+    "--for", "seconds", type=duration(0.001), metavar="DURATION", help="How long; by default until Ctrl-C or SIGTERM."
+)
+@option("--quiet", "-q", is_flag=True, help="Show no progress.")
+@option("--simulate", type=click.IntRange(1), metavar="N", help="Start a simulator with N devices and collect from it.")
+@option(
+    "--rate-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="R",
+    help="Simulator: requests per second, 429 above.",
+)
+@option("--fault-rate", type=click.FloatRange(0, 1), metavar="P", help="Simulator: share of failures, 0 to 1.")
+@option("--latency-ms", type=click.FloatRange(0), metavar="L", help="Simulator: delay of every answer.")
+@option("--seed", type=int, metavar="N", help="Simulator: the same seed gives the same world.")
+@option("--mode", type=click.Choice(MODES), help="Simulator: what it serves.")
+def collect(
+    *,
+    to: Path,
+    interval: float,
+    seconds: float | None,
+    quiet: bool,
+    simulate: int | None,
+    rate_limit: float | None,
+    fault_rate: float | None,
+    latency_ms: float | None,
+    seed: int | None,
+    mode: Literal["any", "cloud", "gateway"] | None,
+) -> None:
+    """Collect the latest numeric telemetry of all devices into a SQLite database.
+
+    Each new datapoint becomes one row of the table telemetry: device_id, attribute, time (UTC), value, unit.
+    A datapoint that is there already is skipped, so the same file can be continued. Ctrl-C ends it properly.
+    """
+    if to.suffix not in _SUFFIXES:
+        raise click.BadParameter(f"{to} must end in {', '.join(sorted(_SUFFIXES))}", param_hint="--to")
+    given = dict(zip(_SIMULATOR_OPTIONS, (rate_limit, fault_rate, latency_ms, seed, mode), strict=True))
+    chosen = {f"--{name.replace('_', '-')}": str(value) for name, value in given.items() if value is not None}
+    if chosen and simulate is None:
+        raise click.UsageError(f"{next(iter(chosen))} is for the simulator: give --simulate N too")
+    simulator = None if simulate is None else {"--devices": str(simulate), **chosen}
+    options = Options(to=to, interval=interval, seconds=seconds, simulator=simulator, quiet=quiet)
+    anyio.run(_collect, options)
+
+
+class _End:
+    """How collecting is told to end: properly on the first signal, at once on the second or before it began.
+
+    Attributes:
+        proper: Set to end properly.
+        scope: All the work.
+        begun: Whether there is something to end properly.
+    """
+
+    def __init__(self) -> None:
+        self.proper = anyio.Event()
+        self.scope = anyio.CancelScope()
+        self.begun = False
+
+    async def wait_for_signals(self) -> None:
+        """Listen to SIGINT and SIGTERM until cancelled."""
+        try:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    if self.proper.is_set() or not self.begun:
+                        self.scope.cancel()
+                    self.proper.set()
+        except NotImplementedError:
+            pass  # Windows: Ctrl-C arrives as a cancellation
+        except ValueError:
+            pass  # not in the main thread: signals are somebody else's
+
+
+async def _collect(options: Options) -> None:
+    problem: Exception | None = None
+    end = _End()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(end.wait_for_signals)
+        with end.scope:
+            try:
+                await _run(options, end)
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                problem = error
+        tasks.cancel_scope.cancel()
+    if problem is not None:
+        raise problem
+    if end.scope.cancelled_caught:
+        raise Failure("stopped at once; what was written before stays", Exit.INTERRUPTED)
+
+
+async def _run(options: Options, end: _End) -> None:
+    traffic = Traffic()
+    console = Console(stderr=True, quiet=options.quiet)
+    async with _client(options, traffic, console) as client:
+        plan = await make_plan(client)
+        with closing(SqliteStore(options.to)) as store:
+            writer = Writer(store)
+            collector = Collector(client, plan, writer, interval=options.interval)
+            started = anyio.current_time()
+            end.begun = True
+            try:
+                progress = Progress(client, collector, writer, traffic, options.seconds)
+                async with _shown(progress, console, quiet=options.quiet):
+                    await collector.run(end.proper, options.seconds)
+            finally:
+                elapsed = anyio.current_time() - started
+                click.echo(f"Collected for {clock(elapsed)} into {options.to}")
+                click.echo(summary(collector, writer, traffic, elapsed))
+
+
+@asynccontextmanager
+async def _client(options: Options, traffic: Traffic, console: Console) -> AsyncGenerator[EnapterClient, None]:
+    """Make the client, and the simulator where one is wanted."""
+    app = f"enapter-async-cli/{__version__}"
+    if options.simulator is None:
+        async with EnapterClient.from_env(app=app, hooks=[traffic]) as client:
+            yield client
+        return
+    async with simulator_process(options.simulator) as address:
+        console.print(f"simulator: {address.url}", highlight=False, soft_wrap=True)
+        async with EnapterClient(base_url=address.url, token=address.token, app=app, hooks=[traffic]) as client:
+            yield client
+
+
+@asynccontextmanager
+async def _shown(progress: Progress, console: Console, *, quiet: bool) -> AsyncGenerator[None, None]:
+    """Show the progress for the length of a block."""
+    problem: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        if not quiet:
+            tasks.start_soon(progress.show, console)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+            problem = error
+        tasks.cancel_scope.cancel()
+    if problem is not None:
+        raise problem

@@ -1,0 +1,48 @@
+"""Options and their types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+import rich_click
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Declare an option, as `rich_click.option` does, whose own types are not complete."""
+    decorator: Callable[[F], F] = rich_click.option(*names, **settings)  # pyright: ignore[reportUnknownMemberType]
+    return decorator
+
+
+def duration(minimum: float) -> Callable[[str], float]:
+    """Return the type of a length of time such as `500ms`, `30s`, `2m30s` or `1h`; a plain number is seconds.
+
+    Args:
+        minimum: Least seconds.
+    """
+
+    def convert(value: str) -> float:
+        seconds = _seconds(value.strip().lower())
+        if seconds is None:
+            raise click.BadParameter(f"{value!r} is no length of time; write 500ms, 30s, 2m30s or 1h")
+        if seconds < minimum:
+            raise click.BadParameter(f"{value!r} is too short; the least is {minimum:g} s")
+        return seconds
+
+    return convert
+
+
+def _seconds(text: str) -> float | None:
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = _PARTS.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)

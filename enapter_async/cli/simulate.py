@@ -1,0 +1,82 @@
+"""`enapter-async simulate`: a server to try things with."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Final, Literal
+
+import click
+import rich_click
+
+from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.parameters import option
+from enapter_async.simulator import run
+
+MODES: Final = ("any", "cloud", "gateway")
+
+
+@rich_click.command()
+@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 picks a free one.")
+@option("--devices", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="How many devices.")
+@option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="any",
+    show_default=True,
+    help="Serve everything, or what the Cloud or a Gateway serves.",
+)
+@option("--seed", type=int, default=1, show_default=True, metavar="N", help="The same seed gives the same world.")
+@option("--token", metavar="TEXT", help="The API token; by default made from the seed.")
+@option(
+    "--rate-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="R",
+    help="Requests per second, 429 above; by default no limit.",
+)
+@option("--latency-ms", type=click.FloatRange(0), default=0.0, metavar="L", help="Delay of every answer.")
+@option("--fault-rate", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Share of failures, 0 to 1.")
+@option("--until-stdin-closes", is_flag=True, hidden=True)
+def simulate(
+    *,
+    host: str,
+    port: int,
+    devices: int,
+    mode: Literal["any", "cloud", "gateway"],
+    seed: int,
+    token: str | None,
+    rate_limit: float | None,
+    latency_ms: float,
+    fault_rate: float,
+    until_stdin_closes: bool,
+) -> None:
+    """Run an Enapter Cloud or Gateway on this machine, with devices that are not there.
+
+    It prints one line with its address and token when it is ready, and stops on Ctrl-C.
+    """
+    if until_stdin_closes:
+        threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
+    try:
+        run(
+            host=host,
+            port=port,
+            devices=devices,
+            mode=mode,
+            seed=seed,
+            token=token,
+            rate_limit=rate_limit,
+            latency_ms=latency_ms,
+            fault_rate=fault_rate,
+        )
+    except (OSError, ValueError) as error:
+        raise Failure(str(error), Exit.CONFIGURATION) from error
+
+
+def _stop_with_stdin() -> None:
+    """End with the process that started us, however it ends: its end closes our standard input."""
+    import os
+    import signal
+
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,80 @@
+"""A simulator in a process of its own, so that it takes no time from our event loop."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+import anyio.abc
+import attrs
+from anyio.streams.text import TextReceiveStream
+
+from enapter_async.cli.exits import Exit, Failure
+
+_READY: Final = re.compile(r"listening on (\S+) token=(\S+)")
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 3.0
+
+
+@attrs.frozen
+class Address:
+    """Where a simulator listens.
+
+    Attributes:
+        url: Base URL.
+        token: API token.
+    """
+
+    url: str
+    token: str = attrs.field(repr=False)
+
+
+@asynccontextmanager
+async def simulator_process(options: dict[str, str]) -> AsyncGenerator[Address, None]:
+    """Run `enapter-async simulate` for the length of a block.
+
+    The process ends with ours even when we are killed: its standard input is a pipe from us, and it stops when
+    that closes. It has a session of its own, so that Ctrl-C in the terminal does not end it before us.
+
+    Args:
+        options: Options of `simulate` and their values.
+
+    Raises:
+        Failure: It did not start.
+    """
+    arguments = [text for option in options.items() for text in option]
+    command = [sys.executable, "-m", "enapter_async.cli", "simulate", "--port", "0", "--until-stdin-closes", *arguments]
+    process = await anyio.open_process(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, start_new_session=True
+    )
+    try:
+        yield await _ready(process)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _stop(process)
+
+
+async def _ready(process: anyio.abc.Process) -> Address:
+    assert process.stdout is not None  # noqa: S101 - narrows for the type checkers
+    text = ""
+    with anyio.move_on_after(_START_SECONDS):
+        async for piece in TextReceiveStream(process.stdout):
+            text += piece
+            if match := _READY.search(text.rpartition("\n")[0]):
+                return Address(*match.groups())
+    raise Failure("the simulator did not start", Exit.UNAVAILABLE)
+
+
+async def _stop(process: anyio.abc.Process) -> None:
+    if process.stdin is not None:
+        await process.stdin.aclose()
+    with anyio.move_on_after(_STOP_SECONDS):
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+    await process.aclose()
