@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enapter_async._protocol.request import Headers, Safety
 from enapter_async.client import ClientOptions, EnapterClient, Load
-from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, Timeouts, TokenProvider
+from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, StreamPolicy, Timeouts, TokenProvider
 from enapter_async.errors import (
     APIError,
     AttemptTimeoutError,
@@ -55,11 +55,14 @@ from enapter_async.models.devices import (
 )
 from enapter_async.models.manifest import Manifest
 from enapter_async.models.sites import Location, Site
+from enapter_async.models.stream_events import FramesDropped, MalformedFrame, StreamEvent, StreamGap
+from enapter_async.models.streams import DeviceFrame, TelemetryFrame
 from enapter_async.models.telemetry import LatestPoint
 from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
 from enapter_async.pagination import Page, Pager
 from enapter_async.response import Response
 from enapter_async.services.watch import Watch
+from enapter_async.stream import Stream
 
 __version__ = "0.1.0.dev0"
 
@@ -88,6 +91,7 @@ __all__ = [
     "DeadlineExceededError",
     "DecodeError",
     "Device",
+    "DeviceFrame",
     "DeviceType",
     "Duration",
     "EnapterClient",
@@ -95,6 +99,7 @@ __all__ = [
     "ErrorDetail",
     "Event",
     "ExecutionPendingError",
+    "FramesDropped",
     "Headers",
     "Hook",
     "InsecureConnectionWarning",
@@ -103,6 +108,7 @@ __all__ = [
     "LatestPoint",
     "Load",
     "Location",
+    "MalformedFrame",
     "Manifest",
     "NameResolutionError",
     "NotFoundError",
@@ -127,8 +133,13 @@ __all__ = [
     "SchemaError",
     "ServerError",
     "Site",
+    "Stream",
     "StreamError",
+    "StreamEvent",
+    "StreamGap",
+    "StreamPolicy",
     "TLSError",
+    "TelemetryFrame",
     "TickMissed",
     "Timeouts",
     "TimeseriesFormatError",
