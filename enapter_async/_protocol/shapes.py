@@ -13,14 +13,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from enapter_async.models.blueprints import Blueprint
+from enapter_async.models.blueprints import Blueprint, BlueprintValidation
 from enapter_async.models.commands import StartedExecution
 from enapter_async.models.common import JSON
 from enapter_async.models.communication import CommunicationConfig
 from enapter_async.models.devices import Communication, Connectivity, Device
 from enapter_async.models.logs import LogRecord
 from enapter_async.models.rules import RuleScript
-from enapter_async.models.sites import Location
+from enapter_async.models.sites import Location, Site
 from enapter_async.models.streams import DeviceFrame, TelemetryFrame
 
 Reader: TypeAlias = Callable[[JSON], object]
@@ -99,6 +99,12 @@ def _blueprint(value: JSON) -> JSON:
     return value
 
 
+def _blueprint_validation(value: JSON) -> JSON:
+    if isinstance(value, dict):
+        return {"errors" if name == "validation_errors" else name: item for name, item in value.items()}
+    return value
+
+
 def _started_execution(value: JSON) -> JSON:
     # openapi.yaml, createExecution: the server may return the whole execution.
     if isinstance(value, dict) and "execution_id" not in value:
@@ -140,6 +146,7 @@ def _telemetry_frame(value: JSON) -> JSON:
 RESHAPES: Final[Mapping[type, Reshape]] = {
     CommunicationConfig: _communication_config,
     Blueprint: _blueprint,
+    BlueprintValidation: _blueprint_validation,
     StartedExecution: _started_execution,
     LogRecord: _log_record,
     DeviceFrame: _device_frame,
@@ -164,3 +171,6 @@ FORMER_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
     Communication: {"type": "communication_type"},
 }
 """Fields that older servers call otherwise."""
+
+REPEATED: Final[Mapping[type, str]] = {Site: "id"}
+"""Classes whose objects repeat within one answer, and the field that tells most of them apart."""

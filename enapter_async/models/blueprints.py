@@ -55,14 +55,14 @@ class BlueprintValidation:
     """What the platform says of a blueprint that is offered.
 
     Attributes:
-        validation_errors: What is wrong, for people; empty when nothing is.
+        errors: What is wrong, for people; empty when nothing is.
         extra: Fields that this version does not know.
     """
 
-    validation_errors: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
 
     @property
     def is_valid(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.validation_errors
+        return not self.errors

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-import anyio
 from anyio import to_thread
 
 from enapter_async._protocol import archive, query
@@ -14,7 +13,8 @@ from enapter_async._protocol.archive import Source
 from enapter_async._protocol.body import Enveloped, Whole, nothing
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.urls import segment
-from enapter_async.errors import DeadlineExceededError, NotFoundError
+from enapter_async._transport.reading import StreamedAnswer
+from enapter_async.errors import NotFoundError
 from enapter_async.models.blueprints import Blueprint, BlueprintValidation, BlueprintView
 from enapter_async.services.saving import appearing_when_complete, checked_target
 from enapter_async.services.service import Service, raw
@@ -160,7 +160,7 @@ class Blueprints(Service):
             timeout: Seconds for the whole call.
 
         Returns:
-            The path. Re-sent freely until the answer begins, not after. Role: none, not even a token.
+            The path. Re-sent freely, from its beginning. Role: none, not even a token.
 
         Raises:
             InvalidArgumentError: The file cannot be written.
@@ -168,16 +168,17 @@ class Blueprints(Service):
         """
         target = checked_target(path)
         request = _download(_DOWNLOAD_TO, blueprint_id, view)
-        left = self._countdown(timeout)
-        async with appearing_when_complete(target) as part, self._session.stream(request, left()) as answer:
-            with anyio.move_on_after(left()) as bound:
-                async for piece in answer.pieces(idle=self._session.idle_timeout()):
+        async with appearing_when_complete(target) as part:
+
+            async def save(answer: StreamedAnswer, deadline: float) -> None:
+                await part.begin()
+                async for piece in answer.pieces(idle=self._session.idle_timeout(), until=deadline):
                     await part.write(piece)
-            if bound.cancelled_caught:
-                raise DeadlineExceededError("the body did not end in time", outcome="unknown")
-            if not answer.ends_provably:
                 await part.flush()
-                await to_thread.run_sync(archive.check_end, part.path)
+                if not answer.ends_provably:
+                    await to_thread.run_sync(archive.check_end, part.path)
+
+            await self._session.consume(request, save, timeout)
         return target
 
     async def download_device_profiles(self, *, timeout: float | None = None) -> bytes:

@@ -325,10 +325,10 @@ class Commands(Service):
         async def look(seconds: float) -> CommandExecution:
             return await self._session.send(request, _EXECUTION, seconds)
 
-        return Waiting(execution_id, look, self._session.shared.lifetime.sleep, on_progress)
+        return Waiting(execution_id, look, self._session.sleep, on_progress)
 
     def _waiting_time(self, timeout: float | None) -> float:
-        return self._session.timeouts.command if timeout is None else checked_timeout(timeout)
+        return self._session.time_for(_EXECUTE) if timeout is None else checked_timeout(timeout)
 
 
 class RawCommands:

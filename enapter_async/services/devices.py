@@ -265,7 +265,8 @@ class RawDevices:
         self.update = raw(devices.update)
         self.delete = raw(devices.delete)
         self.get_manifest = raw(devices.get_manifest)
-        self.assign_blueprint = raw(devices._assign_blueprint)  # noqa: SLF001 - one request, None where the server does not tell
+        # One request; its value is None where the server does not tell.
+        self.assign_blueprint = raw(devices._assign_blueprint)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         self.generate_communication_config = raw(devices.generate_communication_config)
         self.run_terminal = raw(devices.run_terminal)
 

@@ -30,6 +30,15 @@ class PartialFile:
         self._target = target
         self._file = file
 
+    async def begin(self) -> None:
+        """Begin at the beginning, whatever was written before."""
+
+        def begin() -> None:
+            self._file.seek(0)
+            self._file.truncate()
+
+        await _off_loop(self._target, begin)
+
     async def write(self, data: bytes) -> None:
         """Append bytes."""
         await _off_loop(self._target, self._file.write, data)
@@ -74,9 +83,7 @@ async def appearing_when_complete(target: Path) -> AsyncGenerator[PartialFile]:
     file = await _off_loop(target, _create, target, path)
     try:
         try:
-            part = PartialFile(target, path, file)
-            yield part
-            await part.flush()
+            yield PartialFile(target, path, file)
         finally:
             with anyio.CancelScope(shield=True):
                 await _off_loop(target, file.close)
