@@ -109,6 +109,14 @@ def nginx() -> Iterator[str]:
 def paging(latency_ms: float, devices: int, *, manifests: bool = False) -> Iterator[str]:
     """Serve a list of devices in pages, each answer delayed; yields the base URL."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.paging_server", str(port), str(latency_ms), str(devices), str(int(manifests))]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.paging_server",
+        str(port),
+        str(latency_ms),
+        str(devices),
+        str(int(manifests)),
+    ]
     with pinned_process(command, port):
         yield f"http://127.0.0.1:{port}"
