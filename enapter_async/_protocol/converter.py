@@ -17,9 +17,9 @@ import attrs
 from cattrs import Converter
 
 from enapter_async._protocol import scalars, shapes
-from enapter_async._protocol.mismatch import Mismatch, expected
-from enapter_async._protocol.model_reader import ModelField, model_reader, read_within
-from enapter_async._protocol.scalars import Hook
+from enapter_async._protocol.mismatch import Mismatch
+from enapter_async._protocol.model_reader import ModelField, model_reader, read_within, shared
+from enapter_async._protocol.scalars import Hook, Seen
 from enapter_async._protocol.values import format_duration
 from enapter_async.errors import SchemaError
 from enapter_async.models.common import JSON, OpenEnum
@@ -60,7 +60,7 @@ def _make_structurer(type_: object, at: str) -> Callable[[JSON], Any]:
 
     def structure_value(value: JSON) -> Any:
         try:
-            return hook(value, type_)
+            return hook(value, {})
         except Mismatch as mismatch:
             message, path = mismatch.message, mismatch.path(at)
         raise SchemaError(message, path=path)
@@ -84,10 +84,10 @@ def _class_hook(cls: type[Any], converter: Converter) -> Hook:
         if attribute.name != "extra"
     ]
     read = model_reader(cls, fields, shapes.BARE_FIELDS.get(cls))
-    if cls not in shapes.RESHAPES:
-        return read
-    reshape = scalars.by_shape(shapes.RESHAPES[cls])
-    return lambda value, _: read(reshape(value, None), None)
+    if cls in shapes.RESHAPES:
+        reshape = scalars.by_shape(shapes.RESHAPES[cls])
+        return lambda value, seen: read(reshape(value, None), seen)
+    return shared(read, shapes.REPEATED[cls]) if cls in shapes.REPEATED else read
 
 
 def _field(cls: type[Any], attribute: attrs.Attribute[Any], type_: Any, converter: Converter) -> ModelField:
@@ -108,15 +108,12 @@ def _field(cls: type[Any], attribute: attrs.Attribute[Any], type_: Any, converte
 
 
 def _list_hook(type_: Any, converter: Converter) -> Hook:
-    item_type = _item_type(type_, 0)
-    item = _hook_of(item_type, converter)
+    item = _hook_of(_item_type(type_, 0), converter)
 
-    def read(value: object, _: object) -> list[Any]:
-        if type(value) is not list:
-            raise expected("an array", value)
-        items = cast("list[Any]", value)
+    def read(value: object, seen: Seen) -> list[Any]:
+        items = scalars.json_array(value)
         try:
-            return [item(one, item_type) for one in items]
+            return [item(one, seen) for one in items]
         except Mismatch:
             for index, one in enumerate(items):
                 read_within(index, item, one)
@@ -129,7 +126,7 @@ def _tuple_hook(type_: Any, converter: Converter) -> Hook:
     if _item_type(type_, 0) is str:
         return scalars.texts
     read_list = _list_hook(type_, converter)
-    return lambda value, _: tuple(read_list(value, None))
+    return lambda value, seen: tuple(read_list(value, seen))
 
 
 def _dict_hook(type_: Any, converter: Converter) -> Hook:
@@ -138,12 +135,10 @@ def _dict_hook(type_: Any, converter: Converter) -> Hook:
         return scalars.json_object
     item = _hook_of(item_type, converter)
 
-    def read(value: object, _: object) -> dict[str, Any]:
-        if type(value) is not dict:
-            raise expected("an object", value)
-        entries = cast("dict[str, Any]", value)
+    def read(value: object, seen: Seen) -> dict[str, Any]:
+        entries = scalars.json_object(value, seen)
         try:
-            return {name: item(one, item_type) for name, one in entries.items()}
+            return {name: item(one, seen) for name, one in entries.items()}
         except Mismatch:
             for name, one in entries.items():
                 read_within(name, item, one)
@@ -154,7 +149,7 @@ def _dict_hook(type_: Any, converter: Converter) -> Hook:
 
 def _optional_hook(type_: Any, converter: Converter) -> Hook:
     inner = _hook_of(_without_none(type_), converter)
-    return lambda value, _: None if value is None else inner(value, None)
+    return lambda value, seen: None if value is None else inner(value, seen)
 
 
 # Which type has which hook.

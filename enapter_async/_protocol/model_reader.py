@@ -15,7 +15,7 @@ from typing import Any, cast
 import attrs
 
 from enapter_async._protocol.mismatch import Mismatch, expected
-from enapter_async._protocol.scalars import Hook
+from enapter_async._protocol.scalars import Hook, Seen
 from enapter_async.models.common import JSON
 
 
@@ -69,7 +69,7 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
         "unknown": partial(_unknown, fields),
     }
     lines = [
-        "def read(value, _):",
+        "def read(value, seen):",
         "    if type(value) is not dict:",
         "        value = wrapped(value)",
         "    get = value.get",
@@ -92,11 +92,36 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
     return cast("Hook", scope["read"])
 
 
+def shared(read: Hook, key: str) -> Hook:
+    """Return a hook that reads an object which repeats in an answer once: a list's devices share their site.
+
+    Args:
+        read: The hook of its class.
+        key: Field that tells most objects apart; the rest is compared.
+    """
+
+    def read_shared(value: JSON, seen: Seen) -> object:
+        name = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(name, str):
+            return read(value, seen)
+        known = seen.get(name)
+        try:
+            if known is not None and known[0] == value:
+                return known[1]
+        except RecursionError:  # an object nested as deep as the parser lets through
+            return read(value, seen)
+        model = read(value, seen)
+        seen[name] = value, model
+        return model
+
+    return read_shared
+
+
 def _statements(field: ModelField, number: int, scope: dict[str, Any]) -> list[str]:
     scope[f"hook_{number}"] = field.hook
     scope[f"lookup_{number}"] = field.lookup
     store = f"model.{field.name} = "
-    inline = field.inline.format(read=f"hook_{number}(v, None)", lookup=f"lookup_{number}")
+    inline = field.inline.format(read=f"hook_{number}(v, seen)", lookup=f"lookup_{number}")
     lines = [f"v = get({field.name!r})"]
     if field.former_name:
         lines += ["if v is None:", f"    v = get({field.former_name!r})"]
@@ -138,6 +163,6 @@ def _unknown(fields: list[ModelField], value: dict[str, JSON]) -> dict[str, JSON
 def read_within(step: str | int, hook: Hook, value: object) -> None:
     """Read a part of a value, to find out whether it is the part that cannot be read."""
     try:
-        hook(value, None)
+        hook(value, {})
     except Mismatch as mismatch:
         raise mismatch.within(step) from None

@@ -1,4 +1,4 @@
-"""Strict readers of single JSON values, in the form of cattrs hooks: value and type in, value out.
+"""Strict readers of single JSON values, as hooks of the converter.
 
 A value of another kind raises `Mismatch` and is never converted: None does not become "None".
 """
@@ -17,7 +17,10 @@ from enapter_async._protocol.values import from_unix_seconds, parse_duration, pa
 from enapter_async.models.common import JSON, OpenEnum
 from enapter_async.models.manifest import Manifest
 
+Seen: TypeAlias = dict[str, tuple[object, object]]
+"""What one call has read so far: JSON and model, by a key."""
 Hook: TypeAlias = Callable[[Any, Any], Any]
+"""Reads a value; the second argument is `Seen` and not the type, which each hook knows."""
 
 
 def text(value: object, _: object) -> str:
@@ -29,9 +32,7 @@ def text(value: object, _: object) -> str:
 
 def texts(value: object, _: object) -> tuple[str, ...]:
     """Read an array of text."""
-    if type(value) is not list:
-        raise expected("an array", value)
-    items = cast("list[object]", value)
+    items = json_array(value)
     for index, one in enumerate(items):
         if type(one) is not str:
             raise expected("text", one).within(index)
@@ -72,6 +73,13 @@ def json_object(value: object, _: object) -> dict[str, JSON]:
     if type(value) is dict:
         return cast("dict[str, JSON]", value)
     raise expected("an object", value)
+
+
+def json_array(value: object) -> list[JSON]:
+    """Read an array, whatever it holds."""
+    if type(value) is list:
+        return cast("list[JSON]", value)
+    raise expected("an array", value)
 
 
 def anything(value: object, _: object) -> object:
