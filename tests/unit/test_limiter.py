@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -296,7 +297,7 @@ async def test_a_429_stops_everybody_for_its_retry_after_and_no_herd_follows() -
         for _ in range(4):
             group.create_task(caller())
     assert times[0] == 2
-    assert all(later > earlier for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
     assert limiter.pause == 0
 
 
