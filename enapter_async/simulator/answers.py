@@ -17,7 +17,9 @@ def json_answer(payload: Any, status: int = 200, headers: dict[str, str] | None 
 
 
 def refusal_answer(refusal: Refusal) -> web.Response:
-    """Answer with the documented envelope."""
+    """Answer with the documented envelope, or in plain text."""
+    if refusal.plain:
+        return web.Response(text=refusal.message, status=refusal.status, headers=refusal.headers)
     return json_answer(refusal.envelope(), refusal.status, refusal.headers)
 
 

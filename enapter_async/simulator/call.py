@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import attrs
 from aiohttp import web
@@ -11,10 +12,14 @@ from .answers import json_answer
 from .body import Body
 from .entities import Device, Site
 from .errors import Refusal, not_found
+from .ledger import Ledger, RequestRecord
 from .options import Behaviour
 from .query import Query
 from .roles import Grant, Role
 from .world import World
+
+if TYPE_CHECKING:
+    from .sockets import Sockets
 
 
 @attrs.frozen(kw_only=True)
@@ -30,6 +35,9 @@ class Call:
         query: Its query parameters.
         role: Lowest role of the operation.
         stopping: Set when the simulator stops.
+        sockets: The open WebSockets.
+        ledger: Where requests are counted.
+        record: The record of this request.
     """
 
     world: World
@@ -40,6 +48,18 @@ class Call:
     query: Query
     role: Role
     stopping: asyncio.Event
+    sockets: Sockets
+    ledger: Ledger
+    record: RequestRecord
+
+    @property
+    def operation(self) -> str | None:
+        """The operationId."""
+        return self.record.operation
+
+    def begin_stream(self) -> None:
+        """Count this request no longer as one in flight but as an open stream."""
+        self.ledger.begin_stream(self.record)
 
     def path(self, name: str) -> str:
         """Give a decoded path parameter."""

@@ -16,6 +16,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         details: Fields specific to the error.
         headers: Further response headers.
         more: Messages of further errors with the same code; several may come at once.
+        plain: Answer in plain text instead of the envelope, as relays do.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         details: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         more: Sequence[str] = (),
+        plain: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -35,6 +37,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         self.details = details
         self.headers = headers or {}
         self.more = more
+        self.plain = plain
 
     def envelope(self) -> dict[str, Any]:
         """Give the JSON body."""

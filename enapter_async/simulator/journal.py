@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from .entities import Device, LogRecord
 from .times import format_time, parse_time
 from .tracks import key
@@ -32,6 +35,15 @@ def own_records(device: Device, seed: int, since: float, until: float, interval:
     numbers = range(int(since // interval) - 1, int(until // interval) + 2)
     records = (_own_record(device, seed, number, interval) for number in numbers)
     return [record for record in records if since <= record.received_at < until]
+
+
+def rule_records(rule_id: str, seed: int, since: float, until: float, interval: float) -> list[dict[str, Any]]:
+    """List the frames that a rule logs from one time on and before another."""
+    frames: list[dict[str, Any]] = []
+    for number in range(math.ceil(since / interval), math.ceil(until / interval)):
+        severity, message = _MESSAGES[key(seed, rule_id, number) % len(_MESSAGES)]
+        frames.append({"timestamp": int(number * interval), "severity": severity, "message": message})
+    return frames
 
 
 def journal(device: Device, seed: int, started_at: float, now: float, interval: float) -> list[LogRecord]:

@@ -31,6 +31,7 @@ class RequestRecord:
         status: Status of the answer; None while there is none, or where the connection was broken before.
         applied: Whether the handler did its work, whatever the client saw of it.
         fault: Name of the fault that was injected.
+        streamed: Whether the answer is a stream: a WebSocket, or a time series.
         duration: Seconds until the answer was ready.
     """
 
@@ -48,6 +49,7 @@ class RequestRecord:
     status: int | None = None
     applied: bool = False
     fault: str | None = None
+    streamed: bool = False
     duration: float | None = None
 
     @property
@@ -69,6 +71,7 @@ class Ledger:
         self.total = 0
         self.in_flight = 0
         self.peak_in_flight = 0
+        self.streams = 0
 
     def open(self, record: RequestRecord) -> None:
         """Note that a request came in."""
@@ -79,9 +82,18 @@ class Ledger:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
-    def close(self) -> None:
-        """Note that a request is over."""
+    def begin_stream(self, record: RequestRecord) -> None:
+        """Note that a request has become a stream: those are counted apart."""
+        record.streamed = True
         self.in_flight -= 1
+        self.streams += 1
+
+    def close(self, record: RequestRecord) -> None:
+        """Note that a request is over."""
+        if record.streamed:
+            self.streams -= 1
+        else:
+            self.in_flight -= 1
 
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:

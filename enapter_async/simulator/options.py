@@ -28,6 +28,7 @@ class Behaviour:
         rule_engine_online: Whether the Gateway that runs the rules can be reached from the Cloud.
         flat_frames: Send log frames of WebSockets in the older flat form.
         stream_interval: Seconds between two telemetry frames of a device.
+        ping_interval: Seconds between two pings on a WebSocket.
         log_interval: Seconds between two log records that a device makes by itself.
     """
 
@@ -45,4 +46,5 @@ class Behaviour:
     rule_engine_online: bool = True
     flat_frames: bool = False
     stream_interval: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    ping_interval: float = attrs.field(default=15.0, validator=attrs.validators.gt(0))
     log_interval: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))

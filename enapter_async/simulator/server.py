@@ -22,6 +22,7 @@ from .query import Query
 from .ratelimit import RateLimiter, retry_after
 from .resources import OPERATIONS
 from .roles import Grant, Role
+from .sockets import Sockets
 from .world import World
 
 logger = logging.getLogger("enapter_async.simulator")
@@ -45,6 +46,7 @@ class Server:
     limiter: RateLimiter
     latency: Callable[[], float]
     stopping: asyncio.Event
+    sockets: Sockets
 
     def application(self) -> web.Application:
         """Build the aiohttp application."""
@@ -80,7 +82,7 @@ class Server:
             record.status = response.status
         finally:
             record.duration = time.perf_counter() - started
-            self.ledger.close()
+            self.ledger.close(record)
         return response
 
     def _record(self, request: web.Request, operation: Operation | None) -> RequestRecord:
@@ -150,6 +152,9 @@ class Server:
             query=Query(record.query, self.behaviour.clamp_limit),
             role=operation.role or Role.READONLY,
             stopping=self.stopping,
+            sockets=self.sockets,
+            ledger=self.ledger,
+            record=record,
         )
         response = await operation.handler(call)
         record.applied = response.status < 400

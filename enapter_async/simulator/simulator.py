@@ -18,6 +18,7 @@ from .options import Behaviour
 from .ratelimit import RateLimiter
 from .roles import Grant, Role, default_token
 from .server import Server
+from .sockets import Sockets
 from .world import World
 
 Latency = float | tuple[float, float]
@@ -94,6 +95,7 @@ class Simulator:
         self.chaos = Chaos(fault_rate, seed)
         self.limiter = RateLimiter(rate_limit, burst, time.monotonic)
         self.ledger = Ledger(record_limit)
+        self.sockets = Sockets(self.behaviour.ping_interval)
         self.grants: dict[str, Grant] = {}
         for name, level in {self.token: role, **(tokens or {})}.items():
             self.add_token(name, level)
@@ -159,6 +161,7 @@ class Simulator:
             limiter=self.limiter,
             latency=self._next_latency,
             stopping=self._stopping,
+            sockets=self.sockets,
         )
         runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.5, handler_cancellation=False)
         await runner.setup()
@@ -179,6 +182,7 @@ class Simulator:
         # Another start takes the same port, so that a client can outlive an outage.
         self._port = self.port
         self._stopping.set()
+        self.sockets.close()
         runner, self._runner = self._runner, None
         await runner.cleanup()
 

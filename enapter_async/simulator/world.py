@@ -14,9 +14,12 @@ from .errors import conflict
 from .executions import ExecutionStore
 from .plant import build_devices, build_sites, make_id, report_properties
 from .roles import Role
+from .rules import SAMPLES, Rule, RuleEngine, sample_rules
 from .store import DeviceStore
 from .times import format_time, parse_time
 from .tracks import Track
+
+Listener = Callable[[Any], None]
 
 
 class World:
@@ -37,6 +40,9 @@ class World:
         self.started_at = clock()
         self._made = 0
         self.sites: dict[str, Site] = {site.id: site for site in build_sites(seed, sites)}
+        self._built_sites = set(self.sites)
+        self._rule_engines: dict[str, RuleEngine] = {}
+        self._listeners: dict[str, list[Listener]] = {}
         self.blueprints: dict[str, Blueprint] = {}
         stock: dict[str, Blueprint] = {}
         for number, entry in enumerate(STOCK):
@@ -188,7 +194,41 @@ class World:
         now = self.now()
         record = LogRecord(int(now), parse_time(format_time(now)), severity, message, persistent)
         device.logs.append(record)
+        self._publish(f"device/{device.id}", record)
         return record
+
+    # Rules
+
+    def rule_engine(self, site_id: str) -> RuleEngine:
+        """Give a site's rule engine; the sites that were built begin with some rules."""
+        engine = self._rule_engines.get(site_id)
+        if engine is None:
+            engine = self._rule_engines[site_id] = RuleEngine(make_id(self.seed, "rule_engine", site_id))
+            if site_id in self._built_sites:
+                ids = [make_id(self.seed, f"rule/{site_id}", number) for number in range(SAMPLES)]
+                engine.rules = {rule.id: rule for rule in sample_rules(ids)}
+        return engine
+
+    def rule_log(self, rule: Rule, message: str, severity: str = "info") -> None:
+        """Write to a rule's log, for those who follow it."""
+        frame = {"timestamp": int(self.now()), "severity": severity, "message": message}
+        self._publish(f"rule/{rule.id}", frame)
+
+    # Events
+
+    def listen(self, topic: str, listener: Listener) -> None:
+        """Call a listener with every event of a topic: `device/<id>` or `rule/<id>`."""
+        self._listeners.setdefault(topic, []).append(listener)
+
+    def unlisten(self, topic: str, listener: Listener) -> None:
+        """Stop calling a listener."""
+        self._listeners[topic].remove(listener)
+        if not self._listeners[topic]:
+            del self._listeners[topic]
+
+    def _publish(self, topic: str, event: Any) -> None:
+        for listener in list(self._listeners.get(topic, ())):
+            listener(event)
 
     # Telemetry
 

@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from ..answers import json_answer
 from ..call import Call
-from ..entities import LogRecord
+from ..following import follow_logs
 from ..journal import journal
+from ..log_filter import LogFilter, render_record
 from ..operations import Operations
-from ..times import format_time
+from ..sockets import wants_socket
 
 operations = Operations()
-
-SEVERITIES = ("debug", "info", "warning", "error")
-_RETENTIONS = {
-    "ALL": "ALL",
-    "PERSISTENT": "PERSISTENT",
-    "EPHEMERAL": "EPHEMERAL",
-    # Older clients, under the name `show`.
-    "PERSISTED_ONLY": "PERSISTENT",
-    "TEMPORARY_ONLY": "EPHEMERAL",
-}
-
-
-def render_record(record: LogRecord) -> dict[str, Any]:
-    """Make a record's JSON."""
-    return {
-        "timestamp": record.timestamp,
-        "received_at": format_time(record.received_at),
-        "severity": record.severity,
-        "message": record.message,
-    }
-
-
-class LogFilter:
-    """The filters that lists and streams share."""
-
-    def __init__(self, call: Call) -> None:
-        query = call.query
-        self._severity = query.choice("severity", SEVERITIES, "") if "severity" in query.values else ""
-        name = "show" if "show" in query.values else "retention"
-        self._retention = _RETENTIONS[query.choice(name, tuple(_RETENTIONS), "ALL")]
-
-    def accepts(self, record: LogRecord) -> bool:
-        """Tell whether a record is wanted."""
-        return (not self._severity or record.severity == self._severity) and (
-            self._retention == "ALL" or record.persistent == (self._retention == "PERSISTENT")
-        )
 
 
 @operations.device("GET", "/{device_id}/logs", "listDeviceLogs", scoped_id="listSiteDeviceLogs")
 async def list_logs(call: Call) -> web.StreamResponse:
-    """List a device's log."""
+    """List a device's log; with an upgrade, follow it."""
     device, world, query = call.device(), call.world, call.query
-    wanted = LogFilter(call)
+    if wants_socket(call.request):
+        return await follow_logs(call, device)
+    wanted = LogFilter(query)
     # The second names are those of older clients.
     since = query.time("received_at.gte" if "received_at.gte" in query.values else "received_at_from")
     until = query.time("received_at.lt" if "received_at.lt" in query.values else "received_at_to")

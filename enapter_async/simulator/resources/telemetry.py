@@ -11,7 +11,9 @@ from ..answers import json_answer
 from ..call import Call
 from ..entities import Device
 from ..errors import Refusal
+from ..following import follow_telemetry
 from ..operations import Operations
+from ..sockets import wants_socket
 
 operations = Operations()
 
@@ -61,9 +63,14 @@ async def get_latest(call: Call) -> web.Response:
 
 
 @operations.device("GET", "/{device_id}/telemetry", "getDeviceTelemetry", scoped_id="getSiteDeviceTelemetry")
-async def get_device_telemetry(call: Call) -> web.Response:
-    """Give the latest values of one device; without `attribute.in`, of every attribute that may be read."""
+async def get_device_telemetry(call: Call) -> web.StreamResponse:
+    """Give the latest values of one device; without `attribute.in`, of every attribute that may be read.
+
+    With an upgrade, follow them.
+    """
     device = call.device()
+    if wants_socket(call.request):
+        return await follow_telemetry(call, device)
     relevance = call.query.duration("relevance_interval", 30.0)
     attributes = call.query.names("attribute.in") or call.world.readable(device, call.grant.role_on(device.site_id))
     return json_answer({"telemetry": _datapoints(call, device, attributes, relevance)})

@@ -207,6 +207,7 @@ async def _send(call: Call, series: list[Series], blocks: Iterator[str]) -> web.
         # The fastest level: a simulator has better things to do than to pack.
         packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     await response.prepare(call.request)
+    call.begin_stream()
     writer = _Writer(call.request, response)
     text: str | None = ",".join(["ts", *(one.heading for one in series)]) + "\n"
     while text is not None and not writer.broken:

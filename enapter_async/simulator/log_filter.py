@@ -1,0 +1,44 @@
+"""What lists and streams of logs have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .entities import LogRecord
+from .query import Query
+from .times import format_time
+
+SEVERITIES = ("debug", "info", "warning", "error")
+_RETENTIONS = {
+    "ALL": "ALL",
+    "PERSISTENT": "PERSISTENT",
+    "EPHEMERAL": "EPHEMERAL",
+    # Older clients, under the name `show`.
+    "PERSISTED_ONLY": "PERSISTENT",
+    "TEMPORARY_ONLY": "EPHEMERAL",
+}
+
+
+def render_record(record: LogRecord) -> dict[str, Any]:
+    """Make a record's JSON."""
+    return {
+        "timestamp": record.timestamp,
+        "received_at": format_time(record.received_at),
+        "severity": record.severity,
+        "message": record.message,
+    }
+
+
+class LogFilter:
+    """The filters that lists and streams share."""
+
+    def __init__(self, query: Query) -> None:
+        self._severity = query.choice("severity", SEVERITIES, "") if "severity" in query.values else ""
+        name = "show" if "show" in query.values else "retention"
+        self._retention = _RETENTIONS[query.choice(name, tuple(_RETENTIONS), "ALL")]
+
+    def accepts(self, record: LogRecord) -> bool:
+        """Tell whether a record is wanted."""
+        return (not self._severity or record.severity == self._severity) and (
+            self._retention == "ALL" or record.persistent == (self._retention == "PERSISTENT")
+        )

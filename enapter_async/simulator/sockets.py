@@ -1,0 +1,156 @@
+"""Open WebSockets: what flows through them, and a handle on them for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from aiohttp import WSCloseCode, web
+
+from .call import Call
+from .connections import break_connection
+from .errors import Refusal
+
+Frames = Callable[[float, float], list[dict[str, Any]]]
+"""Makes the frames of what happened by itself from one time on and before another."""
+Handler = Callable[[Any], "dict[str, Any] | None"]
+"""Makes the frame of an event, or None when the listener does not want it."""
+
+
+@attrs.define(eq=False)
+class Socket:
+    """One open WebSocket.
+
+    Attributes:
+        operation: operationId.
+        path: Path it was opened on.
+        sent: How many frames were sent.
+    """
+
+    operation: str | None
+    path: str
+    request: web.Request = attrs.field(repr=False)
+    response: web.WebSocketResponse = attrs.field(repr=False)
+    queue: asyncio.Queue[str | None] = attrs.field(factory=asyncio.Queue["str | None"], repr=False)
+    sent: int = 0
+
+    def put(self, frame: dict[str, Any] | str) -> None:
+        """Queue a frame; a text goes out as it is, whether it is JSON or not."""
+        self.queue.put_nowait(frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False))
+
+    async def pump(self, frames: Frames, clock: Callable[[], float], interval: float) -> None:
+        """Send frames until the client, a test or the end of the simulator closes the socket."""
+        reader = asyncio.create_task(self._read())
+        loop = asyncio.get_running_loop()
+        seen, tick = clock(), loop.time()
+        try:
+            while True:
+                tick = max(tick + interval, loop.time())
+                while (frame := await self._next(tick)) != "":
+                    if frame is None:
+                        return
+                    await self._send(frame)
+                now = clock()
+                for due in frames(seen, now):
+                    await self._send(json.dumps(due, ensure_ascii=False))
+                seen = max(now, seen)
+        except ConnectionError:
+            return
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _next(self, deadline: float) -> str | None:
+        """Give the next queued frame; an empty one when the time is up, None when the socket is over."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self.queue.get()
+        except TimeoutError:
+            return ""
+
+    async def _send(self, text: str) -> None:
+        await self.response.send_str(text)
+        self.sent += 1
+
+    async def _read(self) -> None:
+        """Wait for the client to close; what it says is ignored."""
+        try:
+            async for _ in self.response:
+                pass
+        finally:
+            self.queue.put_nowait(None)
+
+
+class Sockets:
+    """All open WebSockets of a simulator."""
+
+    def __init__(self, ping_interval: float) -> None:
+        self._ping_interval = ping_interval
+        self.open: list[Socket] = []
+
+    async def follow(
+        self, call: Call, topics: dict[str, Handler], frames: Frames, interval: float
+    ) -> web.WebSocketResponse:
+        """Upgrade a request and serve it to its end.
+
+        Args:
+            call: The request.
+            topics: What to listen to, and how its events look as frames.
+            frames: Makes what happens by itself.
+            interval: Seconds between two looks at it.
+        """
+        response = web.WebSocketResponse(heartbeat=self._ping_interval)
+        if not response.can_prepare(call.request):
+            raise Refusal(400, "the WebSocket handshake is not valid", code="invalid_handshake")
+        await response.prepare(call.request)
+        call.begin_stream()
+        socket = Socket(call.operation, call.request.path, call.request, response)
+        listeners = {topic: _listener(socket, handler) for topic, handler in topics.items()}
+        for topic, listener in listeners.items():
+            call.world.listen(topic, listener)
+        self.open.append(socket)
+        try:
+            await socket.pump(frames, call.world.now, interval)
+        finally:
+            self.open.remove(socket)
+            for topic, listener in listeners.items():
+                call.world.unlisten(topic, listener)
+            if not response.closed:
+                await response.close(code=WSCloseCode.GOING_AWAY)
+        return response
+
+    def emit(self, frame: dict[str, Any] | str, path: str = "") -> int:
+        """Send a frame through every socket whose path contains a text; gives how many there were."""
+        chosen = [socket for socket in self.open if path in socket.path]
+        for socket in chosen:
+            socket.put(frame)
+        return len(chosen)
+
+    def drop(self, path: str = "", *, reset: bool = True) -> int:
+        """Break sockets without a closing handshake; gives how many there were."""
+        chosen = [socket for socket in self.open if path in socket.path]
+        for socket in chosen:
+            break_connection(socket.request, reset=reset)
+        return len(chosen)
+
+    def close(self) -> None:
+        """Close every socket in good order."""
+        for socket in self.open:
+            socket.queue.put_nowait(None)
+
+
+def _listener(socket: Socket, handler: Handler) -> Callable[[Any], None]:
+    def listener(event: Any) -> None:
+        frame = handler(event)
+        if frame is not None:
+            socket.put(frame)
+
+    return listener
+
+
+def wants_socket(request: web.Request) -> bool:
+    """Tell whether a request asks for an upgrade."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"

@@ -1,0 +1,152 @@
+"""`telemetry.watch` over real sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from enapter_async import (
+    ClientClosedError,
+    EnapterClient,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    PollFailed,
+    ValueMissing,
+    WatchEvent,
+)
+from enapter_async.simulator import Fault, Simulator
+
+pytestmark = pytest.mark.anyio
+
+SPEED = 20
+INTERVAL = 1 / SPEED
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[Simulator]:
+    """A world in which twenty seconds pass in one."""
+    started = time.time()
+    async with Simulator(devices=20, clock=lambda: started + SPEED * (time.time() - started)) as sim:
+        yield sim
+
+
+@pytest.fixture
+async def client(hasty: Simulator) -> AsyncIterator[EnapterClient]:
+    async with EnapterClient(base_url=hasty.url, token=hasty.token) as client:
+        yield client
+
+
+async def wanted(client: EnapterClient) -> dict[str, list[str]]:
+    devices = await client.devices.list(expand={"manifest"}).collect()
+    return {one.id: list(one.manifest.numeric_telemetry()) for one in devices if one.manifest is not None}
+
+
+async def test_every_datapoint_comes_once(hasty: Simulator, client: EnapterClient) -> None:
+    attributes = await wanted(client)
+    count = sum(map(len, attributes.values()))
+    events: list[WatchEvent] = []
+    found = []
+    async with client.telemetry.watch(attributes, interval=INTERVAL, on_event=events.append) as live:
+        async for batch in live.batches():
+            found += batch
+            if len(found) > 10 * count:
+                break
+    assert len({(one.device, one.attribute, one.timestamp) for one in found}) == len(found)
+    assert {one.device for one in found} == set(attributes)
+    assert all(one.number is not None for one in found)
+    # The token's role may not read everything, and each such attribute is told once.
+    missing = [(event.device, event.attribute) for event in events if isinstance(event, ValueMissing)]
+    assert len(missing) == len(set(missing)) > 0
+    assert not {(one.device, one.attribute) for one in found} & set(missing)
+
+
+async def test_faults_are_reported_and_survived(hasty: Simulator, client: EnapterClient) -> None:
+    attributes = await wanted(client)
+    hasty.faults.on("getLatestTelemetry", Fault.reset(), nth=range(3, 12))
+    events: list[WatchEvent] = []
+    ticks = 0
+    async with client.telemetry.watch(attributes, interval=INTERVAL, on_event=events.append) as live:
+        async for _ in live.batches():
+            ticks += 1
+            if ticks > 12:
+                break
+    assert live.statistics.failures == sum(isinstance(event, PollFailed) for event in events)
+
+
+async def test_an_api_that_restarts_is_survived(hasty: Simulator, client: EnapterClient) -> None:
+    attributes = await wanted(client)
+    events: list[WatchEvent] = []
+    async with client.telemetry.watch(attributes, interval=INTERVAL, on_event=events.append, timeout=0.2) as live:
+        await anext(live)
+        await hasty.stop()
+        async with anyio.create_task_group() as tasks:
+
+            async def back() -> None:
+                with anyio.fail_after(10):
+                    while not any(isinstance(event, PollFailed) for event in events):
+                        await anyio.sleep(0.01)
+                await hasty.start()
+
+            tasks.start_soon(back)
+            before = (await anext(live)).timestamp
+            with anyio.fail_after(10):
+                while (await anext(live)).timestamp <= before:
+                    pass
+
+
+async def test_a_token_that_is_refused_ends_it(hasty: Simulator, client: EnapterClient) -> None:
+    attributes = await wanted(client)
+    async with client.telemetry.watch(attributes, interval=INTERVAL, on_event=lambda _: None) as live:
+        await anext(live)
+        hasty.grants[hasty.token].expired = True
+        with pytest.raises(PermissionDeniedError), anyio.fail_after(5):
+            async for _ in live:
+                pass
+
+
+async def test_closing_the_client_ends_it(client: EnapterClient) -> None:
+    attributes = await wanted(client)
+    async with client.telemetry.watch(attributes, interval=INTERVAL, on_event=lambda _: None) as live:
+        await anext(live)
+        await client.aclose()
+        with pytest.raises(ClientClosedError):
+            async for _ in live:
+                pass
+
+
+async def test_intervals_longer_than_the_servers_relevance_ask_for_older_values(
+    hasty: Simulator, client: EnapterClient
+) -> None:
+    attributes = dict(list((await wanted(client)).items())[:1])
+    await anext(client.telemetry.watch(attributes, interval=60, on_event=lambda _: None))
+    assert hasty.requests[-1].query["relevance_interval"] == ["2m"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "arguments"),
+    [
+        ("interval", {"interval": 0}),
+        ("interval", {"interval": -1}),
+        ("interval", {"interval": float("nan")}),
+        ("timeout", {"timeout": 0}),
+        ("relevance_interval", {"relevance_interval": -1}),
+        ("attributes", {"attributes": {}}),
+        ("attributes", {"attributes": {"": ["power"]}}),
+        ("attributes", {"attributes": {"device": [""]}}),
+    ],
+)
+def test_bad_input_is_refused_at_once(argument: str, arguments: dict[str, object]) -> None:
+    client = EnapterClient(token="t", base_url="http://127.0.0.1:1")
+    with pytest.raises(InvalidArgumentError) as caught:
+        client.telemetry.watch(**{"attributes": {"device": ["power"]}, **arguments})  # type: ignore[arg-type]
+    assert caught.value.argument == argument
+
+
+def test_not_found_is_no_passing_failure() -> None:
+    from enapter_async.services.watch import may_pass
+
+    assert not may_pass(NotFoundError("no", status=404))
