@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from typing import Final, Literal
@@ -11,7 +13,6 @@ import rich_click
 
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import option
-from enapter_async.simulator import run
 
 MODES: Final = ("any", "cloud", "gateway")
 
@@ -55,6 +56,8 @@ def simulate(
 
     It prints one line with its address and token when it is ready, and stops on Ctrl-C.
     """
+    from enapter_async.simulator import run  # a server is not needed for anything else
+
     if until_stdin_closes:
         threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
     try:
@@ -75,8 +78,5 @@ def simulate(
 
 def _stop_with_stdin() -> None:
     """End with the process that started us, however it ends: its end closes our standard input."""
-    import os
-    import signal
-
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)
