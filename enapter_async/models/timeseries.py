@@ -86,8 +86,8 @@ def _device(value: str) -> str:
 
 
 def _attributes(values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise InvalidArgumentError("attributes", f"a list of names is needed, not the text {values!r}")
+    if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("attributes", f"a list of names is needed, not {values!r}")
     names = tuple(_name("attributes", value) for value in values)
     if not names:
         raise InvalidArgumentError("attributes", "at least one name is needed")
@@ -100,9 +100,15 @@ def _aggregation(value: Aggregation | str | None) -> Aggregation | None:
     return None if value is None else Aggregation(_name("aggregation", value))
 
 
+def _gap_filling(value: Locf | None) -> Locf | None:
+    if value is not None and not isinstance(value, Locf):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("gap_filling", f"Locf(...) or None is needed, not {value!r}")
+    return value
+
+
 def _series(values: Iterable[Series]) -> tuple[Series, ...]:
-    if isinstance(values, Series):
-        raise InvalidArgumentError("series", "a list of Series is needed, not one")
+    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("series", f"a list of Series is needed, not {values!r}")
     series = tuple(values)
     if not series:
         raise InvalidArgumentError("series", "at least one is needed")
@@ -137,7 +143,7 @@ class Series:
     device: str = attrs.field(converter=_device)
     attributes: tuple[str, ...] = attrs.field(converter=_attributes)
     aggregation: Aggregation | None = attrs.field(default=None, converter=_aggregation, kw_only=True)
-    gap_filling: Locf | None = attrs.field(default=None, kw_only=True)
+    gap_filling: Locf | None = attrs.field(default=None, converter=_gap_filling, kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
