@@ -25,7 +25,7 @@ def snippets() -> Iterator[object]:
             yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
 
 
-@pytest.mark.parametrize("code", snippets())
+@pytest.mark.parametrize("code", list(snippets()))
 async def test_snippet_runs_as_it_stands(code: str, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
     script.write_text(code, "utf-8")
