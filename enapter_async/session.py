@@ -436,11 +436,14 @@ class Session:
     async def _bounded(self, call: Call, awaitable: Awaitable[T]) -> T:
         """Await under the call's deadline and the client's life."""
         lifetime = self._shared.lifetime
+        timer = lifetime.begin(call.deadline)
         try:
-            async with lifetime.until(call.deadline):
+            async with timer:
                 return await awaitable
         except TimeoutError:
             pass
+        finally:
+            lifetime.end(timer)
         if lifetime.closed:
             raise call.ended_by_closing()
         raise DeadlineExceededError("the time was used up before the request could be sent")
