@@ -25,6 +25,7 @@ from enapter_async.errors import (
 
 TLSSetting: TypeAlias = ssl.SSLContext | bool
 
+_CONTENT_TYPE: Final = ("Content-Type",)
 _NO_REPEAT: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -145,6 +146,8 @@ class HttpTransport:
             raise_for_status=False,
             auto_decompress=False,
             middlewares=(opening,),
+            # aiohttp gives an empty POST a media type, which a strict server may refuse.
+            skip_auto_headers=_CONTENT_TYPE if request.body is None and operation.method == "POST" else None,
         )
 
     def _failure(self, error: Exception, opening: Opening, phase: str) -> EnapterError:
