@@ -89,13 +89,19 @@ class Operations:
         return register
 
     def rule_engine(
-        self, method: str, path: str, operation_id: str, *, role: Role = Role.READONLY
+        self,
+        method: str,
+        path: str,
+        operation_id: str,
+        *,
+        role: Role = Role.READONLY,
+        mode: Literal["cloud", "gateway"] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register a handler below a site's rule engine and below the Gateway's own."""
         gateway_id = f"gateway{operation_id[0].upper()}{operation_id[1:]}"
 
         def register(handler: Handler) -> Handler:
-            self.all.append(Operation(operation_id, method, f"{SITE}/rule_engine{path}", handler, role))
+            self.all.append(Operation(operation_id, method, f"{SITE}/rule_engine{path}", handler, role, mode))
             self.all.append(Operation(gateway_id, method, f"/v3/site/rule_engine{path}", handler, role, mode="gateway"))
             return handler
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+from simulator_contract import check_answer
 
 from enapter_async.simulator import Device, Simulator
 
@@ -16,10 +17,14 @@ class Caller:
         self.sim = sim
         self.session = session
 
-    async def __call__(
-        self, method: str, path: str, *, status: int = 200, token: str | None = None, **kwargs: Any
-    ) -> Any:
-        """Call, check the status, and give the JSON."""
+    async def __call__(self, method: str, path: str, *, status: int = 200, **kwargs: Any) -> Any:
+        """Call, check status and contract, and give the JSON."""
+        got, answer = await self.answer(method, path, **kwargs)
+        assert got == status, answer
+        return answer
+
+    async def answer(self, method: str, path: str, *, token: str | None = None, **kwargs: Any) -> tuple[int, Any]:
+        """Call, check the contract, and give the status and the JSON, or the bytes of what is none."""
         headers = {
             "X-Enapter-Auth-Token": self.sim.token if token is None else token,
             "X-Enapter-Allow-HTTP": "true",
@@ -27,8 +32,11 @@ class Caller:
         kwargs.setdefault("allow_redirects", False)
         async with self.session.request(method, self.sim.url + path, headers=headers, **kwargs) as response:
             body = await response.read()
-            assert response.status == status, body
-            return await response.json() if response.content_type == "application/json" and body else body
+            record = self.sim.requests[-1]
+            if record.fault is None:
+                check_answer(record.operation, response.status, response.content_type, body)
+            is_json = response.content_type == "application/json" and body
+            return response.status, await response.json() if is_json else body
 
 
 def device_of(sim: Simulator, blueprint: str) -> Device:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from simulator_calls import Caller, device_of
+from simulator_contract import check_value
 
 from enapter_async.simulator import Device, Role, Simulator
 
@@ -43,9 +44,15 @@ async def opened(call: Caller, path: str) -> AsyncIterator[aiohttp.ClientWebSock
         yield socket
 
 
-async def frames(socket: aiohttp.ClientWebSocketResponse, count: int) -> list[dict[str, Any]]:
+async def frames(
+    socket: aiohttp.ClientWebSocketResponse, count: int, schema: str | None = None
+) -> list[dict[str, Any]]:
+    """Give the next frames, and check them against a schema of the specification."""
     async with asyncio.timeout(2):
-        return [json.loads((await socket.receive()).data) for _ in range(count)]
+        seen = [json.loads((await socket.receive()).data) for _ in range(count)]
+    for frame in seen if schema else ():
+        check_value({"$ref": f"#/components/schemas/{schema}"}, frame)
+    return seen
 
 
 async def test_logs_are_followed_with_filters(sim: Simulator, call: Caller, device: Device) -> None:
@@ -54,7 +61,7 @@ async def test_logs_are_followed_with_filters(sim: Simulator, call: Caller, devi
         sim.world.log(device, "not this", "info")
         sim.world.log(device, "nor this", "error", persistent=False)
         sim.world.log(device, "this", "error")
-        (frame,) = await frames(socket, 1)
+        (frame,) = await frames(socket, 1, "DeviceLogFrame")
         assert frame["log"] == {"severity": "error", "message": "this"}
         assert isinstance(frame["timestamp"], int)
         (own,) = await frames(socket, 1)
@@ -70,7 +77,7 @@ async def test_older_frames_are_flat(session: aiohttp.ClientSession) -> None:
         call, device = Caller(sim, session), device_of(sim, "battery")
         async with opened(call, f"/v3/devices/{device.id}/logs") as socket:
             sim.world.log(device, "hello", "warning")
-            (frame,) = await frames(socket, 1)
+            (frame,) = await frames(socket, 1, "DeviceLogFrame")
             assert (frame["severity"], frame["message"]) == ("warning", "hello")
         async with opened(call, f"/v3/devices/{device.id}/telemetry") as socket:
             assert {"timestamp", "soc"} <= (await frames(socket, 1))[0].keys()
@@ -79,7 +86,7 @@ async def test_older_frames_are_flat(session: aiohttp.ClientSession) -> None:
 async def test_telemetry_is_followed(sim: Simulator, call: Caller, device: Device) -> None:
     async with opened(call, f"/v3/sites/{device.site_id}/devices/{device.slug}/telemetry") as socket:
         device.telemetry["soc"] = 55
-        seen = await frames(socket, 3)
+        seen = await frames(socket, 3, "DeviceStreamFrame")
         assert {frame["device_id"] for frame in seen} == {device.id}
         assert seen[-1]["telemetry"]["soc"] == 55
 
@@ -91,7 +98,7 @@ async def test_all_traffic_of_chosen_devices(sim: Simulator, call: Caller, devic
     query = "&".join(f"id.in={one}" for one in ids) if style == "repeated" else f"id.in={','.join(ids)}"
     async with opened(call, f"/v3/devices/?{query}") as socket:
         await call("POST", f"/v3/devices/{other.id}/execute_command", json={"name": "enable"})
-        seen = await frames(socket, 12)
+        seen = await frames(socket, 12, "DeviceStreamFrame")
     assert {frame["device_id"] for frame in seen} == set(ids)
     kinds = [set(frame) - {"device_id", "received_at", "timestamp"} for frame in seen]
     assert {"telemetry"} in kinds
@@ -114,7 +121,7 @@ async def test_rule_logs_are_followed(sim: Simulator, call: Caller, kind: str) -
     rule = sim.world.rule_engine(site).find("night-charge")
     async with opened(call, f"{base}/rules/night-charge/logs") as socket:
         sim.world.rule_log(rule, "hello", "debug")
-        seen = await frames(socket, 2)
+        seen = await frames(socket, 2, "RuleLogFrame")
         assert seen[0]["message"] == "hello"
         assert all(set(frame) == {"timestamp", "severity", "message"} for frame in seen)
     await call("GET", f"{base}/rules/night-charge/logs", status=400)

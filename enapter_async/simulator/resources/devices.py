@@ -126,7 +126,7 @@ async def get_manifest(call: Call) -> web.Response:
     return json_answer({"manifest": call.device().blueprint.manifest})
 
 
-@operations.device("GET", "/{device_id}/connectivity_status", "getConnectivityStatus")
+@operations.device("GET", "/{device_id}/connectivity_status", "getConnectivityStatus", mode="gateway")
 async def get_connectivity(call: Call) -> web.Response:
     """Get the connectivity status, the legacy way."""
     return json_answer({"status": call.device().connectivity})

@@ -64,7 +64,7 @@ async def get_engine(call: Call) -> web.Response:
     return _render(call, find_engine(call))
 
 
-@operations.rule_engine("POST", "", "createRuleEngine", role=Role.OWNER)
+@operations.rule_engine("POST", "", "createRuleEngine", role=Role.OWNER, mode="gateway")
 async def create_engine(call: Call) -> web.Response:
     """Create the engine, the old way: every site has one, so only its state is set."""
     engine = find_engine(call)
