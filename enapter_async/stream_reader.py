@@ -18,6 +18,7 @@ from enapter_async.config import StreamPolicy
 from enapter_async.errors import (
     APIError,
     ClientClosedError,
+    DeadlineExceededError,
     DecodeError,
     EnapterError,
     RequestError,
@@ -107,6 +108,7 @@ class StreamReader(Generic[T]):
         self._failures = 0
         # A plain task: a task group would tie the order in which several streams are left to that of entering.
         self._task: asyncio.Task[None] | None = None
+        self._websocket: WebSocket | None = None
         self._politely = True
 
     async def start(self, timeout: float) -> None:
@@ -138,8 +140,21 @@ class StreamReader(Generic[T]):
                 cancelled = error
         self._task = None
         self._session.give_place_back()
+        await self._close()  # the task may have been cancelled before it ran at all
         if cancelled is not None:
             raise cancelled
+
+    def _opened(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._record.connections += 1
+        if self._catch_up is not None:
+            self._catch_up.opened(websocket.opened_at)
+
+    async def _close(self) -> None:
+        websocket, self._websocket = self._websocket, None
+        if websocket is not None:
+            self._record.connections -= 1
+            await websocket.close(politely=self._politely and not self._session.shared.lifetime.closed)
 
     # -- one connection after the other ------------------------------------------------------------------------
 
@@ -148,8 +163,11 @@ class StreamReader(Generic[T]):
         ending: EnapterError
         try:
             async with self._session.shared.lifetime.until(asyncio.get_running_loop().time() + _FOREVER):
-                while True:
-                    websocket = await self._read_and_replace(websocket)
+                try:
+                    while True:
+                        websocket = await self._read_and_replace(websocket)
+                finally:
+                    await self._close()
         except TimeoutError:
             ending = ClientClosedError("the client was closed while the stream was open")
         except EnapterError as error:
@@ -160,28 +178,15 @@ class StreamReader(Generic[T]):
         self._buffer.close(ending)
 
     async def _read_and_replace(self, websocket: WebSocket) -> WebSocket:
-        try:
-            lost = await self._receive(websocket)
-        finally:
-            self._record.connections -= 1
-            await websocket.close(politely=self._politely and not self._session.shared.lifetime.closed)
+        lost = await self._receive(websocket)
+        await self._close()
         fresh, gap = await self._reconnect(websocket, lost)
         self._opened(fresh)
-        try:
-            gap = await self._fill(fresh, gap)
-            self._record.gaps += 1
-            self._record.last_gap = gap
-            await self._put(fresh, gap)
-        except BaseException:
-            self._record.connections -= 1
-            await fresh.close(politely=False)
-            raise
+        gap = await self._fill(fresh, gap)
+        self._record.gaps += 1
+        self._record.last_gap = gap
+        await self._put(fresh, gap)
         return fresh
-
-    def _opened(self, websocket: WebSocket) -> None:
-        self._record.connections += 1
-        if self._catch_up is not None:
-            self._catch_up.opened(websocket.opened_at)
 
     async def _receive(self, websocket: WebSocket) -> RequestError:
         """Read one connection to its end; return why it ended."""
@@ -238,14 +243,16 @@ class StreamReader(Generic[T]):
         last: EnapterError = lost
         while policy.reconnect and (left := ends - clock()) > 0:
             await session.sleep(min(self._delay(), left))
-            timeout = min(self._longest_opening, max(ends - clock(), 0.001))
+            if (timeout := min(self._longest_opening, ends - clock())) <= 0:
+                break
             try:
                 fresh, tried = await session.connect(self._request, policy, timeout=timeout, again=True)
             except (ClientClosedError, WrongEventLoopError):
                 raise
             except EnapterError as error:
                 attempts += error.attempts if isinstance(error, (RequestError, StreamError)) else 1
-                last = error
+                if not isinstance(error, DeadlineExceededError) or last is lost:
+                    last = error  # that time ran out says less than what happened before
                 if _is_final(error):
                     break
                 continue

@@ -27,14 +27,15 @@ class LogOverlap:
         self._memory = memory
         self._recent: deque[tuple[datetime, _Key]] = deque()
         self._newest: datetime | None = None
-        self._floor: datetime | None = None
+        self._opened: datetime | None = None
+        self._forgotten: datetime | None = None
         self._reconnected: datetime | None = None
         self._listed: Counter[_Key] = Counter()
         self._expected: Counter[_Key] = Counter()
 
     def opened(self, at: datetime) -> None:
         """Note that a connection was opened, by the server's clock."""
-        self._floor = self._floor or at
+        self._opened = self._opened or at
         self._reconnected = at
 
     def begin(self) -> datetime | None:
@@ -42,10 +43,14 @@ class LogOverlap:
         # What was live and stands in the list is not missing: each record here cancels one there.
         self._listed = Counter(key for _, key in self._recent)
         self._expected.clear()
-        if self._newest is None:
-            return self._floor
-        since = self._newest - MARGIN
-        return max(since, self._floor) if self._floor is not None else since
+        newest = self._newest
+        if newest is None:
+            return self._opened
+        since = newest - MARGIN
+        if self._opened is not None and self._opened < newest:  # else the two clocks differ, and the records' counts
+            since = max(since, self._opened)
+        # What is no longer remembered cannot be told from what is missing: it is not listed again.
+        return since if self._forgotten is None else max(since, self._forgotten)
 
     def is_missing(self, record: LogRecord) -> bool:
         """Take a listed record; return whether it has not been given yet."""
@@ -78,8 +83,7 @@ class LogOverlap:
         oldest_needed = self._newest - MARGIN
         while self._recent and (self._recent[0][0] < oldest_needed or len(self._recent) > self._memory):
             forgotten, _ = self._recent.popleft()
-            # What is no longer known cannot be told from what is missing: do not list it again.
-            self._floor = forgotten if self._floor is None else max(self._floor, forgotten)
+            self._forgotten = forgotten if self._forgotten is None else max(self._forgotten, forgotten)
 
 
 def _key(record: LogRecord) -> _Key:
