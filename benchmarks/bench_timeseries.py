@@ -1,10 +1,11 @@
 """Rows of a time series: the readers of this SDK beside the vendor's, from the same bytes.
 
-    ENAPTER_PEER_PYTHON=... python -m benchmarks.bench_timeseries [--rows 1000000] [--rounds 5] [--data mixed]
+    ENAPTER_PEER_PYTHON=... python -m benchmarks.bench_timeseries [--wire] [--rows 1000000] [--rounds 5] [--data mixed]
 
-Every figure is of a process of its own that reads the same file in pieces of 64 KiB: rows each second, and how
-much its resident memory grew. `ENAPTER_PEER_PYTHON` is an interpreter in which `enapter` is installed; without
-it the vendor's SDK is left out. Its parser gets lines from httpx's own line decoder, as in its client.
+Every figure is of a process of its own: rows each second, and how much its resident memory grew. With `--wire`
+whole clients ask a server on a loopback socket; without it the readers alone get the same file in pieces of
+64 KiB (the vendor's through httpx's line decoder, as in its client). `ENAPTER_PEER_PYTHON` is an interpreter in
+which `enapter` is installed; without it the vendor's SDK is left out.
 
 The data: `floats` (five columns of floats), `mixed` (two of floats with 2% of nulls, integer, boolean, text),
 `quoted` (as mixed, with texts and lists in quotes). Issue 4 asks, of 1 million rows: streamed by the standard
@@ -16,21 +17,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import os
 import random
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 PIECE = 64 * 1024
 DEVICE = "7b1e4c90-25d3-4f6a-8e57-1a9c3d2b4f68"
+START = datetime(2026, 3, 14, tzinfo=UTC)
 TYPES = {
     "floats": ["float"] * 5,
     "mixed": ["float", "float", "integer", "boolean", "string"],
@@ -65,16 +71,47 @@ def _cells(data: str, rng: random.Random) -> str:
     return f"{floats},{whole},{alerts},{status}"
 
 
+class Wire:
+    """A server on a loopback socket that answers every request under /<name>/ with that file."""
+
+    def __init__(self, folder: Path, data: str) -> None:
+        self._folder, self._types = folder, ",".join(TYPES[data])
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            with connection, contextlib.suppress(OSError):
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        request = b""
+        while b"\r\n\r\n" not in request or not request.endswith(b"}"):
+            request += connection.recv(PIECE)
+        name = request.split(b" ", 2)[1].split(b"/")[1].decode()
+        with (self._folder / name).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: {size}\r\nConnection: close\r\n"
+            connection.sendall(f"{head}X-Enapter-Timeseries-Data-Types: {self._types}\r\n\r\n".encode())
+            connection.sendfile(file)
+
+
 # What is measured, each in a process of its own
 
 
-def pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
+def pieces(path: str) -> Iterator[bytes]:
+    with Path(path).open("rb", buffering=0) as file:
         while piece := file.read(PIECE):
             yield piece
 
 
-def ours(path: Path, data: str, rival: str) -> int:
+async def ours(source: str, data: str, rival: str) -> int:
+    if not rival.startswith("arrow"):
+        sys.modules["pyarrow"] = None  # type: ignore[assignment]
+    if source.startswith("http"):
+        return await our_client(source, rival)
     from enapter_async._protocol.timeseries import TimeseriesReader
     from enapter_async._protocol.timeseries_collector import TimeseriesCollector
     from enapter_async.models.timeseries import TimeseriesBatch
@@ -82,48 +119,77 @@ def ours(path: Path, data: str, rival: str) -> int:
     reader = TimeseriesReader(TYPES[data], engine="arrow" if rival.startswith("arrow") else "standard")
 
     def batches() -> Iterator[TimeseriesBatch]:
-        for piece in pieces(path):
+        for piece in pieces(source):
             yield from reader.feed(piece)
         yield from reader.finish(complete=True)
 
-    if rival.endswith("kept"):
-        collector: TimeseriesCollector | None = None
-        for batch in batches():
-            if collector is None:
-                collector = TimeseriesCollector(reader.columns or ())
-            collector.add(batch)
-        assert collector is not None
-        table = collector.result()
-        keep.append(table)
-        return len(table)
-    if rival.endswith("rows"):
-        return sum(1 for batch in batches() for _ in batch.rows())
-    count = 0
+    if not rival.endswith("kept"):
+        return sum(taken(batch, rival) for batch in batches())
+    collector: TimeseriesCollector | None = None
     for batch in batches():
-        for column in batch.columns:
-            count += len(column if rival == "arrow" else column.values)
-    return count // 5
+        collector = collector or TimeseriesCollector(reader.columns or ())
+        collector.add(batch)
+    assert collector is not None
+    table = collector.result()
+    keep.append(table)
+    return len(table)
 
 
-async def peer(path: Path, data: str, rival: str) -> int:
-    from enapter.http.api.telemetry.data_type import DataType  # type: ignore[import-not-found]
-    from enapter.http.api.telemetry.raw_timeseries_stream import RawTimeseriesStream  # type: ignore[import-not-found]
-    from enapter.http.api.telemetry.wide_timeseries import WideTimeseries  # type: ignore[import-not-found]
+async def our_client(url: str, rival: str) -> int:
+    from enapter_async import EnapterClient, Series, TimeseriesQuery
+
+    names = [f"a{number}" for number in range(5)]
+    query = TimeseriesQuery(start=START, end=START + timedelta(days=1), granularity=60, series=[Series(DEVICE, names)])
+    async with EnapterClient(token="x", base_url=url) as client:
+        if rival.endswith("kept"):
+            table = await client.telemetry.query_timeseries(query)
+            keep.append(table)
+            return len(table)
+        async with client.telemetry.stream_timeseries(query) as stream:
+            return sum([taken(batch, rival) async for batch in stream.batches()])
+
+
+def taken(batch: Any, rival: str) -> int:
+    """Use a batch the way the rival is about, and count its rows."""
+    if rival.endswith("rows"):
+        return sum(1 for _ in batch.rows())
+    return sum(len(column if rival == "arrow" else column.values) for column in batch.columns) // len(batch.columns)
+
+
+async def peer(source: str, data: str, rival: str) -> int:
+    from enapter.http import api  # type: ignore[import-not-found]
+
+    if source.startswith("http"):
+        selector = api.telemetry.Selector(device=DEVICE, attributes=[f"a{number}" for number in range(5)])
+        async with api.Client(api.Config(base_url=source, token="x")) as client:
+            asked = (START, START + timedelta(days=1), 60, [selector])
+            if rival.endswith("kept"):
+                table = await client.telemetry.wide_timeseries(*asked)
+                keep.append(table)
+                return len(table.timestamps)
+            async with client.telemetry.raw_timeseries(*asked) as stream:
+                return await counted(stream)
+
     from httpx._decoders import LineDecoder, TextDecoder  # type: ignore[import-not-found]
 
     async def lines() -> AsyncIterator[str]:
         text, line = TextDecoder("utf-8"), LineDecoder()
-        for piece in pieces(path):
+        for piece in pieces(source):
             for one in line.decode(text.decode(piece)):
                 yield one
         for one in line.decode(text.flush()) + line.flush():
             yield one
 
-    stream = await RawTimeseriesStream.new([DataType(kind.upper()) for kind in TYPES[data]], lines())
+    types = [api.telemetry.DataType(kind.upper()) for kind in TYPES[data]]
+    stream = await api.telemetry.RawTimeseriesStream.new(types, lines())
     if rival.endswith("kept"):
-        table = await WideTimeseries.from_raw_stream(stream)
+        table = await api.telemetry.WideTimeseries.from_raw_stream(stream)
         keep.append(table)
         return len(table.timestamps)
+    return await counted(stream)
+
+
+async def counted(stream: AsyncIterator[Any]) -> int:
     count = 0
     async for _ in stream:
         count += 1
@@ -140,18 +206,14 @@ def resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def work(path: Path, data: str, rival: str, warm: Path) -> None:
-    run: Callable[[Path], int]
-    if rival.startswith("peer"):
-        run = lambda one: asyncio.run(peer(one, data, rival))  # noqa: E731
-    else:
-        run = lambda one: ours(one, data, rival)  # noqa: E731
-    run(warm)  # a few rows: imports, not buffers
+def work(source: str, warm: str, data: str, rival: str) -> None:
+    run = peer if rival.startswith("peer") else ours
+    asyncio.run(run(warm, data, rival))  # a few rows: imports, not buffers
     keep.clear()
     gc.collect()
     before = resident()
     began = time.perf_counter()
-    rows = run(path)
+    rows = asyncio.run(run(source, data, rival))
     seconds = time.perf_counter() - began
     print(json.dumps({"rows": rows, "seconds": seconds, "grown": resident() - before}))
 
@@ -159,23 +221,25 @@ def work(path: Path, data: str, rival: str, warm: Path) -> None:
 # The table
 
 
-def ask(rival: str, path: Path, data: str, warm: Path) -> dict[str, float]:
+def ask(rival: str, sources: list[str], data: str) -> dict[str, float]:
     interpreter = os.environ["ENAPTER_PEER_PYTHON"] if rival.startswith("peer") else sys.executable
-    script = [interpreter, __file__, "--work", rival, "--path", str(path), "--warm", str(warm), "--data", data]
-    done = subprocess.run(script, check=True, capture_output=True, text=True, timeout=600)
+    command = [interpreter, __file__, "--work", rival, "--data", data, "--sources", *sources]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
     return json.loads(done.stdout)
 
 
-def compare(data: str, rows: int, rounds: int, rivals: list[str]) -> dict[str, tuple[float, float]]:
+def compare(data: str, rows: int, rounds: int, rivals: list[str], *, wire: bool) -> dict[str, tuple[float, float]]:
     """Rows each second and MiB grown, by rival: medians of interleaved rounds."""
-    with tempfile.TemporaryDirectory() as folder:
-        path, warm = Path(folder) / "answer.csv", Path(folder) / "warm.csv"
-        write(path, data, rows)
-        write(warm, data, 100)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder / "answer", data, rows)
+        write(folder / "warm", data, 100 if not wire else 5000)
+        base = Wire(folder, data).url if wire else str(folder)
+        sources = [f"{base}/answer", f"{base}/warm"]
         results: dict[str, list[dict[str, float]]] = {rival: [] for rival in rivals}
         for number in range(rounds):
             for rival in rivals if number % 2 == 0 else reversed(rivals):
-                results[rival].append(ask(rival, path, data, warm))
+                results[rival].append(ask(rival, sources, data))
     for figures in results.values():
         assert all(one["rows"] == rows for one in figures)
     return {
@@ -193,18 +257,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", choices=TYPES, default="mixed")
     parser.add_argument("--only", help="comma list of readers")
+    parser.add_argument("--wire", action="store_true", help="whole clients on a loopback socket")
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--warm", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--sources", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(arguments.path, arguments.data, arguments.work, arguments.warm)
+        work(*arguments.sources, arguments.data, arguments.work)
         return
     rivals = arguments.only.split(",") if arguments.only else STREAMED + KEPT
     if "ENAPTER_PEER_PYTHON" not in os.environ:
         rivals = [rival for rival in rivals if not rival.startswith("peer")]
-    figures = compare(arguments.data, arguments.rows, arguments.rounds, rivals)
-    print(f"{arguments.rows:,} rows of 5 columns ({arguments.data}), medians of {arguments.rounds} interleaved rounds\n")
+    figures = compare(arguments.data, arguments.rows, arguments.rounds, rivals, wire=arguments.wire)
+    subject = "whole clients" if arguments.wire else "readers"
+    print(
+        f"{subject}, {arguments.rows:,} rows of 5 columns ({arguments.data}), {arguments.rounds} interleaved rounds\n"
+    )
     print("| reader | rows/s | times the vendor's | MiB grown | of the vendor's |\n|---|---|---|---|---|")
     for rival, (speed, grown) in figures.items():
         base = figures.get("peer kept" if rival in KEPT else "peer")

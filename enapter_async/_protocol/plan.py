@@ -14,9 +14,9 @@ from typing import Final, TypeVar, overload
 
 import attrs
 
-from enapter_async._protocol.values import to_timedelta
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import Duration
+from enapter_async.models.duration import to_timedelta
 from enapter_async.models.timeseries import Series, TimeseriesBatch, TimeseriesQuery
 
 DEVICES_PER_REQUEST: Final = 10

@@ -12,6 +12,7 @@ import attrs
 
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import Duration, OpenEnum
+from enapter_async.models.duration import to_timedelta
 
 if TYPE_CHECKING:
     # pyarrow has no types, pandas those that can be inferred.
@@ -48,31 +49,17 @@ class DataType(OpenEnum):
     BOOLEAN = "boolean"
 
 
-def _duration(argument: str, value: Duration) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(argument, f"a timedelta or seconds, not {value!r}")
-    try:
-        return timedelta(seconds=value)
-    except (OverflowError, ValueError):  # infinite or not a number
-        raise InvalidArgumentError(argument, f"not a length of time: {value!r}") from None
-
-
 def _granularity(value: Duration) -> timedelta:
-    granularity = _duration("granularity", value)
-    if granularity <= timedelta(0):
-        raise InvalidArgumentError("granularity", f"must be positive, not {granularity}")
+    granularity = to_timedelta(value, "granularity")
+    if not granularity:
+        raise InvalidArgumentError("granularity", "must be positive")
     if granularity.microseconds:
         raise InvalidArgumentError("granularity", f"must be whole seconds, not {granularity}")
     return granularity
 
 
 def _look_around(value: Duration) -> timedelta:
-    look_around = _duration("look_around", value)
-    if look_around < timedelta(0):
-        raise InvalidArgumentError("look_around", f"must not be negative, not {look_around}")
-    return look_around
+    return to_timedelta(value, "look_around")
 
 
 def _name(argument: str, value: object) -> str:
