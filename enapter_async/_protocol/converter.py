@@ -92,7 +92,7 @@ def _class_hook(cls: type[Any], converter: Converter) -> Hook:
 
 def _field(cls: type[Any], attribute: attrs.Attribute[Any], type_: Any, converter: Converter) -> ModelField:
     name = attribute.name
-    former_name = shapes.FORMER_NAMES.get(cls, {}).get(name)
+    other_name = shapes.OTHER_NAMES.get(cls, {}).get(name)
     read = shapes.READERS.get(cls, {}).get(name)
     if read is not None:
         hook, inline, lookup = scalars.by_shape(read), scalars.INLINE.get(read, "{read}"), None
@@ -101,7 +101,7 @@ def _field(cls: type[Any], attribute: attrs.Attribute[Any], type_: Any, converte
     else:
         hook, lookup = _hook_of(type_, converter), None
         inline = scalars.INLINE.get(hook, "{read}")
-    return ModelField(name, former_name, attribute.default, hook, inline, lookup)
+    return ModelField(name, other_name, attribute.default, hook, inline, lookup)
 
 
 # Containers.

@@ -25,7 +25,7 @@ class ModelField:
 
     Attributes:
         name: Its name in the model and on the wire.
-        former_name: Its name on older servers.
+        other_name: Another name that it may have on the wire.
         default: What attrs has as default.
         hook: Reads any value.
         inline: Expression that reads the usual value from `v`; `{read}` in it calls the hook.
@@ -33,7 +33,7 @@ class ModelField:
     """
 
     name: str
-    former_name: str | None
+    other_name: str | None
     default: Any
     hook: Hook
     inline: str = "{read}"
@@ -44,10 +44,9 @@ class ModelField:
         """Whether there is no default."""
         return self.default is attrs.NOTHING
 
-    def take(self, value: dict[str, JSON]) -> JSON:
-        """Return what the field is read from; null counts as absent."""
-        found = value.get(self.name)
-        return value.get(self.former_name) if found is None and self.former_name else found
+    def found_as(self, value: dict[str, JSON]) -> str:
+        """Return the name that the field is read from; null counts as absent."""
+        return self.other_name if self.other_name and value.get(self.name) is None else self.name
 
 
 def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | None = None) -> Hook:
@@ -123,8 +122,8 @@ def _statements(field: ModelField, number: int, scope: dict[str, Any]) -> list[s
     store = f"model.{field.name} = "
     inline = field.inline.format(read=f"hook_{number}(v, seen)", lookup=f"lookup_{number}")
     lines = [f"v = get({field.name!r})"]
-    if field.former_name:
-        lines += ["if v is None:", f"    v = get({field.former_name!r})"]
+    if field.other_name:
+        lines += ["if v is None:", f"    v = get({field.other_name!r})"]
     if field.is_required:
         return [*lines, store + inline]
     default = f"default_{number}"
@@ -145,18 +144,18 @@ def _wrapped(bare_field: str | None, value: JSON) -> dict[str, JSON]:
 def _locate(fields: list[ModelField], value: dict[str, JSON]) -> None:
     """Raise for the first field that cannot be read."""
     for field in fields:
-        one = field.take(value)
+        name = field.found_as(value)
+        one = value.get(name)
         if one is None and not field.is_required:
             continue
-        if one is None and field.name not in value:
-            raise Mismatch("is missing").within(field.name)
-        read_within(field.name, field.hook, one)
+        if name not in value:
+            raise Mismatch("is missing").within(name)
+        read_within(name, field.hook, one)
 
 
 def _unknown(fields: list[ModelField], value: dict[str, JSON]) -> dict[str, JSON]:
     """Return the fields of an object that no field of the model was read from."""
-    read = {field.name for field in fields}
-    read.update(field.former_name for field in fields if field.former_name and value.get(field.name) is None)
+    read = {field.name for field in fields}.union(field.found_as(value) for field in fields)
     return {name: one for name, one in value.items() if name not in read}
 
 

@@ -99,12 +99,6 @@ def _blueprint(value: JSON) -> JSON:
     return value
 
 
-def _blueprint_validation(value: JSON) -> JSON:
-    if isinstance(value, dict):
-        return {"errors" if name == "validation_errors" else name: item for name, item in value.items()}
-    return value
-
-
 def _started_execution(value: JSON) -> JSON:
     # openapi.yaml, createExecution: the server may return the whole execution.
     if isinstance(value, dict) and "execution_id" not in value:
@@ -146,7 +140,6 @@ def _telemetry_frame(value: JSON) -> JSON:
 RESHAPES: Final[Mapping[type, Reshape]] = {
     CommunicationConfig: _communication_config,
     Blueprint: _blueprint,
-    BlueprintValidation: _blueprint_validation,
     StartedExecution: _started_execution,
     LogRecord: _log_record,
     DeviceFrame: _device_frame,
@@ -166,11 +159,12 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
 }
 """Fields whose form on the wire is not the one of their type."""
 
-FORMER_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
+OTHER_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
     Device: {"communication": "communication_info"},
     Communication: {"type": "communication_type"},
+    BlueprintValidation: {"errors": "validation_errors"},
 }
-"""Fields that older servers call otherwise."""
+"""Fields that the wire, or older servers, call otherwise."""
 
 REPEATED: Final[Mapping[type, str]] = {Site: "id"}
 """Classes whose objects repeat within one answer, and the field that tells most of them apart."""

@@ -60,7 +60,7 @@ def to_timedelta(value: object, argument: str) -> timedelta:
         duration = value
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidArgumentError(argument, f"must be a timedelta or a number of seconds, not {type(value).__name__}")
-    elif not math.isfinite(value):
+    elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidArgumentError(argument, "must be finite")
     else:
         try:

@@ -34,6 +34,10 @@ def _runtime_version(value: object) -> RuntimeVersion:
 def _code(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str):
         raise InvalidArgumentError(attribute.name, f"must be text, not {type(value).__name__}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(attribute.name, "has a lone surrogate, which UTF-8 cannot hold") from None
 
 
 def _exec_interval(value: Duration | None) -> timedelta | None:

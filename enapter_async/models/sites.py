@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
@@ -23,7 +21,7 @@ def _degrees(instance: object, attribute: attrs.Attribute[float | None], value: 
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidArgumentError(attribute.name, f"must be a number, not {type(value).__name__}")
     most = _MOST_DEGREES[attribute.name]
-    if not (math.isfinite(value) and -most <= value <= most):
+    if not -most <= value <= most:  # NaN included
         raise InvalidArgumentError(attribute.name, f"must be from -{most} to {most} degrees")
 
 
