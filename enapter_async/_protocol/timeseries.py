@@ -127,7 +127,7 @@ class TimeseriesReader:
         end = _records_end(self._buffer)
         if end == 0:
             self._bound_record()
-            self._wanted = len(self._buffer) + BLOCK
+            self._wanted = min(2 * len(self._buffer), LONGEST_RECORD + 1)
             return
         with memoryview(self._buffer) as view:
             block = bytes(view[:end])
