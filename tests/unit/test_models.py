@@ -32,13 +32,12 @@ from enapter_async.models.terminal import TerminalSession
 
 def models_of_answers() -> list[type[Any]]:
     """Return every class that answers are read into: they keep what they do not know in `extra`."""
-    found: dict[str, type[Any]] = {}
-    for module in pkgutil.iter_modules(enapter_async.models.__path__):
-        names = vars(importlib.import_module(f"enapter_async.models.{module.name}"))
-        for name, one in names.items():
-            if isinstance(one, type) and attrs.has(one) and "extra" in attrs.fields_dict(one):
-                found[name] = one
-    return list(found.values())
+    modules = [
+        importlib.import_module(f"enapter_async.models.{module.name}")
+        for module in pkgutil.iter_modules(enapter_async.models.__path__)
+    ]
+    classes = {one for module in modules for one in vars(module).values() if isinstance(one, type) and attrs.has(one)}
+    return sorted((one for one in classes if "extra" in attrs.fields_dict(one)), key=lambda one: one.__name__)
 
 
 MODELS = models_of_answers()
