@@ -194,3 +194,9 @@ def minute_levels(profile: Signal, variant: int) -> tuple[int, ...]:
     """Give the level of each minute of a day before the device's own offset."""
     low, span = profile.low, profile.high - profile.low + 1
     return tuple(low + span * point // (_FULL + 1) for point in _course(profile.shape, variant))
+
+
+def minute_level(profile: Signal, variant: int, minute: int) -> int:
+    """Give one of these levels: for the latest value, which asks for one minute of very many days."""
+    span = profile.high - profile.low + 1
+    return profile.low + span * _course(profile.shape, variant)[minute] // (_FULL + 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from .signals import MINUTES, Signal, minute_levels
+from .signals import MINUTES, Signal, minute_level, minute_levels
 
 DAY = 86_400
 _VARIANTS = 32
@@ -54,7 +54,12 @@ class Track:
     def level(self, second: int) -> int:
         """Give the level of the sample of a second."""
         minute, rest = divmod(second, 60)
-        return self.minutes(minute, 1)[0] + self.signal.ripple[rest] + self.offset
+        if self.signal.shape == "counter":
+            level = (minute - _COUNTERS_SINCE) * self.signal.low
+        else:
+            day, minute = divmod(minute, MINUTES)
+            level = minute_level(self.signal, _mix(self._key, day) % _VARIANTS, minute)
+        return level + self.signal.ripple[rest] + self.offset
 
     def minutes(self, first: int, count: int) -> list[int]:
         """Give the levels of minutes since 1970, without ripple and offset."""
