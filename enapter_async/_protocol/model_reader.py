@@ -16,7 +16,7 @@ import attrs
 
 from enapter_async._protocol.mismatch import Mismatch, expected
 from enapter_async._protocol.scalars import Hook, Seen
-from enapter_async.models.common import JSON
+from enapter_async.models.common import JSON, NO_EXTRA
 
 
 @attrs.frozen
@@ -60,6 +60,7 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
     twin = type(cls.__name__, (), {"__slots__": cls.__slots__})
     scope: dict[str, Any] = {
         "cls": cls,
+        "no_extra": NO_EXTRA,
         "twin": twin,
         "wrapped": partial(_wrapped, bare_field),
         # TypeError: an array or an object, which cannot be looked up, where an enum's text should be.
@@ -83,7 +84,7 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
         "        locate(value)",
         "        raise",
         # One comparison tells whether there is anything that we do not know (or a null).
-        f"    model.extra = {{}} if len(value) + absent == {len(fields)} else unknown(value)",
+        f"    model.extra = no_extra if len(value) + absent == {len(fields)} else unknown(value)",
         "    model.__class__ = cls",
         "    return model",
     ]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from enapter_async.models.common import JSON, OpenEnum
+from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class BlueprintView(OpenEnum):
@@ -30,7 +30,7 @@ class BlueprintName:
     namespace: str = ""
     name: str = ""
     tag: str = ""
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -47,7 +47,7 @@ class Blueprint:
     id: str
     created_at: datetime | None = None
     full_names: tuple[BlueprintName, ...] | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -60,7 +60,7 @@ class BlueprintValidation:
     """
 
     errors: tuple[str, ...] = ()
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
     @property
     def is_valid(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Final, Self
 import attrs
 
 from enapter_async.errors import CommandFailedError, ExecutionPendingError
-from enapter_async.models.common import JSON, OpenEnum
+from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class ExecutionState(OpenEnum):
@@ -56,7 +56,7 @@ class CommandRequest:
     name: str = ""
     arguments: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
     manifest_name: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -73,7 +73,7 @@ class CommandResponse:
     state: ResponseState | None = None
     payload: JSON = attrs.field(default=None, hash=False)
     received_at: datetime | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -100,7 +100,7 @@ class CommandExecution:
     response: CommandResponse | None = None
     log: tuple[CommandResponse, ...] | None = None
     ephemeral: bool | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
     @property
     def is_final(self) -> bool:
@@ -139,4 +139,4 @@ class StartedExecution:
     """
 
     execution_id: str
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)

@@ -10,12 +10,30 @@ from __future__ import annotations
 
 import enum
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeAlias
 
 if TYPE_CHECKING:
     JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 else:
     JSON = Any  # at run time a free-form value is opaque: nothing walks into it
+
+
+class _NoExtra(dict[str, JSON]):
+    """An empty dict that stays empty, and is one object however often it is copied or pickled."""
+
+    if not TYPE_CHECKING:
+
+        def _refuse(self, *_: object, **__: object) -> NoReturn:
+            raise TypeError("a model is frozen, and so is its extra")
+
+        __setitem__ = __ior__ = setdefault = update = _refuse
+
+        def __reduce__(self) -> str:
+            return "NO_EXTRA"
+
+
+NO_EXTRA: Final[dict[str, JSON]] = _NoExtra()
+"""The `extra` of a model without unknown fields; shared, because a dict for each object costs more than the object."""
 
 Duration: TypeAlias = timedelta | float
 """A length of time: a timedelta, or plain seconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from enapter_async.models.common import JSON, OpenEnum
+from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class MqttProtocol(OpenEnum):
@@ -41,7 +41,7 @@ class MqttCredentials:
     private_key: str | None = attrs.field(default=None, repr=False)
     certificate: str | None = attrs.field(default=None, repr=False)
     ca_chain: str | None = attrs.field(default=None, repr=False)
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], repr=False, hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -70,4 +70,4 @@ class CommunicationConfig:
     time_sync_protocol: TimeSyncProtocol | None = None
     hardware_id: str | None = None
     channel_id: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], repr=False, hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, repr=False, hash=False)

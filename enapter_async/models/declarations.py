@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import attrs
 
-from enapter_async.models.common import JSON, AccessRole, OpenEnum, OrderedEnum
+from enapter_async.models.common import JSON, NO_EXTRA, AccessRole, OpenEnum, OrderedEnum
 
 
 class ValueType(OpenEnum):
@@ -87,7 +87,7 @@ class ValueDeclaration:
     auto_scale: tuple[str, ...] = ()
     json_schema: str | None = None
     access_level: AccessRole = AccessRole.READONLY
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
     @property
     def is_numeric(self) -> bool:
@@ -123,7 +123,7 @@ class AlertDeclaration:
     telemetry: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -158,7 +158,7 @@ class ArgumentDeclaration:
     default: JSON = attrs.field(default=None, hash=False)
     sensitive: bool = False
     json_schema: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -175,7 +175,7 @@ class Confirmation:
     severity: AlertSeverity | None = None
     title: str | None = None
     description: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -212,7 +212,7 @@ class CommandDeclaration:
     ui: dict[str, JSON] | None = attrs.field(default=None, hash=False)
     access_level: AccessRole = AccessRole.USER
     read_access_level: AccessRole = AccessRole.USER
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -235,7 +235,7 @@ class ConfigurationGroup:
     parameters: dict[str, ArgumentDeclaration] = attrs.field(factory=dict[str, ArgumentDeclaration], hash=False)
     ui: dict[str, JSON] | None = attrs.field(default=None, hash=False)
     access_level: AccessRole = AccessRole.USER
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(weakref_slot=False)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from enapter_async.models.common import JSON, AccessRole, OpenEnum
+from enapter_async.models.common import JSON, NO_EXTRA, AccessRole, OpenEnum
 from enapter_async.models.manifest import Manifest
 from enapter_async.models.sites import Site
 
@@ -56,7 +56,7 @@ class Connectivity:
     """
 
     status: ConnectivityStatus = ConnectivityStatus.UNKNOWN
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -75,7 +75,7 @@ class Communication:
     upstream_id: str | None = None
     hardware_id: str | None = None
     channel_id: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -116,4 +116,4 @@ class Device:
     connectivity: Connectivity | None = None
     communication: Communication | None = None
     raised_alert_names: tuple[str, ...] | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)

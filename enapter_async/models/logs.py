@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from enapter_async.models.common import JSON, OpenEnum, OrderedEnum
+from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum, OrderedEnum
 
 
 class LogSeverity(OrderedEnum):
@@ -44,7 +44,7 @@ class LogRecord:
     severity: LogSeverity | None = None
     message: str = ""
     device_id: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -61,4 +61,4 @@ class RuleLogRecord:
     timestamp: datetime | None = None
     severity: LogSeverity | None = None
     message: str = ""
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)

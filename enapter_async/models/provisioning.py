@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from enapter_async.models.common import JSON
+from enapter_async.models.common import JSON, NO_EXTRA
 from enapter_async.models.communication import CommunicationConfig
 
 
@@ -22,4 +22,4 @@ class ProvisionedDevice:
     device_id: str
     slug: str | None = None
     config: CommunicationConfig | None = attrs.field(default=None, repr=False)
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], repr=False, hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, repr=False, hash=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from enapter_async.models.common import JSON, OpenEnum
+from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class RuleEngineState(OpenEnum):
@@ -28,4 +28,4 @@ class RuleEngine:
     id: str
     state: RuleEngineState | None = None
     timezone: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.common import JSON, Duration, OpenEnum
+from enapter_async.models.common import JSON, NO_EXTRA, Duration, OpenEnum
 from enapter_async.models.duration import to_timedelta
 
 
@@ -61,7 +61,7 @@ class RuleScript:
     code: str = attrs.field(validator=_code)
     runtime_version: RuntimeVersion = attrs.field(default=RuntimeVersion.V3, converter=_runtime_version)
     exec_interval: timedelta | None = attrs.field(default=None, converter=_exec_interval)
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
     def __attrs_post_init__(self) -> None:
         interval = self.exec_interval
@@ -90,4 +90,4 @@ class Rule:
     disabled: bool | None = None
     state: RuleState | None = None
     script: RuleScript | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)

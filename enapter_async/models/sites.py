@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.common import JSON, AccessRole
+from enapter_async.models.common import JSON, NO_EXTRA, AccessRole
 
 _MOST_DEGREES = {"latitude": 90, "longitude": 180}
 
@@ -42,7 +42,7 @@ class Location:
     name: str = attrs.field(default="", validator=_text)
     latitude: float | None = attrs.field(default=None, kw_only=True, validator=_degrees)
     longitude: float | None = attrs.field(default=None, kw_only=True, validator=_degrees)
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], kw_only=True, hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, kw_only=True, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -67,4 +67,4 @@ class Site:
     authorized_role: AccessRole | None = None
     archived: bool | None = None
     location: Location | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from enapter_async.models.common import JSON
+from enapter_async.models.common import JSON, NO_EXTRA
 from enapter_async.models.logs import LogRecord
 
 
@@ -32,7 +32,7 @@ class DeviceFrame:
     telemetry: dict[str, JSON] | None = attrs.field(default=None, hash=False)
     properties: dict[str, JSON] | None = attrs.field(default=None, hash=False)
     log: LogRecord | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -54,4 +54,4 @@ class TelemetryFrame:
     timestamp: datetime | None = None
     received_at: datetime | None = None
     device_id: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, hash=False)

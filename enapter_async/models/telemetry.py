@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from enapter_async.models.common import JSON
+from enapter_async.models.common import JSON, NO_EXTRA
 
 
 @attrs.frozen(weakref_slot=False)
@@ -24,7 +24,7 @@ class LatestPoint:
     value: JSON = attrs.field(default=None, hash=False)
     timestamp: datetime | None = None
     warning: str | None = None
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], kw_only=True, hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, kw_only=True, hash=False)
 
     @property
     def number(self) -> float | None:

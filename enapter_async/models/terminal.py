@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from enapter_async.models.common import JSON
+from enapter_async.models.common import JSON, NO_EXTRA
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -21,4 +21,4 @@ class TerminalSession:
     channel_id: str
     token: str = attrs.field(repr=False)
     websocket_url: str = attrs.field(repr=False)
-    extra: dict[str, JSON] = attrs.field(factory=dict[str, JSON], repr=False, hash=False)
+    extra: dict[str, JSON] = attrs.field(default=NO_EXTRA, repr=False, hash=False)

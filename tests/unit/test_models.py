@@ -315,3 +315,22 @@ def test_hashes_agree_with_equality_whatever_is_inside() -> None:
     one = Device(id="d1", properties={"a": [1]}, extra={"b": {}})
     assert hash(one) == hash(Device(id="d1", properties={"a": [1]}, extra={"b": {}}))
     assert len({one, Device(id="d1"), Device(id="d2")}) == 3
+
+
+def test_extra_without_unknown_fields_is_one_empty_dict_that_stays_empty() -> None:
+    device = structure({"id": "d1"}, Device)
+    assert device.extra == {}
+    assert isinstance(device.extra, dict)
+    assert device.extra is Device(id="d2").extra
+    assert pickle.loads(pickle.dumps(device)).extra is device.extra
+    assert copy.deepcopy(device).extra is device.extra
+    assert {**device.extra, "a": 1} == {"a": 1}
+    for change in (
+        lambda: device.extra.__setitem__("a", 1),
+        lambda: device.extra.update(a=1),
+        lambda: device.extra.setdefault("a", 1),
+        lambda: operator.ior(device.extra, {"a": 1}),
+    ):
+        with pytest.raises(TypeError, match="frozen"):
+            change()
+    assert device.extra == {}
