@@ -80,7 +80,9 @@ async def test_everything_expanded(client: EnapterClient, exchanges: Exchanges) 
 async def test_latest_telemetry(client: EnapterClient, exchanges: Exchanges) -> None:
     devices = await client.devices.list(expand={"manifest"}).collect()
     wanted = {
-        device.id: list(device.manifest.telemetry) for device in devices if device.manifest and device.manifest.telemetry
+        device.id: list(device.manifest.telemetry)
+        for device in devices
+        if device.manifest and device.manifest.telemetry
     }
     latest = await client.telemetry.latest(wanted, relevance_interval=timedelta(minutes=1))
     assert {device: set(points) for device, points in latest.items()} == {
