@@ -16,7 +16,7 @@ from .connections import TRUNCATE_AT, break_connection, peer_port
 from .errors import Refusal, envelope
 from .faults import Chaos, Fault, FaultPlan, FaultRule
 from .ledger import Ledger, RequestRecord, mask_headers
-from .operations import Operation
+from .operations import Mode, Operation
 from .options import Behaviour
 from .query import Query
 from .ratelimit import RateLimiter, retry_after
@@ -168,9 +168,8 @@ class Server:
             raise Refusal(308, "use https", code="permanent_redirect", headers={"Location": location})
 
     def _no_operation(self, request: web.Request) -> Refusal:
-        failure = request.match_info.http_exception
-        if isinstance(failure, web.HTTPMethodNotAllowed):
-            allowed = ", ".join(sorted(failure.allowed_methods))
+        if isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
+            allowed = ", ".join(allowed_methods(request.path.removeprefix("/api"), self.behaviour.mode))
             return Refusal(405, "method not allowed", code="method_not_allowed", headers={"Allow": allowed})
         return Refusal(404, "no such path")
 
@@ -236,3 +235,17 @@ class Server:
 
 _TOKEN_HEADER = {"header": "X-Enapter-Auth-Token"}
 _USER_HEADER = {"header": "X-Enapter-Auth-User"}
+
+
+def allowed_methods(path: str, mode: Mode) -> list[str]:
+    """List the methods of a path: `/v3/blueprints/upload` is also the path of a blueprint, but is not meant so."""
+    found: dict[int, set[str]] = {}
+    segments = path.split("/")
+    for operation in OPERATIONS:
+        template = operation.path.split("/")
+        pairs = list(zip(template, segments, strict=False))
+        if operation.served_in(mode) and len(template) == len(segments):
+            literal = sum(pattern == segment for pattern, segment in pairs)
+            if all(pattern == segment or pattern.startswith("{") for pattern, segment in pairs):
+                found.setdefault(literal, set()).add(operation.method)
+    return sorted(found[max(found)]) if found else []

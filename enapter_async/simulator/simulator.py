@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 import time
@@ -20,6 +21,10 @@ from .roles import Grant, Role, default_token
 from .server import Server
 from .sockets import Sockets
 from .world import World
+
+# Defects of ours are logged by the server; what aiohttp has to say is about clients that speak no HTTP.
+_http_logger = logging.getLogger("enapter_async.simulator.http")
+_http_logger.setLevel(logging.CRITICAL)
 
 Latency = float | tuple[float, float]
 
@@ -163,7 +168,9 @@ class Simulator:
             stopping=self._stopping,
             sockets=self.sockets,
         )
-        runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.5, handler_cancellation=False)
+        runner = web.AppRunner(
+            server.application(), access_log=None, logger=_http_logger, shutdown_timeout=0.5, handler_cancellation=False
+        )
         await runner.setup()
         try:
             site = web.TCPSite(

@@ -243,3 +243,12 @@ async def test_a_port_that_is_taken_is_one_clear_line(sim: Simulator) -> None:
     _, err = await process.communicate()
     assert process.returncode == 1
     assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v3/blueprints/upload", "POST"), ("/v3/blueprints/some", "GET"), ("/v3/devices/some", "DELETE, GET, PATCH")],
+)
+async def test_a_wrong_method_names_the_right_ones(sim: Simulator, call: Caller, path: str, allowed: str) -> None:
+    async with call.session.put(sim.url + path) as response:
+        assert (response.status, response.headers["Allow"]) == (405, allowed)

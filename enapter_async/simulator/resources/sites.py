@@ -106,7 +106,7 @@ def _location(body: Body) -> dict[str, Any] | None:
     location = body.object("location")
     if location is None:
         return None
-    place: dict[str, Any] = {"name": location.text("name")}
+    place: dict[str, Any] = {"name": location.optional_text("name") or ""}
     for name, limit in (("latitude", 90), ("longitude", 180)):
         value = location.value(name)
         if isinstance(value, str):
