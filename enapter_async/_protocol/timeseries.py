@@ -27,8 +27,8 @@ _ReadBlock: TypeAlias = Callable[[bytes, Sequence[ColumnHeader], Position], Time
 
 BLOCK: Final = 64 * 1024
 """Bytes that the standard reader takes at once; measured: more is not faster, and costs memory."""
-ARROW_BLOCK: Final = 256 * 1024
-"""Bytes that pyarrow takes at once: a call of it costs as much as thousands of rows."""
+ARROW_BLOCK: Final = 512 * 1024
+"""Bytes that pyarrow takes at once: each call hands over to a thread of its own, which a busy machine delays."""
 LONGEST_RECORD: Final = 1024 * 1024
 """A record of more bytes is an error: usually a quote that was never closed."""
 
