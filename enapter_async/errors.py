@@ -144,6 +144,7 @@ class RequestError(EnapterError):
         self.operation = ""
         self.method = ""
         self.path = ""
+        self._request_path = ""
         self.attempts = 0
         self.elapsed = 0.0
         self.outcome: Outcome = outcome or self.default_outcome
@@ -151,6 +152,7 @@ class RequestError(EnapterError):
     def located(self, operation: str, method: str, path: str) -> Self:
         """Fill in which call this error belongs to."""
         self.operation, self.method, self.path = operation, method, path
+        self._request_path = path
         return self
 
     def __str__(self) -> str:
@@ -158,9 +160,8 @@ class RequestError(EnapterError):
         if not self.operation:
             return message
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
-        return (
-            f"{self.operation} ({self.method} {self.path}): {message} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
-        )
+        call = f"{self.operation} ({self.method} {self._request_path})"
+        return f"{call}: {message} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
 
 
 class TransportError(RequestError):
@@ -325,12 +326,19 @@ class SchemaError(DecodeError):
     """The body is JSON of another shape.
 
     Attributes:
-        path: Where, such as `devices[3].updated_at`.
+        path: Where in the body, such as `devices[3].updated_at`; the path of the request stands in the message.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
+
+    def located(self, operation: str, method: str, path: str) -> Self:
+        """Fill in which call this error belongs to; `path` goes on telling where in the body."""
+        where = self.path
+        super().located(operation, method, path)
+        self.path = where
+        return self
 
 
 class TimeseriesFormatError(DecodeError):
