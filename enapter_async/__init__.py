@@ -5,6 +5,7 @@ from __future__ import annotations
 from enapter_async._protocol.request import Headers, Safety
 from enapter_async.client import ClientOptions, EnapterClient, Load
 from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, StreamPolicy, Timeouts, TokenProvider
+from enapter_async.discovery import DiscoveredGateway, discover_gateways
 from enapter_async.errors import (
     APIError,
     AttemptTimeoutError,
@@ -153,6 +154,7 @@ __all__ = [
     "DeviceExpand",
     "DeviceFrame",
     "DeviceType",
+    "DiscoveredGateway",
     "Duration",
     "EnapterClient",
     "EnapterError",
@@ -243,4 +245,5 @@ __all__ = [
     "WatchStatistics",
     "WrongEventLoopError",
     "__version__",
+    "discover_gateways",
 ]

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypedDict, Unpack, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
@@ -22,6 +23,7 @@ from enapter_async._protocol.urls import relative_path
 from enapter_async._transport.http import HttpTransport, TLSSetting
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.limiter import Limiter, RetryBudget
+from enapter_async._transport.resolver import LocalNameResolver, is_local_name
 from enapter_async._transport.token import TokenSource
 from enapter_async.config import (
     CLOUD_URL,
@@ -49,6 +51,7 @@ from enapter_async.services.provisioning import Provisioning, RawProvisioning
 from enapter_async.services.rule_engine import RawRuleEngines, RuleEngines
 from enapter_async.services.rules import RawRules, Rules
 from enapter_async.services.sites import RawSites, Sites
+from enapter_async.services.streams import Streams
 from enapter_async.services.telemetry import RawTelemetry, Telemetry
 from enapter_async.session import RawSession, Session, Shared, checked_timeout
 
@@ -102,6 +105,7 @@ class EnapterClient:
         configuration: Configuration of devices.
         logs: Log records of devices.
         telemetry: Latest values, history and live telemetry.
+        streams: Everything that chosen devices send, live.
         provisioning: New devices.
         blueprints: Blueprints and device profiles.
         rule_engine: Rule engines of sites.
@@ -183,6 +187,7 @@ class EnapterClient:
             proxy=config.proxy,
             trust_env=config.trust_env,
             session=http_session,
+            resolver=LocalNameResolver() if is_local_name(urlsplit(config.base_url).hostname or "") else None,
         )
         width = min(config.max_in_flight, transport.connection_limit or config.max_in_flight)
         shared = Shared(
@@ -211,6 +216,7 @@ class EnapterClient:
         self.configuration = Configuration(session)
         self.logs = Logs(session)
         self.telemetry = Telemetry(session)
+        self.streams = Streams(session)
         self.provisioning = Provisioning(session)
         self.blueprints = Blueprints(session)
         self.rule_engine = RuleEngines(session)
@@ -245,7 +251,9 @@ class EnapterClient:
         """Make a client for a Gateway in the local network.
 
         Args:
-            host: Name or address, with a port if it is not the usual one.
+            host: Name or address, with a port if it is not the usual one. A `.local` name is resolved by mDNS
+                where the extra `mdns` is installed, else as the system does it, which in containers often fails;
+                an address always works. `discover_gateways` finds Gateways.
             token: The Gateway's own API token; a Cloud token does not work there.
             scheme: `http`, or `https` with the Gateway's self-signed certificate in `ca_file`.
             ca_file: PEM file with the certificate to trust.

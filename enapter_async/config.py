@@ -100,6 +100,11 @@ class RateLimit:
     initial_in_flight: int = attrs.field(default=10, validator=_at_least_one)
 
 
+def _overflow(_: object, __: object, value: str) -> None:
+    if value not in ("block", "drop_oldest"):
+        raise ConfigurationError("StreamPolicy.overflow must be 'block' or 'drop_oldest'")
+
+
 @attrs.frozen(kw_only=True)
 class StreamPolicy:
     """How a WebSocket stream is kept open, and what happens when frames come faster than they are taken.
@@ -120,18 +125,13 @@ class StreamPolicy:
     """
 
     buffer_size: int = attrs.field(default=1000, validator=_at_least_one)
-    overflow: Literal["block", "drop_oldest"] = attrs.field(default="block")
+    overflow: Literal["block", "drop_oldest"] = attrs.field(default="block", validator=_overflow)
     heartbeat: float = attrs.field(default=30.0, validator=_positive)
     reconnect: bool = True
-    max_outage: float | None = attrs.field(default=600.0, validator=_optional_positive)
+    max_outage: float | None = attrs.field(default=600.0, validator=_optional_positive)  # type: ignore[arg-type]
     initial_delay: float = attrs.field(default=1.0, validator=_not_negative)
     max_delay: float = attrs.field(default=30.0, validator=_not_negative)
     max_frame_bytes: int = attrs.field(default=4 * 1024 * 1024, validator=_at_least_one)
-
-    @overflow.validator
-    def _check_overflow(self, _: attrs.Attribute[str], value: str) -> None:
-        if value not in ("block", "drop_oldest"):
-            raise ConfigurationError("StreamPolicy.overflow must be 'block' or 'drop_oldest'")
 
 
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")

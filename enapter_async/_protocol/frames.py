@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final, Generic, TypeVar, cast
 
+from enapter_async._protocol import json_text
 from enapter_async._protocol.converter import structurer
 from enapter_async.errors import InvalidBodyError, SchemaError
 from enapter_async.models.common import JSON
@@ -48,7 +48,7 @@ def excerpt(message: str | bytes) -> str:
 
 def _loads(message: str | bytes) -> JSON:
     try:
-        return cast("JSON", json.loads(message))
+        return cast("JSON", json_text.loads(message if isinstance(message, bytes) else message.encode()))
     except (ValueError, RecursionError) as error:
         reason = type(error).__name__ if isinstance(error, RecursionError) else str(error)
     raise InvalidBodyError(f"the frame is not JSON ({reason})")

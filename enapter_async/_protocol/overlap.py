@@ -1,7 +1,8 @@
 """Log records from two sources, live and listed, as one sequence in which nothing stands twice.
 
-Records have no identifier. Two are the same when all their fields are; where the server's times are coarse, two
-records that really are equal are told apart by counting.
+Records have no identifier. Two are the same when all their fields are, and where several are equal they are counted.
+Where the server's times are so coarse that a record made before a new connection equals one made after it, the two
+cannot be told apart, and count as one.
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ def same_host_target(url: str, location: str) -> str | None:
             return None
         if there.username is not None or there.password is not None:
             return None
+        same_port = _port(there, scheme) == _port(here, here.scheme)
         upgrade = here.scheme == "http" and scheme == "https"
-        if not upgrade and (scheme != here.scheme or _port(there, scheme) != _port(here, scheme)):
+        if not upgrade and not (scheme == here.scheme and same_port):
             return None
     except ValueError:  # a port that is none, brackets that do not match
         return None

@@ -44,7 +44,7 @@ def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:
         case aiohttp.ConnectionTimeoutError():
             failed = ConnectError("no connection in time")
         case aiohttp.ClientConnectorDNSError():
-            failed = NameResolutionError(f"the name {error.host} could not be resolved")
+            failed = NameResolutionError(f"the name {error.host} could not be resolved: {_reason(error.os_error)}")
         case aiohttp.ClientConnectorCertificateError():
             failed = TLSError(f"the certificate of {error.host} was not accepted: {error.certificate_error}")
         case aiohttp.ClientConnectorSSLError():

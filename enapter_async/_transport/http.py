@@ -228,6 +228,8 @@ class HttpTransport:
             if session is not None:
                 await session.close()
         self._pooled = self._fresh = None
+        if self._resolver is not None:
+            await self._resolver.close()
 
 
 def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportError:

@@ -1,0 +1,104 @@
+"""Finding Gateways in the local network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import attrs
+
+from enapter_async._transport import mdns
+from enapter_async.errors import ConfigurationError, ConnectError, InvalidArgumentError
+
+DEFAULT_GATEWAY: Final = "enapter-gateway.local"
+"""The name that a Gateway has as delivered (reference.md, Cloud and Gateway differences)."""
+
+DEFAULT_SERVICE_TYPES: Final = ("_http._tcp.local.", "_https._tcp.local.")
+
+_HTTP_PORT: Final = 80
+
+
+@attrs.frozen
+class DiscoveredGateway:
+    """A Gateway that answered; pass its host, or one of its addresses, to `EnapterClient.gateway`.
+
+    Attributes:
+        name: Its name for people.
+        host: Its name in the network, such as `enapter-gateway.local`.
+        addresses: Its addresses, IPv4 first.
+        port: Port of its web server.
+    """
+
+    name: str
+    host: str
+    addresses: tuple[str, ...]
+    port: int
+
+
+async def discover_gateways(
+    timeout: float = 3.0,
+    *,
+    service_types: Iterable[str] = DEFAULT_SERVICE_TYPES,
+    matching: str = "enapter",
+    interfaces: Sequence[str] | None = None,
+) -> list[DiscoveredGateway]:
+    """Find Gateways by mDNS; needs the extra `mdns`.
+
+    The one fact known is that a Gateway answers to `enapter-gateway.local` (reference.md, Cloud and Gateway
+    differences); that name is always asked for. Under which service type Gateways announce themselves, if they do,
+    is not documented: web servers with `enapter` in their name are taken for Gateways. Nothing is sent to them.
+
+    Args:
+        timeout: Seconds to listen; the whole takes up to one second more.
+        service_types: DNS-SD service types to browse, such as `_http._tcp.local.`.
+        matching: What the name of a service or of its host has to contain, in any case; empty for all.
+        interfaces: Addresses of the interfaces to ask on; None for all.
+
+    Returns:
+        Gateways by name; none where nobody answers, or where the network does not pass multicast on.
+
+    Raises:
+        InvalidArgumentError: The timeout or a service type cannot be.
+        ConfigurationError: The extra is not installed.
+        ConnectError: Multicast is not possible on this machine.
+    """
+    types = _checked(timeout, service_types)
+    if not mdns.is_installed():
+        raise ConfigurationError(f"finding Gateways needs mDNS: {mdns.INSTALL}")
+    try:
+        services, addresses = await asyncio.gather(
+            mdns.browse(types, timeout=timeout, interfaces=interfaces),
+            mdns.resolve(DEFAULT_GATEWAY, timeout=timeout, interfaces=interfaces),
+        )
+    except OSError as error:
+        reason = error.strerror or str(error)
+    else:
+        return _gateways(services, addresses, matching.casefold())
+    raise ConnectError(f"mDNS is not possible here: {reason}")
+
+
+def _checked(timeout: float, service_types: Iterable[str]) -> list[str]:
+    if not 0 < timeout < float("inf"):
+        raise InvalidArgumentError("timeout", "must be a positive number of seconds")
+    types = [service_types] if isinstance(service_types, str) else list(service_types)
+    for one in types:
+        if not one.startswith("_") or not one.endswith(("._tcp.local.", "._udp.local.")):
+            raise InvalidArgumentError("service_types", f"must be such as '_http._tcp.local.', not {one!r}")
+    if not types:
+        raise InvalidArgumentError("service_types", "must not be empty")
+    return types
+
+
+def _gateways(services: list[mdns.Service], addresses: list[str], wanted: str) -> list[DiscoveredGateway]:
+    found = {
+        (service.host.lower(), service.port): DiscoveredGateway(
+            service.name, service.host, service.addresses, service.port
+        )
+        for service in services
+        if wanted in service.name.casefold() or wanted in service.host.casefold()
+    }
+    if addresses and not any(host == DEFAULT_GATEWAY for host, _ in found):
+        name = DEFAULT_GATEWAY.removesuffix(".local")
+        found[DEFAULT_GATEWAY, _HTTP_PORT] = DiscoveredGateway(name, DEFAULT_GATEWAY, tuple(addresses), _HTTP_PORT)
+    return sorted(found.values(), key=lambda gateway: (gateway.name, gateway.host, gateway.port))
