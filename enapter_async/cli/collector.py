@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 import anyio
@@ -23,6 +24,8 @@ from enapter_async import (
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.store import Row
 from enapter_async.cli.writer import Writer
+
+_logger = logging.getLogger("enapter_async.cli.collect")
 
 _GRACE_SECONDS = 3.0
 """How long requests under way may take once collecting is to end."""
@@ -48,6 +51,7 @@ class Traffic:
         if isinstance(event, RequestFinished):
             self.requests += event.attempts
         elif isinstance(event, AttemptFailed):
+            _logger.debug("attempt %d failed: %s", event.attempt, event.error)
             if isinstance(event.error, APIError) and event.status == 429:
                 self.rate_limited += 1
             else:
@@ -199,5 +203,6 @@ class Collector:
     def _note(self, event: WatchEvent) -> None:
         if isinstance(event, (TickMissed, PollFailed)):
             self.last_problem = str(event)
+            _logger.debug("%s", event)
         else:
             self.without_value.add((event.device, event.attribute))

@@ -39,7 +39,7 @@ _POINTS_BY_DEVICE: Final = Optionally("telemetry", dict[str, dict[str, LatestPoi
 
 _SERVERS_RELEVANCE: Final = 30.0
 """Seconds that a latest value may be old where the request does not say (reference.md, Telemetry)."""
-_LIVE_ATTEMPT: Final = 5.0
+_LIVE_ATTEMPT: Final = 10.0
 """Seconds after which a poll is tried anew; what was polled every second is not worth a long wait."""
 
 

@@ -24,7 +24,7 @@ FetchLatest: TypeAlias = Callable[[str], Awaitable[Latest]]
 """Fetches the latest points of one part of all attributes; takes the part's query string."""
 
 _OVERLAP: Final = 3
-"""Requests of one part under way at once: a server slower than the interval is still asked at each tick."""
+"""Most requests of one part under way at once."""
 _REMEMBERED: Final = _OVERLAP + 1
 _PASSING: Final = frozenset({408, 425, 429})
 
@@ -97,6 +97,7 @@ class Watch:
         self._closed = False
         self._finishing = False
         self._under_way = 0
+        self._fastest: float | None = None  # seconds that the fastest of all answers took
         self._current: list[Datapoint] = []
         self._position = 0
 
@@ -183,13 +184,15 @@ class Watch:
             self._report(TickMissed(due=first, count=passed, skipped=requests, requests=requests))
         statistics.ticks += 1
         number = statistics.ticks
-        congested = self._congested()
+        spare = 0 if self._congested() else self._spare()
         skipped = 0
         # Whoever has waited longest goes first: where not all get their turn within a tick, nobody starves.
         for part in sorted(self._parts, key=_answered_tick):
-            if part.pending >= _OVERLAP or (part.pending and congested):
-                skipped += 1
-                continue
+            if part.pending:
+                if part.pending >= _OVERLAP or spare <= 0:
+                    skipped += 1
+                    continue
+                spare -= 1
             part.pending += 1
             self._under_way += 1
             statistics.requests += 1
@@ -199,7 +202,20 @@ class Watch:
             statistics.missed_ticks += 1
             self._report(TickMissed(due=moment, count=1, skipped=skipped, requests=requests))
 
+    def _spare(self) -> int:
+        """Return how many parts may be asked for although an earlier request for them is still under way.
+
+        Where even the fastest answer took as long as the interval, the way is long: all parts, so that nothing
+        is lost. Where some were fast the others either hang, which concerns a few, or the server cannot keep up:
+        then more requests would only lengthen its queue until they all come too late.
+        """
+        far = self._fastest is None or self._fastest > 0.8 * self._interval
+        parts = len(self._parts)
+        most = parts * (_OVERLAP - 1) if far else max(_OVERLAP - 1, parts // 4)
+        return most - sum(part.pending - 1 for part in self._parts if part.pending)
+
     async def _poll(self, part: _Part, number: int, due: datetime) -> None:
+        began = anyio.current_time()
         try:
             answer = await self._fetch(part.query)
         except EnapterError as error:
@@ -209,6 +225,8 @@ class Watch:
             else:
                 self._failure = self._failure or error
         else:
+            took = anyio.current_time() - began
+            self._fastest = took if self._fastest is None else min(took, self._fastest)
             late = number < part.answered_tick
             if not late:
                 self._note_answer(part, number, due)

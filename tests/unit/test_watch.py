@@ -142,6 +142,27 @@ async def test_a_server_that_cannot_be_asked_in_time_is_not_asked_ever_more() ->
     assert len(seconds_of(found)) == len(set(seconds_of(found))) > 12
 
 
+async def test_a_server_that_cannot_keep_up_is_not_buried_in_requests() -> None:
+    # It works on one request at a time, twice as long as would do; forty of them are a tick.
+    worker = asyncio.Lock()
+    took: list[float] = []
+
+    async def fetch(device: str) -> Answer:
+        began = clock()
+        async with worker:
+            await anyio.sleep(0.05)
+        took.append(clock() - began)
+        return await plant()(device)
+
+    devices = [f"d{number}" for number in range(40)]
+    watched = Watched(fetch, *devices)
+    found = await watched.collect(60)
+    assert max(took) < 3.0
+    assert len(took) > 1_150  # the server was busy all the time
+    shares = Counter(one.device for one in found if one.attribute == "power")
+    assert min(shares[device] for device in devices) > 20
+
+
 async def test_one_part_that_hangs_does_not_hold_up_the_others() -> None:
     async def fetch(device: str) -> Answer:
         if device == "hangs":
