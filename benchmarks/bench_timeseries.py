@@ -2,7 +2,8 @@
 
     ENAPTER_PEER_PYTHON=... python -m benchmarks.bench_timeseries [--wire] [--rows 1000000] [--rounds 5] [--data mixed]
 
-Every figure is of a process of its own: rows each second, and how much its resident memory grew. With `--wire`
+Every figure is of a process of its own: rows each second, CPU (of all its threads; what a busy machine disturbs
+least), and how much its resident memory grew. With `--wire`
 whole clients ask a server on a loopback socket; without it the readers alone get the same file in pieces of
 64 KiB (the vendor's through httpx's line decoder, as in its client). `ENAPTER_PEER_PYTHON` is an interpreter in
 which `enapter` is installed; without it the vendor's SDK is left out.
@@ -32,7 +33,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PIECE = 64 * 1024
 DEVICE = "7b1e4c90-25d3-4f6a-8e57-1a9c3d2b4f68"
@@ -212,10 +213,10 @@ def work(source: str, warm: str, data: str, rival: str) -> None:
     keep.clear()
     gc.collect()
     before = resident()
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     rows = asyncio.run(run(source, data, rival))
-    seconds = time.perf_counter() - began
-    print(json.dumps({"rows": rows, "seconds": seconds, "grown": resident() - before}))
+    figures = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - busy}
+    print(json.dumps({"rows": rows, **figures, "grown": resident() - before}))
 
 
 # The table
@@ -228,8 +229,16 @@ def ask(rival: str, sources: list[str], data: str) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def compare(data: str, rows: int, rounds: int, rivals: list[str], *, wire: bool) -> dict[str, tuple[float, float]]:
-    """Rows each second and MiB grown, by rival: medians of interleaved rounds."""
+class Figures(NamedTuple):
+    """Rows each second, microseconds of CPU for each row, MiB that the process grew by."""
+
+    speed: float
+    cpu: float
+    grown: float
+
+
+def compare(data: str, rows: int, rounds: int, rivals: list[str], *, wire: bool) -> dict[str, Figures]:
+    """What each rival took: medians of interleaved rounds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder / "answer", data, rows)
@@ -243,8 +252,9 @@ def compare(data: str, rows: int, rounds: int, rivals: list[str], *, wire: bool)
     for figures in results.values():
         assert all(one["rows"] == rows for one in figures)
     return {
-        rival: (
-            statistics.median(one["rows"] / one["seconds"] for one in figures),
+        rival: Figures(
+            statistics.median(rows / one["seconds"] for one in figures),
+            statistics.median(one["cpu"] * 1e6 / rows for one in figures),
             statistics.median(one["grown"] for one in figures) / 2**20,
         )
         for rival, figures in results.items()
@@ -272,11 +282,13 @@ def main() -> None:
     print(
         f"{subject}, {arguments.rows:,} rows of 5 columns ({arguments.data}), {arguments.rounds} interleaved rounds\n"
     )
-    print("| reader | rows/s | times the vendor's | MiB grown | of the vendor's |\n|---|---|---|---|---|")
-    for rival, (speed, grown) in figures.items():
+    print("| reader | rows/s | times the vendor's | µs of CPU a row | MiB grown | of the vendor's |")
+    print("|---|---|---|---|---|---|")
+    for rival, (speed, cpu, grown) in figures.items():
         base = figures.get("peer kept" if rival in KEPT else "peer")
-        times, share = (f"{speed / base[0]:.2f}", f"{grown / max(base[1], 0.1):.2f}") if base else ("", "")
-        print(f"| {rival} | {speed:,.0f} | {times} | {grown:.1f} | {share if rival in KEPT else ''} |")
+        times = f"{speed / base.speed:.2f}" if base else ""
+        share = f"{grown / base.grown:.2f}" if base and rival in KEPT else ""
+        print(f"| {rival} | {speed:,.0f} | {times} | {cpu:.2f} | {grown:.1f} | {share} |")
 
 
 if __name__ == "__main__":
