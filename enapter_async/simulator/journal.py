@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -23,8 +24,9 @@ _MESSAGES = (
 )
 
 
-def _own_record(device: Device, seed: int, number: int, interval: float) -> LogRecord:
-    chance = key(seed, device.id, "log", number)
+@functools.lru_cache(maxsize=20_000)
+def _own_record(device_id: str, seed: int, number: int, interval: float) -> LogRecord:
+    chance = key(seed, device_id, "log", number)
     received_at = parse_time(format_time((number + chance % 1000 / 2000) * interval))
     severity, message = _MESSAGES[(chance >> 16) % len(_MESSAGES)]
     return LogRecord(int(received_at), received_at, severity, message, persistent=severity != "debug")
@@ -33,7 +35,7 @@ def _own_record(device: Device, seed: int, number: int, interval: float) -> LogR
 def own_records(device: Device, seed: int, since: float, until: float, interval: float) -> list[LogRecord]:
     """List what a device wrote by itself from one time on and before another."""
     numbers = range(int(since // interval) - 1, int(until // interval) + 2)
-    records = (_own_record(device, seed, number, interval) for number in numbers)
+    records = (_own_record(device.id, seed, number, interval) for number in numbers)
     return [record for record in records if since <= record.received_at < until]
 
 

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import attrs
 
 from .operations import Mode
+
+
+class BehaviourOptions(TypedDict, total=False):
+    """The fields of `Behaviour` but its mode, as keyword arguments."""
+
+    clamp_limit: bool
+    no_content: bool
+    created: bool
+    upload_answer: Literal["wrapped", "flat", "blueprint_id"]
+    joined_data_types: bool
+    empty_timeseries: Literal["header", "empty"]
+    max_points: int
+    max_devices: int | None
+    command_seconds: float
+    legacy_rule_engine: bool
+    rule_engine_online: bool
+    flat_frames: bool
+    stream_interval: float
+    ping_interval: float
+    log_interval: float
 
 
 @attrs.frozen(kw_only=True)

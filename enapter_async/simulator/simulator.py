@@ -8,14 +8,14 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Self, Unpack
 
 from aiohttp import web
 
 from .faults import Chaos, FaultPlan
 from .ledger import Ledger, RequestRecord
 from .operations import Mode
-from .options import Behaviour
+from .options import Behaviour, BehaviourOptions
 from .ratelimit import RateLimiter
 from .roles import Grant, Role, default_token
 from .server import Server
@@ -81,8 +81,8 @@ class Simulator:
         faults: FaultPlan | None = None,
         clock: Callable[[], float] = time.time,
         ssl_context: ssl.SSLContext | None = None,
-        record_limit: int = 100_000,
-        **options: Any,
+        record_limit: int = 20_000,
+        **options: Unpack[BehaviourOptions],
     ) -> None:
         if devices < 0:
             raise ValueError("devices must not be negative")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import sys
 from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 from simulator_calls import Caller, device_of
 
 from enapter_async.simulator import Fault, FaultPlan, Simulator
@@ -82,6 +84,20 @@ async def test_cloud_and_gateway_insist_on_https(session: aiohttp.ClientSession)
                 assert response.status == 308
                 assert response.headers["Location"] == f"https{sim.url[4:]}/v3/devices?limit=1"
             await Caller(sim, session)("GET", "/v3/devices")
+
+
+async def test_over_tls_there_is_nothing_to_insist_on() -> None:
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    async with (
+        Simulator(mode="gateway", ssl_context=server) as sim,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session,
+        session.get(f"{sim.url}/v3/site", headers={"X-Enapter-Auth-Token": sim.token}) as response,
+    ):
+        assert sim.url.startswith("https://127.0.0.1:")
+        assert response.status == 200
 
 
 async def test_a_gateway_lives_below_api_and_has_one_site(session: aiohttp.ClientSession) -> None:

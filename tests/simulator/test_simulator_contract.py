@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 import aiohttp
+import attrs
 import pytest
 from simulator_calls import Caller
 from simulator_contract import operations
 
-from enapter_async.simulator import Simulator
+from enapter_async.simulator import Behaviour, Simulator
 from enapter_async.simulator.archives import write_archive
+from enapter_async.simulator.options import BehaviourOptions
 from enapter_async.simulator.resources import OPERATIONS
 
 MANIFEST = {"blueprint_spec": "device/3.0", "display_name": "Mine", "runtime": {"type": "lua"}}
@@ -123,6 +125,11 @@ def test_every_operation_is_served_where_the_specification_says() -> None:
         assert operation.served_in("cloud") == ("cloud" in available)
         # Creating a site on a Gateway: sources disagree, and a refusal is to be treated as normal.
         assert operation.served_in("gateway") == ("gateway" in available) or operation.id == "createSite"
+
+
+def test_every_option_of_the_behaviour_is_a_keyword() -> None:
+    fields = {field.name for field in attrs.fields(Behaviour)}
+    assert fields - {"mode"} == set(BehaviourOptions.__annotations__)
 
 
 def test_every_operation_is_called_below() -> None:
