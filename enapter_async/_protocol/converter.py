@@ -87,7 +87,7 @@ def _class_hook(cls: type[Any], converter: Converter) -> Hook:
     if cls in shapes.RESHAPES:
         reshape = scalars.by_shape(shapes.RESHAPES[cls])
         return lambda value, seen: read(reshape(value, None), seen)
-    return shared(read, shapes.REPEATED[cls]) if cls in shapes.REPEATED else read
+    return shared(cls, read, shapes.REPEATED[cls]) if cls in shapes.REPEATED else read
 
 
 def _field(cls: type[Any], attribute: attrs.Attribute[Any], type_: Any, converter: Converter) -> ModelField:

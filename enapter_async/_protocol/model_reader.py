@@ -92,23 +92,26 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
     return cast("Hook", scope["read"])
 
 
-def shared(read: Hook, key: str) -> Hook:
-    """Return a hook that reads an object which repeats in an answer once: a list's devices share their site.
+def shared(cls: type[Any], read: Hook, key: str) -> Hook:
+    """Return a hook that reads equal objects of one answer once: a list's devices share their site.
+
+    It costs a comparison, a fifth of reading a site. Equal is what Python calls equal: 1 and true are.
 
     Args:
-        read: The hook of its class.
-        key: Field that tells most objects apart; the rest is compared.
+        cls: The class.
+        read: Its hook.
+        key: Field that tells most of its objects apart.
     """
 
     def read_shared(value: JSON, seen: Seen) -> object:
-        name = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(name, str):
+        name = value.get(key) if type(value) is dict else None
+        if type(name) is not str:
             return read(value, seen)
         known = seen.get(name)
         try:
-            if known is not None and known[0] == value:
+            if known is not None and known[0] == value and type(known[1]) is cls:
                 return known[1]
-        except RecursionError:  # an object nested as deep as the parser lets through
+        except RecursionError:  # unknown fields may be nested as deep as the parser lets through
             return read(value, seen)
         model = read(value, seen)
         seen[name] = value, model

@@ -33,10 +33,13 @@ def text(value: object, _: object) -> str:
 def texts(value: object, _: object) -> tuple[str, ...]:
     """Read an array of text."""
     items = json_array(value)
-    for index, one in enumerate(items):
+    for one in items:
         if type(one) is not str:
-            raise expected("text", one).within(index)
-    return tuple(cast("list[str]", items))
+            break
+    else:
+        return tuple(cast("list[str]", items))
+    index = next(index for index, one in enumerate(items) if type(one) is not str)
+    raise expected("text", items[index]).within(index)
 
 
 def boolean(value: object, _: object) -> bool:

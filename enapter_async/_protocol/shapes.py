@@ -166,5 +166,5 @@ OTHER_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
 }
 """Fields that the wire, or older servers, call otherwise."""
 
-REPEATED: Final[Mapping[type, str]] = {Site: "id"}
-"""Classes whose objects repeat within one answer, and the field that tells most of them apart."""
+REPEATED: Final[Mapping[type, str]] = {Site: "id", Connectivity: "status"}
+"""Classes whose objects repeat within an answer, and the field that tells most of them apart."""

@@ -496,6 +496,13 @@ def test_devices_of_a_list_share_their_site() -> None:
     assert devices[0].site == structure(site, Site)
 
 
+def test_objects_of_different_classes_are_not_shared_however_equal() -> None:
+    same = {"id": "ONLINE", "status": "ONLINE"}
+    devices = structure([{"id": "d1", "site": same, "connectivity": same}] * 2, list[Device])
+    assert devices[1].site == Site(id="ONLINE", extra={"status": "ONLINE"})
+    assert devices[1].connectivity == Connectivity(status=ConnectivityStatus.ONLINE, extra={"id": "ONLINE"})
+
+
 def test_sites_that_differ_are_not_shared() -> None:
     sites = [{"id": "s1", "name": "a"}, {"id": "s1", "name": "b"}, {"id": "s2", "name": "a"}, {"id": "s1", "name": "a"}]
     assert [(site.id, site.name) for site in structure(sites, list[Site])] == [
