@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import io
@@ -189,6 +190,20 @@ async def test_values_without_such_an_aggregate_are_unprocessable(sim: Simulator
 async def test_accept_must_be_csv(sim: Simulator, call: Caller) -> None:
     answer = await call("POST", "/v3/telemetry/query_timeseries", json={}, status=400)
     assert answer["errors"][0]["details"] == {"header": "Accept"}
+
+
+async def test_the_end_of_the_simulator_cuts_a_stream(session: aiohttp.ClientSession) -> None:
+    sim = Simulator()
+    await sim.start()
+    device = device_of(sim, "battery")
+    body = question({"device": device.id, "attribute": "power"}, end=T0 + 5_000_000, granularity="1s")
+    headers = {"X-Enapter-Auth-Token": sim.token} | CSV
+    async with session.post(f"{sim.url}/v3/telemetry/query_timeseries", json=body, headers=headers) as response:
+        await response.content.readany()
+        stop = asyncio.create_task(sim.stop())
+        with pytest.raises(aiohttp.ClientError):
+            await response.read()
+        await stop
 
 
 async def test_a_stream_can_be_cut_off(sim: Simulator, call: Caller) -> None:

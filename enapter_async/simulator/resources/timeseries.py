@@ -213,6 +213,10 @@ async def _send(call: Call, series: list[Series], blocks: Iterator[str]) -> web.
     while text is not None and not writer.broken:
         data = text.encode()
         await writer.write(data if packer is None else packer.compress(data))
+        if call.stopping.is_set():
+            # Cut, not ended: a series may never look complete when it is not.
+            break_connection(call.request, reset=True)
+            return response
         text, block = block, next(blocks, None) if block is not None else None
         await asyncio.sleep(0)
     if packer is not None and not writer.broken:
