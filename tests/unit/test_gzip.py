@@ -43,9 +43,7 @@ def test_truncation_at_every_byte_is_an_error() -> None:
             decode(body[:end])
 
 
-@pytest.mark.parametrize(
-    "garbage", [b"\0", b"\0" * 8, b"garbage", b"\x1f", b"\x1f\x8b", gzip.compress(b"x")[:-1]]
-)
+@pytest.mark.parametrize("garbage", [b"\0", b"\0" * 8, b"garbage", b"\x1f", b"\x1f\x8b", gzip.compress(b"x")[:-1]])
 def test_whatever_follows_the_end_is_an_error(garbage: bytes) -> None:
     with pytest.raises(InvalidBodyError):
         decode(gzip.compress(TEXT) + garbage)
