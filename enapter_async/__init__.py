@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enapter_async._protocol.plan import HistoryPart
 from enapter_async._protocol.request import Headers, Safety
 from enapter_async.client import ClientOptions, EnapterClient, Load
 from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, StreamPolicy, Timeouts, TokenProvider
@@ -102,6 +103,7 @@ from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueM
 from enapter_async.pagination import Page, Pager
 from enapter_async.response import Response
 from enapter_async.services.devices import DeviceExpand
+from enapter_async.services.history import History
 from enapter_async.services.timeseries import TimeseriesStream
 from enapter_async.services.watch import Watch
 from enapter_async.stream import Stream
@@ -165,6 +167,8 @@ __all__ = [
     "ExecutionState",
     "FramesDropped",
     "Headers",
+    "History",
+    "HistoryPart",
     "Hook",
     "InsecureConnectionWarning",
     "InvalidArgumentError",

@@ -231,6 +231,14 @@ class Session:
         """
         await self._shared.lifetime.sleep(delay)
 
+    def may_resume(self, fruitless: int) -> bool:
+        """Pay for reading on where an answer was cut off; False where it is time to give up.
+
+        Args:
+            fruitless: How many answers in a row were cut off before anything new came.
+        """
+        return fruitless < self._retry.max_attempts and self._shared.budget.try_spend()
+
     def idle_timeout(self) -> float:
         """Return the seconds that a stream may be silent."""
         return self._timeouts.attempt

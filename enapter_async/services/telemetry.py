@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -12,6 +12,7 @@ from enapter_async._protocol import query
 from enapter_async._protocol.body import Optionally
 from enapter_async._protocol.frames import TELEMETRY_FRAME
 from enapter_async._protocol.latest import parts
+from enapter_async._protocol.plan import DEVICES_PER_REQUEST, HistoryPart, plan_history
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.values import format_duration, to_timedelta
 from enapter_async.config import StreamPolicy
@@ -23,6 +24,7 @@ from enapter_async.models.timeseries import Timeseries, TimeseriesQuery
 from enapter_async.models.watch import WatchEvent
 from enapter_async.services import timeseries
 from enapter_async.services.concurrent import gather
+from enapter_async.services.history import DEFAULT_CONCURRENCY, History
 from enapter_async.services.service import Service, device_path, raw
 from enapter_async.services.timeseries import TimeseriesStream
 from enapter_async.services.watch import Watch
@@ -241,6 +243,47 @@ class Telemetry(Service):
         """
         request = Request(_FOLLOW, device_path(device_id, site_id, "telemetry"))
         return Stream(self._session, [Subscription(request)], TELEMETRY_FRAME, policy=policy, timeout=timeout)
+
+    def history(
+        self,
+        query: TimeseriesQuery | Sequence[HistoryPart],
+        *,
+        window: Duration | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        devices_per_request: int = DEVICES_PER_REQUEST,
+        timeout: float | None = None,
+    ) -> History:
+        """Read the history of any span and any number of devices.
+
+        It is split into requests that the API accepts, which run at the same time under the client's pace. A
+        request that is cut off goes on after the last row that came. No timestamp comes twice.
+
+            async with client.telemetry.history(query) as history:
+                async for batch in history:
+                    print(batch.unix_seconds[0], [column.attribute for column in batch.columns])
+
+        Args:
+            query: What to ask for; or parts of an earlier `history(...).parts`, which may have been pickled.
+            window: Longest span of one request; by default 10,000 steps.
+            concurrency: Most requests at once.
+            devices_per_request: Most devices in one request; the older API took 10.
+            timeout: Seconds for each request, until its answer begins.
+
+        Returns:
+            A `History` of column-wise batches, window by window, in time order for each device; nothing is sent
+            before it is iterated. Re-sent freely. Role: READONLY, and per attribute what the manifest says.
+
+        Raises:
+            InvalidArgumentError: An argument cannot be.
+        """
+        if timeout is not None:
+            checked_timeout(timeout)
+        parts: Sequence[HistoryPart] = (
+            plan_history(query, window=window, devices_per_request=devices_per_request)
+            if isinstance(query, TimeseriesQuery)
+            else query
+        )
+        return History(self._session, parts, concurrency=concurrency, timeout=timeout)
 
 
 class RawTelemetry:

@@ -1,0 +1,166 @@
+"""History of any span and any number of devices: many requests at once, delivered in order, resumed where cut."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from enapter_async._protocol.plan import HistoryPart
+from enapter_async.errors import EnapterError, InvalidArgumentError, TransportError
+from enapter_async.models.timeseries import TimeseriesBatch
+from enapter_async.services.timeseries import stream_timeseries
+from enapter_async.session import Session
+
+DEFAULT_CONCURRENCY: Final = 8
+
+_BUFFERED: Final = 4
+"""Batches that a part may hold until its turn comes; then the server has to wait."""
+_FIRST_DELAY: Final = 0.25
+_LONGEST_DELAY: Final = 10.0
+
+
+class _Running:
+    """A part that is being read."""
+
+    def __init__(self, part: HistoryPart) -> None:
+        self.part = part
+        self.batches: deque[TimeseriesBatch] = deque()
+        self.ended = False
+        self.error: EnapterError | None = None
+        self.changed = anyio.Event()
+
+    def notify(self) -> None:
+        """Wake whoever waits for a change, on either side."""
+        self.changed.set()
+        self.changed = anyio.Event()
+
+
+class History(AsyncIterator[TimeseriesBatch]):
+    """The batches of a history, window by window, in time order for each device.
+
+    Inside `async with` parts are read ahead while you work, each at most a few batches: memory is bounded by
+    `concurrency`. Iterated without it, as many parts are read at once and held whole, and nothing runs between
+    two steps. It can be iterated once.
+
+    Attributes:
+        parts: The requests that it consists of: independent, picklable, each with the rows that are its own.
+        completed: How many of them have been delivered whole.
+        rows: Rows delivered so far.
+    """
+
+    def __init__(
+        self, session: Session, parts: Sequence[HistoryPart], *, concurrency: int, timeout: float | None
+    ) -> None:
+        if isinstance(concurrency, bool) or concurrency < 1:
+            raise InvalidArgumentError("concurrency", "must be a whole number of at least 1")
+        self._session = session
+        self._concurrency = concurrency
+        self._timeout = timeout
+        self._running: deque[_Running] = deque()
+        self._begun = 0
+        self._tasks: TaskGroup | None = None
+        self._closed = False
+        self.parts = parts
+        self.completed = 0
+        self.rows = 0
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        tasks, self._tasks = self._tasks, None
+        self._closed = True
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            # Without the body's exception, which would come out wrapped in a group; it goes on by itself.
+            await tasks.__aexit__(None, None, None)
+
+    async def __anext__(self) -> TimeseriesBatch:
+        while not self._closed:
+            batch = self._take()
+            if batch is not None:
+                self.rows += len(batch)
+                return batch
+            if self._begun == len(self.parts) and not self._running:
+                break
+            if self._tasks is not None:
+                self._begin(self._tasks, _BUFFERED)
+                await self._running[0].changed.wait()
+            else:
+                async with anyio.create_task_group() as tasks:  # ends with this await: a `break` leaves nothing
+                    self._begin(tasks, None)
+        raise StopAsyncIteration
+
+    def _take(self) -> TimeseriesBatch | None:
+        """Return the next batch in order if it is there."""
+        while self._running:
+            head = self._running[0]
+            if head.batches:
+                batch = head.batches.popleft()
+                head.notify()
+                return batch
+            if not head.ended:
+                return None
+            self._running.popleft()
+            if head.error is not None:
+                self._closed = True
+                raise head.error
+            self.completed += 1
+        return None
+
+    def _begin(self, tasks: TaskGroup, buffered: int | None) -> None:
+        while len(self._running) < self._concurrency and self._begun < len(self.parts):
+            running = _Running(self.parts[self._begun])
+            self._begun += 1
+            self._running.append(running)
+            tasks.start_soon(self._read, running, buffered)
+
+    async def _read(self, running: _Running, buffered: int | None) -> None:
+        try:
+            await self._read_resuming(running, buffered)
+        except EnapterError as error:
+            running.error = error
+        finally:
+            running.ended = True
+            running.notify()
+
+    async def _read_resuming(self, running: _Running, buffered: int | None) -> None:
+        """Read a part; what is cut off in the middle goes on after the last row that came."""
+        part: HistoryPart | None = running.part
+        fruitless = 0
+        while part is not None:
+            opened = False
+            last: int | None = None
+            try:
+                async with stream_timeseries(self._session, part.query, self._timeout) as stream:
+                    opened = True
+                    async for batch in stream.batches():
+                        own = part.own_rows(batch)
+                        if not len(own):
+                            continue
+                        last = own.unix_seconds[-1]
+                        while buffered is not None and len(running.batches) >= buffered:
+                            await running.changed.wait()
+                        running.batches.append(own)
+                        running.notify()
+                return
+            except TransportError:
+                # Before the answer began, the session has done all the repeating that there is to do.
+                fruitless = 0 if last is not None else fruitless + 1
+                if not opened or not self._session.may_resume(fruitless):
+                    raise
+            if last is not None:
+                part = part.after(last)
+            await self._session.sleep(random.uniform(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2**fruitless)))  # noqa: S311
