@@ -551,3 +551,53 @@ async def test_the_repr_tells_the_state_and_no_secret() -> None:
         async with stream:
             assert repr(stream) == "<Stream logs.follow, connected>"
         assert TOKEN not in repr(vars(stream))
+
+
+async def test_cancellation_while_leaving_leaves_nothing() -> None:
+    async def never_closes(request: web.Request, _: web.WebSocketResponse) -> None:
+        await request["server"].stopping.wait()
+
+    async def leave(client: EnapterClient) -> None:
+        async with client.logs.follow("d"), client.telemetry.follow("d"):
+            pass
+
+    async with serving(send(then=never_closes)) as server, client_of(server) as client:
+        leaving = asyncio.create_task(leave(client))
+        await _reached(server, 2)
+        assert not leaving.done(), "it waits a moment for the server to close its side"
+        async with asyncio.timeout(0.5):
+            for _ in range(3):
+                leaving.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+        assert readers() == []
+
+
+async def test_a_fault_of_our_own_reaches_the_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(send(record(1))) as server, client_of(server) as client:
+        stream = client.logs.follow("d")
+        monkeypatch.setattr(stream._readers[0], "_decode", lambda _: 1 / 0)
+        async with stream:
+            with pytest.raises(StreamError, match="ZeroDivisionError") as caught:
+                await anext(stream)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value.gap
+
+
+async def test_hooks_hear_of_every_handshake() -> None:
+    events: list[Any] = []
+    acts = (send(record(1), then=drop), refuse(503), send(record(2)))
+    async with serving(*acts) as server, client_of(server, hooks=[events.append]) as client:
+        async with client.logs.follow("d", policy=HASTY) as stream:
+            await take(stream, 3)
+    assert {event.operation for event in events} == {"logs.follow"}
+    assert [(type(event).__name__, getattr(event, "status", None)) for event in events] == [
+        ("RequestStarted", None),
+        ("RequestFinished", 101),
+        ("RequestStarted", None),
+        ("AttemptFailed", 503),
+        ("RetryScheduled", None),
+        ("RequestFinished", 101),
+    ]
+    assert TOKEN not in repr(events)
