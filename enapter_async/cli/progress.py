@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 import anyio
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -96,14 +96,15 @@ class Progress:
         for name, value in self._figures():
             alarming = name in {"429s", "errors", "missed ticks"} and value != "0"
             table.add_row(name, Text(value, style="yellow" if alarming else "bold"))
-        parts: list[RenderableType] = [Text(f"collecting, {clock(elapsed)}  (Ctrl-C ends it)", style="cyan"), table]
+        frame = Table.grid()
+        frame.add_row(Text(f"collecting, {clock(elapsed)}  (Ctrl-C ends it)", style="cyan"))
         if self._seconds is not None:
-            parts.insert(1, ProgressBar(total=self._seconds, completed=min(elapsed, self._seconds), width=50))
+            frame.add_row(ProgressBar(total=self._seconds, completed=min(elapsed, self._seconds), width=50))
+        frame.add_row(table)
         if self._collector.last_problem:
-            parts.append(
-                Text(f"last: {self._collector.last_problem}", style="yellow", no_wrap=True, overflow="ellipsis")
-            )
-        return Group(*parts)
+            problem = f"last: {self._collector.last_problem}"
+            frame.add_row(Text(problem, style="yellow", no_wrap=True, overflow="ellipsis"))
+        return frame
 
     @property
     def _elapsed(self) -> float:
