@@ -18,7 +18,7 @@ from cattrs import Converter
 
 from enapter_async._protocol import scalars, shapes
 from enapter_async._protocol.mismatch import Mismatch
-from enapter_async._protocol.model_reader import ModelField, model_reader, read_within, shared
+from enapter_async._protocol.model_reader import ModelField, model_reader, read_manifest, read_within, shared
 from enapter_async._protocol.scalars import Hook, Seen
 from enapter_async._protocol.values import format_duration
 from enapter_async.errors import SchemaError
@@ -208,7 +208,7 @@ def _make_converter() -> Converter:
         float: scalars.number,
         datetime: scalars.time,
         timedelta: scalars.duration,
-        Manifest: scalars.manifest,
+        Manifest: read_manifest,
     }
     for type_, hook in hooks.items():
         converter.register_structure_hook(type_, hook)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import attrs
 
 from enapter_async._protocol.mismatch import Mismatch, expected
-from enapter_async._protocol.scalars import Hook, Seen
+from enapter_async._protocol.scalars import Hook, Seen, json_object
 from enapter_async.models.common import JSON, NO_EXTRA
+from enapter_async.models.manifest import Manifest
 
 
 @attrs.frozen
@@ -57,7 +58,7 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
         fields: Its other fields.
         bare_field: Field that text stands for where an object should be.
     """
-    twin = type(cls.__name__, (), {"__slots__": cls.__slots__})
+    twin = _twin(cls)
     scope: dict[str, Any] = {
         "cls": cls,
         "no_extra": NO_EXTRA,
@@ -90,6 +91,23 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
     ]
     exec("\n".join(lines), scope)  # noqa: S102 - made of our own classes' names, nothing from outside
     return cast("Hook", scope["read"])
+
+
+def _twin(cls: type[Any]) -> type[Any]:
+    """Return a writable class of the same memory layout."""
+    return type(cls.__name__, (), {"__slots__": cls.__slots__})
+
+
+_manifest_twin: Final = _twin(Manifest)
+
+
+def read_manifest(value: object, _: object) -> Manifest:
+    """Read a manifest without looking into it."""
+    raw = json_object(value, None)
+    manifest = _manifest_twin()
+    manifest.raw = raw
+    manifest.__class__ = Manifest
+    return cast("Manifest", manifest)
 
 
 def shared(cls: type[Any], read: Hook, key: str) -> Hook:

@@ -15,7 +15,6 @@ from enapter_async._protocol import shapes
 from enapter_async._protocol.mismatch import Mismatch, expected
 from enapter_async._protocol.values import from_unix_seconds, parse_duration, parse_time
 from enapter_async.models.common import JSON, OpenEnum
-from enapter_async.models.manifest import Manifest
 
 Seen: TypeAlias = dict[str, tuple[object, object]]
 """What one call has read so far: JSON and model, by a key."""
@@ -88,11 +87,6 @@ def json_array(value: object) -> list[JSON]:
 def anything(value: object, _: object) -> object:
     """Read any JSON as it is."""
     return value
-
-
-def manifest(value: object, _: object) -> Manifest:
-    """Read a manifest without looking into it."""
-    return Manifest(json_object(value, None))
 
 
 def time(value: object, _: object) -> datetime:
