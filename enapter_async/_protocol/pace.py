@@ -187,10 +187,10 @@ class Pace:
             self._needed_at = now
             self._grow()
 
-    def give_back(self) -> None:
+    def give_back(self, reserved_at: float) -> None:
         """Undo a reservation that was not used."""
         if self.spacing.rate is not None:
-            self.spacing.give_back()
+            self.spacing.give_back(reserved_at)
 
     def forgotten(self, now: float) -> bool:
         """Forget a pace that was found, once it has long been unneeded; return whether it was now."""

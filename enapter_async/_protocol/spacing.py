@@ -22,7 +22,7 @@ class Spacing:
         held_until: Before then nothing goes, whatever the rate.
     """
 
-    __slots__ = ("_due", "_tolerance", "held_until", "interval", "rate", "ready_at")
+    __slots__ = ("_due", "_full_at", "_tolerance", "held_until", "interval", "rate", "ready_at")
 
     def __init__(self) -> None:
         self.rate: float | None = None
@@ -32,18 +32,22 @@ class Spacing:
         self._tolerance = 0.0
         # When the next request were due if all went exactly an interval apart; it may go `tolerance` earlier.
         self._due = -math.inf
+        self._full_at = -math.inf  # when a reservation last found as much saved up as there can be
 
     def reserve(self, now: float) -> bool:
         """Take a place; `ready_at` must have come. Return whether it was the last one for now."""
         last = now + self._tolerance - self._due < self.interval
-        self._due = max(self._due, now) + self.interval
+        if now > self._due:
+            self._due = self._full_at = now
+        self._due += self.interval
         self._set_ready()
         return last
 
-    def give_back(self) -> None:
-        """Undo a reservation that was not used."""
-        self._due -= self.interval
-        self._set_ready()
+    def give_back(self, reserved_at: float) -> None:
+        """Undo a reservation that was not used; in vain when nothing more could be saved up since."""
+        if reserved_at >= self._full_at:
+            self._due -= self.interval
+            self._set_ready()
 
     def set_rate(self, rate: float, tolerance: float) -> None:
         """Go on at another rate; what has been saved up stays the same.

@@ -76,7 +76,6 @@ class Limiter:
         "_resting",
         "_spacing",
         "_timer",
-        "_timer_at",
         "_window",
     )
 
@@ -113,7 +112,6 @@ class Limiter:
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._resting: dict[_Waiter, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         self._closed = False
 
     # -- for hooks and metrics -----------------------------------------------------------------------------
@@ -245,7 +243,8 @@ class Limiter:
             now = self._clock()
             ready_at = self._spacing.ready_at
             if ready_at > now:
-                self._set_timer(next(iter(queue)).get_loop(), ready_at, now)
+                if self._timer is None:  # else it comes early at worst, and is set again then
+                    self._timer = next(iter(queue)).get_loop().call_later(ready_at - now, self._wake)
                 return
             waiter, _ = queue.popitem(last=False)
             if not waiter.done():  # else it was cancelled and has not run since
@@ -264,18 +263,10 @@ class Limiter:
                 timer.cancel()
             self._again.pop(waiter, None)
             self._queue.pop(waiter, None)
-        elif waiter.result() is not None:
+        elif (slot := waiter.result()) is not None:
             self._in_flight -= 1
-            self._pace.give_back()
+            self._pace.give_back(slot.reserved_at)
         self._dispatch()
-
-    def _set_timer(self, loop: asyncio.AbstractEventLoop, when: float, now: float) -> None:
-        if self._timer is not None:
-            if self._timer_at <= when:
-                return  # it comes early, and is set again then
-            self._timer.cancel()
-        self._timer_at = when
-        self._timer = loop.call_later(when - now, self._wake)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

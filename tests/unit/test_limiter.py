@@ -109,6 +109,17 @@ async def test_nobody_overtakes_those_who_wait() -> None:
     assert waiter.done()
 
 
+async def test_nobody_overtakes_those_whose_time_has_come_but_whose_timer_is_late() -> None:
+    limiter = make(requests_per_second=10, burst=1)
+    taken(limiter)
+    (waiter,) = await waiting(limiter)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.advance(0.15)
+    assert limiter.try_acquire() is None
+    await waiter
+
+
 async def test_a_window_that_has_grown_serves_more_at_once() -> None:
     limiter = make(initial_in_flight=1)
     slot = taken(limiter)

@@ -90,8 +90,16 @@ def test_a_late_caller_does_not_lose_its_place() -> None:
 def test_what_is_given_back_can_be_taken_again_at_once() -> None:
     spacing = spaced(10)
     spacing.reserve(NOW)
-    spacing.give_back()
+    spacing.give_back(NOW)
     assert spacing.ready_at <= NOW
+
+
+def test_what_is_given_back_late_does_not_add_to_a_full_burst() -> None:
+    spacing = spaced(10, 0.1)
+    spacing.reserve(NOW)
+    assert times_of(spacing, 2, start=NOW + 60) == [60, 60]
+    spacing.give_back(NOW)
+    assert times_of(spacing, 1, start=NOW + 60) == [60.1]
 
 
 def test_after_a_hold_one_goes_and_the_others_follow_at_the_pace() -> None:
