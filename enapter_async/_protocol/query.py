@@ -93,14 +93,14 @@ def flag(value: object, argument: str) -> bool:
     raise InvalidArgumentError(argument, f"must be True or False, not {type(value).__name__}")
 
 
-def one_of(value: object, allowed: Iterable[str], argument: str) -> str:
+def one_of(value: object, allowed: frozenset[str], argument: str) -> str:
     """Return a string argument that is one of the allowed.
 
     Raises:
         InvalidArgumentError: It is another one.
     """
-    if value in allowed:
-        return text(value, argument)
+    if isinstance(value, str) and value in allowed:
+        return value
     raise InvalidArgumentError(argument, f"must be one of {', '.join(sorted(allowed))}")
 
 
