@@ -280,9 +280,12 @@ class _Pages(AsyncIterator[Page[T]]):
     def _repeated(self) -> None:
         """Tell a server that ignores `offset` and gives everything from one that loses the rest."""
         if self._total is not None and (self._key is None or len(self._seen) < self._total):
-            raise PaginationError(
-                f"the server repeats a page although it says that there are {self._total} items"
-            ).located(*self._operation)
+            known = f"although it says that there are {self._total} items"
+        elif self._total is None and self._stride == self._limit:
+            known = "of as many items as were asked for: there may be more"
+        else:
+            return
+        raise PaginationError(f"the server repeats a page {known}").located(*self._operation)
 
 
 def _whole_number(argument: str, value: object, low: int, high: int | None = None) -> None:

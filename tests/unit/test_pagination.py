@@ -223,3 +223,13 @@ async def test_after_the_probe_pages_have_the_size_that_was_asked_for() -> None:
     server = NewerServer(100)
     assert await probing(server, page_size=20, concurrency=1).collect() == server.items
     assert server.requests == [(0, -1), (50, 20), (70, 20), (90, 20)]
+
+
+@pytest.mark.parametrize("key", [None, str])
+async def test_a_full_page_that_is_repeated_without_a_total_is_not_taken_for_the_end(key: object) -> None:
+    server = Server(200, total="none", ignores_offset=True)
+    with pytest.raises(PaginationError, match="repeats a page"):
+        await Pager(server.fetch, operation=("x", "GET", "v3/x"), key=key).collect()  # type: ignore[arg-type]
+    everything = Server(30, total="none", ignores_offset=True)
+    listed = await Pager(everything.fetch, operation=("x", "GET", "v3/x"), key=key).collect()  # type: ignore[arg-type]
+    assert listed == everything.items
