@@ -23,7 +23,7 @@ LONGEST_INTERVAL: Final = 5.0
 _GROWTH: Final = 1.5
 _LAST_LOOK: Final = 0.5
 
-OnProgress: TypeAlias = Callable[[CommandExecution], object]
+OnProgress: TypeAlias = Callable[[CommandExecution], None]
 """Called with an execution each time that it has changed."""
 
 

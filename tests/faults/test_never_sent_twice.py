@@ -79,9 +79,11 @@ class Server:
         self.good = good
         self.changes = 0
         self.reads = 0
+        self.connections = 0
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while await self._one(reader, writer):
                 pass
@@ -240,6 +242,7 @@ async def test_a_kept_alive_connection_that_dies_repeats_nothing(call: Call, inj
         with pytest.raises(RequestError) as caught:
             await call.invoke(client)
         assert (server.reads, server.changes) == (1, 1)
+        assert server.connections == (1 if injected else 2)
         assert_honest(call, caught.value)
 
 
