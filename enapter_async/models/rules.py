@@ -25,8 +25,8 @@ class RuleState(OpenEnum):
     STOPPED = "STOPPED"
 
 
-def _runtime_version(value: object) -> RuntimeVersion:
-    if not isinstance(value, str):
+def _runtime_version(value: RuntimeVersion | str) -> RuntimeVersion:
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError("runtime_version", f"must be text such as 'V3', not {type(value).__name__}")
     return RuntimeVersion(value)
 

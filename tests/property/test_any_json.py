@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from enapter_async._protocol.converter import structure, unstructure
@@ -92,7 +92,7 @@ def attempt(value: Any, type_: type[Any], at: str) -> tuple[Any, SchemaError | N
 
 
 @given(model=st.sampled_from(MODELS), value=JSON_VALUES | NEARLY_RIGHT)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_json_gives_the_model_or_a_schema_error(model: type[Any], value: Any) -> None:
     before = copy.deepcopy(value)
     found, error = attempt(value, model, at="here")
@@ -105,7 +105,7 @@ def test_any_json_gives_the_model_or_a_schema_error(model: type[Any], value: Any
 
 
 @given(value=NEARLY_RIGHT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_list_fails_where_its_item_fails(value: Any) -> None:
     alone, error = attempt(value, Device, at="devices[1]")
     listed, error_in_list = attempt([{"id": "first"}, value], list[Device], at="devices")
@@ -114,7 +114,7 @@ def test_a_list_fails_where_its_item_fails(value: Any) -> None:
 
 
 @given(value=NEARLY_RIGHT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_came_is_lost(value: Any) -> None:
     """Every field that is not null stands in its attribute or in `extra`."""
     for model in (Site, RuleEngine, Blueprint, ProvisionedDevice, LatestPoint):
@@ -135,7 +135,7 @@ def test_nothing_that_came_is_lost(value: Any) -> None:
         st.sampled_from(["telemetry", "alerts", "commands", "properties", "configuration"]), JSON_VALUES
     )
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_manifest_can_be_read(sections: dict[str, Any]) -> None:
     manifest = Manifest(sections)
     for section in (
@@ -161,12 +161,14 @@ def test_any_manifest_can_be_read(sections: dict[str, Any]) -> None:
     latitude=st.none() | st.floats(-90, 90),
     longitude=st.none() | st.floats(-180, 180),
 )
+@settings(deadline=None)
 def test_a_location_comes_back_as_it_was_sent(name: str, latitude: float | None, longitude: float | None) -> None:
     location = Location(name, latitude=latitude, longitude=longitude)
     assert structure(json.loads(json.dumps(unstructure(location))), Location) == location
 
 
 @given(code=st.text(), seconds=st.integers(1, 10**6))
+@settings(deadline=None)
 def test_a_script_comes_back_as_it_was_sent(code: str, seconds: int) -> None:
     assume(not any("\ud800" <= letter <= "\udfff" for letter in code))
     script = RuleScript(code=code, runtime_version="V1", exec_interval=seconds)  # type: ignore[arg-type]
