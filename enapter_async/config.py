@@ -22,17 +22,17 @@ TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 
 
 def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value <= 0:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value <= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a positive number")
 
 
 def _not_negative(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value < 0:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must not be negative")
 
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a whole number of at least 1")
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 try:
-    import orjson
+    import orjson as _orjson
 except ImportError:  # the extra is not installed
-    orjson = None  # type: ignore[assignment]
+    _orjson = None  # type: ignore[assignment]
 
 # orjson reads an integer of more than 64 bits as a float. None has less than 19 digits, and looking for so many
 # in a row this way costs a fifth of the parsing; a regular expression costs nine times the parsing.
@@ -29,12 +29,12 @@ def standard_loads(body: bytes) -> Any:
 
 def fast_loads(body: bytes) -> Any:
     """Return what `standard_loads` returns, sooner; what orjson refuses or would change is left to that one."""
-    if _LONG_NUMBER in body.translate(_DIGITS):
+    if _orjson is None or _LONG_NUMBER in body.translate(_DIGITS):
         return json.loads(body)
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return _orjson.loads(body)
+    except _orjson.JSONDecodeError:
         return json.loads(body)
 
 
-loads: Final[Callable[[bytes], Any]] = standard_loads if orjson is None else fast_loads
+loads: Final[Callable[[bytes], Any]] = standard_loads if _orjson is None else fast_loads

@@ -40,26 +40,28 @@ def described(error: BaseException, *, sent: bool, phase: str) -> TransportError
 
 def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:
     """Return the error of a connection that was never made."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            failed = ConnectError("no connection in time")
-        case aiohttp.ClientConnectorDNSError():
-            failed = NameResolutionError(f"the name {error.host} could not be resolved: {_reason(error.os_error)}")
-        case aiohttp.ClientConnectorCertificateError():
-            failed = TLSError(f"the certificate of {error.host} was not accepted: {error.certificate_error}")
-        case aiohttp.ClientConnectorSSLError():
-            failed = TLSError(f"the TLS handshake with {error.host} failed: {_reason(error.os_error)}")
-        case aiohttp.ClientProxyConnectionError():
-            failed = ConnectError(f"the proxy could not be reached: {_reason(error.os_error)}")
-        case aiohttp.ClientConnectorError():
-            failed = ConnectError(f"no connection to {error.host}:{error.port}: {_reason(error.os_error)}")
-        case aiohttp.ClientHttpProxyError():
-            failed = ConnectError(f"the proxy answered with status {error.status}")
-        case ssl.SSLError() if not sent:
-            failed = TLSError(f"the TLS handshake failed: {_reason(error)}")
-        case _:
-            failed = None
-    return failed
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ConnectError("no connection in time")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return TLSError(f"the certificate of {error.host} was not accepted: {error.certificate_error}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _connector_failure(error)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return ConnectError(f"the proxy answered with status {error.status}")
+    if isinstance(error, ssl.SSLError) and not sent:
+        return TLSError(f"the TLS handshake failed: {_reason(error)}")
+    return None
+
+
+def _connector_failure(error: aiohttp.ClientConnectorError) -> ConnectError:
+    host, why = error.host, _reason(error.os_error)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return NameResolutionError(f"the name {host} could not be resolved: {why}")
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return TLSError(f"the TLS handshake with {host} failed: {why}")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return ConnectError(f"the proxy could not be reached: {why}")
+    return ConnectError(f"no connection to {host}:{error.port}: {why}")
 
 
 def _reason(error: BaseException) -> str:

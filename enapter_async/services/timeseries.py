@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -118,7 +118,7 @@ async def query_timeseries(session: Session, query: TimeseriesQuery, timeout: fl
 @asynccontextmanager
 async def stream_timeseries(
     session: Session, query: TimeseriesQuery, timeout: float | None
-) -> AsyncIterator[TimeseriesStream]:
+) -> AsyncGenerator[TimeseriesStream]:
     """Open an answer and read it as far as the columns."""
     request = query_request(query)
     async with session.stream(request, timeout) as answer:
