@@ -8,7 +8,7 @@ import nox
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "peer", "examples", "build"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "peer", "docs", "build"]
 nox.options.stop_on_first_error = False
 
 ROOT = Path(__file__).parent
@@ -34,7 +34,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests on the newest dependencies."""
+    """All tests on the newest dependencies, README snippets and examples among them."""
     session.install("-e", ".[dev,all]")
     session.run("pytest", *session.posargs)
 
@@ -60,6 +60,17 @@ def examples(session: nox.Session) -> None:
     """The examples and the README's snippets, executed against the simulator."""
     session.install("-e", ".[dev,all]")
     session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, without warnings; `nox -s docs -- serve` shows it."""
+    session.install("-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27")
+    environment = {"NO_MKDOCS_2_WARNING": "1"}
+    if session.posargs:
+        session.run("mkdocs", *session.posargs, env=environment)
+    else:
+        session.run("mkdocs", "build", "--strict", "--site-dir", str(Path(session.create_tmp()) / "site"), env=environment)
 
 
 @nox.session
