@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar, cast
@@ -130,7 +130,7 @@ class Session:
         )
 
     @asynccontextmanager
-    async def stream(self, request: Request, timeout: float | None = None) -> AsyncIterator[StreamedAnswer]:
+    async def stream(self, request: Request, timeout: float | None = None) -> AsyncGenerator[StreamedAnswer]:
         """Run a request whose body is read piece by piece.
 
         The in-flight slot is given back after the headers: a consumer may take its time, and may make calls
@@ -330,6 +330,7 @@ class Session:
         token = shared.tokens.current
         if shared.tokens.needs_asking:
             token = await self._bounded(call, shared.tokens.ask())
+        call.token = token
         slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
         try:
             call.attempts += 1
@@ -337,6 +338,7 @@ class Session:
                 call.request,
                 self._headers_for(call.request, token),
                 when=call.attempt_ends(self._timeouts.attempt),
+                connect_timeout=self._timeouts.connect,
                 limit=shared.max_response_bytes,
             )
             call.status = answer.status
@@ -354,8 +356,10 @@ class Session:
 
     async def _open(self, call: Call) -> StreamedAnswer:
         async def begin(headers: Mapping[str, str], when: float) -> StreamedAnswer | Answer:
-            streamed = await self._shared.transport.stream(call.request, headers, when=when)
-            return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed)
+            streamed = await self._shared.transport.stream(
+                call.request, headers, when=when, connect_timeout=self._timeouts.connect
+            )
+            return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed, when)
 
         return await self._begin_stream(call, begin)
 
@@ -366,6 +370,7 @@ class Session:
                 call.request,
                 headers,
                 when=when,
+                connect_timeout=self._timeouts.connect,
                 heartbeat=policy.heartbeat,
                 max_message_bytes=policy.max_frame_bytes,
             )
@@ -378,6 +383,7 @@ class Session:
         """Run one attempt of what stays open; `begin` returns the complete answer where it is refused."""
         shared = self._shared
         token = await self._bounded(call, shared.tokens.ask())
+        call.token = token
         slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
         try:
             call.attempts += 1
@@ -403,10 +409,10 @@ class Session:
             )
         raise refusal
 
-    async def _error_body(self, streamed: StreamedAnswer) -> Answer:
+    async def _error_body(self, streamed: StreamedAnswer, when: float) -> Answer:
         body = b""
         try:
-            async for piece in streamed.pieces(idle=self._timeouts.attempt, limit=_MAX_ERROR_BODY):
+            async for piece in streamed.pieces(idle=self._timeouts.attempt, until=when, limit=_MAX_ERROR_BODY):
                 body += piece
         except RequestError:
             pass  # the status says what matters; the text of an error may be cut

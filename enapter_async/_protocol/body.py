@@ -144,11 +144,11 @@ def any_json(answer: Answer) -> JSON:
 class PageOf(Generic[T]):
     """Decodes `{"devices": [...], "total_count": n}`; the count may be missing (reference.md, Pagination)."""
 
-    __slots__ = ("_key", "_type")
+    __slots__ = ("_items", "_key")
 
     def __init__(self, key: str, type_: type[T]) -> None:
         self._key = key
-        self._type = type_
+        self._items: type[list[T]] = list[type_]  # type: ignore[valid-type]
 
     def __call__(self, answer: Answer) -> tuple[list[T], int | None]:
         payload = loads_object(answer)
@@ -157,5 +157,6 @@ class PageOf(Generic[T]):
             raise SchemaError("is missing", path=self._key)
         total = payload.get("total_count")
         if total is not None and (type(total) is not int or total < 0):
-            raise SchemaError(f"expected a count, got {total!r:.40}", path="total_count")
-        return structurer(list[self._type], at=self._key)(items), total
+            shown = total if type(total) is int else type(total).__name__
+            raise SchemaError(f"expected a count, got {shown}", path="total_count")
+        return structurer(self._items, at=self._key)(items), total

@@ -7,12 +7,12 @@ import random
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, cast
+from typing import Final
 
 import attrs
 
 from enapter_async._protocol.body import loads
-from enapter_async._protocol.redact import masked
+from enapter_async._protocol.redact import masked, masked_json
 from enapter_async._protocol.request import Answer, Headers, Safety
 from enapter_async.config import RetryPolicy
 from enapter_async.errors import (
@@ -67,7 +67,7 @@ def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
     """
     status = answer.status
     text = masked(answer.body.decode("utf-8", "replace"), *secrets)
-    errors = _reported(text)
+    errors = _reported(text, *secrets)
     first = errors[0] if errors else ErrorDetail()
     outcome: Outcome | None = None
     if status >= 500 and status not in _AMBIGUOUS_STATUSES:
@@ -96,10 +96,14 @@ def _redirect_message(status: int, location: str) -> str:
     return f"status {status}: the server redirects{hint}, which is not followed; check base_url (http or https?)"
 
 
-def _reported(text: str) -> tuple[ErrorDetail, ...]:
+def _reported(text: str, *secrets: str | None) -> tuple[ErrorDetail, ...]:
     try:
         payload = loads(text.encode("utf-8", "replace"))
     except InvalidBodyError:
+        return ()
+    try:
+        payload = masked_json(payload, *secrets)  # once more: JSON can write a text in ways that look different
+    except RecursionError:
         return ()
     entries = payload.get("errors") if isinstance(payload, dict) else None
     if not isinstance(entries, list):
@@ -112,7 +116,7 @@ def _detail(entry: dict[str, JSON]) -> ErrorDetail:
     return ErrorDetail(
         code=code if isinstance(code, str) else None,
         message=message if isinstance(message, str) else None,
-        details=cast("dict[str, JSON]", details) if isinstance(details, dict) else {},
+        details=details if isinstance(details, dict) else {},
     )
 
 
@@ -123,12 +127,10 @@ class Decision:
     Attributes:
         delay: Seconds to wait before the next attempt; None means: give up.
         spends: The next attempt costs a retry of the budget and of `max_attempts`.
-        past_deadline: Given up because the wait would outlast the deadline.
     """
 
     delay: float | None
     spends: bool = False
-    past_deadline: bool = False
 
 
 GIVE_UP: Final = Decision(None)
@@ -161,7 +163,8 @@ def decide(
     if error.outcome == "rejected":
         if policy.max_attempts == 1:
             return GIVE_UP
-        delay = _backoff(policy, rejected, jitter) if asked is None else asked + jitter.uniform(0, 0.1 * asked)
+        # "Come back in 0 s" is no delay to live by: without a pace it would be answered with a storm.
+        delay = asked + jitter.uniform(0, 0.1 * asked) if asked else _backoff(policy, rejected, jitter)
         if asked is not None and (asked > policy.max_retry_after or asked >= remaining):
             return GIVE_UP
         return _within(0.0 if paced else delay, remaining, spends=False)
@@ -191,5 +194,5 @@ def _backoff(policy: RetryPolicy, failures: int, jitter: random.Random) -> float
 
 def _within(delay: float, remaining: float, *, spends: bool) -> Decision:
     if delay >= remaining:
-        return Decision(None, past_deadline=True)
+        return GIVE_UP
     return Decision(delay, spends=spends)

@@ -80,10 +80,14 @@ class GzipDecoder:
             data = self._inflate.unused_data
 
     def _inflate_piece(self, data: bytes) -> bytes:
+        damage = ""
+        piece = b""
         try:
             piece = self._inflate.decompress(data, _OUTPUT)
         except zlib.error as error:
-            raise InvalidBodyError(f"the gzip body is damaged: {error}") from error
+            damage = str(error)
+        if damage:
+            raise InvalidBodyError(f"the gzip body is damaged: {damage}")
         self._total += len(piece)
         if self._limit is not None and self._total > self._limit:
             raise ResponseTooLargeError(f"the decoded body is larger than {self._limit} bytes")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from enapter_async import hooks as events
+from enapter_async._protocol.redact import masked
 from enapter_async._protocol.request import Request, Safety
 from enapter_async._transport.limiter import Slot
 from enapter_async.errors import (
@@ -34,6 +35,7 @@ class Call:
         rejected_slot: The slot of the last one, if the last answer was 429.
         outcome: The worst outcome of the attempts so far.
         status: HTTP status of the last answer.
+        token: What was last sent as the token; it is kept out of every error.
         waited: Seconds spent waiting for a slot.
         token_renewed: The token provider was asked again; it is so only once.
     """
@@ -50,6 +52,7 @@ class Call:
         "rejected_slot",
         "request",
         "status",
+        "token",
         "token_renewed",
         "waited",
     )
@@ -65,6 +68,7 @@ class Call:
         self.rejected_slot: Slot | None = None
         self.outcome: Outcome = "not_sent"
         self.status: int | None = None
+        self.token: str | None = None
         self.waited = 0.0
         self.token_renewed = False
         self._last_error: RequestError | None = None
@@ -154,7 +158,8 @@ class Call:
     # -- what the caller is told -----------------------------------------------------------------------------
 
     def fill(self, error: RequestError) -> None:
-        """Write into an error which call it belongs to."""
+        """Write into an error which call it belongs to, and mask the token where its text quotes an answer."""
+        error.args = tuple(masked(arg, self.token) if isinstance(arg, str) else arg for arg in error.args)
         operation = self.request.operation
         error.located(operation.name, operation.method, self.request.path)
         error.attempts = self.attempts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
+from http.cookies import SimpleCookie
 from typing import Final, TypeAlias
 
 import aiohttp
@@ -41,7 +43,6 @@ class HttpTransport:
         base_url: str,
         lifetime: Lifetime,
         *,
-        connect_timeout: float,
         tls: TLSSetting = True,
         proxy: str | None = None,
         trust_env: bool = False,
@@ -50,7 +51,6 @@ class HttpTransport:
     ) -> None:
         self._base = base_url + "/"
         self._lifetime = lifetime
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._tls = tls
         self._proxy = proxy
         self._trust_env = trust_env
@@ -89,13 +89,16 @@ class HttpTransport:
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=self._trust_env
         )
 
-    async def exchange(self, request: Request, headers: Mapping[str, str], *, when: float, limit: int) -> Answer:
+    async def exchange(
+        self, request: Request, headers: Mapping[str, str], *, when: float, connect_timeout: float, limit: int
+    ) -> Answer:
         """Send a request once and read the whole answer.
 
         Args:
             request: What to send.
             headers: All headers, auth included.
             when: Loop time at which to give up.
+            connect_timeout: Seconds to make a connection.
             limit: Most decoded bytes of the body.
 
         Raises:
@@ -109,7 +112,7 @@ class HttpTransport:
         response: aiohttp.ClientResponse | None = None
         try:
             async with timer:
-                response = await self._request(request, headers, opening)
+                response = await self._request(request, headers, opening, connect_timeout)
                 phase = "body"
                 body = await read_body(response, limit)
                 answer = Answer(response.status, Headers(response.raw_headers), body)
@@ -131,7 +134,9 @@ class HttpTransport:
         url = self._base + request.path
         return f"{url}?{request.query}" if request.query else url
 
-    async def _request(self, request: Request, headers: Mapping[str, str], opening: Opening) -> aiohttp.ClientResponse:
+    async def _request(
+        self, request: Request, headers: Mapping[str, str], opening: Opening, connect_timeout: float
+    ) -> aiohttp.ClientResponse:
         operation = request.operation
         # What an injected session might do differently is overridden for this request, and nothing else.
         return await self._session(operation.safety).request(
@@ -139,7 +144,7 @@ class HttpTransport:
             URL(self.url(request), encoded=True),
             headers=headers,
             data=request.body,
-            timeout=self._timeout,
+            timeout=_timeout(connect_timeout),
             ssl=self._tls,
             proxy=self._proxy,
             allow_redirects=False,
@@ -151,20 +156,23 @@ class HttpTransport:
         )
 
     def _failure(self, error: Exception, opening: Opening, phase: str) -> EnapterError:
-        if self._injected is not None and self._injected.closed:
+        if self._injected is not None and self._injected.closed and not opening.sent:
             return ClientClosedError("the injected aiohttp.ClientSession is closed")
         if isinstance(error, TimeoutError):
             return _timed_out(error, opening, phase)
         return described(error, sent=opening.sent, phase=phase)
 
-    async def stream(self, request: Request, headers: Mapping[str, str], *, when: float) -> StreamedAnswer:
+    async def stream(
+        self, request: Request, headers: Mapping[str, str], *, when: float, connect_timeout: float
+    ) -> StreamedAnswer:
         """Send a request once and return as soon as the headers are there; close what is returned."""
         opening = Opening()
         failure: EnapterError
         timer = self._lifetime.begin(when)
         try:
             async with timer:
-                return StreamedAnswer(await self._request(request, headers, opening), self._lifetime)
+                response = await self._request(request, headers, opening, connect_timeout)
+                return StreamedAnswer(response, self._lifetime)
         except EnapterError:
             raise
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
@@ -174,7 +182,14 @@ class HttpTransport:
         raise failure
 
     async def upgrade(
-        self, url: str, headers: Mapping[str, str], opening: Opening, *, when: float, max_message_bytes: int
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        opening: Opening,
+        *,
+        when: float,
+        connect_timeout: float,
+        max_message_bytes: int,
     ) -> aiohttp.ClientWebSocketResponse:
         """Open a WebSocket; `opening` must raise for any status but 101.
 
@@ -192,7 +207,7 @@ class HttpTransport:
             cookie_jar=owner.cookie_jar,
             trace_configs=owner.trace_configs,
             trust_env=owner.trust_env,
-            timeout=self._timeout,
+            timeout=_timeout(connect_timeout),
             auto_decompress=False,
             middlewares=(opening,),
         )
@@ -232,6 +247,12 @@ class HttpTransport:
             await self._resolver.close()
 
 
+@lru_cache(maxsize=64)
+def _timeout(connect: float) -> aiohttp.ClientTimeout:
+    """Return a bound for the connection only: the rest is bounded by our own timers."""
+    return aiohttp.ClientTimeout(total=None, connect=connect)
+
+
 def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportError:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return described(error, sent=False, phase="connect")
@@ -258,9 +279,13 @@ class Opening:
         self._request = request
         failure: TransportError
         try:
-            return await handler(request)
+            response = await handler(request)
         except _NO_REPEAT as error:
             failure = described(error, sent=self.sent, phase="wait")
+        else:
+            if "Set-Cookie" in response.headers:
+                response.cookies = SimpleCookie()  # the jar of an injected session is not ours to fill
+            return response
         raise failure
 
     @property

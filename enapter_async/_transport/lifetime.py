@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -45,7 +45,8 @@ class Lifetime:
 
     def begin(self, when: float) -> asyncio.Timeout:
         """Return a timer that expires at loop time `when`, or at closing; pass it to `end` afterwards."""
-        timer = asyncio.timeout_at(when)
+        # What a call begins after the closing, between two of its steps, must not hold the closing up.
+        timer = asyncio.timeout_at(0 if self.closed else when)
         self._timers.add(timer)
         return timer
 
@@ -56,7 +57,7 @@ class Lifetime:
             self._idle.set()
 
     @asynccontextmanager
-    async def until(self, when: float) -> AsyncIterator[None]:
+    async def until(self, when: float) -> AsyncGenerator[None]:
         """Bound a block by loop time `when` and by closing; both end it with TimeoutError."""
         timer = self.begin(when)
         try:

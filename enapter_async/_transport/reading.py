@@ -21,11 +21,13 @@ from enapter_async.errors import (
 )
 
 _READ_SIZE: Final = 64 * 1024
+_WITHOUT_BODY: Final = (204, 304)
+"""Statuses after which nothing comes, whatever the headers say (RFC 9110, Content)."""
 
 
 def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder | None:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding in ("", "identity") or response.content_length == 0:
+    if encoding in ("", "identity") or response.content_length == 0 or response.status in _WITHOUT_BODY:
         return None
     if encoding in ("gzip", "x-gzip"):
         return GzipDecoder(limit)

@@ -41,6 +41,7 @@ async def connect(
     headers: Mapping[str, str],
     *,
     when: float,
+    connect_timeout: float,
     heartbeat: float,
     max_message_bytes: int,
 ) -> WebSocket | Answer:
@@ -53,6 +54,7 @@ async def connect(
         request: What to ask for; a GET.
         headers: All headers, auth included.
         when: Loop time at which to give up.
+        connect_timeout: Seconds to make the connection.
         heartbeat: Seconds of silence before a ping, and after it.
         max_message_bytes: Most bytes of one message.
 
@@ -70,7 +72,12 @@ async def connect(
         handshake = _Handshake()
         try:
             connection = await transport.upgrade(
-                url, headers, handshake, when=when, max_message_bytes=max_message_bytes
+                url,
+                headers,
+                handshake,
+                when=when,
+                connect_timeout=connect_timeout,
+                max_message_bytes=max_message_bytes,
             )
         except _Refused as refused:
             answer = refused.answer
