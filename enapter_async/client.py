@@ -182,7 +182,6 @@ class EnapterClient:
         transport = HttpTransport(
             config.base_url,
             lifetime,
-            connect_timeout=config.timeouts.connect,
             tls=tls,
             proxy=config.proxy,
             trust_env=config.trust_env,
@@ -338,7 +337,9 @@ class EnapterClient:
             raise InvalidArgumentError("method", "must be GET, POST, PATCH, PUT or DELETE")
         if not isinstance(safety, Safety):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError("safety", "must be a Safety")
-        pairs = query.items() if isinstance(query, Mapping) else query
+        pairs: Iterable[tuple[str, str]] = (
+            cast("Mapping[str, str]", query).items() if isinstance(query, Mapping) else query
+        )
         request = Request(
             Operation("client.request", method, safety),
             relative_path(path),
