@@ -124,6 +124,25 @@ class LimiterMachine(RuleBasedStateMachine):
         caller.task.cancel()
         caller.cancelled = True
 
+    @precondition(lambda self: self.held and self.waiting())
+    @rule(which=indices, wakes_first=st.booleans())
+    def finish_and_cancel_at_the_wake_up(self, which: int, wakes_first: bool) -> None:
+        if not wakes_first:
+            self.cancel_first()
+        self.finish(which, answered=False)
+        if wakes_first:
+            self.cancel_first()
+        self.run(0.0)
+
+    @precondition(lambda self: self.waiting())
+    @rule(late=st.sampled_from([0.0, 1e-7]))
+    def cancel_when_the_pace_lets_go(self, late: float) -> None:
+        self.run(0.0)
+        when = self.limiter._spacing.ready_at
+        if self.loop.time() < when < self.loop.time() + 10.0 and self.waiting():
+            self.loop.call_at(when + late, self.cancel_first)
+            self.run(when + 0.001 - self.loop.time())
+
     @rule()
     def run_callbacks(self) -> None:
         self.run(0.0)
@@ -151,7 +170,12 @@ class LimiterMachine(RuleBasedStateMachine):
             assert self.limiter.window <= self.max_in_flight
 
     def waiting(self) -> list[Caller]:
-        return [caller for caller in (*self.newcomers, *self.rejected_callers) if not caller.task.done()]
+        return [caller for caller in (*self.rejected_callers, *self.newcomers) if not caller.task.done()]
+
+    def cancel_first(self) -> None:
+        if waiting := self.waiting():
+            waiting[0].task.cancel()
+            waiting[0].cancelled = True
 
     def run(self, seconds: float) -> None:
         async def rest() -> None:
