@@ -2,113 +2,303 @@
 
 from __future__ import annotations
 
-from enapter_async._protocol.plan import HistoryPart
-from enapter_async._protocol.request import Headers, Safety
-from enapter_async.client import ClientOptions, EnapterClient, Load
-from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, StreamPolicy, Timeouts, TokenProvider
-from enapter_async.discovery import DiscoveredGateway, discover_gateways
-from enapter_async.errors import (
-    APIError,
-    AttemptTimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    CommandFailedError,
-    ConfigurationError,
-    ConflictError,
-    ConnectError,
-    ConnectionLostError,
-    DeadlineExceededError,
-    DecodeError,
-    EnapterError,
-    ErrorDetail,
-    ExecutionPendingError,
-    InsecureConnectionWarning,
-    InvalidArgumentError,
-    InvalidBodyError,
-    MissingExtraError,
-    NameResolutionError,
-    NotFoundError,
-    Outcome,
-    OutcomeUnknownError,
-    PaginationError,
-    PermissionDeniedError,
-    RateLimitedError,
-    RequestError,
-    ResponseTooLargeError,
-    SchemaError,
-    ServerError,
-    StreamError,
-    TimeseriesFormatError,
-    TLSError,
-    TransportError,
-    UnexpectedRedirectError,
-    UnprocessableError,
-    WrongEventLoopError,
-)
-from enapter_async.hooks import AttemptFailed, Event, Hook, RequestFinished, RequestStarted, RetryScheduled
-from enapter_async.models.blueprints import Blueprint, BlueprintName, BlueprintValidation, BlueprintView
-from enapter_async.models.commands import (
-    CommandExecution,
-    CommandRequest,
-    CommandResponse,
-    ExecutionState,
-    ResponseState,
-)
-from enapter_async.models.common import JSON, UNSET, AccessRole, Duration, OpenEnum, Unset
-from enapter_async.models.communication import CommunicationConfig, MqttCredentials, MqttProtocol, TimeSyncProtocol
-from enapter_async.models.declarations import (
-    AlertDeclaration,
-    AlertSeverity,
-    ArgumentDeclaration,
-    CommandDeclaration,
-    ConfigurationGroup,
-    Confirmation,
-    EnumValue,
-    ManifestProblem,
-    ValueDeclaration,
-    ValueType,
-)
-from enapter_async.models.devices import (
-    Communication,
-    CommunicationType,
-    Connectivity,
-    ConnectivityStatus,
-    Device,
-    DeviceType,
-)
-from enapter_async.models.logs import LogRecord, LogRetention, LogSeverity, RuleLogRecord
-from enapter_async.models.manifest import Manifest
-from enapter_async.models.provisioning import ProvisionedDevice
-from enapter_async.models.rule_engine import RuleEngine, RuleEngineState
-from enapter_async.models.rules import Rule, RuleScript, RuleState, RuntimeVersion
-from enapter_async.models.sites import Location, Site
-from enapter_async.models.stream_events import FramesDropped, MalformedFrame, StreamEvent, StreamGap
-from enapter_async.models.streams import DeviceFrame, TelemetryFrame
-from enapter_async.models.telemetry import LatestPoint
-from enapter_async.models.terminal import TerminalSession
-from enapter_async.models.timeseries import (
-    Aggregation,
-    Column,
-    ColumnHeader,
-    DataType,
-    Locf,
-    Series,
-    Timeseries,
-    TimeseriesBatch,
-    TimeseriesQuery,
-    TimeseriesRow,
-)
-from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
-from enapter_async.pagination import Page, Pager
-from enapter_async.response import Response
-from enapter_async.services.devices import DeviceExpand
-from enapter_async.services.history import History
-from enapter_async.services.timeseries import TimeseriesStream
-from enapter_async.services.watch import Watch
-from enapter_async.stream import Stream
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from enapter_async._protocol.plan import HistoryPart
+    from enapter_async._protocol.request import Headers, Safety
+    from enapter_async.client import ClientOptions, EnapterClient, Load
+    from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, StreamPolicy, Timeouts, TokenProvider
+    from enapter_async.discovery import DiscoveredGateway, discover_gateways
+    from enapter_async.errors import (
+        APIError,
+        AttemptTimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ClientClosedError,
+        CommandFailedError,
+        ConfigurationError,
+        ConflictError,
+        ConnectError,
+        ConnectionLostError,
+        DeadlineExceededError,
+        DecodeError,
+        EnapterError,
+        ErrorDetail,
+        ExecutionPendingError,
+        InsecureConnectionWarning,
+        InvalidArgumentError,
+        InvalidBodyError,
+        MissingExtraError,
+        NameResolutionError,
+        NotFoundError,
+        Outcome,
+        OutcomeUnknownError,
+        PaginationError,
+        PermissionDeniedError,
+        RateLimitedError,
+        RequestError,
+        ResponseTooLargeError,
+        SchemaError,
+        ServerError,
+        StreamError,
+        TimeseriesFormatError,
+        TLSError,
+        TransportError,
+        UnexpectedRedirectError,
+        UnprocessableError,
+        WrongEventLoopError,
+    )
+    from enapter_async.hooks import AttemptFailed, Event, Hook, RequestFinished, RequestStarted, RetryScheduled
+    from enapter_async.models.blueprints import Blueprint, BlueprintName, BlueprintValidation, BlueprintView
+    from enapter_async.models.commands import (
+        CommandExecution,
+        CommandRequest,
+        CommandResponse,
+        ExecutionState,
+        ResponseState,
+    )
+    from enapter_async.models.common import JSON, UNSET, AccessRole, Duration, OpenEnum, Unset
+    from enapter_async.models.communication import CommunicationConfig, MqttCredentials, MqttProtocol, TimeSyncProtocol
+    from enapter_async.models.declarations import (
+        AlertDeclaration,
+        AlertSeverity,
+        ArgumentDeclaration,
+        CommandDeclaration,
+        ConfigurationGroup,
+        Confirmation,
+        EnumValue,
+        ManifestProblem,
+        ValueDeclaration,
+        ValueType,
+    )
+    from enapter_async.models.devices import (
+        Communication,
+        CommunicationType,
+        Connectivity,
+        ConnectivityStatus,
+        Device,
+        DeviceType,
+    )
+    from enapter_async.models.logs import LogRecord, LogRetention, LogSeverity, RuleLogRecord
+    from enapter_async.models.manifest import Manifest
+    from enapter_async.models.provisioning import ProvisionedDevice
+    from enapter_async.models.rule_engine import RuleEngine, RuleEngineState
+    from enapter_async.models.rules import Rule, RuleScript, RuleState, RuntimeVersion
+    from enapter_async.models.sites import Location, Site
+    from enapter_async.models.stream_events import FramesDropped, MalformedFrame, StreamEvent, StreamGap
+    from enapter_async.models.streams import DeviceFrame, TelemetryFrame
+    from enapter_async.models.telemetry import LatestPoint
+    from enapter_async.models.terminal import TerminalSession
+    from enapter_async.models.timeseries import (
+        Aggregation,
+        Column,
+        ColumnHeader,
+        DataType,
+        Locf,
+        Series,
+        Timeseries,
+        TimeseriesBatch,
+        TimeseriesQuery,
+        TimeseriesRow,
+    )
+    from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
+    from enapter_async.pagination import Page, Pager
+    from enapter_async.response import Response
+    from enapter_async.services.devices import DeviceExpand
+    from enapter_async.services.history import History
+    from enapter_async.services.timeseries import TimeseriesStream
+    from enapter_async.services.watch import Watch
+    from enapter_async.stream import Stream
 
 __version__ = "0.1.0.dev0"
+
+# Where each name is at home. Names are imported when first asked for: making all classes takes longer than opening
+# a client, and programs use few of them.
+_HOMES: Final = {
+    "enapter_async._protocol.plan": ("HistoryPart",),
+    "enapter_async._protocol.request": (
+        "Headers",
+        "Safety",
+    ),
+    "enapter_async.client": (
+        "ClientOptions",
+        "EnapterClient",
+        "Load",
+    ),
+    "enapter_async.config": (
+        "ClientConfig",
+        "RateLimit",
+        "RetryPolicy",
+        "StreamPolicy",
+        "Timeouts",
+        "TokenProvider",
+    ),
+    "enapter_async.discovery": (
+        "DiscoveredGateway",
+        "discover_gateways",
+    ),
+    "enapter_async.errors": (
+        "APIError",
+        "AttemptTimeoutError",
+        "AuthenticationError",
+        "BadRequestError",
+        "ClientClosedError",
+        "CommandFailedError",
+        "ConfigurationError",
+        "ConflictError",
+        "ConnectError",
+        "ConnectionLostError",
+        "DeadlineExceededError",
+        "DecodeError",
+        "EnapterError",
+        "ErrorDetail",
+        "ExecutionPendingError",
+        "InsecureConnectionWarning",
+        "InvalidArgumentError",
+        "InvalidBodyError",
+        "MissingExtraError",
+        "NameResolutionError",
+        "NotFoundError",
+        "Outcome",
+        "OutcomeUnknownError",
+        "PaginationError",
+        "PermissionDeniedError",
+        "RateLimitedError",
+        "RequestError",
+        "ResponseTooLargeError",
+        "SchemaError",
+        "ServerError",
+        "StreamError",
+        "TLSError",
+        "TimeseriesFormatError",
+        "TransportError",
+        "UnexpectedRedirectError",
+        "UnprocessableError",
+        "WrongEventLoopError",
+    ),
+    "enapter_async.hooks": (
+        "AttemptFailed",
+        "Event",
+        "Hook",
+        "RequestFinished",
+        "RequestStarted",
+        "RetryScheduled",
+    ),
+    "enapter_async.models.blueprints": (
+        "Blueprint",
+        "BlueprintName",
+        "BlueprintValidation",
+        "BlueprintView",
+    ),
+    "enapter_async.models.commands": (
+        "CommandExecution",
+        "CommandRequest",
+        "CommandResponse",
+        "ExecutionState",
+        "ResponseState",
+    ),
+    "enapter_async.models.common": (
+        "AccessRole",
+        "Duration",
+        "JSON",
+        "OpenEnum",
+        "UNSET",
+        "Unset",
+    ),
+    "enapter_async.models.communication": (
+        "CommunicationConfig",
+        "MqttCredentials",
+        "MqttProtocol",
+        "TimeSyncProtocol",
+    ),
+    "enapter_async.models.declarations": (
+        "AlertDeclaration",
+        "AlertSeverity",
+        "ArgumentDeclaration",
+        "CommandDeclaration",
+        "ConfigurationGroup",
+        "Confirmation",
+        "EnumValue",
+        "ManifestProblem",
+        "ValueDeclaration",
+        "ValueType",
+    ),
+    "enapter_async.models.devices": (
+        "Communication",
+        "CommunicationType",
+        "Connectivity",
+        "ConnectivityStatus",
+        "Device",
+        "DeviceType",
+    ),
+    "enapter_async.models.logs": (
+        "LogRecord",
+        "LogRetention",
+        "LogSeverity",
+        "RuleLogRecord",
+    ),
+    "enapter_async.models.manifest": ("Manifest",),
+    "enapter_async.models.provisioning": ("ProvisionedDevice",),
+    "enapter_async.models.rule_engine": (
+        "RuleEngine",
+        "RuleEngineState",
+    ),
+    "enapter_async.models.rules": (
+        "Rule",
+        "RuleScript",
+        "RuleState",
+        "RuntimeVersion",
+    ),
+    "enapter_async.models.sites": (
+        "Location",
+        "Site",
+    ),
+    "enapter_async.models.stream_events": (
+        "FramesDropped",
+        "MalformedFrame",
+        "StreamEvent",
+        "StreamGap",
+    ),
+    "enapter_async.models.streams": (
+        "DeviceFrame",
+        "TelemetryFrame",
+    ),
+    "enapter_async.models.telemetry": ("LatestPoint",),
+    "enapter_async.models.terminal": ("TerminalSession",),
+    "enapter_async.models.timeseries": (
+        "Aggregation",
+        "Column",
+        "ColumnHeader",
+        "DataType",
+        "Locf",
+        "Series",
+        "Timeseries",
+        "TimeseriesBatch",
+        "TimeseriesQuery",
+        "TimeseriesRow",
+    ),
+    "enapter_async.models.watch": (
+        "Datapoint",
+        "PollFailed",
+        "TickMissed",
+        "ValueMissing",
+        "WatchEvent",
+        "WatchStatistics",
+    ),
+    "enapter_async.pagination": (
+        "Page",
+        "Pager",
+    ),
+    "enapter_async.response": ("Response",),
+    "enapter_async.services.devices": ("DeviceExpand",),
+    "enapter_async.services.history": ("History",),
+    "enapter_async.services.timeseries": ("TimeseriesStream",),
+    "enapter_async.services.watch": ("Watch",),
+    "enapter_async.stream": ("Stream",),
+}
+_HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "JSON",
@@ -251,3 +441,16 @@ __all__ = [
     "__version__",
     "discover_gateways",
 ]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

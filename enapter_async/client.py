@@ -41,19 +41,8 @@ from enapter_async.config import (
 from enapter_async.errors import ConfigurationError, InsecureConnectionWarning, InvalidArgumentError
 from enapter_async.hooks import Hook
 from enapter_async.models.common import JSON, UNSET, Unset
-from enapter_async.services.blueprints import Blueprints, RawBlueprints
-from enapter_async.services.commands import Commands, RawCommands
-from enapter_async.services.configuration import Configuration, RawConfiguration
-from enapter_async.services.devices import Devices, RawDevices
-from enapter_async.services.logs import Logs
-from enapter_async.services.properties import Properties, RawProperties
-from enapter_async.services.provisioning import Provisioning, RawProvisioning
-from enapter_async.services.rule_engine import RawRuleEngines, RuleEngines
-from enapter_async.services.rules import RawRules, Rules
-from enapter_async.services.sites import RawSites, Sites
-from enapter_async.services.streams import Streams
-from enapter_async.services.telemetry import RawTelemetry, Telemetry
-from enapter_async.session import RawSession, Session, Shared, checked_timeout
+from enapter_async.services.catalogue import RawServices, Services
+from enapter_async.session import Session, Shared, checked_timeout
 
 
 class ClientOptions(TypedDict, total=False):
@@ -91,7 +80,7 @@ class Load:
     retry_budget: float
 
 
-class EnapterClient:
+class EnapterClient(Services):
     """An asyncio client of the Enapter HTTP API v3, in the Cloud or on a Gateway.
 
     Use it as `async with EnapterClient(token=...) as client:`, or close it with `aclose()`. Connections are
@@ -160,16 +149,20 @@ class EnapterClient:
             token=token,
             user=user,
             app=app,
-            timeouts=timeouts or Timeouts(),
-            retry=retry or RetryPolicy(),
-            rate_limit=rate_limit or RateLimit(),
+            timeouts=Timeouts() if timeouts is None else timeouts,
+            retry=RetryPolicy() if retry is None else retry,
+            rate_limit=RateLimit() if rate_limit is None else rate_limit,
             max_in_flight=max_in_flight,
             max_streams=max_streams,
             max_response_bytes=max_response_bytes,
             trust_env=trust_env,
             proxy=proxy,
         )
-        self._start(config, http_session, tuple(hooks), ssl_context if ssl_context is not None else True)
+        if http_session is not None and not isinstance(http_session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("http_session must be an aiohttp.ClientSession")
+        if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("ssl_context must be an ssl.SSLContext")
+        self._start(config, http_session, _checked_hooks(hooks), True if ssl_context is None else ssl_context)
 
     def _start(
         self,
@@ -208,18 +201,6 @@ class EnapterClient:
         self._config = config
         self._session = session
         self._owner = owner
-        self.sites = Sites(session)
-        self.devices = Devices(session)
-        self.commands = Commands(session)
-        self.properties = Properties(session)
-        self.configuration = Configuration(session)
-        self.logs = Logs(session)
-        self.telemetry = Telemetry(session)
-        self.streams = Streams(session)
-        self.provisioning = Provisioning(session)
-        self.blueprints = Blueprints(session)
-        self.rule_engine = RuleEngines(session)
-        self.rules = Rules(session)
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> EnapterClient:
@@ -337,13 +318,10 @@ class EnapterClient:
             raise InvalidArgumentError("method", "must be GET, POST, PATCH, PUT or DELETE")
         if not isinstance(safety, Safety):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError("safety", "must be a Safety")
-        pairs: Iterable[tuple[str, str]] = (
-            cast("Mapping[str, str]", query).items() if isinstance(query, Mapping) else query
-        )
         request = Request(
             Operation("client.request", method, safety),
             relative_path(path),
-            query_strings.encode((query_strings.text(name, "query"), str(value)) for name, value in pairs),
+            query_strings.encode(_pairs(query)),
         )
         if json is not UNSET:
             request = attrs.evolve(request, body=dumps(json, "json"), content_type=JSON_TYPE)
@@ -385,22 +363,6 @@ class EnapterClient:
         return f"<EnapterClient {self._config.base_url}>"
 
 
-class RawServices:
-    """The services of a client whose methods return a `Response`."""
-
-    def __init__(self, session: RawSession) -> None:
-        self.sites = RawSites(session)
-        self.devices = RawDevices(session)
-        self.commands = RawCommands(session)
-        self.properties = RawProperties(session)
-        self.configuration = RawConfiguration(session)
-        self.telemetry = RawTelemetry(session)
-        self.provisioning = RawProvisioning(session)
-        self.blueprints = RawBlueprints(session)
-        self.rule_engine = RawRuleEngines(session)
-        self.rules = RawRules(session)
-
-
 def _fixed_headers(config: ClientConfig) -> dict[str, str]:
     from enapter_async import __version__
 
@@ -413,6 +375,27 @@ def _fixed_headers(config: ClientConfig) -> dict[str, str]:
     if config.base_url.startswith("http://"):
         headers["X-Enapter-Allow-HTTP"] = "true"  # reference.md, Authentication and roles
     return headers
+
+
+def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
+    if isinstance(hooks, Iterable):
+        checked = tuple(cast("Iterable[Hook]", hooks))
+        if all(callable(hook) for hook in checked):
+            return checked
+    raise ConfigurationError("hooks must be several callables, such as [hook]")
+
+
+def _pairs(query: object) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
+    for pair in query_strings.several(cast("Iterable[object]", given), "query"):
+        if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
+            raise InvalidArgumentError("query", "must map names to values, or be pairs of them")
+        name, value = cast("tuple[object, object]", pair)
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise InvalidArgumentError("query", "every value must be a string or a number")
+        pairs.append((query_strings.text(name, "query"), query_strings.encodable(str(value), "query")))
+    return pairs
 
 
 def _authority(host: str) -> str:

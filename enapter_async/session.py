@@ -14,7 +14,6 @@ import attrs
 from enapter_async._protocol import failure
 from enapter_async._protocol.body import Decode
 from enapter_async._protocol.request import Answer, Headers, Operation, Request
-from enapter_async._transport import retry
 from enapter_async._transport.call import Call
 from enapter_async._transport.http import HttpTransport
 from enapter_async._transport.lifetime import Lifetime
@@ -288,6 +287,9 @@ class Session:
         raise final
 
     async def _recover(self, call: Call, failed: RequestError, attempt: Callable[[Call], Awaitable[A]]) -> A:
+        # Most programs meet no failure for a long time, and importing tenacity is a good part of opening a client.
+        from enapter_async._transport.retry import recover
+
         async def again() -> A:
             return await attempt(call)
 
@@ -296,7 +298,7 @@ class Session:
             return self._planned(call, error)
 
         try:
-            return await retry.recover(failed, again, plan, self._shared.lifetime.sleep)
+            return await recover(failed, again, plan, self._shared.lifetime.sleep)
         except NotFoundError as error:
             if call.outcome == "unknown" and call.request.operation.method == "DELETE":
                 # The first one was done after all: what a re-sent delete does not find is gone.

@@ -10,7 +10,8 @@ from anyio import to_thread
 
 from enapter_async._protocol import archive, query
 from enapter_async._protocol.archive import Source
-from enapter_async._protocol.body import Enveloped, Whole, nothing
+from enapter_async._protocol.body import nothing
+from enapter_async._protocol.decoders import Enveloped, Whole
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.urls import segment
 from enapter_async._transport.reading import StreamedAnswer

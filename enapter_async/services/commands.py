@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Enveloped, PageOf, Whole, dumps
+from enapter_async._protocol.body import dumps
+from enapter_async._protocol.decoders import Enveloped, PageOf, Whole
 from enapter_async._protocol.request import JSON_TYPE, Answer, Operation, Request, Safety
 from enapter_async._protocol.urls import segment
 from enapter_async._protocol.values import format_time

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Enveloped
+from enapter_async._protocol.decoders import Enveloped
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.urls import segment
 from enapter_async.errors import InvalidArgumentError

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Enveloped, OrNone, PageOf, Whole, given, nothing
+from enapter_async._protocol.body import given, nothing
+from enapter_async._protocol.decoders import Enveloped, OrNone, PageOf, Whole
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import UNSET, Unset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
@@ -12,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from enapter_async._protocol.plan import HistoryPart
-from enapter_async.errors import EnapterError, InvalidArgumentError, TransportError
+from enapter_async.errors import ClientClosedError, EnapterError, InvalidArgumentError, TransportError
 from enapter_async.models.timeseries import TimeseriesBatch
 from enapter_async.services.timeseries import stream_timeseries
 from enapter_async.session import Session
@@ -22,6 +21,7 @@ DEFAULT_CONCURRENCY: Final = 8
 _BUFFERED: Final = 4
 """Batches that a part may hold until its turn comes; then the server has to wait."""
 _FIRST_DELAY: Final = 0.25
+"""Seconds, at most, before reading on after an answer that brought nothing new; each further one doubles it."""
 _LONGEST_DELAY: Final = 10.0
 
 
@@ -46,18 +46,19 @@ class History(AsyncIterator[TimeseriesBatch]):
 
     Inside `async with` parts are read ahead while you work, each at most a few batches: memory is bounded by
     `concurrency`. Iterated without it, as many parts are read at once and held whole, and nothing runs between
-    two steps. It can be iterated once.
+    two steps. It can be iterated once; where it ends without an error, everything was delivered.
 
     Attributes:
         parts: The requests that it consists of: independent, picklable, each with the rows that are its own.
-        completed: How many of them have been delivered whole.
+        completed: How many of them have been delivered whole, and the next batch been asked for: whoever stores
+            each batch before the next step may go on later with `history(parts[completed:])`.
         rows: Rows delivered so far.
     """
 
     def __init__(
         self, session: Session, parts: Sequence[HistoryPart], *, concurrency: int, timeout: float | None
     ) -> None:
-        if isinstance(concurrency, bool) or concurrency < 1:
+        if type(concurrency) is not int or concurrency < 1:
             raise InvalidArgumentError("concurrency", "must be a whole number of at least 1")
         self._session = session
         self._concurrency = concurrency
@@ -65,7 +66,7 @@ class History(AsyncIterator[TimeseriesBatch]):
         self._running: deque[_Running] = deque()
         self._begun = 0
         self._tasks: TaskGroup | None = None
-        self._closed = False
+        self._end: EnapterError | None = None
         self.parts = parts
         self.completed = 0
         self.rows = 0
@@ -81,47 +82,50 @@ class History(AsyncIterator[TimeseriesBatch]):
         traceback: TracebackType | None,
     ) -> None:
         tasks, self._tasks = self._tasks, None
-        self._closed = True
+        self._end = self._end or ClientClosedError("the block of this history has ended")
         if tasks is not None:
             tasks.cancel_scope.cancel()
             # Without the body's exception, which would come out wrapped in a group; it goes on by itself.
             await tasks.__aexit__(None, None, None)
 
     async def __anext__(self) -> TimeseriesBatch:
-        while not self._closed:
+        while True:
             batch = self._take()
+            if self._tasks is not None:
+                # Before the batch is handed out: what it made room for loads while the caller works.
+                self._begin(self._tasks, _BUFFERED)
             if batch is not None:
                 self.rows += len(batch)
                 return batch
-            if self._begun == len(self.parts) and not self._running:
-                break
+            if self.completed == len(self.parts):
+                raise StopAsyncIteration
+            if self._end is not None:
+                raise self._end
             if self._tasks is not None:
-                self._begin(self._tasks, _BUFFERED)
                 await self._running[0].changed.wait()
             else:
                 async with anyio.create_task_group() as tasks:  # ends with this await: a `break` leaves nothing
                     self._begin(tasks, None)
-        raise StopAsyncIteration
 
     def _take(self) -> TimeseriesBatch | None:
         """Return the next batch in order if it is there."""
-        while self._running:
+        while self._running and self._end is None:
             head = self._running[0]
             if head.batches:
                 batch = head.batches.popleft()
                 head.notify()
                 return batch
             if not head.ended:
-                return None
-            self._running.popleft()
+                break
             if head.error is not None:
-                self._closed = True
-                raise head.error
+                self._end = head.error
+                break
+            self._running.popleft()
             self.completed += 1
         return None
 
     def _begin(self, tasks: TaskGroup, buffered: int | None) -> None:
-        while len(self._running) < self._concurrency and self._begun < len(self.parts):
+        while self._end is None and len(self._running) < self._concurrency and self._begun < len(self.parts):
             running = _Running(self.parts[self._begun])
             self._begun += 1
             self._running.append(running)
@@ -132,6 +136,10 @@ class History(AsyncIterator[TimeseriesBatch]):
             await self._read_resuming(running, buffered)
         except EnapterError as error:
             running.error = error
+        except BaseException:
+            # Whoever iterates on after a cancelled step must not take half a part for a whole one.
+            running.error = ClientClosedError("reading this history was interrupted")
+            raise
         finally:
             running.ended = True
             running.notify()
@@ -141,11 +149,9 @@ class History(AsyncIterator[TimeseriesBatch]):
         part: HistoryPart | None = running.part
         fruitless = 0
         while part is not None:
-            opened = False
             last: int | None = None
             try:
                 async with stream_timeseries(self._session, part.query, self._timeout) as stream:
-                    opened = True
                     async for batch in stream.batches():
                         own = part.own_rows(batch)
                         if not len(own):
@@ -155,12 +161,18 @@ class History(AsyncIterator[TimeseriesBatch]):
                             await running.changed.wait()
                         running.batches.append(own)
                         running.notify()
-                return
-            except TransportError:
-                # Before the answer began, the session has done all the repeating that there is to do.
+                part = None
+                continue
+            except TransportError as error:
                 fruitless = 0 if last is not None else fruitless + 1
-                if not opened or not self._session.may_resume(fruitless):
+                # Before the answer began, the session has done all the repeating that there is to do.
+                if error.phase != "body" or not self._session.may_resume(fruitless):
                     raise
             if last is not None:
                 part = part.after(last)
-            await self._session.sleep(random.uniform(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2**fruitless)))  # noqa: S311
+            elif fruitless:
+                await self._pause(fruitless)
+
+    async def _pause(self, fruitless: int) -> None:
+        most = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (fruitless - 1))
+        await self._session.sleep(self._session.shared.jitter.uniform(0, most))

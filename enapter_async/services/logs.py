@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import PageOf
+from enapter_async._protocol.decoders import PageOf
 from enapter_async._protocol.frames import LOG_RECORD
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.values import format_time

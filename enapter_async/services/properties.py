@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from enapter_async._protocol.body import Optionally
+from enapter_async._protocol.decoders import Optionally
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async.models.common import JSON
 from enapter_async.services.service import Service, device_path, raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Whole
+from enapter_async._protocol.decoders import Whole
 from enapter_async._protocol.request import Operation, Safety
 from enapter_async.models.common import UNSET, Unset
 from enapter_async.models.communication import MqttProtocol

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from enapter_async._protocol.body import Enveloped
+from enapter_async._protocol.decoders import Enveloped
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async.models.rule_engine import RuleEngine
 from enapter_async.services.service import Service, raw, rule_engine_path

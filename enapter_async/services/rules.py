@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Enveloped, PageOf, nothing
+from enapter_async._protocol.body import nothing
 from enapter_async._protocol.converter import unstructure
+from enapter_async._protocol.decoders import Enveloped, PageOf
 from enapter_async._protocol.frames import RULE_LOG_RECORD
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.urls import segment

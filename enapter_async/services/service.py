@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, ParamSpec, TypeVar, cast
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import PageOf, dumps
+from enapter_async._protocol.body import dumps
+from enapter_async._protocol.decoders import PageOf
 from enapter_async._protocol.request import JSON_TYPE, Operation, Request
 from enapter_async._protocol.urls import segment
 from enapter_async.pagination import DEFAULT_CONCURRENCY, Page, Pager

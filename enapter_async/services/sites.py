@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Enveloped, PageOf, given, nothing
+from enapter_async._protocol.body import given, nothing
 from enapter_async._protocol.converter import unstructure
+from enapter_async._protocol.decoders import Enveloped, PageOf
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import UNSET, Unset

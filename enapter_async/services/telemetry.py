@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from enapter_async._protocol import query
-from enapter_async._protocol.body import Optionally
+from enapter_async._protocol.decoders import Optionally
 from enapter_async._protocol.frames import TELEMETRY_FRAME
 from enapter_async._protocol.latest import parts
 from enapter_async._protocol.plan import DEVICES_PER_REQUEST, HistoryPart, plan_history

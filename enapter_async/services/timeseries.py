@@ -11,7 +11,13 @@ from enapter_async._protocol.timeseries import TimeseriesReader
 from enapter_async._protocol.timeseries_collector import TimeseriesCollector
 from enapter_async._protocol.timeseries_query import timeseries_body
 from enapter_async._transport.reading import StreamedAnswer
-from enapter_async.errors import InvalidBodyError, TimeseriesFormatError
+from enapter_async.errors import (
+    ConnectionLostError,
+    EnapterError,
+    InvalidBodyError,
+    TimeseriesFormatError,
+    TransportError,
+)
 from enapter_async.models.timeseries import ColumnHeader, Timeseries, TimeseriesBatch, TimeseriesQuery, TimeseriesRow
 from enapter_async.services.service import json_request
 from enapter_async.session import Session
@@ -39,6 +45,7 @@ class TimeseriesStream:
         self._reader = TimeseriesReader(answer.headers.get_all(_DATA_TYPES))
         self._ready: list[TimeseriesBatch] = []
         self._ended = False
+        self._failure: EnapterError | None = None
         self.columns: tuple[ColumnHeader, ...] = ()
 
     async def begin(self) -> None:
@@ -46,6 +53,8 @@ class TimeseriesStream:
         check_media_type(self._answer)
         while self._reader.columns is None and not self._ended:
             await self._read_more()
+            if self._failure is not None:
+                raise self._failure
         self.columns = self._reader.columns or ()
 
     async def batches(self) -> AsyncIterator[TimeseriesBatch]:
@@ -53,11 +62,14 @@ class TimeseriesStream:
 
         Raises:
             TimeseriesFormatError: It is malformed or incomplete; rows before that came out already.
-            TransportError: The connection was lost, or nothing came for `Timeouts.attempt`.
+            TransportError: The connection was lost, or nothing came for `Timeouts.attempt`; all whole rows that
+                came are yielded before.
         """
         while True:
             while self._ready:
                 yield self._ready.pop(0)
+            if self._failure is not None:
+                raise self._failure
             if self._ended:
                 return
             await self._read_more()
@@ -68,8 +80,22 @@ class TimeseriesStream:
                 yield row
 
     async def _read_more(self) -> None:
+        """Read a piece; what ends the reading before its end is kept, so that no later step takes it for one."""
         try:
-            piece = await anext(self._pieces, None)
+            await self._read_piece()
+        except EnapterError as error:
+            self._failure = error
+        except BaseException:
+            self._failure = ConnectionLostError("reading this answer was interrupted", phase="body")
+            raise
+
+    async def _read_piece(self) -> None:
+        try:
+            try:
+                piece = await anext(self._pieces, None)
+            except TransportError:
+                self._take(self._reader.rest())
+                raise
             if piece is None:
                 self._ended = True
                 self._take(self._reader.finish(complete=self._answer.ends_provably))
