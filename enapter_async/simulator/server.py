@@ -127,6 +127,8 @@ class Server:
             response = refusal_answer(refusal)
         except web.HTTPException:
             raise
+        except ConnectionError:
+            return web.Response(status=500)  # never seen: the client has hung up meanwhile
         except Exception:
             logger.exception("defect in %s", record.operation)
             response = json_answer(envelope("internal server error", code="internal"), 500)
