@@ -70,7 +70,8 @@ def docs(session: nox.Session) -> None:
     if session.posargs:
         session.run("mkdocs", *session.posargs, env=environment)
     else:
-        session.run("mkdocs", "build", "--strict", "--site-dir", str(Path(session.create_tmp()) / "site"), env=environment)
+        site = str(Path(session.create_tmp()) / "site")
+        session.run("mkdocs", "build", "--strict", "--site-dir", site, env=environment)
 
 
 @nox.session

@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip("enapter", reason="the vendor's SDK is not installed: run `nox -s peer`")
 
-from enapter.http import api  # noqa: E402
+from enapter.http import api
 
-from enapter_async import EnapterClient, Manifest  # noqa: E402
-from enapter_async.simulator import Simulator  # noqa: E402
+from enapter_async import EnapterClient, Manifest
+from enapter_async.simulator import Simulator
 
 
 @pytest.fixture(params=["any", "cloud", "gateway"])
