@@ -19,20 +19,33 @@ _logger = logging.getLogger("enapter_async.hooks")
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """What all events tell: the operation, its method and its path (without the query)."""
+    """What every hook gets; see the classes below."""
 
+
+@attrs.frozen(kw_only=True)
+class CallEvent(Event):
+    """What all events of a call tell.
+
+    Attributes:
+        call: Number of the call within this process. Calls run side by side, and so do their events.
+        operation: Name of the operation, such as `devices.get`.
+        method: HTTP method.
+        path: Path without the query.
+    """
+
+    call: int
     operation: str
     method: str
     path: str
 
 
 @attrs.frozen(kw_only=True)
-class RequestStarted(Event):
+class RequestStarted(CallEvent):
     """A call begins, before it waits for a slot."""
 
 
 @attrs.frozen(kw_only=True)
-class AttemptFailed(Event):
+class AttemptFailed(CallEvent):
     """One attempt failed; others may follow.
 
     Attributes:
@@ -47,7 +60,7 @@ class AttemptFailed(Event):
 
 
 @attrs.frozen(kw_only=True)
-class RetryScheduled(Event):
+class RetryScheduled(CallEvent):
     """The request will be sent again.
 
     Attributes:
@@ -64,7 +77,7 @@ class RetryScheduled(Event):
 
 
 @attrs.frozen(kw_only=True)
-class RequestFinished(Event):
+class RequestFinished(CallEvent):
     """A call ended.
 
     Attributes:
@@ -80,6 +93,32 @@ class RequestFinished(Event):
     waited: float
     status: int | None
     error: BaseException | None
+
+
+@attrs.frozen(kw_only=True)
+class SharedLimitLost(Event):
+    """The rate limit is no longer shared: Redis cannot be asked, and the client goes on at a pace of its own.
+
+    Attributes:
+        name: Name of the shared limit.
+        reason: What is wrong, in words.
+    """
+
+    name: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class SharedLimitRestored(Event):
+    """The rate limit is shared again.
+
+    Attributes:
+        name: Name of the shared limit.
+        away: Seconds for which it was not.
+    """
+
+    name: str
+    away: float
 
 
 Hook: TypeAlias = Callable[[Event], object]

@@ -48,9 +48,8 @@ class RetryBudget:
 
     @property
     def available(self) -> float:
-        """Retries that may be made now."""
-        self._settle()
-        return self._available
+        """Retries that may be made now; only looks, so that another thread may ask."""
+        return self._at(self._clock())
 
     def try_spend(self) -> bool:
         """Pay for one retry; return whether there was enough."""
@@ -68,7 +67,11 @@ class RetryBudget:
 
     def _settle(self) -> None:
         now = self._clock()
-        if self._available < self._minimum:
-            gained = (now - self._settled_at) * self._per_second
-            self._available = min(self._available + gained, self._minimum)
+        self._available = self._at(now)
         self._settled_at = now
+
+    def _at(self, now: float) -> float:
+        if self._available >= self._minimum:
+            return self._available
+        gained = (now - self._settled_at) * self._per_second
+        return min(self._available + gained, self._minimum)

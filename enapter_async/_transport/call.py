@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from enapter_async import hooks as events
 from enapter_async._protocol.redact import masked
@@ -23,11 +24,14 @@ from enapter_async.errors import (
 )
 from enapter_async.hooks import Hook
 
+_numbers = count(1)
+
 
 class Call:
     """The state of one call.
 
     Attributes:
+        number: What its events are told apart by; 0 where there are no hooks.
         request: What is sent.
         deadline: Loop time at which it ends, whatever happens.
         attempts: Requests tried so far.
@@ -47,6 +51,7 @@ class Call:
         "_started",
         "attempts",
         "deadline",
+        "number",
         "outcome",
         "rejected",
         "rejected_slot",
@@ -72,10 +77,15 @@ class Call:
         self.waited = 0.0
         self.token_renewed = False
         self._last_error: RequestError | None = None
+        self.number = 0
         if hooks:
+            self.number = next(_numbers)
             operation = request.operation
             events.report(
-                hooks, events.RequestStarted(operation=operation.name, method=operation.method, path=request.path)
+                hooks,
+                events.RequestStarted(
+                    call=self.number, operation=operation.name, method=operation.method, path=request.path
+                ),
             )
 
     @property
@@ -111,6 +121,7 @@ class Call:
             events.report(
                 self._hooks,
                 events.AttemptFailed(
+                    call=self.number,
                     operation=operation.name,
                     method=operation.method,
                     path=self.request.path,
@@ -127,6 +138,7 @@ class Call:
             events.report(
                 self._hooks,
                 events.RetryScheduled(
+                    call=self.number,
                     operation=operation.name,
                     method=operation.method,
                     path=self.request.path,
@@ -144,6 +156,7 @@ class Call:
             events.report(
                 self._hooks,
                 events.RequestFinished(
+                    call=self.number,
                     operation=operation.name,
                     method=operation.method,
                     path=self.request.path,
