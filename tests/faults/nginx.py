@@ -58,7 +58,7 @@ http {{
     listen 127.0.0.1:{port} backlog=4096;
     server_name api;  # an empty key would not be limited
     access_log {root}/answers.log answers;
-    limit_req zone=quota burst={burst} nodelay;
+    limit_req zone=quota{burst};
     limit_req_status 429;
     add_header Retry-After $retry_after always;
     location / {{ {answer} }}
@@ -103,7 +103,7 @@ class Nginx:
             port=self.port,
             static_port=self._static_port,
             rate=rate,
-            burst=self._burst,
+            burst=f" burst={self._burst} nodelay" if self._burst else "",
             retry_after="" if self._retry_after is None else self._retry_after,
             answer=static if upstream is None else f"proxy_pass http://127.0.0.1:{upstream};",
             static=static,
