@@ -275,7 +275,8 @@ class EnapterClient(Services):
         """
         if timeout is not None:
             total = checked_timeout(timeout)
-            timeouts = attrs.evolve(timeouts or self._config.timeouts, total=total, command=total)
+            given = self._config.timeouts if timeouts is None else timeouts
+            timeouts = attrs.evolve(given, total=total, command=total)
         if user is not None:
             user = checked_header_value("user", user)
         copy = object.__new__(type(self))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import Final, Literal, TypeAlias, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
 from enapter_async.errors import ConfigurationError
+
+T = TypeVar("T")
 
 CLOUD_URL: Final = "https://api.enapter.com"
 DEFAULT_MAX_IN_FLIGHT: Final = 100
@@ -36,6 +38,17 @@ def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int)
         raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a whole number of at least 1")
 
 
+def _seconds(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    _positive(instance, attribute, value)
+    if math.isinf(value):  # no call may last for ever
+        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a finite number of seconds")
+
+
+def _flag(instance: object, attribute: attrs.Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be True or False")
+
+
 def _optional_positive(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
     if value is not None:
         _positive(instance, attribute, value)  # type: ignore[arg-type]
@@ -52,10 +65,10 @@ class Timeouts:
         command: The total of `commands.execute`, whose answer waits for the device.
     """
 
-    total: float = attrs.field(default=60.0, validator=_positive)
-    attempt: float = attrs.field(default=30.0, validator=_positive)
-    connect: float = attrs.field(default=10.0, validator=_positive)
-    command: float = attrs.field(default=180.0, validator=_positive)
+    total: float = attrs.field(default=60.0, validator=_seconds)
+    attempt: float = attrs.field(default=30.0, validator=_seconds)
+    connect: float = attrs.field(default=10.0, validator=_seconds)
+    command: float = attrs.field(default=180.0, validator=_seconds)
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +88,7 @@ class RetryPolicy:
     initial_delay: float = attrs.field(default=0.25, validator=_not_negative)
     max_delay: float = attrs.field(default=10.0, validator=_not_negative)
     max_retry_after: float = attrs.field(default=60.0, validator=_not_negative)
-    resend_converging: bool = False
+    resend_converging: bool = attrs.field(default=False, validator=_flag)
 
     @classmethod
     def none(cls) -> RetryPolicy:
@@ -96,7 +109,7 @@ class RateLimit:
 
     requests_per_second: float | None = attrs.field(default=None, validator=_optional_positive)
     burst: int | None = attrs.field(default=None, validator=attrs.validators.optional(_at_least_one))
-    adaptive: bool = True
+    adaptive: bool = attrs.field(default=True, validator=_flag)
     initial_in_flight: int = attrs.field(default=10, validator=_at_least_one)
 
 
@@ -127,7 +140,7 @@ class StreamPolicy:
     buffer_size: int = attrs.field(default=1000, validator=_at_least_one)
     overflow: Literal["block", "drop_oldest"] = attrs.field(default="block", validator=_overflow)
     heartbeat: float = attrs.field(default=30.0, validator=_positive)
-    reconnect: bool = True
+    reconnect: bool = attrs.field(default=True, validator=_flag)
     max_outage: float | None = attrs.field(default=600.0, validator=_optional_positive)  # type: ignore[arg-type]
     initial_delay: float = attrs.field(default=1.0, validator=_not_negative)
     max_delay: float = attrs.field(default=30.0, validator=_not_negative)
@@ -148,24 +161,32 @@ def checked_base_url(value: object) -> str:
     url = value.strip()
     if _CONTROL_OR_SPACE.search(url):
         raise ConfigurationError("base_url must not hold white space or control characters")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigurationError("base_url is not a valid URL") from None
-    del port
+    parts = _split(url)
+    if parts is None:
+        raise ConfigurationError("base_url is not a valid URL")
     if parts.scheme not in ("http", "https"):
         raise ConfigurationError("base_url must start with http:// or https://")
-    if not host:
+    if not parts.hostname:
         raise ConfigurationError("base_url must name a host")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("base_url must not hold a user or a password")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise ConfigurationError("base_url must not have a query or a fragment")
-    base = url.rstrip("/")
+    if not parts.path.isascii():
+        raise ConfigurationError("base_url must be percent-encoded where its path is not ASCII")
+    base = (parts.scheme + url[len(parts.scheme) :]).rstrip("/")
     if base.endswith("/v3"):
         raise ConfigurationError("base_url is given without the /v3 at its end: the SDK adds it")
     return base
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # reading it checks it
+    except ValueError:
+        return None
+    return parts
 
 
 def checked_header_value(name: str, value: object) -> str:
@@ -182,6 +203,25 @@ def checked_header_value(name: str, value: object) -> str:
     if not text.isascii() or not text.isprintable():
         raise ConfigurationError(f"{name} must be printable ASCII without line breaks")
     return text
+
+
+def _of(type_: type[T]) -> Callable[[object, attrs.Attribute[T], T], None]:
+    def check(_: object, attribute: attrs.Attribute[T], value: T) -> None:
+        if not isinstance(value, type_):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{attribute.name} must be {type_.__name__}(...), not {type(value).__name__}")
+
+    return check
+
+
+def _proxy(value: object) -> str | None:
+    """Check the URL of a proxy, without ever echoing it: it may hold a password."""
+    if value is None:
+        return None
+    if isinstance(value, str) and not _CONTROL_OR_SPACE.search(value):
+        parts = _split(value)
+        if parts is not None and parts.scheme in ("http", "https") and parts.hostname:
+            return value
+    raise ConfigurationError("proxy must be a URL such as http://proxy.example.net:3128")
 
 
 def _base_url(value: str) -> str:
@@ -223,14 +263,14 @@ class ClientConfig:
     token: str | TokenProvider | None = attrs.field(default=None, converter=_token, repr=False)
     user: str | None = attrs.field(default=None, converter=_user)
     app: str | None = attrs.field(default=None, converter=_app)
-    timeouts: Timeouts = attrs.field(factory=Timeouts)
-    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
-    rate_limit: RateLimit = attrs.field(factory=RateLimit)
+    timeouts: Timeouts = attrs.field(factory=Timeouts, validator=_of(Timeouts))
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=_of(RetryPolicy))
+    rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=_of(RateLimit))
     max_in_flight: int = attrs.field(default=DEFAULT_MAX_IN_FLIGHT, validator=_at_least_one)
     max_streams: int = attrs.field(default=DEFAULT_MAX_STREAMS, validator=_at_least_one)
     max_response_bytes: int = attrs.field(default=DEFAULT_MAX_RESPONSE_BYTES, validator=_at_least_one)
-    trust_env: bool = False
-    proxy: str | None = attrs.field(default=None, repr=False)
+    trust_env: bool = attrs.field(default=False, validator=_flag)
+    proxy: str | None = attrs.field(default=None, converter=_proxy, repr=False)
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:

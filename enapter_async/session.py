@@ -87,9 +87,9 @@ class Session:
         """Return a copy with other options on the same pool, limiter and budget."""
         return Session(
             self._shared,
-            timeouts=timeouts or self._timeouts,
-            retry=retry or self._retry,
-            user=user or self._user,
+            timeouts=self._timeouts if timeouts is None else timeouts,
+            retry=self._retry if retry is None else retry,
+            user=self._user if user is None else user,
         )
 
     async def send(self, request: Request, decode: Decode[T], timeout: float | None = None) -> T:

@@ -23,6 +23,8 @@ def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | Non
     Raises:
         InvalidArgumentError: A name is empty, has a comma, or is so long that no query can hold it.
     """
+    if not isinstance(attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("attributes", "must map each device to its attribute names")
     suffix = "" if relevance_interval is None else "&" + query.encode([("relevance_interval", relevance_interval)])
     room = MAX_QUERY_BYTES - len(suffix)
     queries: list[str] = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import OpenEnum
+
+T = TypeVar("T")
 
 # A comma separates values (reference.md, Filters and ordering), a colon stands in times: both are legal as they are.
 _SAFE_IN_VALUES: Final = ",:"
@@ -26,11 +28,11 @@ def chosen(values: Iterable[str], allowed: frozenset[str], argument: str) -> str
     Raises:
         InvalidArgumentError: It is a bare string, or a value is not allowed.
     """
-    if not values:
+    if values == ():
         return ""
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as {{{values!r}}}, not a string")
-    wanted = set(values)
+    wanted = {value if isinstance(value, str) else repr(value) for value in several(values, argument)}  # pyright: ignore[reportUnnecessaryIsInstance]
     unknown = wanted - allowed
     if unknown:
         shown = ", ".join(sorted(map(repr, unknown)))
@@ -58,15 +60,40 @@ def texts(values: Iterable[str], argument: str) -> list[str]:
     """
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as [{values!r}], not a string")
-    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(argument, f"must be several values, not {type(values).__name__}")
-    items = list(values)
+    items = list(several(values, argument))
     if not items:
         raise InvalidArgumentError(argument, "must not be empty")
     for item in items:
         if not isinstance(item, str) or not item.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(argument, "every value must be a string that is not empty")
+        encodable(item, argument)
     return items
+
+
+def several(values: Iterable[T], argument: str) -> Iterable[T]:
+    """Return an argument that can be iterated.
+
+    Raises:
+        InvalidArgumentError: It cannot.
+    """
+    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(argument, f"must be several values, not {type(values).__name__}")
+    return values
+
+
+def encodable(value: str, argument: str) -> str:
+    """Return a string that can be sent.
+
+    Raises:
+        InvalidArgumentError: UTF-8 has no form for it (a lone surrogate).
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return value
+    raise InvalidArgumentError(argument, "must be text that UTF-8 can encode")
 
 
 def text(value: object, argument: str) -> str:
@@ -79,7 +106,7 @@ def text(value: object, argument: str) -> str:
         raise InvalidArgumentError(argument, f"must be a string, not {type(value).__name__}")
     if not value.strip():
         raise InvalidArgumentError(argument, "must not be empty")
-    return value
+    return encodable(value, argument)
 
 
 def flag(value: object, argument: str) -> bool:
@@ -130,4 +157,4 @@ def members(values: Iterable[str], type_: type[OpenEnum], argument: str) -> str:
     """
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as {{{str(values)!r}}}, not a string")
-    return listed([member(value, type_, argument) for value in values], argument)
+    return listed([member(value, type_, argument) for value in several(values, argument)], argument)

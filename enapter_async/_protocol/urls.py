@@ -34,10 +34,15 @@ def segment(value: object, argument: str) -> str:
         raise InvalidArgumentError(argument, "must not be '.' or '..'")
     if _CONTROL(value):
         raise InvalidArgumentError(argument, "must not have control characters")
+    return _quoted(value, argument, safe="")
+
+
+def _quoted(value: str, argument: str, *, safe: str) -> str:
     try:
-        return quote(value, safe="")
+        return quote(value, safe=safe)
     except UnicodeEncodeError:
-        raise InvalidArgumentError(argument, "must be text that UTF-8 can encode") from None
+        pass
+    raise InvalidArgumentError(argument, "must be text that UTF-8 can encode")
 
 
 def relative_path(value: object) -> str:
@@ -57,4 +62,4 @@ def relative_path(value: object) -> str:
     path = value.removeprefix("/")
     if any(part.replace("%2e", ".").replace("%2E", ".") in (".", "..") for part in path.split("/")):
         raise InvalidArgumentError("path", "must not have '.' or '..' segments")
-    return quote(path, safe="/%:@!$&'()*+,;=~")
+    return _quoted(path, "path", safe="/%:@!$&'()*+,;=~")
