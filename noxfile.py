@@ -83,6 +83,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Ten minutes (`-- --seconds N` or `-- --requests N`) of faults of all kinds; every change is accounted for."""
+    session.install("-e", ".[dev,all]")
+    session.run("python", "-W", "error", "-m", "tests.chaos.run", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Wheel and sdist; the wheel is imported in an empty environment with the core dependencies only."""
     session.install("build>=1.2", "twine>=6")
