@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
 
-from enapter_async.errors import ClientClosedError, WrongEventLoopError
+from enapter_async.errors import ClientClosedError, ConfigurationError, WrongEventLoopError
+
+_bound: weakref.WeakSet[Lifetime] = weakref.WeakSet()
 
 
 class Lifetime:
@@ -21,6 +25,7 @@ class Lifetime:
     def __init__(self) -> None:
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._forked = False
         self._timers: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -30,18 +35,42 @@ class Lifetime:
 
         Raises:
             ClientClosedError: The client was closed.
-            WrongEventLoopError: It is bound to another loop.
+            WrongEventLoopError: It is bound to another loop, or to that of the process this one was forked from.
+            ConfigurationError: Something else than asyncio runs this, such as trio.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            if self._loop is not None:
-                raise WrongEventLoopError(
-                    "the client is bound to the event loop that it was first used in; make one client per loop"
-                )
-            self._loop = loop
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None:
+            raise ConfigurationError(
+                "EnapterClient runs on asyncio, and no asyncio event loop is running here: it cannot run on trio"
+            )
+        if loop is not self._loop or self._forked:
+            self._bind(loop)
         if self.closed:
             raise ClientClosedError
         return loop
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._refuse_fork()
+        if self._loop is not None:
+            raise WrongEventLoopError(
+                "the client is bound to the event loop that it was first used in; make one client per loop"
+            )
+        self._loop = loop
+        _bound.add(self)
+
+    def forked(self) -> None:
+        """Note that this is the copy in a forked process: its sockets are those of the parent."""
+        self._forked = True
+
+    def _refuse_fork(self) -> None:
+        if self._forked:
+            raise WrongEventLoopError(
+                "the client was in use before this process was forked, and its connections belong to the parent: "
+                "make a new client in each process"
+            )
 
     def begin(self, when: float) -> asyncio.Timeout:
         """Return a timer that expires at loop time `when`, or at closing; pass it to `end` afterwards."""
@@ -84,7 +113,12 @@ class Lifetime:
             raise ClientClosedError
 
     async def close(self) -> None:
-        """Refuse whatever comes, end what is under way, and wait until it has ended."""
+        """Refuse whatever comes, end what is under way, and wait until it has ended.
+
+        Raises:
+            WrongEventLoopError: In a forked process: closing there would disturb the parent.
+        """
+        self._refuse_fork()
         self.closed = True
         if not self._timers:
             return
@@ -93,3 +127,13 @@ class Lifetime:
             if not timer.expired():
                 timer.reschedule(0)
         await self._idle.wait()
+
+
+def _note_fork() -> None:
+    # Looked at when a process is forked, and not in each call: a look at the pid would be a system call.
+    for lifetime in tuple(_bound):
+        lifetime.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
