@@ -112,6 +112,18 @@ class TimeseriesReader:
                 raise defect(bytes(self._buffer), self._columns or (), self._position)
             yield from self._take_block()
 
+    def rest(self) -> Iterator[TimeseriesBatch]:
+        """Take that nothing more will come, since the connection was lost.
+
+        Yields:
+            The whole records that are left, so that whoever asks again need not ask for them.
+
+        Raises:
+            TimeseriesFormatError: One of them is malformed.
+        """
+        if self._columns is not None and _records_end(self._buffer):
+            yield from self._take_block()
+
     def _take_header(self) -> bool:
         """Read the header, the first line that is not blank, once it is there; whether it is."""
         while end := self._buffer.find(b"\n") + 1:

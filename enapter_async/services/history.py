@@ -146,9 +146,9 @@ class History(AsyncIterator[TimeseriesBatch]):
 
     async def _read_resuming(self, running: _Running, buffered: int | None) -> None:
         """Read a part; what is cut off in the middle goes on after the last row that came."""
-        part: HistoryPart | None = running.part
+        part = running.part
         fruitless = 0
-        while part is not None:
+        while True:
             last: int | None = None
             try:
                 async with stream_timeseries(self._session, part.query, self._timeout) as stream:
@@ -161,17 +161,19 @@ class History(AsyncIterator[TimeseriesBatch]):
                             await running.changed.wait()
                         running.batches.append(own)
                         running.notify()
-                part = None
-                continue
+                return
             except TransportError as error:
                 fruitless = 0 if last is not None else fruitless + 1
                 # Before the answer began, the session has done all the repeating that there is to do.
                 if error.phase != "body" or not self._session.may_resume(fruitless):
                     raise
-            if last is not None:
-                part = part.after(last)
-            elif fruitless:
+            if last is None:
                 await self._pause(fruitless)
+                continue
+            rest = part.after(last)
+            if rest is None:
+                return
+            part = rest
 
     async def _pause(self, fruitless: int) -> None:
         most = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (fruitless - 1))
