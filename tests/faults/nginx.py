@@ -116,20 +116,22 @@ class Nginx:
         self._process.send_signal(signal.SIGHUP)
 
     def answers(self) -> list[tuple[float, int, str]]:
-        """Return time, status and path of every answer so far, by nginx's own log."""
+        """Stop nginx, which logs an answer after sending it; return time, status and path of all answers."""
+        self.stop()
         lines = (self._root / "answers.log").read_text().splitlines()
         return [(float(at), int(status), path) for at, status, path in map(str.split, lines)]
 
     def statuses(self) -> dict[int, int]:
-        """Return how many answers there were of each status."""
+        """Stop nginx; return how many answers there were of each status."""
         counts: dict[int, int] = {}
         for _, status, _ in self.answers():
             counts[status] = counts.get(status, 0) + 1
         return counts
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)  # gracefully: what is under way is ended and logged
+            self._process.wait(10)
 
 
 @contextmanager
