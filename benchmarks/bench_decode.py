@@ -21,14 +21,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from benchmarks.figures import Figure
 
 DEVICES = 1000
 SITES = 10
 PARTS = ["plain", "expanded", "manifests", "latest"]
 ASKED = {"plain": 1.2, "expanded": 1.1}
+ASKED_WITH_ORJSON = {"plain": 1.5, "expanded": 1.35}
 DECODES = 3
 
 
@@ -169,6 +172,23 @@ def measure_part(workers: dict[str, Worker], part: str, rounds: int) -> dict[str
             pairs = zip(times["peer"], values, strict=True)
             figures[f"{rival} ratio"] = statistics.median(theirs / mine for theirs, mine in pairs)
     return figures
+
+
+def figures(rounds: int = 5) -> Iterator[Figure]:
+    """Measure everything of this file; the peer's interpreter is ENAPTER_PEER_PYTHON or this one."""
+    pythons = {"ours": sys.executable, "peer": os.environ.get("ENAPTER_PEER_PYTHON", sys.executable)}
+    if importlib.util.find_spec("orjson"):
+        pythons["ours, orjson"] = sys.executable
+    goals = {"ours": ASKED, "ours, orjson": ASKED_WITH_ORJSON}
+    for part, found in measure(pythons, max(10 * rounds, 20)).items():
+        for rival, asked in goals.items():
+            if f"{rival} ratio" in found:
+                yield Figure(
+                    f"decode {part}{', orjson' if 'orjson' in rival else ''}: speed of the vendor's SDK",
+                    found[f"{rival} ratio"],
+                    goal=asked.get(part),
+                    note=f"{found[f'{rival} ms']:.1f} ms, vendor's {found['peer ms']:.1f} ms",
+                )
 
 
 def main() -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 
+from benchmarks.figures import Figure
 from enapter_async import EnapterClient, EnapterError
 from tests.faults.nginx import BINARY, DEVICE, Nginx, delaying_proxy, rate_limiting_nginx
 
@@ -100,8 +102,17 @@ async def load(url: str, scenario: Scenario, calls: int, change_rate: Callable[[
     return Outcome(seconds, failures, longest)
 
 
-def run(scenario: Scenario, *, burst: int, calls: int = CALLS) -> str:
-    """Measure one scenario; return its line of the table."""
+@dataclass
+class Result:
+    """What a scenario took, as shares of the ideal and of the calls."""
+
+    outcome: Outcome
+    times: float
+    wasted: float
+
+
+def measure(scenario: Scenario, *, burst: int, calls: int = CALLS) -> Result:
+    """Measure one scenario."""
     with ExitStack() as stack:
         server: Nginx = stack.enter_context(
             rate_limiting_nginx(
@@ -118,11 +129,40 @@ def run(scenario: Scenario, *, burst: int, calls: int = CALLS) -> str:
         statuses = server.statuses()
     times = outcome.seconds / scenario.ideal(calls)
     wasted = statuses.get(429, 0) / calls
+    return Result(outcome, times, wasted)
+
+
+def run(scenario: Scenario, *, burst: int, calls: int = CALLS) -> str:
+    """Measure one scenario; return its line of the table."""
+    result = measure(scenario, burst=burst, calls=calls)
+    outcome, times, wasted = result.outcome, result.times, result.wasted
     good = not outcome.failures and times <= scenario.time_bound and wasted <= scenario.waste_bound
     return (
         f"{scenario.name:22} {len(outcome.failures):8} {outcome.seconds:8.2f} s {times:8.3f} {wasted:8.2%}"
         f" {outcome.longest:8.2f} s   {'reached' if good else 'MISSED'}"
     )
+
+
+def figures(rounds: int = 1) -> Iterator[Figure]:
+    """Measure every scenario, medians of the rounds."""
+    for scenario in SCENARIOS:
+        results = [measure(scenario, burst=20) for _ in range(rounds)]
+        failed = sum(len(result.outcome.failures) for result in results)
+        wasted = statistics.median(result.wasted for result in results)
+        yield Figure(
+            f"2,000 GETs through limit_req, {scenario.name}: time of the ideal",
+            statistics.median(result.times for result in results),
+            goal=scenario.time_bound,
+            at_most=True,
+            note=f"{failed} failed",
+        )
+        yield Figure(
+            f"2,000 GETs through limit_req, {scenario.name}: wasted on 429",
+            100 * wasted,
+            "%",
+            goal=100 * scenario.waste_bound,
+            at_most=True,
+        )
 
 
 def main() -> None:

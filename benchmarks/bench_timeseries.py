@@ -35,6 +35,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.figures import Figure
+
 PIECE = 64 * 1024
 DEVICE = "7b1e4c90-25d3-4f6a-8e57-1a9c3d2b4f68"
 START = datetime(2026, 3, 14, tzinfo=UTC)
@@ -259,6 +261,37 @@ def compare(data: str, rows: int, rounds: int, rivals: list[str], *, wire: bool)
         )
         for rival, figures in results.items()
     }
+
+
+def figures(rounds: int = 3) -> Iterator[Figure]:
+    """Measure everything of this file; the peer's interpreter is ENAPTER_PEER_PYTHON or this one."""
+    os.environ.setdefault("ENAPTER_PEER_PYTHON", sys.executable)
+    goals = {"standard": 2.4, "arrow": 12.0, "standard kept": 2.8}
+    for data in ("floats", "mixed", "quoted"):
+        rivals = ["standard", "arrow", "standard kept", "peer", "peer kept"]
+        found = compare(data, 1_000_000 if data != "quoted" else 300_000, rounds, rivals, wire=False)
+        for rival, goal in goals.items():
+            base = found["peer kept" if rival in KEPT else "peer"]
+            yield Figure(
+                f"rows from bytes, {data}, {rival}: speed of the vendor's SDK",
+                found[rival].speed / base.speed,
+                goal=goal,
+                note=f"{found[rival].speed:,.0f} rows/s, vendor's {base.speed:,.0f} rows/s",
+            )
+        yield Figure(
+            f"rows from bytes, {data}, standard: memory",
+            found["standard"].grown,
+            "MiB",
+            goal=12.0,
+            at_most=True,
+        )
+        yield Figure(
+            f"rows from bytes, {data}, all columns kept: memory of the vendor's SDK",
+            found["standard kept"].grown / found["peer kept"].grown,
+            goal=0.55,
+            at_most=True,
+            note=f"{found['standard kept'].grown:.0f} MiB, vendor's {found['peer kept'].grown:.0f} MiB",
+        )
 
 
 def main() -> None:

@@ -1,0 +1,60 @@
+"""Run all benchmarks: `python -m benchmarks [--rounds N] [--only calls,decode,...] [--write]`.
+
+Prints one table. `--write` puts it into benchmarks/README.md and stores the figures in benchmarks/baseline.json, with
+which later runs are compared. Nothing fails on a figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.figures import Figure, machine, save, table, worse
+
+HERE = Path(__file__).parent
+BASELINE = HERE / "baseline.json"
+PARTS = {
+    "calls": "Calls, lists, opening",
+    "decode": "Decoding",
+    "timeseries": "Time series",
+    "rate_limit": "Rate limit",
+    "history": "History",
+    "watch": "Watch",
+    "pressure": "Pressure",
+}
+_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
+    parser.add_argument("--write", action="store_true", help="store table and figures")
+    options = parser.parse_args()
+    sections: list[str] = []
+    figures: list[Figure] = []
+    for part in options.only.split(","):
+        began = time.perf_counter()
+        module = importlib.import_module(f"benchmarks.bench_{part}")
+        found = list(module.figures(options.rounds))
+        figures += found
+        section = f"### {PARTS[part]}\n\n`python -m benchmarks.bench_{part}`\n\n{table(found)}"
+        print(f"\n{section}\n\n({time.perf_counter() - began:.0f} s)", flush=True)
+        sections.append(section)
+    for line in worse(BASELINE, figures):
+        print("worse:", line, file=sys.stderr)
+    if options.write:
+        facts = ", ".join(f"{name} {value}" for name, value in machine().items())
+        page = HERE / "README.md"
+        before, _, rest = page.read_text("utf-8").partition(_BEGIN)
+        after = rest.partition(_END)[2]
+        text = "\n\n".join((f"Measured on: {facts}.", *sections))
+        page.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}", "utf-8")
+        save(BASELINE, figures)
+
+
+if __name__ == "__main__":
+    main()
