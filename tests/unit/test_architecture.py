@@ -1,0 +1,139 @@
+"""The rules of the house, read from the source: arrows point down, and each library has its place."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PACKAGE: Final = Path(__file__).parents[2] / "enapter_async"
+MODULES: Final = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# Each may import what stands in its own line or above it.
+LEVELS: Final = [
+    {"models", "errors"},
+    {"config", "hooks", "shared_rate_limit"},
+    {"_protocol"},
+    {"response", "pagination"},
+    {"_transport"},
+    {"session"},
+    {"stream_reader"},
+    {"stream"},
+    {"services"},
+    {"client", "discovery"},
+    {"__init__"},
+    {"cli", "pytest_plugin"},
+]
+APART: Final = {"simulator", "pytest_plugin", "__main__"}
+
+HOMES: Final = {
+    "aiohttp": ("_transport", "simulator", "client"),  # the client: to name the session that is injected
+    "tenacity": ("_transport.retry",),
+    "cattrs": ("_protocol.converter",),
+    "yarl": ("_transport", "simulator"),
+    "orjson": ("_protocol.json_text",),
+    "zeroconf": ("_transport.mdns",),
+    "rich": ("cli",),
+    "rich_click": ("cli",),
+}
+IMPURE: Final = {
+    "aiohttp", "anyio", "asyncio", "concurrent", "http", "multiprocessing", "selectors", "signal", "socket",
+    "ssl", "subprocess", "threading", "time",
+}  # fmt: skip
+
+
+def imports(name: str, *, at_once: bool = False) -> Iterator[str]:
+    """Yield the absolute name of everything that a module imports, wherever in it, or when it is imported itself."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    for node in tree.body if at_once else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
+            base = parent[: len(parent) - node.level + 1] if node.level else []
+            module = ".".join([*base, *((node.module or "").split(".") if node.module else [])])
+            for alias in node.names:
+                whole = f"{module}.{alias.name}"
+                yield whole if whole in MODULES else module
+
+
+@cache
+def ours(name: str) -> frozenset[str]:
+    """Return our own modules that a module imports; the face counts as a module of its own."""
+    return frozenset(found for found in imports(name) if found.split(".")[0] == "enapter_async") - {name}
+
+
+def part(name: str) -> str:
+    """Return the part of the house that a module stands in."""
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def level(name: str) -> int:
+    found = [number for number, names in enumerate(LEVELS) if part(name) in names]
+    assert found, f"{part(name)} has no place yet: put it into LEVELS"
+    return found[0]
+
+
+CLIENT_MODULES: Final = [name for name in MODULES if part(name) not in APART]
+
+
+@pytest.mark.parametrize("name", [name for name in CLIENT_MODULES if part(name) != "cli"])
+def test_arrows_point_down(name: str) -> None:
+    # The face is imported by the client for its version only, when that is asked for.
+    wrong = {found for found in ours(name) if level(found) > level(name) and found != "enapter_async"}
+    assert not wrong
+
+
+def test_only_the_client_asks_the_face_for_the_version() -> None:
+    below = {name for name in CLIENT_MODULES if "enapter_async" in ours(name) and part(name) != "cli"}
+    assert below <= {"enapter_async.client"}
+
+
+def test_there_are_no_circles() -> None:
+    graph = {name: set(imports(name, at_once=True)) & set(MODULES) - {name, "enapter_async"} for name in MODULES}
+    assert tuple(TopologicalSorter(graph).static_order())
+
+
+def test_nobody_imports_the_client_but_those_who_may() -> None:
+    importers = {name for name in MODULES if "enapter_async.client" in ours(name)}
+    assert {part(name) for name in importers} <= {"__init__", "cli", "pytest_plugin"}
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_each_library_has_its_place(library: str) -> None:
+    homes = tuple(f"enapter_async.{home}" for home in HOMES[library])
+    users = {name for name in MODULES if library in {found.split(".")[0] for found in imports(name)}}
+    assert all(name in homes or name.startswith(tuple(f"{home}." for home in homes)) for name in users), users
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "_protocol"])
+def test_the_protocol_is_pure(name: str) -> None:
+    assert not {found.split(".")[0] for found in imports(name)} & IMPURE
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "models"])
+def test_models_are_nothing_but_models(name: str) -> None:
+    assert {part(found) for found in ours(name)} <= {"models", "errors"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "simulator"])
+def test_the_simulator_knows_nothing_of_the_client(name: str) -> None:
+    assert {part(found) for found in ours(name)} <= {"simulator"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "cli"])
+def test_the_command_uses_public_names_only(name: str) -> None:
+    assert {part(found) for found in ours(name)} <= {"__init__", "cli", "simulator", "models"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_is_long(name: str) -> None:
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 500
