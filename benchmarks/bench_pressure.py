@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -180,9 +180,10 @@ def _recovered(answered: list[float], returned: float, speed: float) -> float | 
     return None
 
 
-def figures(callers: int = CALLERS, seconds: float = OUTAGE) -> Iterator[Figure]:
+def figures(callers: int = CALLERS, seconds: float = OUTAGE, kinds: Iterable[str] = tuple(KINDS)) -> Iterator[Figure]:
     """Measure every kind of outage."""
-    for kind, words in KINDS.items():
+    for kind in kinds:
+        words = KINDS[kind]
         for once in (True, False) if kind in ("refuse", "503") else (False,):
             with controlled() as server:
                 happened = asyncio.run(outage(server, kind, callers=callers, seconds=seconds, once=once))
@@ -212,8 +213,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--callers", type=int, default=CALLERS)
     parser.add_argument("--seconds", type=float, default=OUTAGE)
+    parser.add_argument("--only", choices=KINDS, nargs="+", default=tuple(KINDS))
     arguments = parser.parse_args()
-    print(table(figures(arguments.callers, arguments.seconds)))
+    print(table(figures(arguments.callers, arguments.seconds, arguments.only)))
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ async def serve(seed: int, rate: float) -> None:
     """Run until standard input ends."""
     defects = Defects()
     logging.getLogger("enapter_async.simulator").addHandler(defects)
-    simulator.Server = CountingServer  # type: ignore[misc]
+    simulator.Server = CountingServer  # type: ignore[attr-defined]
     plan, happened = RandomFaults(rate, seed), list[tuple[float, float]]()
     running = Simulator(
         seed=seed, devices=20, token=TOKEN, faults=plan, command_seconds=0.05, stream_interval=0.1, latency=(0, 0.005)
