@@ -13,6 +13,7 @@ import rich_click
 from enapter_async import __version__
 from enapter_async.cli.collect import collect
 from enapter_async.cli.exits import Exit, Failure, failure
+from enapter_async.cli.export import export
 from enapter_async.cli.parameters import option
 from enapter_async.cli.simulate import simulate
 
@@ -78,4 +79,5 @@ def application(debug: bool) -> None:
 
 
 application.add_command(collect)
+application.add_command(export)
 application.add_command(simulate)

@@ -1,0 +1,94 @@
+"""Which server a command talks to: the one of the environment, or a simulator of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import click
+from rich.console import Console
+
+from enapter_async import EnapterClient, Hook, __version__
+from enapter_async.cli.parameters import option
+from enapter_async.cli.simulate import MODES
+from enapter_async.cli.simulator_process import simulator_process
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_WORLD: Final = ("--devices", "--seed", "--mode")
+"""Options of the simulator that decide what its devices are."""
+
+
+def simulator_options(command: F) -> F:
+    """Add `--simulate N` and what goes with it; the command takes them as `**simulator`."""
+    for add in reversed(_OPTIONS):
+        command = add(command)
+    return command
+
+
+_OPTIONS: Final = (
+    option("--simulate", type=click.IntRange(1), metavar="N", help="Start a simulator with N devices, and use that."),
+    option(
+        "--rate-limit",
+        type=click.FloatRange(0, min_open=True),
+        metavar="R",
+        help="Simulator: requests per second, 429 above.",
+    ),
+    option("--fault-rate", type=click.FloatRange(0, 1), metavar="P", help="Simulator: share of failures, 0 to 1."),
+    option("--latency-ms", type=click.FloatRange(0), metavar="L", help="Simulator: delay of every answer."),
+    option("--seed", type=int, metavar="N", help="Simulator: the same seed gives the same world."),
+    option("--mode", type=click.Choice(MODES), help="Simulator: what it serves."),
+)
+
+
+def chosen_simulator(given: Mapping[str, object]) -> dict[str, str] | None:
+    """Return the options of `simulate` and their values; None where no simulator is wanted.
+
+    Args:
+        given: Values of the options of `simulator_options`, None where not given.
+
+    Raises:
+        click.UsageError: There are options for a simulator, and no `--simulate`.
+    """
+    chosen = {f"--{name.replace('_', '-')}": str(value) for name, value in given.items() if value is not None}
+    devices = chosen.pop("--simulate", None)
+    if devices is not None:
+        return {"--devices": devices, **chosen}
+    if chosen:
+        raise click.UsageError(f"{next(iter(chosen))} is for the simulator: give --simulate N too")
+    return None
+
+
+def server_name(simulator: Mapping[str, str] | None) -> str:
+    """Return what tells one server's data from another's; it holds no secret."""
+    if simulator is None:
+        return os.environ.get("ENAPTER_HTTP_API_BASE_URL", "").strip().rstrip("/") or "Enapter Cloud"
+    return " ".join(["simulator", *(f"{name} {simulator[name]}" for name in _WORLD if name in simulator)])
+
+
+@asynccontextmanager
+async def connected(
+    simulator: dict[str, str] | None, console: Console, hooks: Sequence[Hook] = ()
+) -> AsyncGenerator[EnapterClient, None]:
+    """Give a client for the length of a block, and run the simulator where one is wanted.
+
+    Args:
+        simulator: Options of `simulate` and their values; None for the server of the environment.
+        console: Where the simulator's address is told.
+        hooks: Of the client.
+
+    Raises:
+        ConfigurationError: A setting of the environment is missing or cannot work.
+        Failure: The simulator did not start.
+    """
+    app = f"enapter-async-cli/{__version__}"
+    if simulator is None:
+        async with EnapterClient.from_env(app=app, hooks=hooks) as client:
+            yield client
+        return
+    async with simulator_process(simulator) as address:
+        console.print(f"simulator: {address.url}", highlight=False, soft_wrap=True)
+        async with EnapterClient(base_url=address.url, token=address.token, app=app, hooks=hooks) as client:
+            yield client

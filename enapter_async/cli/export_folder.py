@@ -1,0 +1,261 @@
+"""An export on its way: a folder beside the file that is to be, with what is needed to go on after any end.
+
+`history.csv.partial` holds `export.json` (what is exported), a file for each part that is finished, and
+`finished.jsonl`, a line for each of these, written after its file reached the disk. A part is finished when its
+line is there and its file has the size that the line says; anything else is done again. The file itself gets its
+name only when it is complete, and the folder is removed after that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+import attrs
+
+from enapter_async.cli.exits import Exit, Failure
+
+_RECORD: Final = "export.json"
+_JOURNAL: Final = "finished.jsonl"
+_LOCK: Final = "lock"
+_TEMPORARY: Final = ".tmp"
+
+
+@attrs.frozen
+class Finished:
+    """A part that is finished.
+
+    Attributes:
+        part: Its index.
+        rows: How many rows it has.
+        bytes: Size of its file.
+        without: Series of it that had no value, as device and attribute.
+    """
+
+    part: int
+    rows: int
+    bytes: int
+    without: tuple[tuple[str, str], ...]
+
+
+class NewFile:
+    """A file that gets its name when it is complete and on the disk.
+
+    As a context manager it is completed if the block ends well, and else given up.
+
+    Attributes:
+        file: To be written to.
+    """
+
+    def __init__(self, path: Path, temporary: Path | None = None) -> None:
+        self._path = path
+        self._temporary = temporary or path.with_name(path.name + _TEMPORARY)
+        self.file: IO[bytes] = self._temporary.open("wb")
+
+    def complete(self) -> None:
+        """Give it its name."""
+        with self.file:
+            _flush(self.file)
+        self._temporary.replace(self._path)
+
+    def give_up(self) -> None:
+        """Remove it; does nothing for one that is complete."""
+        self.file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            if exc_type is None:
+                self.complete()
+        finally:
+            self.give_up()
+
+
+class ExportFolder:
+    """The folder of one export; held by one process at a time.
+
+    Attributes:
+        target: The file that is to be.
+        path: The folder.
+        finished: Parts that are finished.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(f"{target.name}.partial")
+        self.finished: dict[int, Finished] = {}
+        self._joined: int | None = None
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def held(self) -> Generator[None, None, None]:
+        """Make the folder where it is missing, and hold it for the length of a block.
+
+        It is removed in the end where nothing in it is needed any more.
+
+        Raises:
+            Failure: Another process holds it, or it is something else.
+            OSError: The file system refuses.
+        """
+        if not self.path.exists() and self.target.exists():
+            raise self._exists()
+        self.path.mkdir(exist_ok=True)
+        if foreign := [name.name for name in self.path.iterdir() if not _is_ours(name.name)]:
+            raise Failure(f"{self.path} holds something else ({foreign[0]}); choose another name", Exit.STORAGE)
+        with (self.path / _LOCK).open("ab") as lock:
+            if not _locked(lock):
+                raise Failure(f"another process exports to {self.target} now", Exit.STORAGE)
+            self._load()
+            try:
+                yield
+            finally:
+                if not (self.path / _RECORD).exists():
+                    self.remove()
+                    lock.close()  # an open file cannot be removed on Windows
+                    (self.path / _LOCK).unlink()
+                    self.path.rmdir()
+
+    def is_complete(self) -> bool:
+        """Return whether the file was made already; then only the folder is left to be removed.
+
+        Raises:
+            Failure: There is a file of that name which this export did not make.
+        """
+        if not self.target.exists():
+            return False
+        if self.target.is_file() and self.target.stat().st_size == self._joined:
+            return True
+        raise self._exists()
+
+    def record(self) -> dict[str, Any] | None:
+        """Return what was given to `begin`; None for an export that has not begun."""
+        path = self.path / _RECORD
+        return json.loads(path.read_bytes()) if path.exists() else None
+
+    def begin(self, record: dict[str, Any]) -> None:
+        """Keep what is exported, durably."""
+        with NewFile(self.path / _RECORD) as new:
+            new.file.write(json.dumps(record, ensure_ascii=False, indent=1).encode())
+
+    def part(self, index: int) -> NewFile:
+        """Begin the file of a part."""
+        return NewFile(self._part_path(index))
+
+    def note(self, part: Finished) -> None:
+        """Write down, durably, that a part is finished; its file is there. Threads may do so at the same time."""
+        self._write_line(attrs.asdict(part))
+
+    def parts(self, count: int) -> Iterator[Path]:
+        """Return the files of the parts, in order."""
+        return map(self._part_path, range(count))
+
+    @contextmanager
+    def whole(self) -> Generator[IO[bytes], None, None]:
+        """Give the file; it takes its name when the block ends well."""
+        with NewFile(self.target, self.path / f"whole{_TEMPORARY}") as new:
+            yield new.file
+            if self.target.exists():
+                raise self._exists()
+            # From here on a file of this name and size is known to be ours.
+            self._write_line({"joined": new.file.tell()})
+        _flush_folder(self.target.parent)
+
+    def remove(self) -> None:
+        """Remove what is in the folder, the journal late: until then it tells that the file is complete.
+
+        The folder itself goes when it is no longer held.
+        """
+        last = {_RECORD: 1, _JOURNAL: 2}
+        for path in sorted(self.path.iterdir(), key=lambda path: last.get(path.name, 0)):
+            if path.name != _LOCK:
+                path.unlink()
+
+    def size(self, part: Finished) -> int:
+        """Return the size that the file of a part has now; -1 where there is none."""
+        try:
+            return self._part_path(part.part).stat().st_size
+        except FileNotFoundError:
+            return -1
+
+    def _part_path(self, index: int) -> Path:
+        return self.path / f"part-{index:07}"
+
+    def _exists(self) -> Failure:
+        return Failure(f"{self.target} exists already; remove it or choose another name", Exit.STORAGE)
+
+    def _write_line(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        with self._writing, (self.path / _JOURNAL).open("ab") as journal:
+            journal.write(text.encode())
+            _flush(journal)
+
+    def _load(self) -> None:
+        """Read the journal; a line that a crash cut is cut off, so that the next one begins a line."""
+        for path in self.path.glob(f"*{_TEMPORARY}"):
+            path.unlink()
+        path = self.path / _JOURNAL
+        if not path.exists():
+            return
+        with path.open("r+b") as journal:
+            whole = 0
+            for line in journal:
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                self._take(json.loads(line))
+            journal.truncate(whole)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "joined" in line:
+            self._joined = line["joined"]
+            return
+        without = tuple((device, attribute) for device, attribute in line["without"])
+        part = Finished(line["part"], line["rows"], line["bytes"], without)
+        if self.size(part) == part.bytes:
+            self.finished[part.part] = part
+        else:
+            self.finished.pop(part.part, None)
+
+
+def _is_ours(name: str) -> bool:
+    return name in {_RECORD, _JOURNAL, _LOCK} or name.endswith(_TEMPORARY) or name.startswith("part-")
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    """Bring a name to the disk, where folders can be opened for that."""
+    if sys.platform != "win32":
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take a lock that ends with the process, however it ends."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

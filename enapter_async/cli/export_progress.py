@@ -1,0 +1,61 @@
+"""What the user sees while `export` works: a bar on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+_REFRESH_SECONDS: Final = 0.25
+_STEPS: Final = 10_000
+"""Of the bar; it counts whole ones."""
+
+
+@asynccontextmanager
+async def shown(
+    console: Console, what: str, share: Callable[[], float], rows: Callable[[], int]
+) -> AsyncGenerator[None, None]:
+    """Show a bar for the length of a block: rows, percent, time left.
+
+    Args:
+        console: Where; nothing is shown where it is no terminal.
+        what: What is being done.
+        share: Tells how much is done, 0 to 1.
+        rows: Tells how many rows there are.
+    """
+    if not console.is_terminal or console.quiet:
+        yield
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+    )
+    # What an earlier run did is no measure of how fast this one is: the task begins with it.
+    task = bar.add_task(what, total=_STEPS, completed=int(share() * _STEPS), rows=rows())
+
+    async def refresh() -> None:
+        while True:
+            bar.update(task, completed=int(share() * _STEPS), rows=rows(), refresh=True)
+            await anyio.sleep(_REFRESH_SECONDS)
+
+    problem: Exception | None = None
+    with bar:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(refresh)
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                problem = error
+            tasks.cancel_scope.cancel()
+    if problem is not None:
+        raise problem

@@ -1,0 +1,68 @@
+"""A span of time as users write it: times with a zone, or lengths of time before now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import click
+
+from enapter_async.cli.parameters import duration
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ago = duration(0)
+
+
+@attrs.frozen
+class Moment:
+    """A time, or a length of time before now.
+
+    Attributes:
+        text: What the user wrote.
+        at: The time; None for one relative to now.
+        seconds_ago: How long before now.
+    """
+
+    text: str
+    at: datetime | None = None
+    seconds_ago: float = 0.0
+
+    def resolve(self, now: datetime, step: timedelta) -> datetime:
+        """Return the time.
+
+        Args:
+            now: What is now.
+            step: A time relative to now is cut down to whole steps, so that the newest step is a whole one.
+        """
+        if self.at is not None:
+            return self.at
+        try:
+            moment = now - timedelta(seconds=self.seconds_ago)
+            return _EPOCH + (moment - _EPOCH) // step * step
+        except OverflowError:
+            raise click.BadParameter(f"{self.text!r} ago is before all times") from None
+
+
+def moment(text: str) -> Moment:
+    """Read `2026-03-14T09:26Z`, `now`, or how long ago: `30d`, `2h30m`.
+
+    Raises:
+        click.BadParameter: It is none of these.
+    """
+    text = text.strip()
+    if text.lower() == "now":
+        return Moment("now")
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        if at.utcoffset() is None:
+            raise click.BadParameter(f"{text!r} has no time zone; write {at.isoformat(timespec='minutes')}Z for UTC")
+        return Moment(text, at.astimezone(UTC))
+    try:
+        return Moment(text, seconds_ago=_ago(text))
+    except click.BadParameter:
+        raise click.BadParameter(
+            f"{text!r} is no time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"
+        ) from None
