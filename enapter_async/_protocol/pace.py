@@ -184,7 +184,8 @@ class Pace:
             self.meter.sample(now)
         if self.spacing.rate is not None and self.spacing.reserve(now) and self._found:
             # Nothing is left for another one: the pace is what holds the client back, so it may grow.
-            self._needed_at = now
+            if self.spacing.rate != self._ceiling:
+                self._needed_at = now
             self._grow()
 
     def give_back(self, reserved_at: float) -> None:
@@ -241,7 +242,7 @@ class Pace:
         rate = self.spacing.rate
         if rate is None or not self._found:
             lately = self.meter.largest_burst = self.meter.lately(now)
-            self._search(max(lately, LOWEST_SEARCH))
+            self._search(max(lately if rate is None else min(lately, rate / 2.0), LOWEST_SEARCH))
             self.meter.begin(now)
         elif (measured := self.meter.measure(now)) is not None:
             self._settle(now, measured)
@@ -268,9 +269,9 @@ class Pace:
 
     def _go_on_at(self, base: float) -> None:
         self._found = True
-        self._base = base if self._ceiling is None else min(base, self._ceiling)
+        self._base = base
         self._busy = -self._round_trip  # until the first answers tell how the server takes it
-        self._set_rate(self._base)
+        self._set_rate(base)
 
     def _grow(self) -> None:
         if self._measured is None:
@@ -284,13 +285,11 @@ class Pace:
             steps = max(self._busy, 0.0) / self._patience if beyond <= 0.0 else 1.0 + beyond / step
             growth = math.exp(CURVE * (2.0 ** min(steps, STEEPEST) - 1.0))
             growth *= 2.0 ** min(max(steps - STEEPEST, 0.0), 20.0)
-        rate = self._base * growth
-        if self._ceiling is not None and rate >= self._ceiling:
-            self._forget()
-        else:
-            self._set_rate(rate)
+        self._set_rate(self._base * growth)
 
     def _set_rate(self, rate: float) -> None:
+        if self._ceiling is not None:
+            rate = min(rate, self._ceiling)
         tolerance = CATCHING_UP if self._burst is None else min(CATCHING_UP, (self._burst - 1) / rate)
         self.spacing.set_rate(rate, tolerance)
 

@@ -149,6 +149,12 @@ def test_it_finds_slow_rates_too() -> None:
     assert wasted <= 0.4  # what was in flight at the beginning is most of it
 
 
+def test_a_fixed_pace_above_the_servers_is_no_obstacle() -> None:
+    seconds, wasted = measure(rate=150, rate_limit=RateLimit(requests_per_second=200))
+    assert seconds <= 1.08 * 2000 / 150
+    assert wasted <= 0.06
+
+
 def test_a_fixed_pace_below_the_servers_wastes_nothing() -> None:
     seconds, wasted = measure(rate_limit=RateLimit(requests_per_second=190, burst=10))
     assert seconds == pytest.approx(2000 / 190, rel=0.01)

@@ -277,7 +277,7 @@ def test_a_pause_is_no_reason_to_forget_the_pace() -> None:
 # -- an upper bound ------------------------------------------------------------------------------------------------
 
 
-def test_a_found_pace_stays_below_the_bound_and_gives_way_to_it() -> None:
+def test_a_found_pace_grows_to_the_bound_and_no_further() -> None:
     pace = make(100, 10)
     assert rate_of(pace) == 100
     accept(pace, 10)
@@ -287,13 +287,15 @@ def test_a_found_pace_stays_below_the_bound_and_gives_way_to_it() -> None:
     assert rate_of(pace) == 100
 
 
-def test_giving_way_to_the_bound_opens_no_burst() -> None:
+def test_a_found_pace_allows_no_burst_until_it_has_been_at_the_bound_for_long() -> None:
     pace = make(100, 100)
     accept(pace, 50)
     pace.rejected(NOW, NOW - 0.001, None)
     send(pace, NOW, NOW + 1)
-    assert rate_of(pace) == 100
-    assert send(pace, NOW + 1, NOW + 1.1) <= 12
+    assert send(pace, NOW + 2, NOW + 2.1) <= 13
+    assert not pace.forgotten(NOW + 10)
+    assert pace.forgotten(NOW + 1 + FORGOTTEN_AFTER)
+    assert send(pace, NOW + 70, NOW + 70.1) >= 100
 
 
 def test_a_bound_below_one_a_second_holds_after_a_429_too() -> None:
