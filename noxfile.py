@@ -65,7 +65,7 @@ def examples(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, without warnings; `nox -s docs -- serve` shows it."""
-    session.install("-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27")
+    session.install("-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27", "ruff>=0.17")  # ruff: breaks long signatures
     environment = {"NO_MKDOCS_2_WARNING": "1"}
     if session.posargs:
         session.run("mkdocs", *session.posargs, env=environment)
