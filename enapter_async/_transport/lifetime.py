@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -26,6 +27,8 @@ class Lifetime:
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._forked = False
+        self._loop_time: Callable[[], float] | None = None
+        self._epoch = 0.0
         self._timers: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -59,7 +62,18 @@ class Lifetime:
                 "the client is bound to the event loop that it was first used in; make one client per loop"
             )
         self._loop = loop
+        if isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is not asyncio.BaseEventLoop.time:
+            self._loop_time = loop.time
+            self._epoch = time.time() - loop.time()
         _bound.add(self)
+
+    def now(self) -> float:
+        """Return seconds that only grow: of a loop with a time of its own, as tests have, else of the system."""
+        return time.monotonic() if self._loop_time is None else self._loop_time()
+
+    def unix_now(self) -> float:
+        """Return Unix seconds, which pass as those of `now` do."""
+        return time.time() if self._loop_time is None else self._epoch + self._loop_time()
 
     def forked(self) -> None:
         """Note that this is the copy in a forked process: its sockets are those of the parent."""

@@ -169,12 +169,19 @@ class Telemetry(Service):
         session = self._session.with_options(
             timeouts=attrs.evolve(timeouts, attempt=min(timeouts.attempt, max(_LIVE_ATTEMPT, seconds)))
         )
-        limiter = session.shared.limiter
+        shared = session.shared
 
         async def fetch(encoded: str) -> dict[str, dict[str, LatestPoint]]:
             return await session.send(Request(_LATEST, "v3/telemetry/latest", encoded), _POINTS_BY_DEVICE, timeout)
 
-        return Watch(queries, fetch, interval=seconds, on_event=on_event, congested=lambda: limiter.waiting > 0)
+        return Watch(
+            queries,
+            fetch,
+            interval=seconds,
+            on_event=on_event,
+            congested=lambda: shared.limiter.waiting > 0,
+            clock=shared.lifetime.unix_now,
+        )
 
     async def query_timeseries(self, query: TimeseriesQuery, *, timeout: float | None = None) -> Timeseries:
         """Get the history of attributes as one table.

@@ -99,7 +99,7 @@ class Server:
             user=request.headers.get("X-Enapter-Auth-User"),
             body=b"",
             connection=peer_port(request),
-            received_at=time.monotonic(),
+            received_at=asyncio.get_running_loop().time(),
             operation=None if operation is None else operation.id,
         )
 

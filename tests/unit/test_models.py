@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import inspect
 import operator
 import pickle
 import pkgutil
@@ -57,7 +58,7 @@ def test_models_are_frozen_and_slotted(model: type[Any]) -> None:
 def test_models_are_documented_field_by_field(model: type[Any]) -> None:
     assert model.__doc__
     for field in attrs.fields(model):
-        assert f"        {field.name}: " in model.__doc__, field.name
+        assert f"\n    {field.name}: " in inspect.cleandoc(model.__doc__), field.name
 
 
 def test_only_identifiers_are_required() -> None:
