@@ -142,8 +142,11 @@ class RawServer:
             writer.close()
 
     @asynccontextmanager
-    async def running(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[RawServer]:
-        listening = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+    async def running(
+        self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> AsyncIterator[RawServer]:
+        """Listen; `host` is the name that the URL has."""
+        listening = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls)
         self.port = listening.sockets[0].getsockname()[1]
         self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}"
         try:

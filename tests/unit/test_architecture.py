@@ -50,9 +50,14 @@ IMPURE: Final = {
 }  # fmt: skip
 
 
+@cache
+def parsed(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
 def imports(name: str, *, at_once: bool = False) -> Iterator[str]:
     """Yield the absolute name of everything that a module imports, wherever in it, or when it is imported itself."""
-    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    tree = parsed(name)
     for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
