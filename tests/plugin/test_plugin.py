@@ -1,0 +1,339 @@
+"""The pytest plugin, tried by pytest itself in small projects that have nothing but the package."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+HEAD = """
+import pytest
+import anyio
+from enapter_async import EnapterClient, NotFoundError, OutcomeUnknownError, RetryPolicy, Timeouts
+from enapter_async.simulator import Fault, Simulator
+
+pytestmark = pytest.mark.anyio
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+def command_of(simulator):
+    # A device and a command of it that needs no arguments.
+    return next(
+        (device.id, name)
+        for device in simulator.world.devices.values()
+        for name, declared in device.blueprint.section("commands").items()
+        if not declared.get("arguments") and "error" not in name
+    )
+"""
+
+
+class Project:
+    """A folder with tests in it, and what pytest says of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(dedent(text))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        options = ["-p", "no:cacheprovider", "-W", "error", "--strict-markers", "-q"]
+        if not any(point.name == "enapter_async" for point in entry_points(group="pytest11")):
+            options += ["-p", "enapter_async.pytest_plugin"]  # an editable installation older than the entry point
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def passes(self, text: str, count: int, *arguments: str) -> str:
+        self.write("test_it.py", HEAD + dedent(text))
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{count} passed" in done.stdout
+        return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_a_simulator_and_a_client_for_each_test(project: Project) -> None:
+    project.passes(
+        """
+        async def test_reads(enapter_client: EnapterClient, enapter_simulator: Simulator):
+            devices = await enapter_client.devices.list().collect()
+            assert len(devices) == len(enapter_simulator.world.devices) == 20
+            assert [r.operation for r in enapter_simulator.requests] == ["listDevices"]
+
+        async def test_each_has_its_own(enapter_simulator):
+            assert enapter_simulator.requests == []
+
+        @pytest.mark.enapter_simulator(devices=5, mode="gateway", command_seconds=0)
+        @pytest.mark.enapter_client(retry=RetryPolicy.none(), timeouts=Timeouts(total=5))
+        async def test_options(enapter_client, enapter_simulator):
+            assert len(enapter_simulator.world.devices) == 5
+            assert (await enapter_client.sites.get_own()).id
+            assert enapter_simulator.url.endswith("/api")
+
+        @pytest.mark.enapter_simulator(devices=5)
+        class TestClosestMarkerWins:
+            @pytest.mark.enapter_simulator(devices=7)
+            async def test_it(self, enapter_simulator):
+                assert len(enapter_simulator.world.devices) == 7
+
+            async def test_other(self, enapter_simulator):
+                assert len(enapter_simulator.world.devices) == 5
+
+        async def test_programs_that_read_the_environment(enapter_environment, enapter_simulator):
+            async with EnapterClient.from_env() as client:
+                await client.devices.list().first()
+            assert len(enapter_simulator.requests) == 1
+        """,
+        6,
+    )
+
+
+def test_faults_are_scripted_by_a_marker(project: Project) -> None:
+    project.passes(
+        """
+        @pytest.mark.enapter_faults("executeCommand", Fault.reset(), when="after")
+        @pytest.mark.enapter_faults("getDevice", Fault.answer(404), nth=None)
+        async def test_a_lost_answer_is_not_a_lost_command(enapter_client, enapter_simulator):
+            device, command = command_of(enapter_simulator)
+            with pytest.raises(OutcomeUnknownError):
+                await enapter_client.commands.execute(device, command)
+            sent, = enapter_simulator.requests_of("executeCommand")
+            assert sent.applied and sent.fault == "reset"
+            with pytest.raises(NotFoundError):
+                await enapter_client.devices.get(device)
+        """,
+        1,
+    )
+
+
+def test_time_that_does_not_wait(project: Project) -> None:
+    """Minutes of back-off, of pacing and of watching, over real sockets, in a fraction of a second each."""
+    project.passes(
+        """
+        import asyncio, time
+        pytestmark = [pytest.mark.anyio, pytest.mark.enapter_virtual_time]
+
+        def now():
+            return asyncio.get_running_loop().time()
+
+        @pytest.mark.enapter_faults("listDevices", Fault.rate_limited(30))
+        async def test_a_429_is_waited_out(enapter_client, enapter_simulator):
+            began, really = now(), time.monotonic()
+            assert await enapter_client.devices.list().collect()
+            assert 30 <= now() - began < 40
+            assert time.monotonic() - really < 5
+            first, second = enapter_simulator.requests
+            assert second.received_at - first.received_at >= 30
+
+        @pytest.mark.enapter_faults("getDevice", Fault.hang(1000))
+        async def test_a_silent_server_is_given_up(enapter_client, enapter_simulator):
+            began = now()
+            device = next(iter(enapter_simulator.world.devices))
+            assert (await enapter_client.devices.get(device)).id == device
+            assert 30 <= now() - began < 40  # Timeouts.attempt
+
+        @pytest.mark.enapter_simulator(rate_limit=1, burst=1)
+        async def test_a_slow_server_is_paced(enapter_simulator, enapter_client):
+            patient = enapter_client.with_options(timeout=3600)
+            began = now()
+            async with anyio.create_task_group() as tasks:
+                for device in list(enapter_simulator.world.devices)[:10]:
+                    tasks.start_soon(patient.devices.get, device)
+            assert now() - began >= 9
+
+        async def test_watching_for_minutes(enapter_client, enapter_simulator):
+            device = next(d for d in await enapter_client.devices.list(expand={"manifest"}).collect()
+                          if list(d.manifest.numeric_telemetry()))
+            attribute = next(iter(device.manifest.numeric_telemetry()))
+            began = now()
+            count = 0
+            async with enapter_client.telemetry.watch({device.id: [attribute]}, interval=10) as points:
+                async for point in points:
+                    count += 1
+                    if count == 12:
+                        break
+            assert now() - began >= 100
+
+        async def test_commands_take_their_time(enapter_client, enapter_simulator):
+            began = now()
+            device, command = command_of(enapter_simulator)
+            execution = await enapter_client.commands.run(device, command)
+            execution.raise_for_state()
+            assert now() - began >= 0.5
+
+        async def test_threads_are_waited_for(enapter_client):
+            began = now()
+            await anyio.to_thread.run_sync(time.sleep, 0.05)
+            await asyncio.to_thread(time.sleep, 0.05)
+            with anyio.move_on_after(100) as scope:
+                await anyio.to_thread.run_sync(time.sleep, 0.05)
+            assert not scope.cancelled_caught
+            assert now() - began < 1
+
+        async def test_an_hour_of_sleep():
+            began, really = now(), time.monotonic()
+            await anyio.sleep(3600)
+            assert now() - began == pytest.approx(3600)
+            assert time.monotonic() - really < 1
+        """,
+        7,
+    )
+
+
+def test_a_failed_test_shows_what_was_sent_and_not_the_token(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        HEAD
+        + dedent("""
+        @pytest.mark.enapter_simulator(token="-".join(("very", "secret")))
+        @pytest.mark.enapter_faults("listDevices", Fault.answer(503))
+        async def test_fails(enapter_client):
+            await enapter_client.devices.list().collect()
+            assert False
+        """),
+    )
+    done = project.run()
+    assert done.returncode == 1
+    assert "Requests to enapter_simulator" in done.stdout
+    assert "GET /v3/devices -> 503 (fault: answer 503, not applied)" in done.stdout
+    assert "GET /v3/devices -> 200" in done.stdout
+    assert "very-secret" not in done.stdout + done.stderr
+
+
+def test_mistakes_are_named(project: Project) -> None:
+    mistakes = {
+        'enapter_faults("listDevice", Fault.reset())': "no operation 'listDevice'; did you mean 'listDevices'",
+        "enapter_simulator(device=5)": "unexpected keyword argument 'device'",
+        "enapter_simulator(5)": "takes keyword arguments only",
+        "enapter_simulator(faults=None)": "script faults with @pytest.mark.enapter_faults",
+        "enapter_client(max_in_flight=0)": "max_in_flight must be a whole number",
+    }
+    tests = [
+        f"@pytest.mark.{marker}\nasync def test_{number}(enapter_client): pass\n"
+        for number, marker in enumerate(mistakes)
+    ]
+    project.write("test_it.py", HEAD + "\n".join(tests))
+    done = project.run()
+    assert f"{len(mistakes)} errors" in done.stdout
+    for complaint in mistakes.values():
+        assert complaint in done.stdout
+
+
+def test_virtual_time_that_cannot_be_had_is_an_error(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        """
+        import pytest
+        pytestmark = [pytest.mark.anyio, pytest.mark.enapter_virtual_time]
+
+        @pytest.fixture
+        async def running_already():
+            yield
+
+        class TestWithALoopOfAnother:
+            @pytest.fixture(scope="module")
+            def anyio_backend(self):
+                return "asyncio"
+
+            async def test_a_plain_override_of_the_backend_is_no_obstacle(self, enapter_simulator): pass
+        """,
+    )
+    done = project.run()
+    assert done.returncode == 0, done.stdout
+    project.write(
+        "test_it.py",
+        """
+        import pytest
+        pytestmark = pytest.mark.anyio
+
+        @pytest.fixture(scope="module")
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.fixture(scope="module", autouse=True)
+        async def wide(anyio_backend):
+            yield
+
+        async def test_first(): pass
+
+        @pytest.mark.enapter_virtual_time
+        async def test_it(enapter_simulator): pass
+        """,
+    )
+    done = project.run()
+    assert done.returncode == 1
+    assert "another loop runs already" in done.stdout or "ScopeMismatch" in done.stdout
+
+
+@pytest.mark.skipif(find_spec("pytest_asyncio") is None, reason="pytest-asyncio is not installed")
+def test_pytest_asyncio_in_auto_mode(project: Project) -> None:
+    project.write("pytest.ini", "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    project.write(
+        "conftest.py",
+        """
+        from enapter_async.virtual_time import VirtualTimeLoop
+
+        def pytest_asyncio_loop_factories(config, item):
+            return {"virtual": VirtualTimeLoop}
+        """,
+    )
+    project.write(
+        "test_it.py",
+        """
+        import asyncio
+
+        async def test_it(enapter_client):
+            assert len(await enapter_client.devices.list().collect()) == 20
+
+        async def test_time(enapter_client):
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(1000)
+            assert asyncio.get_running_loop().time() - began >= 1000
+        """,
+    )
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_costs_next_to_nothing_where_it_is_not_used(project: Project) -> None:
+    """Every pytest of the environment imports it: no aiohttp, no asyncio of ours, a few milliseconds."""
+    project.write(
+        "test_it.py",
+        """
+        import sys
+
+        def test_it():
+            assert "enapter_async.pytest_plugin" in sys.modules
+            heavy = {"aiohttp", "cattrs", "enapter_async.client", "enapter_async.simulator"}
+            assert not heavy & set(sys.modules)
+        """,
+    )
+    done = project.run("-p", "no:anyio")
+    assert done.returncode == 0, done.stdout + done.stderr
+    code = "import enapter_async.pytest_plugin"
+    timed = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    ours = {
+        found[2]: int(found[1])
+        for found in re.finditer(r"import time: +(\d+) \| +\d+ \| +(enapter_async[\w.]*)", timed.stderr)
+    }
+    assert set(ours) == {"enapter_async", "enapter_async.pytest_plugin"}
