@@ -15,6 +15,8 @@ class TokenSource:
         self._provider = token if callable(token) else None
         self.current: str | None = None if callable(token) else token
         self._lock = asyncio.Lock()
+        self._failures = 0
+        self._failure = ""
 
     @property
     def needs_asking(self) -> bool:
@@ -29,14 +31,25 @@ class TokenSource:
         """
         if self._provider is None:
             return self.current
+        failures = self._failures
         async with self._lock:
             if self.current is None:
-                try:
-                    token = await self._provider()
-                except Exception as error:
-                    raise ConfigurationError(f"the token provider failed: {type(error).__name__}") from error
-                self.current = checked_header_value("token", token)
+                if self._failures != failures:
+                    raise ConfigurationError(self._failure)  # it failed while we waited for it: so it has for us
+                self.current = await self._asked(self._provider)
             return self.current
+
+    async def _asked(self, provider: TokenProvider) -> str:
+        try:
+            return checked_header_value("token", await provider())
+        except ConfigurationError as error:
+            failed = error
+        except Exception as error:  # noqa: BLE001 - a provider is foreign code; its fault is kept as the cause
+            failed = ConfigurationError(f"the token provider failed: {type(error).__name__}")
+            failed.__cause__ = error
+        self._failures += 1
+        self._failure = str(failed)
+        raise failed
 
     def refused(self, token: str | None) -> bool:
         """Take back a token that the server answered with 401; say whether there can be another."""

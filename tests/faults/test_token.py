@@ -1,0 +1,175 @@
+"""The token: asked for as seldom as possible, renewed once after a 401, and never shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from enapter_async import AuthenticationError, ConfigurationError, EnapterClient, Safety
+from tests.faults.clients import CALLS, GOOD, SITE, impatient, read, unsafe
+from tests.faults.raw_server import Exchange, RawServer, response, sending
+from tests.secrecy import TOKEN, Watcher, assert_clean, texts_within
+
+pytestmark = pytest.mark.anyio
+
+each_class = pytest.mark.parametrize("safety", CALLS, ids=lambda safety: safety.value)
+
+
+class Provider:
+    """Gives `TOKEN-1`, `TOKEN-2` and so on."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def __call__(self) -> str:
+        self.asked += 1
+        number = self.asked
+        await asyncio.sleep(0.01)
+        return f"{TOKEN}-{number}"
+
+
+def accepting(*tokens: str) -> Callable[[Exchange], Awaitable[None]]:
+    async def behaviour(exchange: Exchange) -> None:
+        if exchange.request.headers.get("x-enapter-auth-token") in tokens:
+            await exchange.answer(GOOD[Safety.UNSAFE if exchange.request.method == "POST" else Safety.READ])
+        else:
+            await exchange.answer(b"", 401)
+
+    return behaviour
+
+
+def sent(server: RawServer) -> list[str]:
+    return [request.headers["x-enapter-auth-token"].removeprefix(TOKEN) for request in server.requests]
+
+
+async def test_many_callers_ask_once() -> None:
+    provider = Provider()
+    async with RawServer(accepting(f"{TOKEN}-1")).running() as server, impatient(server, token=provider) as client:
+        await asyncio.gather(*(read(client) for _ in range(20)))
+        await read(client.with_options(user="somebody"))
+    assert (provider.asked, set(sent(server))) == (1, {"-1"})
+
+
+@each_class
+async def test_it_is_renewed_once_after_a_401(safety: Safety) -> None:
+    provider = Provider()
+    async with RawServer(accepting(f"{TOKEN}-2")).running() as server, impatient(server, token=provider) as client:
+        await CALLS[safety](client)
+    assert (provider.asked, sent(server)) == (2, ["-1", "-2"])
+
+
+async def test_many_callers_renew_once() -> None:
+    provider = Provider()
+    async with RawServer(accepting(f"{TOKEN}-2")).running() as server, impatient(server, token=provider) as client:
+        await asyncio.gather(*(read(client) for _ in range(20)))
+    assert provider.asked == 2
+    assert set(sent(server)) == {"-1", "-2"}
+
+
+@each_class
+async def test_a_second_401_is_final_for_the_call_and_the_next_call_asks_again(safety: Safety) -> None:
+    provider = Provider()
+    async with RawServer(accepting(f"{TOKEN}-3")).running() as server, impatient(server, token=provider) as client:
+        with pytest.raises(AuthenticationError) as caught:
+            await CALLS[safety](client)
+        assert (provider.asked, sent(server)) == (2, ["-1", "-2"])
+        assert (caught.value.outcome, caught.value.attempts) == ("final", 2)
+        assert_clean(caught.value)
+        await CALLS[safety](client)
+        assert provider.asked == 3
+
+
+async def test_a_token_that_is_a_string_is_not_tried_again() -> None:
+    async with RawServer(accepting()).running() as server, impatient(server) as client:
+        with pytest.raises(AuthenticationError):
+            await read(client)
+        assert server.seen == 1
+
+
+async def test_without_a_token_no_header_is_sent() -> None:
+    async with (
+        RawServer(sending(response(SITE), then="keep")).running() as server,
+        impatient(server, token=None, user="somebody") as client,
+    ):
+        await read(client)
+    assert "x-enapter-auth-token" not in server.requests[0].headers
+    assert server.requests[0].headers["x-enapter-auth-user"] == "somebody"
+
+
+async def fails() -> str:
+    raise RuntimeError("the vault is closed")
+
+
+async def gives_nothing() -> str:
+    return ""
+
+
+async def gives_none() -> str:
+    return None  # type: ignore[return-value]
+
+
+async def gives_two_lines() -> str:
+    return f"{TOKEN}\r\nX-Evil: 1"
+
+
+def is_not_async() -> str:
+    return TOKEN
+
+
+@each_class
+@pytest.mark.parametrize("provider", [fails, gives_nothing, gives_none, gives_two_lines, is_not_async])
+async def test_a_provider_that_does_not_provide_is_a_clear_error(
+    provider: Callable[[], Awaitable[str]], safety: Safety
+) -> None:
+    watcher = Watcher()
+    async with RawServer(accepting()).running() as server:
+        async with impatient(server, token=provider, hooks=[watcher]) as client:
+            with pytest.raises(ConfigurationError, match=r"^(the token provider|token must)") as caught:
+                await CALLS[safety](client)
+            assert (client.load.in_flight, server.connections) == (0, 0)
+    for text in texts_within(caught.value):
+        assert TOKEN not in text
+    watcher.assert_clean()
+    assert watcher.names == ["RequestStarted", "RequestFinished"]
+
+
+async def test_callers_who_wait_for_a_provider_that_fails_do_not_ask_it_one_after_the_other() -> None:
+    asked = 0
+
+    async def provider() -> str:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.01)
+        raise RuntimeError("the vault is closed")
+
+    async with RawServer(accepting()).running() as server, impatient(server, token=provider) as client:
+        results = await asyncio.gather(*(read(client) for _ in range(50)), return_exceptions=True)
+        assert all(type(result) is ConfigurationError for result in results)
+        assert asked == 1
+        with pytest.raises(ConfigurationError):
+            await read(client)
+        assert asked == 2, "a later call tries anew"
+
+
+async def test_who_asks_and_is_cancelled_leaves_the_asking_to_the_next() -> None:
+    provider = Provider()
+    async with RawServer(accepting(f"{TOKEN}-2")).running() as server, impatient(server, token=provider) as client:
+        first = asyncio.ensure_future(read(client))
+        second = asyncio.ensure_future(unsafe(client))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        assert provider.asked == 2
+        assert sent(server) == ["-2"]
+
+
+async def test_the_answers_facts_do_not_show_it() -> None:
+    def shown(client: EnapterClient) -> str:
+        return f"{client!r} {client.raw!r} {client.load!r} {vars(client)!r}"
+
+    async with RawServer(accepting(TOKEN)).running() as server, impatient(server) as client:
+        answer = await client.raw.sites.get("S")
+        for text in (*texts_within(answer), shown(client)):
+            assert TOKEN not in text
