@@ -50,7 +50,17 @@ if TYPE_CHECKING:
         UnprocessableError,
         WrongEventLoopError,
     )
-    from enapter_async.hooks import AttemptFailed, Event, Hook, RequestFinished, RequestStarted, RetryScheduled
+    from enapter_async.hooks import (
+        AttemptFailed,
+        CallEvent,
+        Event,
+        Hook,
+        RequestFinished,
+        RequestStarted,
+        RetryScheduled,
+        SharedLimitLost,
+        SharedLimitRestored,
+    )
     from enapter_async.models.blueprints import Blueprint, BlueprintName, BlueprintValidation, BlueprintView
     from enapter_async.models.commands import (
         CommandExecution,
@@ -110,6 +120,7 @@ if TYPE_CHECKING:
     from enapter_async.services.history import History
     from enapter_async.services.timeseries import TimeseriesStream
     from enapter_async.services.watch import Watch
+    from enapter_async.shared_rate_limit import SharedRateLimit
     from enapter_async.stream import Stream
 
 __version__ = "0.1.0.dev0"
@@ -180,11 +191,14 @@ _HOMES: Final = {
     ),
     "enapter_async.hooks": (
         "AttemptFailed",
+        "CallEvent",
         "Event",
         "Hook",
         "RequestFinished",
         "RequestStarted",
         "RetryScheduled",
+        "SharedLimitLost",
+        "SharedLimitRestored",
     ),
     "enapter_async.models.blueprints": (
         "Blueprint",
@@ -296,6 +310,7 @@ _HOMES: Final = {
     "enapter_async.services.history": ("History",),
     "enapter_async.services.timeseries": ("TimeseriesStream",),
     "enapter_async.services.watch": ("Watch",),
+    "enapter_async.shared_rate_limit": ("SharedRateLimit",),
     "enapter_async.stream": ("Stream",),
 }
 _HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
@@ -317,6 +332,7 @@ __all__ = [
     "BlueprintName",
     "BlueprintValidation",
     "BlueprintView",
+    "CallEvent",
     "ClientClosedError",
     "ClientConfig",
     "ClientOptions",
@@ -408,6 +424,9 @@ __all__ = [
     "SchemaError",
     "Series",
     "ServerError",
+    "SharedLimitLost",
+    "SharedLimitRestored",
+    "SharedRateLimit",
     "Site",
     "Stream",
     "StreamError",

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,9 @@ from enapter_async._protocol.request import JSON_TYPE, Operation, Request, Safet
 from enapter_async._protocol.urls import relative_path
 from enapter_async._transport.http import HttpTransport, TLSSetting
 from enapter_async._transport.lifetime import Lifetime
-from enapter_async._transport.limiter import Limiter, RetryBudget
+from enapter_async._transport.limiter import Gate, Limiter, RetryBudget
 from enapter_async._transport.resolver import LocalNameResolver, is_local_name
+from enapter_async._transport.shared_limiter import SharedLimiter, Source
 from enapter_async._transport.token import TokenSource
 from enapter_async.config import (
     CLOUD_URL,
@@ -38,11 +39,17 @@ from enapter_async.config import (
     checked_header_value,
     settings_from_environment,
 )
-from enapter_async.errors import ConfigurationError, InsecureConnectionWarning, InvalidArgumentError
+from enapter_async.errors import (
+    ConfigurationError,
+    InsecureConnectionWarning,
+    InvalidArgumentError,
+    MissingExtraError,
+)
 from enapter_async.hooks import Hook
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.services.catalogue import RawServices, Services
 from enapter_async.session import Session, Shared, checked_timeout
+from enapter_async.shared_rate_limit import SharedRateLimit
 
 
 class ClientOptions(TypedDict, total=False):
@@ -53,6 +60,7 @@ class ClientOptions(TypedDict, total=False):
     timeouts: Timeouts
     retry: RetryPolicy
     rate_limit: RateLimit
+    shared_rate_limit: SharedRateLimit | None
     max_in_flight: int
     max_streams: int
     max_response_bytes: int
@@ -111,6 +119,7 @@ class EnapterClient(Services):
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         rate_limit: RateLimit | None = None,
+        shared_rate_limit: SharedRateLimit | None = None,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
         max_streams: int = DEFAULT_MAX_STREAMS,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
@@ -131,6 +140,7 @@ class EnapterClient(Services):
             timeouts: How long things may take.
             retry: When a failed request is sent again.
             rate_limit: The pace of the client.
+            shared_rate_limit: The pace of all clients, in any process, that share it.
             max_in_flight: Most requests on the wire at once.
             max_streams: Most open streams, counted apart.
             max_response_bytes: Most decoded bytes of one answer; not for streamed series and downloads.
@@ -143,6 +153,7 @@ class EnapterClient(Services):
 
         Raises:
             ConfigurationError: A setting cannot work. The token is never shown.
+            MissingExtraError: `shared_rate_limit` needs the extra `redis`.
         """
         config = ClientConfig(
             base_url=base_url,
@@ -152,6 +163,7 @@ class EnapterClient(Services):
             timeouts=Timeouts() if timeouts is None else timeouts,
             retry=RetryPolicy() if retry is None else retry,
             rate_limit=RateLimit() if rate_limit is None else rate_limit,
+            shared_rate_limit=shared_rate_limit,
             max_in_flight=max_in_flight,
             max_streams=max_streams,
             max_response_bytes=max_response_bytes,
@@ -182,10 +194,11 @@ class EnapterClient(Services):
             resolver=LocalNameResolver() if is_local_name(urlsplit(config.base_url).hostname or "") else None,
         )
         width = min(config.max_in_flight, transport.connection_limit or config.max_in_flight)
+        limiter, self._source = _limiter(config, width, hooks, lifetime.now)
         shared = Shared(
             transport=transport,
-            limiter=Limiter(config.rate_limit, width),
-            budget=RetryBudget(),
+            limiter=limiter,
+            budget=RetryBudget(clock=lifetime.now),
             lifetime=lifetime,
             tokens=TokenSource(config.token),
             streams=asyncio.Semaphore(config.max_streams),
@@ -340,13 +353,20 @@ class EnapterClient(Services):
 
         A call that changes something and may have been sent ends in `OutcomeUnknownError`, others in
         `ClientClosedError`. Closing again does nothing.
+
+        Raises:
+            WrongEventLoopError: It is bound to another event loop.
         """
         if not self._owner:
             return
         shared = self._session.shared
+        if not shared.lifetime.closed:
+            shared.lifetime.enter()
         shared.limiter.close()
         await shared.lifetime.close()
         await shared.transport.close()
+        if self._source is not None:
+            await self._source.aclose()
 
     async def __aenter__(self) -> Self:
         self._session.shared.lifetime.enter()
@@ -362,6 +382,24 @@ class EnapterClient(Services):
 
     def __repr__(self) -> str:
         return f"<EnapterClient {self._config.base_url}>"
+
+
+def _limiter(
+    config: ClientConfig, width: int, hooks: tuple[Hook, ...], clock: Callable[[], float]
+) -> tuple[Gate, Source | None]:
+    terms = config.shared_rate_limit
+    if terms is None:
+        return Limiter(config.rate_limit, width, clock=clock), None
+    try:
+        from enapter_async._transport.redis_source import RedisSource
+    except ImportError as error:
+        raise MissingExtraError("throttled-py", "redis") from error
+    # Also alone, while nothing can be shared, a client sends no more than all of them together may.
+    own = config.rate_limit
+    rate = min(own.requests_per_second or terms.requests_per_second, terms.requests_per_second)
+    alone = attrs.evolve(own, requests_per_second=rate, burst=own.burst or terms.burst)
+    source = RedisSource(terms)
+    return SharedLimiter(Limiter(alone, width, clock=clock), source, terms, hooks=hooks, clock=clock), source
 
 
 def _fixed_headers(config: ClientConfig) -> dict[str, str]:

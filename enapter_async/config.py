@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.shared_rate_limit import SharedRateLimit
 
 T = TypeVar("T")
 
@@ -252,6 +253,7 @@ class ClientConfig:
         timeouts: See `Timeouts`.
         retry: See `RetryPolicy`.
         rate_limit: See `RateLimit`.
+        shared_rate_limit: See `SharedRateLimit`; None where the pace is the client's own.
         max_in_flight: Most requests in flight.
         max_streams: Most open streams (downloads, time series, WebSockets).
         max_response_bytes: Most decoded bytes of one answer; not for streamed series and downloads.
@@ -266,6 +268,9 @@ class ClientConfig:
     timeouts: Timeouts = attrs.field(factory=Timeouts, validator=_of(Timeouts))
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=_of(RetryPolicy))
     rate_limit: RateLimit = attrs.field(factory=RateLimit, validator=_of(RateLimit))
+    shared_rate_limit: SharedRateLimit | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_of(SharedRateLimit))
+    )
     max_in_flight: int = attrs.field(default=DEFAULT_MAX_IN_FLIGHT, validator=_at_least_one)
     max_streams: int = attrs.field(default=DEFAULT_MAX_STREAMS, validator=_at_least_one)
     max_response_bytes: int = attrs.field(default=DEFAULT_MAX_RESPONSE_BYTES, validator=_at_least_one)

@@ -17,7 +17,7 @@ from enapter_async._protocol.request import Answer, Headers, Operation, Request
 from enapter_async._transport.call import Call
 from enapter_async._transport.http import HttpTransport
 from enapter_async._transport.lifetime import Lifetime
-from enapter_async._transport.limiter import Limiter, RetryBudget, Slot
+from enapter_async._transport.limiter import Gate, RetryBudget, Slot
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async._transport.token import TokenSource
 from enapter_async._transport.websocket import WebSocket, connect
@@ -48,7 +48,7 @@ class Shared:
     """What a client and its `with_options` copies have in common."""
 
     transport: HttpTransport
-    limiter: Limiter
+    limiter: Gate
     budget: RetryBudget
     lifetime: Lifetime
     tokens: TokenSource
