@@ -187,7 +187,5 @@ def _summary(target: Path, exporter: Exporter, traffic: Traffic, elapsed: float)
     if silent := exporter.without_value():
         named = ", ".join(f"{device} {attribute}" for device, attribute in silent[:_MOST_NAMED])
         more = f" and {len(silent) - _MOST_NAMED:,} more" if len(silent) > _MOST_NAMED else ""
-        lines.append(
-            f"  {len(silent):,} attribute{'' if len(silent) == 1 else 's'} gave no value (or the token may not read them): {named}{more}"
-        )
+        lines.append(f"  no value      {len(silent):,} (none in this span, or above the token's role): {named}{more}")
     return "\n".join(lines)

@@ -1,0 +1,362 @@
+"""`enapter-async export` as users run it: what it writes, and that no end of it loses or doubles a row."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import attrs
+import pyarrow.parquet as parquet
+import pytest
+from commands import COMMAND, Ended, begin, end, environment
+
+from enapter_async import EnapterClient, Series, TimeseriesQuery
+from enapter_async.simulator import Simulator
+
+pytestmark = pytest.mark.anyio
+
+START = datetime(2026, 3, 14, tzinfo=UTC)
+SPAN = ("--from", "2026-03-14T00:00Z", "--until", "2026-03-15T00:00Z")
+PARTS = 48
+"""Of the span, where `--window 30m` is given and there are at most ten devices."""
+
+
+@attrs.frozen
+class Place:
+    """A simulator, and commands that use it."""
+
+    sim: Simulator
+
+    async def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await anyio.to_thread.run_sync(partial(work, *arguments))
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return begin(
+            "export",
+            *arguments,
+            ENAPTER_HTTP_API_TOKEN=self.sim.token,
+            ENAPTER_HTTP_API_BASE_URL=self.sim.url,
+        )
+
+    async def export(self, *arguments: str) -> Ended:
+        return await self.do(lambda: end(self.begin(*arguments)))
+
+
+def finished_parts(target: Path) -> int:
+    try:
+        return (target.with_name(f"{target.name}.partial") / "finished.jsonl").read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def wait_for_parts(target: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 20
+    while finished_parts(target) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def csv_rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def json_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def parquet_rows(path: Path) -> list[dict[str, Any]]:
+    return parquet.ParquetFile(path).read().to_pylist()
+
+
+def check_clean(ended: Ended) -> None:
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "Warning" not in ended.stderr
+
+
+def only_file(target: Path) -> bool:
+    return [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize("name", ["history.csv", "history.jsonl", "history.parquet"])
+async def test_an_export_killed_five_times_equals_one_that_was_not(tmp_path: Path, name: str) -> None:
+    chance = random.Random(name)
+    arguments = (*SPAN, "--window", "30m", "--concurrency", "3", "--to")
+    whole, killed = tmp_path / "whole" / name, tmp_path / "killed" / name
+    whole.parent.mkdir()
+    killed.parent.mkdir()
+
+    def kill_at_random(place: Place) -> None:
+        process = place.begin(*arguments, str(killed))
+        wait_for_parts(killed, finished_parts(killed) + chance.randint(1, 7), process)
+        time.sleep(chance.uniform(0, 0.02))
+        assert process.poll() is None
+        process.kill()
+        end(process)
+        assert not killed.exists()
+        assert 0 < finished_parts(killed) < PARTS
+
+    async with Simulator(devices=4, latency=0.03) as sim:
+        place = Place(sim)
+        for _ in range(5):
+            await place.do(kill_at_random, place)
+        done, before = finished_parts(killed), len(sim.requests_of("queryTimeseries"))
+        resumed = await place.export(*arguments, str(killed))
+        asked = len(sim.requests_of("queryTimeseries")) - before
+        straight = await place.export(*arguments, str(whole))
+    assert (resumed.code, straight.code) == (0, 0)
+    check_clean(resumed)
+    assert asked == PARTS - done
+    assert len(killed.read_bytes()) > 1_000
+    if name.endswith(".parquet"):
+        assert parquet_rows(killed) == parquet_rows(whole)
+    else:
+        assert sorted(killed.read_bytes().splitlines()) == sorted(whole.read_bytes().splitlines())
+    assert killed.read_bytes() == whole.read_bytes()
+    assert only_file(killed)
+    assert only_file(whole)
+
+
+async def test_every_format_has_every_value_of_the_history(tmp_path: Path) -> None:
+    targets = [tmp_path / name for name in ("history.csv", "history.jsonl", "history.parquet")]
+    async with Simulator(devices=4) as sim:
+        for target in targets:
+            ended = await Place(sim).export(
+                "--from", "2026-03-14T00:00Z", "--until", "2026-03-14T02:00:30Z", "--to", str(target)
+            )
+            assert ended.code == 0, ended.stderr
+            assert "reading" not in ended.stderr
+        expected = await _history(sim)
+    table, lines, rows = csv_rows(targets[0]), json_rows(targets[1]), parquet_rows(targets[2])
+    assert f"{len(expected):,} rows" in ended.stdout
+    assert table[0] == ["time", "device_id", "attribute", "value", "unit"]
+    assert [
+        (when, device, name, float(value), unit or None) for when, device, name, value, unit in table[1:]
+    ] == expected
+    assert [tuple(line.values()) for line in lines] == expected
+    assert [list(line) for line in lines[:1]] == [table[0]]
+    assert [
+        (
+            row["time"].replace(tzinfo=None).isoformat() + "Z",
+            row["device_id"],
+            row["attribute"],
+            row["value"],
+            row["unit"],
+        )
+        for row in rows
+    ] == expected
+
+
+async def _history(sim: Simulator) -> list[tuple[str, str, str, Any, str | None]]:
+    """Read the same history with one request."""
+    async with EnapterClient(base_url=sim.url, token=sim.token) as client:
+        declared = {
+            device.id: device.manifest.numeric_telemetry()
+            async for device in client.devices.list(expand={"manifest"})
+            if device.manifest is not None
+        }
+        table = await client.telemetry.query_timeseries(
+            TimeseriesQuery(
+                start=START,
+                end=START + timedelta(hours=2, seconds=30),
+                granularity=60,
+                series=[Series(device, list(names)) for device, names in declared.items()],
+            )
+        )
+    return [
+        (
+            row.timestamp.replace(tzinfo=None).isoformat() + "Z",
+            column.device,
+            column.attribute,
+            value,
+            declared[column.device][column.attribute].unit,
+        )
+        for row in table.rows()
+        for column, value in zip(table.columns, row.values, strict=True)
+        if value is not None
+    ]
+
+
+async def test_values_that_are_no_numbers_keep_their_kind(tmp_path: Path) -> None:
+    asked = [text for name in ("status", "dryer_on", "active_modules", "power") for text in ("--attribute", name)]
+    targets = [tmp_path / name for name in ("history.csv", "history.jsonl", "history.parquet")]
+    async with Simulator(devices=8) as sim:
+        for target in targets:
+            ended = await Place(sim).export("--device", "electrolyser-1", *asked, *SPAN, "--to", str(target))
+            assert ended.code == 0, ended.stderr
+    table = {(when, name): value for when, _, name, value, _ in csv_rows(targets[0])[1:]}
+    kinds = {"status": str, "dryer_on": bool, "active_modules": list, "power": (int, float)}
+    lines = json_rows(targets[1])
+    rows = parquet_rows(targets[2])
+    assert {line["attribute"] for line in lines} == set(kinds)
+    assert len(table) == len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        value = line["value"]
+        assert isinstance(value, kinds[line["attribute"]])
+        text = table[line["time"], line["attribute"]]
+        if isinstance(value, str):
+            assert (text, row["text"], row["value"]) == (value, value, None)
+        elif isinstance(value, list):
+            assert json.loads(text) == json.loads(row["text"]) == value
+        else:
+            assert (json.loads(text), row["text"], row["value"]) == (value, None, float(value))
+
+
+async def test_devices_by_slug_and_by_name(tmp_path: Path) -> None:
+    async with Simulator(devices=8) as sim:
+        ended = await Place(sim).export(
+            *("--device", "battery-1", "--device", "inverter 1", "--attribute", "power", "--attribute", "voltage"),
+            *(*SPAN, "--granularity", "1h", "--aggregation", "max", "--to", str(tmp_path / "history.jsonl")),
+        )
+    assert ended.code == 0, ended.stderr
+    rows = json_rows(tmp_path / "history.jsonl")
+    assert len(rows) == 2 * 2 * 24
+    assert len({row["device_id"] for row in rows}) == 2
+
+
+async def test_limits_and_failures_leave_no_mark_on_the_file(tmp_path: Path) -> None:
+    arguments = (*SPAN, "--window", "2h", "--simulate", "12", "--seed", "4", "--to")
+
+    def both() -> tuple[Ended, Ended]:
+        calm = end(begin("export", *arguments, str(tmp_path / "calm.csv")))
+        rough = begin("export", *arguments, str(tmp_path / "rough.csv"), "--rate-limit", "40", "--fault-rate", "0.2")
+        return calm, end(rough)
+
+    calm, rough = await anyio.to_thread.run_sync(both)
+    assert (calm.code, rough.code) == (0, 0), rough.stderr
+    check_clean(rough)
+    assert (tmp_path / "calm.csv").read_bytes() == (tmp_path / "rough.csv").read_bytes()
+
+
+async def test_ctrl_c_ends_it_and_the_same_command_goes_on_with_the_same_span(tmp_path: Path) -> None:
+    target = tmp_path / "history.csv"
+    arguments = ("--from", "4h", "--granularity", "1s", "--window", "5m", "--device", "battery-1", "--to", str(target))
+
+    def interrupt(place: Place) -> Ended:
+        process = place.begin(*arguments)
+        wait_for_parts(target, 3, process)
+        process.send_signal(signal.SIGINT)
+        return end(process, 10)
+
+    async with Simulator(devices=8, latency=0.1) as sim:
+        place = Place(sim)
+        stopped = await place.do(interrupt, place)
+        assert stopped.code == 130
+        assert stopped.error == "enapter-async: stopped; the same command goes on from here"
+        check_clean(stopped)
+        assert not target.exists()
+        assert not list(tmp_path.rglob("*.tmp"))
+        kept = json.loads((tmp_path / "history.csv.partial" / "export.json").read_text())
+        assert (await place.export(*arguments)).code == 0
+    times = [row[0] for row in csv_rows(target)[1:]]
+    assert datetime.fromisoformat(min(times)) == datetime.fromisoformat(kept["start"])
+    assert datetime.fromisoformat(max(times)) == datetime.fromisoformat(kept["end"]) - timedelta(seconds=1)
+    assert only_file(target)
+
+
+async def test_another_question_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "history.csv"
+
+    def interrupt(place: Place) -> None:
+        process = place.begin(*SPAN, "--window", "30m", "--to", str(target))
+        wait_for_parts(target, 4, process)
+        process.send_signal(signal.SIGINT)
+        end(process)
+
+    async with Simulator(devices=2, latency=0.05) as sim:
+        await anyio.to_thread.run_sync(interrupt, Place(sim))
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        ended = await Place(sim).export(*SPAN, "--window", "1h", "--to", str(target))
+    assert ended.code == 2
+    assert ended.error == (
+        f"enapter-async: {target}.partial is of an export of something else: --window was 1800 and is 3600; ask the"
+        " same to go on with it, choose another name, or remove it to begin anew"
+    )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+async def test_two_at_a_time_do_not_write_one_file(tmp_path: Path) -> None:
+    target = tmp_path / "history.csv"
+    arguments = (*SPAN, "--window", "30m", "--to", str(target))
+
+    def both(place: Place) -> tuple[Ended, Ended]:
+        first = place.begin(*arguments)
+        wait_for_parts(target, 1, first)
+        second = end(place.begin(*arguments))
+        return end(first), second
+
+    async with Simulator(devices=2, latency=0.15) as sim:
+        first, second = await Place(sim).do(both, Place(sim))
+    assert first.code == 0
+    assert second.code == 7
+    assert second.error == f"enapter-async: another process exports to {target} now"
+
+
+async def test_a_server_that_goes_away_ends_it_with_what_is_finished(tmp_path: Path) -> None:
+    target = tmp_path / "history.csv"
+    arguments = (*SPAN, "--window", "30m", "--concurrency", "1", "--to", str(target))
+    async with Simulator(devices=2, latency=0.05) as sim:
+        process = Place(sim).begin(*arguments)
+        await anyio.to_thread.run_sync(wait_for_parts, target, 3, process)
+        sim.grants[sim.token].expired = True
+        ended = await anyio.to_thread.run_sync(end, process)
+        assert ended.code == 4
+        assert ended.error.endswith("is ENAPTER_HTTP_API_TOKEN right for this server?")
+        check_clean(ended)
+        assert not target.exists()
+        assert finished_parts(target) >= 3
+        sim.grants[sim.token].expired = False
+        assert (await Place(sim).export(*arguments)).code == 0
+    assert only_file(target)
+
+
+async def test_progress_on_a_terminal_has_rows_percent_and_time_left(tmp_path: Path) -> None:
+    def watch(place: Place) -> str:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [*COMMAND, "export", *SPAN, "--window", "30m", "--concurrency", "2", "--to", str(tmp_path / "h.csv")],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            stdin=subprocess.DEVNULL,
+            env=environment(
+                TERM="xterm",
+                COLUMNS="100",
+                ENAPTER_HTTP_API_TOKEN=place.sim.token,
+                ENAPTER_HTTP_API_BASE_URL=place.sim.url,
+            ),
+        )
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:
+            pass  # the other end was closed
+        finally:
+            os.close(ours)
+        process.communicate(timeout=10)
+        assert process.returncode == 0
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+    async with Simulator(devices=2, latency=0.05) as sim:
+        shown = await Place(sim).do(watch, Place(sim))
+    states = re.findall(r"reading \S* +(\d+)% ([\d,]+) rows (\S+)", shown)
+    percents = [int(percent) for percent, _, _ in states]
+    assert percents == sorted(percents)
+    assert any(0 < percent < 100 for percent in percents)
+    assert any(int(rows.replace(",", "")) > 0 for _, rows, _ in states)
+    assert any(re.fullmatch(r"\d+:\d\d:\d\d", left) for *_, left in states)

@@ -1,0 +1,167 @@
+"""What `export` is asked: spans, devices, attributes; bad input is one line before anything is made."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+import attrs
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from enapter_async.cli.application import application
+from enapter_async.cli.export_record import Asked, Record
+from enapter_async.cli.selection import Selected
+from enapter_async.cli.span import moment
+from enapter_async.simulator import Simulator
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 3, 14, 9, 26, 53, 589_000, UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def invoke(*arguments: str, **variables: str) -> Result:
+    nothing: dict[str, str | None] = dict.fromkeys(
+        ("ENAPTER_HTTP_API_TOKEN", "ENAPTER_HTTP_API_BASE_URL", "ENAPTER_HTTP_API_USER")
+    )
+    return CliRunner().invoke(
+        application, ["export", *arguments], prog_name="enapter-async", env={**nothing, **variables}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-03-01T00:00Z", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("2026-03-01T02:00:30+02:00", datetime(2026, 3, 1, 0, 0, 30, tzinfo=UTC)),
+        ("now", NOW.replace(second=0, microsecond=0)),
+        ("30d", datetime(2026, 2, 12, 9, 26, tzinfo=UTC)),
+        ("1h30m", datetime(2026, 3, 14, 7, 56, tzinfo=UTC)),
+        ("90", datetime(2026, 3, 14, 9, 25, tzinfo=UTC)),
+    ],
+)
+def test_times(text: str, at: datetime) -> None:
+    assert moment(text).resolve(NOW, MINUTE) == at
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2026-03-14", "'2026-03-14' has no time zone; write 2026-03-14T00:00Z for UTC"),
+        ("2026-03-14T09:26", "'2026-03-14T09:26' has no time zone; write 2026-03-14T09:26Z for UTC"),
+        ("yesterday", "'yesterday' is no time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"),
+        ("", "'' is no time"),
+    ],
+)
+def test_what_is_no_time(text: str, message: str) -> None:
+    with pytest.raises(click.BadParameter) as caught:
+        moment(text)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["9999999d", "99999999999999999999d"])
+def test_before_all_times(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="before all times"):
+        moment(text).resolve(NOW, MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ([], 2, "Missing option '--to'"),
+        (["--to", "history.txt"], 2, "history.txt must end in .parquet, .csv or .jsonl, or give --format"),
+        (["--to", "h.csv", "--format", "xml"], 2, "--format"),
+        (["--to", "h.csv", "--from", "monday"], 2, "'monday' is no time"),
+        (["--to", "h.csv", "--until", "2026-03-14"], 2, "has no time zone"),
+        (["--to", "h.csv", "--granularity", "1ms"], 2, "too short; the least is 1 s"),
+        (["--to", "h.csv", "--aggregation", "median"], 2, "--aggregation"),
+        (["--to", "h.csv", "--concurrency", "0"], 2, "--concurrency"),
+        (["--to", "h.csv", "--rate-limit", "3"], 2, "--rate-limit is for the simulator: give --simulate N too"),
+        (["--to", "h.csv"], 3, "ENAPTER_HTTP_API_TOKEN is not set"),
+        (["--to", "no/h.csv"], 7, "No such file or directory"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], code: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert text in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "enapter_async.cli.export_parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = invoke("--to", str(tmp_path / "history.parquet"))
+    assert result.exit_code == 1
+    assert result.stderr == "enapter-async: pyarrow is not installed: pip install 'enapter-async[arrow]'\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--device", "toaster"], 5, "the token can see no device 'toaster'"),
+        (["--device", "battery-1", "--attribute", "powr"], 5, "Battery 1 has no telemetry attribute 'powr'; it has "),
+        (["--attribute", "powr"], 5, "the token can see 8 devices, none with an attribute powr"),
+        (["--from", "1d", "--until", "2d"], 2, "2d is not later than --from 1d"),
+        (["--granularity", "1.5"], 2, "granularity: must be whole seconds"),
+    ],
+)
+async def test_what_is_not_there(arguments: list[str], code: int, text: str, tmp_path: Path) -> None:
+    async with Simulator(devices=8) as sim:
+        server = {"ENAPTER_HTTP_API_TOKEN": sim.token, "ENAPTER_HTTP_API_BASE_URL": sim.url}
+        target = str(tmp_path / "history.csv")
+        result = await anyio.to_thread.run_sync(partial(invoke, "--to", target, *arguments, **server))
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert text in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+ASKED = Asked(
+    server="Enapter Cloud",
+    since="30d",
+    until="now",
+    granularity=60.0,
+    aggregation=None,
+    window=None,
+    devices=[],
+    attributes=[],
+    format="csv",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "difference"),
+    [
+        ("server", "simulator --devices 3", "the server was Enapter Cloud and is simulator --devices 3"),
+        ("since", "7d", "--from was 30d and is 7d"),
+        ("until", "1d", "--until was now and is 1d"),
+        ("granularity", 3600.0, "--granularity was 60 and is 3600"),
+        ("aggregation", "max", "--aggregation was not given and is max"),
+        ("window", 3600.0, "--window was not given and is 3600"),
+        ("devices", ["a", "b"], "--device was not given and is a, b"),
+        ("attributes", ["power"], "--attribute was not given and is power"),
+        ("format", "jsonl", "--format was csv and is jsonl"),
+    ],
+)
+def test_another_question_is_told_from_the_first(name: str, value: object, difference: str) -> None:
+    assert attrs.evolve(ASKED, **{name: value}).difference(attrs.asdict(ASKED)) == difference
+    assert ASKED.difference(attrs.asdict(ASKED)) is None
+
+
+def test_the_second_start_asks_exactly_what_the_first_did(tmp_path: Path) -> None:
+    selected = [Selected(f"device-{number}", "", {"power": None, "note": None}) for number in range(25)]
+    first = Record.make(ASKED, NOW - timedelta(days=30), NOW, selected)
+    second = Record.from_json(first.to_json(ASKED), ASKED, tmp_path)
+    assert list(second.plan) == list(first.plan)
+    assert second.units == first.units
