@@ -5,21 +5,78 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import Any, Final, NoReturn, cast
 
 import click
 import rich_click
+from click.shell_completion import CompletionItem
 
 from enapter_async import __version__
-from enapter_async.cli.collect import collect
 from enapter_async.cli.exits import Exit, Failure, failure
-from enapter_async.cli.export import export
 from enapter_async.cli.parameters import option
-from enapter_async.cli.simulate import simulate
+from enapter_async.cli.profiles import profile_option
+
+# Where each command is at home, and what the list of commands says about it: so `--help` imports none of them.
+COMMANDS: Final = {
+    "collect": ("collect", "Collect the latest telemetry of all devices into a database."),
+    "export": ("export", "Write the history of telemetry into a file."),
+    "simulate": ("simulate", "Run an Enapter Cloud or Gateway on this machine."),
+    "doctor": ("doctor", "Find out why it does not work."),
+    "completion": ("completion", "Print what makes the shell complete commands and options."),
+    "sites": ("resources.sites", "Sites: places with devices."),
+    "devices": ("resources.devices", "Devices."),
+    "commands": ("resources.commands", "Commands of devices, and their executions."),
+    "properties": ("resources.properties", "Properties: what devices report of themselves."),
+    "configuration": ("resources.configuration", "Configuration: parameters that devices are told, in groups."),
+    "logs": ("resources.logs", "Logs of devices."),
+    "telemetry": ("resources.telemetry", "Latest telemetry; `collect` and `export` write files."),
+    "provisioning": ("resources.provisioning", "New devices."),
+    "blueprints": ("resources.blueprints", "Blueprints: what makes a device known to the platform."),
+    "rules": ("resources.rules", "Rules: programs that a site's rule engine runs."),
+    "rule-engine": ("resources.rule_engine", "The rule engine of a site; without a site, the Gateway's own."),
+}
 
 
 class Application(rich_click.RichGroup):
-    """A group of commands whose errors are one line each, and exit codes tell their kind."""
+    """A group of commands whose errors are one line each, and exit codes tell their kind.
+
+    Commands are imported when they are run.
+    """
+
+    _only_listing = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or while commands are listed what stands for it."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        home, summary = COMMANDS[cmd_name]
+        if self._only_listing:
+            return rich_click.RichCommand(name=cmd_name, help=summary, short_help=summary)
+        module = import_module(f"enapter_async.cli.{home}")
+        return cast("click.Command", getattr(module, home.rpartition(".")[2]))
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        self._only_listing = True
+        try:
+            super().format_help(cast("Any", ctx), cast("Any", formatter))
+        finally:
+            self._only_listing = False
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what a name of a command may go on with."""
+        self._only_listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._only_listing = False
 
     def main(
         self,
@@ -67,17 +124,13 @@ def _hint(error: click.UsageError) -> str:
 
 @rich_click.group(cls=Application)
 @click.version_option(__version__, message="%(prog)s %(version)s")
+@profile_option
 @option("--debug", is_flag=True, help="Log to stderr, and show where an error came from.")
 def application(debug: bool) -> None:
     """Enapter energy systems on the command line.
 
     The environment says which server to use: ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL (the Cloud by
-    default; that of a Gateway ends in /api) and ENAPTER_HTTP_API_USER.
+    default; that of a Gateway ends in /api) and ENAPTER_HTTP_API_USER; or a profile of the configuration file.
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-
-application.add_command(collect)
-application.add_command(export)
-application.add_command(simulate)

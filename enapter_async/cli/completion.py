@@ -1,0 +1,27 @@
+"""`enapter-async completion`: for the shell."""
+
+from __future__ import annotations
+
+import click
+import rich_click
+from click.shell_completion import get_completion_class
+
+from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.resources.declaration import argument
+
+PROGRAM = "enapter-async"
+
+
+@rich_click.command()
+@argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what makes the shell complete commands and options.
+
+    bash: eval "$(enapter-async completion bash)" in ~/.bashrc; zsh the same in ~/.zshrc;
+    fish: enapter-async completion fish > ~/.config/fish/completions/enapter-async.fish
+    """
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise Failure(f"there is no completion for {shell}", Exit.USAGE)
+    click.echo(kind(context.find_root().command, {}, PROGRAM, "_ENAPTER_ASYNC_COMPLETE").source())

@@ -1,0 +1,255 @@
+"""What commands print: tables for people; JSON, JSON lines and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterable, Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
+
+import attrs
+import click
+
+from enapter_async import JSON, Manifest
+from enapter_async.cli.parameters import option
+
+Format: TypeAlias = Literal["table", "json", "jsonl", "csv"]
+
+HIDDEN: Final = "(hidden)"
+
+output_option: Final = option(
+    "--output",
+    "-o",
+    type=click.Choice(get_args(Format)),
+    default="table",
+    show_default=True,
+    help="A table for people, or what programs read.",
+)
+secrets_option: Final = option("--show-secrets", is_flag=True, help="Print secrets instead of hiding them.")
+
+
+@attrs.frozen
+class Shape:
+    """What records of one kind look like.
+
+    Attributes:
+        fields: Columns of CSV: every field of the record; none for a single record of any fields.
+        columns: Columns of tables: dotted paths into a record, by heading.
+    """
+
+    fields: tuple[str, ...]
+    columns: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: type[attrs.AttrsInstance], *paths: str, **columns: str) -> Self:
+        """Return the shape of a model.
+
+        Args:
+            model: Its fields are the columns of CSV, `extra` aside.
+            *paths: Columns of tables under their own names.
+            **columns: Columns of tables by heading.
+        """
+        fields = tuple(field.name for field in attrs.fields(model) if field.name != "extra")
+        return cls(fields, {**{path: path for path in paths}, **columns})
+
+    @classmethod
+    def any(cls) -> Self:
+        """Return the shape of a single record whose fields are known when it is there."""
+        return cls((), {})
+
+    @classmethod
+    def flat(cls, *fields: str) -> Self:
+        """Return the shape of records that are dicts of these fields."""
+        return cls(fields, {field: field for field in fields})
+
+
+class Printer:
+    """Prints records as they come; a table waits for the last, since its columns are as wide as their widest cell."""
+
+    def __init__(self, form: Format, shape: Shape, *, show_secrets: bool = False, live: bool = False) -> None:
+        """Prepare for printing.
+
+        Args:
+            form: How.
+            shape: Of the records.
+            show_secrets: Whether fields that no repr shows are printed.
+            live: Records come without end: a table's rows are printed at once, without alignment.
+        """
+        self._form = form
+        self._shape = shape
+        self._show_secrets = show_secrets
+        self._live = live
+        self._rows: list[list[str]] = []
+        self._count = 0
+        self._fields = shape.fields
+        if form == "csv" and self._fields:
+            _print(_csv_line(self._fields))
+
+    def one(self, record: object) -> None:
+        """Print the only record: in JSON as itself, in a table with one line for each field that is set."""
+        plain = _object(record, show_secrets=self._show_secrets)
+        if self._form == "json":
+            _print(_json(plain, indent=2))
+        elif self._form == "table":
+            _table(
+                ["field", "value"],
+                [[name, _cell(value, lines=True)] for name, value in plain.items() if value is not None],
+            )
+        else:
+            if self._form == "csv" and not self._fields:
+                self._fields = tuple(plain)
+                _print(_csv_line(self._fields))
+            self.write(record)
+
+    def write(self, record: object) -> None:
+        """Print one of several records."""
+        plain = _object(record, show_secrets=self._show_secrets)
+        if self._form == "table":
+            row = [_cell(_at(plain, path)) for path in self._shape.columns.values()]
+            if self._live:
+                _print("  ".join(row))
+            else:
+                self._rows.append(row)
+        elif self._form == "jsonl":
+            _print(_json(plain))
+        elif self._form == "csv":
+            _print(_csv_line(_csv_cell(plain.get(name)) for name in self._fields))
+        else:
+            _print("[" if not self._count else ",", end="\n")
+            _print(_indented(_json(plain, indent=2)), end="")
+        self._count += 1
+
+    def end(self) -> None:
+        """Print what is left."""
+        if self._form == "table" and not self._live:
+            if self._rows:
+                _table(list(self._shape.columns), self._rows)
+            else:
+                click.echo("nothing found", err=True)
+        elif self._form == "json":
+            _print("\n]" if self._count else "[]")
+
+    async def write_all(self, records: AsyncIterable[object]) -> None:
+        """Print records while they come, and what is left."""
+        async for record in records:
+            self.write(record)
+        self.end()
+
+
+def plain(value: object, *, show_secrets: bool = False) -> JSON:
+    """Return a value as JSON has it: models as objects with their unknown fields among the others, times as ISO 8601.
+
+    Args:
+        value: A model, or anything that models consist of.
+        show_secrets: Whether fields that no repr shows are in it; `(hidden)` stands for them otherwise.
+    """
+    if isinstance(value, Manifest):
+        return value.raw
+    if attrs.has(type(value)):
+        return _object(value, show_secrets=show_secrets)
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return {str(name): plain(one, show_secrets=show_secrets) for name, one in items}
+    if isinstance(value, (list, tuple)):
+        return [plain(one, show_secrets=show_secrets) for one in cast("Iterable[object]", value)]
+    return _scalar(value)
+
+
+def _scalar(value: object) -> JSON:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return cast("JSON", value.value if isinstance(value, Enum) else value)
+
+
+def _object(record: object, *, show_secrets: bool) -> dict[str, JSON]:
+    if isinstance(record, Mapping):
+        return cast("dict[str, JSON]", plain(cast("object", record), show_secrets=show_secrets))
+    found: dict[str, JSON] = {}
+    model = cast("type[attrs.AttrsInstance]", type(record))
+    for field in cast("Iterable[attrs.Attribute[Any]]", attrs.fields(model)):
+        value = getattr(record, field.name)
+        secret = field.repr is False and not show_secrets
+        if field.name == "extra":
+            found.update({} if secret else {name: one for name, one in value.items() if name not in found})
+        elif secret and value is not None:
+            found[field.name] = HIDDEN
+        else:
+            found[field.name] = plain(value, show_secrets=show_secrets)
+    return found
+
+
+def _at(record: Mapping[str, JSON], path: str) -> JSON:
+    value: JSON = cast("JSON", record)
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _json(value: JSON, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.split("\n"))
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
+
+
+def _csv_cell(value: JSON) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else _json(value)
+
+
+def _cell(value: JSON, *, lines: bool = False) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        value = ", ".join(cast("list[str]", value)) or "-"
+    return visible(value if isinstance(value, str) else _json(value), lines=lines)
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Return a text from elsewhere with control characters made visible: none may steer the terminal.
+
+    Args:
+        text: The text.
+        lines: Whether it may go on in another line.
+    """
+    return "".join(one if one.isprintable() or (lines and one == "\n") else repr(one)[1:-1] for one in text)
+
+
+def _print(text: str, end: str = "\n") -> None:
+    # A lone surrogate, which JSON can bring, has no UTF-8; its escape is what JSON writes too.
+    click.echo((text + end).encode("utf-8", "backslashreplace").decode(), nl=False)
+
+
+def _table(headings: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console  # as slow to import as the rest of a command
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(Text(heading.upper().replace("_", " "), style="bold"), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    if not console.is_terminal:
+        # Nothing is folded for a program or a file, however long it is.
+        console.width = 10**6
+        console.width = Measurement.get(console, console.options, table).maximum
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip(), color=True)

@@ -1,0 +1,206 @@
+"""How commands on resources are declared: the options that all have, and what becomes of a result.
+
+A command is an async function (for lists a plain one) of the client and of its own options. What it is decorated
+with says the rest: where it connects to, how the result is printed, and what is asked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import anyio
+import click
+import rich_click
+
+from enapter_async import UNSET, OutcomeUnknownError, RequestError, Unset
+from enapter_async.cli.exits import Exit, Failure, failure
+from enapter_async.cli.output import Printer, Shape, output_option
+from enapter_async.cli.parameters import option
+from enapter_async.cli.profiles import chosen_profile, default_site, profile_option
+from enapter_async.cli.resources.question import ask, yes_option
+
+if TYPE_CHECKING:
+    from enapter_async import EnapterClient
+
+T = TypeVar("T")
+Option = Callable[[Callable[..., object]], Callable[..., object]]
+Lists = Callable[..., AsyncIterable[object]]
+Gives = Callable[..., Awaitable[object]]
+L = TypeVar("L", bound=Lists)
+G = TypeVar("G", bound=Gives)
+
+site_option: Final = option(
+    "--site",
+    "site_id",
+    default=default_site,
+    metavar="ID",
+    help="Site; by default that of the profile, if it names one.",
+)
+limit_option: Final = option("--limit", type=click.IntRange(1), metavar="N", help="Most records to print.")
+
+
+def argument(name: str, **settings: Any) -> Option:
+    """Declare an argument, as `click.argument` does."""
+    return click.argument(name, **settings)
+
+
+def device_argument() -> Option:
+    """Declare the argument of everything that is about one device."""
+    return argument("device_id", metavar="DEVICE")
+
+
+def or_unset(value: T | None) -> T | Unset:
+    """Return what was given, or what stands for nothing."""
+    return UNSET if value is None else value
+
+
+class Resource:
+    """A group of commands on one kind of thing.
+
+    Attributes:
+        group: For the application.
+    """
+
+    def __init__(self, name: str, help_text: str) -> None:
+        self.group: Final = rich_click.RichGroup(name=name, help=help_text)
+
+    def lists(self, name: str, *options: Option, shape: Shape) -> Callable[[L], L]:
+        """Declare a command that prints records; its function returns them, and is given `limit`."""
+
+        def declare(function: L) -> L:
+            def run(**given: Any) -> None:
+                printer = Printer(given.pop("output"), shape)
+
+                async def work(client: EnapterClient) -> None:
+                    await printer.write_all(function(client, **given))
+
+                connect(work)
+
+            self.add(name, run, function.__doc__, *options, limit_option, output_option)
+            return function
+
+        return declare
+
+    def gives(self, name: str, *options: Option, shape: Shape) -> Callable[[G], G]:
+        """Declare a command that prints what its function gives: one record, or a list of them."""
+
+        def declare(function: G) -> G:
+            def run(**given: Any) -> None:
+                form = given.pop("output")
+
+                async def work(client: EnapterClient) -> None:
+                    _print_result(Printer(form, shape), await function(client, **given))
+
+                connect(work)
+
+            self.add(name, run, function.__doc__, *options, output_option)
+            return function
+
+        return declare
+
+    def changes(
+        self,
+        name: str,
+        *options: Option,
+        look: str,
+        question: str | None = None,
+        done: str = "done",
+        shape: Shape | None = None,
+    ) -> Callable[[G], G]:
+        """Declare a command that changes something.
+
+        Args:
+            name: Its name.
+            *options: Its own options.
+            look: Command that shows what became of it, should no answer come; `{names}` are its options.
+            question: What is asked before; None where nothing moves or is lost.
+            done: What is said, on stderr, when there is no result to print.
+            shape: Of the result, for a command that has one.
+        """
+
+        def declare(function: G) -> G:
+            def run(**given: Any) -> None:
+                names = {key: _said(value) for key, value in given.items()}
+                form = given.pop("output", "table")
+                if question is not None:
+                    ask(question.format_map(names), yes=given.pop("yes"))
+
+                async def work(client: EnapterClient) -> None:
+                    with_doubt = f"look before repeating it: enapter-async {look.format_map(names)}"
+                    result = await without_doubt(function(client, **given), with_doubt)
+                    if result is None or shape is None:
+                        click.echo(done.format_map(names), err=True)
+                    else:
+                        _print_result(Printer(form, shape), result)
+
+                connect(work)
+
+            more = [*([yes_option] if question is not None else []), *([output_option] if shape is not None else [])]
+            self.add(name, run, function.__doc__, *options, *more)
+            return function
+
+        return declare
+
+    def add(self, name: str, run: Callable[..., None], help_text: str | None, *options: Option) -> None:
+        """Add a command, with the options that all have."""
+        callback: Callable[..., object] = run
+        for one in reversed([*options, profile_option]):
+            callback = one(callback)
+        self.group.command(name, help=help_text)(callback)
+
+
+def connect(work: Callable[[EnapterClient], Awaitable[None]]) -> None:
+    """Run something with a client of the chosen profile."""
+    profile = chosen_profile()
+
+    async def run() -> None:
+        async with profile.connected() as client:
+            await work(client)
+
+    anyio.run(run)
+
+
+async def without_doubt(result: Awaitable[T], look: str) -> T:
+    """Wait for the result of something that changes something.
+
+    Args:
+        result: What to wait for.
+        look: What is said when nobody knows whether it was done.
+
+    Raises:
+        Failure: Nobody knows.
+    """
+    try:
+        return await result
+    except RequestError as error:
+        if isinstance(error, OutcomeUnknownError) or error.outcome == "unknown":
+            said = failure(error).message.rstrip(".;")
+            raise Failure(f"it may have been done: {said}; {look}", Exit.UNKNOWN_OUTCOME) from error
+        raise
+
+
+def _said(value: object) -> object:
+    return " ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else value
+
+
+def _print_result(printer: Printer, result: object) -> None:
+    if isinstance(result, list):
+        for record in cast("list[object]", result):
+            printer.write(record)
+        printer.end()
+    else:
+        printer.one(result)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that the user named.
+
+    Raises:
+        Failure: It cannot be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{path} cannot be read: {error}", Exit.STORAGE) from error

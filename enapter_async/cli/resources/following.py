@@ -1,0 +1,95 @@
+"""`--follow`: printing what comes until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import click
+
+from enapter_async import FramesDropped, MalformedFrame, StreamGap
+from enapter_async.cli.output import Format, Printer, Shape, visible
+from enapter_async.cli.parameters import option
+
+if TYPE_CHECKING:
+    from enapter_async import EnapterClient, Stream
+
+follow_option: Final = option("--follow", "-f", is_flag=True, help="Print what comes from now on, until Ctrl-C.")
+
+
+def live_printer(form: Format, shape: Shape) -> Printer:
+    """Return a printer of records without end.
+
+    Raises:
+        click.UsageError: The format has an end.
+    """
+    if form == "json":
+        raise click.UsageError("--follow has no end, and a JSON document has one: use --output jsonl")
+    return Printer(form, shape, live=True)
+
+
+async def until_stopped(work: Awaitable[None]) -> None:
+    """Wait for something that does not end by itself; Ctrl-C and SIGTERM end it properly."""
+    problem: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+            problem = error
+        tasks.cancel_scope.cancel()
+    if problem is not None:
+        raise problem
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    try:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                scope.cancel()
+    except NotImplementedError:
+        pass  # Windows: Ctrl-C arrives as a cancellation
+    except ValueError:
+        pass  # not in the main thread: signals are somebody else's
+
+
+def following(
+    stream: Callable[[EnapterClient], Stream[Any]], printer: Printer, limit: int | None
+) -> Callable[[EnapterClient], Awaitable[None]]:
+    """Return what follows a stream with a client.
+
+    Args:
+        stream: Asks for the stream.
+        printer: Prints its records.
+        limit: Most records to print; None until told to stop.
+    """
+
+    async def follow(client: EnapterClient) -> None:
+        left = limit
+        async with stream(client) as frames:
+            async for event in frames.events():
+                if isinstance(event, (StreamGap, MalformedFrame, FramesDropped)):
+                    click.echo(f"enapter-async: {_said(event)}", err=True)
+                    continue
+                printer.write(event)
+                if left is not None:
+                    left -= 1
+                    if not left:
+                        return
+
+    async def work(client: EnapterClient) -> None:
+        await until_stopped(follow(client))
+
+    return work
+
+
+def _said(event: StreamGap | MalformedFrame | FramesDropped) -> str:
+    if isinstance(event, FramesDropped):
+        return f"{event.count} records were dropped: printing is too slow"
+    if isinstance(event, MalformedFrame):
+        return visible(f"a record could not be read: {event.error}")
+    span = f"from {event.since:%H:%M:%S} to {event.until:%H:%M:%S} UTC"
+    what = "what the server has of it is above" if event.filled else "what came meanwhile is missing"
+    return visible(f"connection lost {span} ({event.reason}); {what}")

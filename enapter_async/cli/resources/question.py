@@ -1,0 +1,35 @@
+"""A question before anything that moves equipment or deletes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.parameters import option
+
+yes_option = option("--yes", "-y", is_flag=True, help="Do not ask: for scripts.")
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Go on if the user wants it.
+
+    Args:
+        question: What will be done, as a question.
+        yes: The answer was given beforehand.
+
+    Raises:
+        Failure: Nobody can be asked, or the answer is no.
+    """
+    if yes:
+        return
+    if not is_answerable():
+        raise Failure(f"{question} Nobody can be asked without a terminal: add --yes", Exit.USAGE)
+    if not click.confirm(question, err=True):
+        raise Failure("nothing was done", Exit.INTERRUPTED)
+
+
+def is_answerable() -> bool:
+    """Return whether somebody sits at a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,36 @@
+"""`enapter-async rule-engine`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enapter_async import RuleEngine
+from enapter_async.cli.output import Shape
+from enapter_async.cli.resources.declaration import Resource, site_option
+
+if TYPE_CHECKING:
+    from enapter_async import EnapterClient
+
+ENGINE = Shape.of(RuleEngine)
+_LOOK = "rule-engine get"
+
+_engine = Resource("rule-engine", "The rule engine of a site; without a site, the Gateway's own.")
+rule_engine = _engine.group
+
+
+@_engine.gives("get", site_option, shape=ENGINE)
+async def _get(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
+    """Show a rule engine."""
+    return await client.rule_engine.get(site_id)
+
+
+@_engine.changes("suspend", site_option, question="Stop all rules?", shape=ENGINE, look=_LOOK)
+async def _suspend(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
+    """Stop all rules, until the engine is resumed."""
+    return await client.rule_engine.suspend(site_id)
+
+
+@_engine.changes("resume", site_option, question="Let all rules run that are switched on?", shape=ENGINE, look=_LOOK)
+async def _resume(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
+    """Let all rules that are switched on run again."""
+    return await client.rule_engine.resume(site_id)

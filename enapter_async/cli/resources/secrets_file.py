@@ -1,0 +1,60 @@
+"""Secrets that are given out once: to a file that only its owner can read, or to the terminal if it must be."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.output import Format, Printer, Shape, output_option, plain, secrets_option
+from enapter_async.cli.parameters import option
+
+to_option: Final = option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="New file for all of it, secrets included, as JSON; only its owner can read it.",
+)
+secret_options: Final = (to_option, secrets_option, output_option)
+
+
+@contextmanager
+def place_for_secrets(to: Path | None, *, show_secrets: bool) -> Generator[None, None, None]:
+    """Make the file before anything is sent, since secrets that nobody sees would be lost; not kept when that fails.
+
+    Args:
+        to: The file, if there is to be one.
+        show_secrets: Whether they may be printed.
+
+    Raises:
+        click.UsageError: There is no place for the secrets.
+        Failure: The file cannot be made, or exists.
+    """
+    if to is None:
+        if not show_secrets:
+            raise click.UsageError("the answer holds secrets, given out once: add --to FILE, or --show-secrets")
+        yield
+        return
+    try:
+        os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise Failure(f"{to} cannot be made: {error.strerror}", Exit.STORAGE) from error
+    try:
+        yield
+    except BaseException:
+        if to.stat().st_size == 0:
+            to.unlink()
+        raise
+
+
+def give_out(record: object, to: Path | None, form: Format, shape: Shape, *, show_secrets: bool) -> None:
+    """Write a record with its secrets into the file that was reserved, and print it as far as it may be seen."""
+    if to is not None:
+        to.write_text(json.dumps(plain(record, show_secrets=True), indent=2) + "\n", encoding="utf-8")
+        click.echo(f"secrets are in {to}", err=True)
+    Printer(form, shape, show_secrets=show_secrets).one(record)

@@ -1,0 +1,113 @@
+"""`enapter-async telemetry`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from enapter_async import Datapoint, ValueDeclaration, WatchEvent
+from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.output import Format, Printer, Shape, output_option, visible
+from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.resources.declaration import (
+    Resource,
+    argument,
+    connect,
+    device_argument,
+    limit_option,
+    site_option,
+)
+from enapter_async.cli.resources.following import follow_option, live_printer, until_stopped
+
+if TYPE_CHECKING:
+    from enapter_async import EnapterClient
+
+LATEST = Shape.flat("attribute", "value", "unit", "timestamp", "warning")
+DATAPOINT = Shape.of(Datapoint, "timestamp", "attribute", "value")
+
+_telemetry = Resource("telemetry", "Latest telemetry; `collect` and `export` write files.")
+telemetry = _telemetry.group
+
+
+def _latest(
+    *,
+    device_id: str,
+    attributes: tuple[str, ...],
+    site_id: str | None,
+    relevance: float | None,
+    follow: bool,
+    interval: float,
+    limit: int | None,
+    output: Format,
+) -> None:
+    printer = live_printer(output, DATAPOINT) if follow else Printer(output, LATEST)
+
+    async def work(client: EnapterClient) -> None:
+        device = await client.devices.get(device_id, site_id=site_id, expand={"manifest"})
+        declared: Mapping[str, ValueDeclaration] = {} if device.manifest is None else device.manifest.telemetry
+        names = list(dict.fromkeys(attributes)) or list(declared)
+        if not names:
+            raise Failure(f"{device.name or device_id} has no telemetry: name its attributes", Exit.NOT_FOUND)
+        if follow:
+            await until_stopped(_follow(client, {device.id: names}, interval, limit, printer))
+            return
+        points = await client.telemetry.latest({device.id: names}, relevance_interval=relevance)
+        for name in names[:limit]:
+            point = points[device.id].get(name)
+            declaration = declared.get(name)
+            printer.write(
+                {
+                    "attribute": name,
+                    "value": None if point is None else point.value,
+                    "unit": None if declaration is None else declaration.unit,
+                    "timestamp": None if point is None else point.timestamp,
+                    "warning": None if point is None else point.warning,
+                }
+            )
+        printer.end()
+
+    connect(work)
+
+
+async def _follow(
+    client: EnapterClient, wanted: dict[str, list[str]], interval: float, limit: int | None, printer: Printer
+) -> None:
+    live: AsyncIterator[Datapoint]
+    async with client.telemetry.watch(wanted, interval=interval, on_event=_tell) as live:
+        left = limit
+        async for datapoint in live:
+            printer.write(datapoint)
+            if left is not None:
+                left -= 1
+                if not left:
+                    return
+
+
+def _tell(event: WatchEvent) -> None:
+    click.echo(f"enapter-async: {visible(str(event))}", err=True)
+
+
+_telemetry.add(
+    "latest",
+    _latest,
+    "Show the latest values of a device, or each new one as it comes.",
+    device_argument(),
+    argument("attributes", nargs=-1, metavar="[ATTRIBUTE]..."),
+    site_option,
+    option(
+        "--relevance", type=duration(0.001), metavar="DURATION", help="How old a value may be; the server's is 30s."
+    ),
+    follow_option,
+    option(
+        "--interval",
+        type=duration(0.1),
+        default="1s",
+        show_default=True,
+        metavar="DURATION",
+        help="With --follow: time between two polls.",
+    ),
+    limit_option,
+    output_option,
+)
