@@ -20,7 +20,7 @@ _OUTCOME_ORDER: tuple[Outcome, ...] = ("not_sent", "rejected", "final", "unknown
 
 def worst_outcome(first: Outcome, second: Outcome) -> Outcome:
     """Return the outcome that leaves more doubt; a call's outcome is the worst of its attempts'."""
-    return max(first, second, key=_OUTCOME_ORDER.index)
+    return first if _OUTCOME_ORDER.index(first) > _OUTCOME_ORDER.index(second) else second
 
 
 class EnapterError(Exception):
