@@ -1,4 +1,4 @@
-"""`enapter-async collect`: live telemetry into a database."""
+"""`enapter-async collect`: live telemetry into a database or into files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.progress import Progress, clock, summary
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
-from enapter_async.cli.store import SqliteStore
+from enapter_async.cli.storage import NAMES, SUFFIXES, open_storage
 from enapter_async.cli.writer import Writer
 
-_SUFFIXES: Final = frozenset({".sqlite", ".sqlite3", ".db"})
 _SIMULATOR_OPTIONS: Final = ("rate_limit", "fault_rate", "latency_ms", "seed", "mode")
 
 
@@ -33,7 +32,8 @@ class Options:
     """The options of `collect`.
 
     Attributes:
-        to: Database file.
+        to: File, or folder of Parquet files.
+        form: What it is: one of `storage.NAMES`.
         interval: Seconds between two polls.
         seconds: How long to collect; None until told to stop.
         simulator: Options of `simulate` and their values; None collects from the server of the environment.
@@ -41,6 +41,7 @@ class Options:
     """
 
     to: Path
+    form: str
     interval: float
     seconds: float | None
     simulator: dict[str, str] | None
@@ -50,10 +51,13 @@ class Options:
 @rich_click.command()
 @option(
     "--to",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=Path("telemetry.sqlite"),
     show_default=True,
-    help="SQLite database; what is in it stays.",
+    help="File, or folder of Parquet files; what is in it stays.",
+)
+@option(
+    "--format", "name", type=click.Choice(NAMES), help="By default as the name ends: .sqlite, .csv, .jsonl, .parquet."
 )
 @option(
     "--interval",
@@ -81,6 +85,7 @@ class Options:
 def collect(
     *,
     to: Path,
+    name: str | None,
     interval: float,
     seconds: float | None,
     quiet: bool,
@@ -91,19 +96,22 @@ def collect(
     seed: int | None,
     mode: Literal["any", "cloud", "gateway"] | None,
 ) -> None:
-    """Collect the latest numeric telemetry of all devices into a SQLite database.
+    """Collect the latest numeric telemetry of all devices into a database or into files.
 
-    Each new datapoint becomes one row of the table telemetry: device_id, attribute, time (UTC), value, unit.
-    A datapoint that is there already is skipped, so the same file can be continued. Ctrl-C ends it properly.
+    Each new datapoint becomes one row: device_id, attribute, time (UTC), value, unit. In SQLite the table is
+    called telemetry; CSV and JSON lines grow by whole lines; Parquet (extra arrow) is a folder with files for each
+    day, which appear when they are complete. A datapoint that is there already is skipped, so that the same file
+    or folder can be continued, also after a crash. Ctrl-C ends it properly.
     """
-    if to.suffix not in _SUFFIXES:
-        raise click.BadParameter(f"{to} must end in {', '.join(sorted(_SUFFIXES))}", param_hint="--to")
+    form = name or SUFFIXES.get(to.suffix.lower())
+    if form is None:
+        raise click.BadParameter(f"{to} must end in {', '.join(SUFFIXES)}, or give --format", param_hint="--to")
     given = dict(zip(_SIMULATOR_OPTIONS, (rate_limit, fault_rate, latency_ms, seed, mode), strict=True))
     chosen = {f"--{name.replace('_', '-')}": str(value) for name, value in given.items() if value is not None}
     if chosen and simulate is None:
         raise click.UsageError(f"{next(iter(chosen))} is for the simulator: give --simulate N too")
     simulator = None if simulate is None else {"--devices": str(simulate), **chosen}
-    options = Options(to=to, interval=interval, seconds=seconds, simulator=simulator, quiet=quiet)
+    options = Options(to=to, form=form, interval=interval, seconds=seconds, simulator=simulator, quiet=quiet)
     anyio.run(_collect, options)
 
 
@@ -157,7 +165,7 @@ async def _run(options: Options, end: _End) -> None:
     console = Console(stderr=True, quiet=options.quiet)
     async with _client(options, traffic, console) as client:
         plan = await make_plan(client)
-        with closing(SqliteStore(options.to)) as store:
+        with closing(open_storage(options.to, options.form)) as store:
             writer = Writer(store)
             collector = Collector(client, plan, writer, interval=options.interval)
             started = anyio.current_time()

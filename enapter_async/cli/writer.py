@@ -8,12 +8,13 @@ import anyio
 import anyio.to_thread
 
 from enapter_async.cli.exits import Failure
-from enapter_async.cli.store import Row, SqliteStore
+from enapter_async.cli.storage import Storage
+from enapter_async.cli.store import Row
 
 _MOST_WAITING: Final = 200_000
 """Rows; about 60 MB."""
 _COMMIT_SECONDS: Final = 0.5
-"""Least time between two transactions: fewer and larger ones cost less, and a crash loses no more than this."""
+"""Least time between two writes: fewer and larger ones cost less, and a crash loses no more than this."""
 
 
 class Writer:
@@ -28,7 +29,7 @@ class Writer:
         failure: Why writing ended, if it did.
     """
 
-    def __init__(self, store: SqliteStore, most_waiting: int = _MOST_WAITING) -> None:
+    def __init__(self, store: Storage, most_waiting: int = _MOST_WAITING) -> None:
         self._store = store
         self._most_waiting = most_waiting
         self._rows: list[Row] = []

@@ -35,7 +35,7 @@ def invoke(*arguments: str, **variables: str | None) -> Result:
         (["collect", "--simulate", "1", "--fault-rate", "2"], 2, "--fault-rate"),
         (["collect", "--simulate", "1", "--rate-limit", "0"], 2, "--rate-limit"),
         (["collect", "--fault-rate", "0.5"], 2, "--fault-rate is for the simulator: give --simulate N too"),
-        (["collect", "--to", "telemetry.csv"], 2, "telemetry.csv must end in .db, .sqlite, .sqlite3"),
+        (["collect", "--to", "telemetry.txt"], 2, "telemetry.txt must end in .db, .sqlite, .sqlite3"),
         (["collect"], 3, "ENAPTER_HTTP_API_TOKEN is not set"),
         (["simulate", "--port", "70000"], 2, "--port"),
         (["simulate", "--mode", "moon"], 2, "--mode"),
