@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from http.cookies import SimpleCookie
+from io import BytesIO
 from typing import Final, TypeAlias
 
 import aiohttp
@@ -28,6 +29,7 @@ from enapter_async.errors import (
 TLSSetting: TypeAlias = ssl.SSLContext | bool
 
 _CONTENT_TYPE: Final = ("Content-Type",)
+_LARGE: Final = 512 * 1024
 _NO_REPEAT: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -143,7 +145,7 @@ class HttpTransport:
             operation.method,
             URL(self.url(request), encoded=True),
             headers=headers,
-            data=request.body,
+            data=_payload(request.body),
             timeout=_timeout(connect_timeout),
             ssl=self._tls,
             proxy=self._proxy,
@@ -245,6 +247,11 @@ class HttpTransport:
         self._pooled = self._fresh = None
         if self._resolver is not None:
             await self._resolver.close()
+
+
+def _payload(body: bytes | None) -> bytes | BytesIO | None:
+    # aiohttp writes bytes in one go, and warns of it where they are many; a file it writes piece by piece.
+    return BytesIO(body) if body is not None and len(body) > _LARGE else body
 
 
 @lru_cache(maxsize=64)

@@ -396,6 +396,21 @@ async def test_deleting_needs_no_body(status: int, header: str) -> None:
         assert server.seen == 1
 
 
+@pytest.mark.parametrize("safety", CALLS, ids=lambda safety: safety.value)
+async def test_a_large_body_arrives_whole_and_once(safety: Safety) -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        if safety is READ and exchange.number == 1:
+            exchange.reset()
+        else:
+            await exchange.answer()
+
+    text = "".join(map(str, range(400_000)))
+    async with RawServer(behaviour).running() as server, impatient(server) as client:
+        await client.with_options(timeout=5).request("POST", "v3/x", json=text, safety=safety, timeout=5)
+        assert [request.body for request in server.requests] == [as_json(text)] * (2 if safety is READ else 1)
+        assert server.requests[0].headers["content-type"] == "application/json"
+
+
 async def test_a_body_where_there_must_be_none_does_not_become_the_next_answer() -> None:
     async def behaviour(exchange: Exchange) -> None:
         if exchange.number == 1:
