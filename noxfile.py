@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 
 import nox
@@ -42,9 +48,8 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The unit, contract and fault tests on the lowest versions that pyproject.toml allows."""
-    bounds = [text.replace(">=", "==") for text in nox.project.load_toml("pyproject.toml")["project"]["dependencies"]]
     session.install("-e", ".[dev,all]")
-    session.install(*bounds)
+    session.install(*_lowest())
     session.run("pytest", "tests/unit", "tests/contract", "tests/faults", "-q", *session.posargs)
 
 
@@ -53,6 +58,14 @@ def peer(session: nox.Session) -> None:
     """The vendor's own SDK, unchanged, against the simulator; results compared with ours."""
     session.install("-e", ".[dev,all]", PEER)
     session.run("pytest", "tests/peer", *session.posargs)
+    session.run("python", "tests/simulator/peer_calls.py")
+
+
+@nox.session
+def schemathesis(session: nox.Session) -> None:
+    """A third party's generator of requests against the simulator; SCHEMATHESIS_EXAMPLES sets how many."""
+    session.install("-e", ".[dev,all]", "schemathesis>=4.4")
+    session.run("pytest", "tests/simulator/test_schemathesis.py", *session.posargs)
 
 
 @nox.session
@@ -65,7 +78,7 @@ def examples(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, without warnings; `nox -s docs -- serve` shows it."""
-    session.install("-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27", "ruff>=0.17")  # ruff: breaks long signatures
+    session.install("-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27", "ruff>=0.17")  # ruff breaks long signatures
     environment = {"NO_MKDOCS_2_WARNING": "1"}
     if session.posargs:
         session.run("mkdocs", *session.posargs, env=environment)
@@ -91,18 +104,63 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Wheel and sdist; the wheel is imported in an empty environment with the core dependencies only."""
+    """Wheel and sdist: checked, the same when built again, and tried in empty environments, lowest and newest."""
     session.install("build>=1.2", "twine>=6")
-    dist = Path(session.create_tmp()) / "dist"
-    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
-    artefacts = sorted(str(path) for path in dist.iterdir())
-    session.run("twine", "check", "--strict", *artefacts)
-    session.run("python", "-m", "venv", "--clear", str(dist / "empty"))
-    python = str(dist / "empty" / "bin" / "python")
-    wheel = next(path for path in artefacts if path.endswith(".whl"))
-    session.run(python, "-m", "pip", "install", "--quiet", wheel, external=True)
-    with session.chdir(dist):
-        session.run(python, str(ROOT / "tests" / "smoke.py"), external=True)
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    shutil.rmtree(folder / "again", ignore_errors=True)
+    # Times in archives would make each build another one; this is the time of the last commit, else a fixed one.
+    epoch = os.environ.get("SOURCE_DATE_EPOCH") or _commit_time() or "1700000000"
+    for target in ("dist", "again"):
+        session.run(
+            "python", "-m", "build", "--outdir", str(folder / target), env={"SOURCE_DATE_EPOCH": epoch}, silent=True
+        )
+    artefacts = sorted((folder / "dist").iterdir())
+    session.run("twine", "check", "--strict", *map(str, artefacts))
+    for artefact in artefacts:
+        if artefact.read_bytes() != (folder / "again" / artefact.name).read_bytes():
+            session.error(f"{artefact.name} is another one when built again")
+    wheel = next(path for path in artefacts if path.suffix == ".whl")
+    _check_contents(session, wheel, next(path for path in artefacts if path.suffix == ".gz"))
+    for name, bounds in (("newest", []), ("lowest", _lowest())):
+        environment = folder / name
+        session.run("python", "-m", "venv", "--clear", str(environment))
+        python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+        session.run(str(python), "-m", "pip", "install", "--quiet", str(wheel), *bounds, external=True)
+        with session.chdir(folder):  # not beside the sources: what is imported is the wheel
+            session.run(str(python), "-W", "error", str(ROOT / "tests" / "smoke.py"), external=True)
+    for artefact in artefacts:
+        session.log(f"{artefact} {artefact.stat().st_size} bytes")
+
+
+def _lowest() -> list[str]:
+    """Pin the dependencies to the lowest versions that pyproject.toml allows."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    return [text.replace(">=", "==") for text in project["dependencies"]]
+
+
+def _commit_time() -> str:
+    done = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    foreign = {name for name in inside if not re.match(r"enapter_async(-[^/]+\.dist-info)?/", name)}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "enapter_async").rglob("*.py")}
+    expected = sources | {"enapter_async/py.typed"}
+    if foreign or not expected <= inside:
+        session.error(f"the wheel holds {sorted(foreign)} and lacks {sorted(expected - inside)}")
+    licence, entry_points = "licenses/LICENSE", "entry_points.txt"
+    for wanted in (licence, entry_points):
+        if not any(name.endswith(f".dist-info/{wanted}") for name in inside):
+            session.error(f"the wheel has no {wanted}")
+    with tarfile.open(sdist) as source:
+        names = {name.partition("/")[2] for name in source.getnames()}
+    expected = sources | {"tests/smoke.py", "noxfile.py", "CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"}
+    if not expected <= names:
+        session.error(f"the sdist lacks {sorted(expected - names)}")
 
 
 @nox.session

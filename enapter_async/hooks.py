@@ -122,6 +122,7 @@ class SharedLimitRestored(Event):
 
 
 Hook: TypeAlias = Callable[[Event], object]
+"""Gets every event; a plain function, called in the event loop, whose errors are logged and otherwise ignored."""
 
 
 def report(hooks: tuple[Hook, ...], event: Event) -> None:

@@ -22,6 +22,7 @@ from enapter_async.session import Session
 DeviceExpand: TypeAlias = Literal[
     "site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"
 ]
+"""What a device can be expanded with; what is not asked for is None."""
 MqttProtocolName: TypeAlias = Literal["MQTT", "MQTTS"]
 
 _LIST: Final = Operation("devices.list", "GET", Safety.READ)

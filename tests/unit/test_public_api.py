@@ -1,0 +1,226 @@
+"""The public API: exported, documented, typed, and changed on purpose only.
+
+`python tests/unit/test_public_api.py` writes tests/data/public_api.txt anew; a change of it belongs into the changelog.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import attrs
+import pytest
+
+import enapter_async
+import enapter_async.simulator
+import enapter_async.virtual_time
+from enapter_async import EnapterClient
+
+ROOT = Path(__file__).parents[2]
+STORED = ROOT / "tests" / "data" / "public_api.txt"
+REFERENCE = ROOT / "docs" / "reference"
+REGENERATE = "python tests/unit/test_public_api.py"
+
+ANYTHING = ("CommandFailedError.__init__", "OutcomeUnknownError.__init__", "simulator.")
+"""Where `Any` is allowed: errors may not import models, and the simulator's JSON stands for itself."""
+
+
+class Member(NamedTuple):
+    """A public function, method or property."""
+
+    name: str
+    value: Any
+
+    @property
+    def function(self) -> Any:
+        value = self.value
+        if isinstance(value, property):
+            return value.fget
+        return getattr(value, "func", None) or getattr(value, "__func__", value)
+
+
+def exported() -> dict[str, Any]:
+    return {name: getattr(enapter_async, name) for name in enapter_async.__all__}
+
+
+def services() -> dict[str, type]:
+    """The services by their attribute of the client."""
+    client = EnapterClient(token="secret")
+    names = [name for name, value in inspect.getmembers_static(EnapterClient) if not name.startswith("_")]
+    found = {name: type(getattr(client, name)) for name in names}
+    return {name: cls for name, cls in found.items() if cls.__module__.startswith("enapter_async.services.")}
+
+
+@cache
+def classes() -> dict[str, type]:
+    public = {
+        **exported(),
+        **{cls.__name__: cls for cls in services().values()},
+        **{f"simulator.{name}": getattr(enapter_async.simulator, name) for name in enapter_async.simulator.__all__},
+        "virtual_time.VirtualTimeLoop": enapter_async.virtual_time.VirtualTimeLoop,
+    }
+    return {name: value for name, value in sorted(public.items()) if inspect.isclass(value)}
+
+
+def functions() -> list[Member]:
+    found = [Member(name, value) for name, value in exported().items() if inspect.isfunction(value)]
+    return [*found, Member("simulator.run", enapter_async.simulator.run)]
+
+
+def members(name: str, cls: type) -> Iterator[Member]:
+    """Give the public methods and properties of a class, those that it inherits from what is not public too."""
+    others = set(classes().values()) - {cls}
+    ours = [base for base in reversed(cls.__mro__) if base.__module__.startswith("enapter_async")]
+    homes = [base for base in ours if base not in others]
+    found = {attribute: value for base in homes for attribute, value in vars(base).items()}
+    for attribute, value in sorted(found.items()):
+        if attribute.startswith("_") and attribute != "__init__":
+            continue
+        if attribute == "__init__" and (attrs.has(cls) or issubclass(cls, (enum.Enum, tuple))):
+            continue  # the fields say it all
+        method = isinstance(value, (property, classmethod, staticmethod)) or hasattr(value, "attrname")
+        if method or inspect.isfunction(value):
+            yield Member(f"{name}.{attribute}", value)
+
+
+def all_members() -> list[Member]:
+    return [*functions(), *(member for name, cls in classes().items() for member in members(name, cls))]
+
+
+def public_api() -> str:
+    """Describe the public API, one line each."""
+    lines = [f"{name}{_signature(value)}" for name, value in functions()]
+    known = classes()
+    lines += [name for name, value in exported().items() if name not in known and not inspect.isfunction(value)]
+    lines += [f"EnapterClient.{name}: {cls.__name__}" for name, cls in services().items()]
+    for name, cls in known.items():
+        bases = ", ".join(base.__name__ for base in cls.__bases__ if base is not object)
+        lines.append(f"class {name}({bases})")
+        if issubclass(cls, enum.Enum):
+            lines += [f"{name}.{member.name} = {member.value!r}" for member in cls]
+        if attrs.has(cls):
+            lines += [_field(name, field) for field in attrs.fields(cls) if not field.name.startswith("_")]
+        for member in members(name, cls):
+            if isinstance(member.value, property) or hasattr(member.value, "attrname"):
+                lines.append(f"{member.name}: {inspect.signature(member.function).return_annotation}")
+            else:
+                lines.append(f"{member.name}{_signature(member.function)}")
+    return "\n".join(sorted(set(lines), key=lambda line: line.removeprefix("class "))) + "\n"
+
+
+def _signature(function: Any) -> str:
+    text = re.sub(r"<(built-in )?function .*?( at 0x[0-9a-f]+)?>(?=[,)])", "...", str(inspect.signature(function)))
+    return re.sub(r"(: |-> )(['\"])(.*?)\2(?=[,)= ]|$)", r"\1\3", text)
+
+
+def _field(name: str, field: Any) -> str:
+    kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", field.type)
+    required = field.default is attrs.NOTHING and field.init
+    return f"{name}.{field.name}: {kind}{'' if required else ' (optional)'}"
+
+
+def test_every_exported_name_exists_once_in_order() -> None:
+    assert len(set(enapter_async.__all__)) == len(enapter_async.__all__)
+    assert set(enapter_async.__all__) <= set(dir(enapter_async))
+    assert exported()
+
+
+def test_changes_of_the_public_api_are_deliberate() -> None:
+    stored = STORED.read_text().splitlines()
+    now = public_api().splitlines()
+    gone = [f"- {line}" for line in stored if line not in now]
+    new = [f"+ {line}" for line in now if line not in stored]
+    assert not gone + new, "\n".join(
+        ["the public API has changed:", *gone, *new, f"if it is meant: {REGENERATE}, and a line in CHANGELOG.md"]
+    )
+
+
+@pytest.mark.parametrize("name", classes())
+def test_every_public_class_is_documented(name: str) -> None:
+    assert (classes()[name].__dict__.get("__doc__") or "").strip()
+
+
+@pytest.mark.parametrize("member", all_members(), ids=lambda member: member.name)
+def test_every_public_method_is_documented_and_typed(member: Member) -> None:
+    if not member.name.endswith("__init__"):
+        assert inspect.getdoc(member.function), "no docstring"
+    signature = inspect.signature(member.function)
+    for parameter in list(signature.parameters.values()):
+        if parameter.name in ("self", "cls"):
+            continue
+        assert parameter.annotation is not parameter.empty, f"{parameter.name} has no type"
+        assert member.name.startswith(ANYTHING) or not re.search(r"\bAny\b", str(parameter.annotation)), parameter.name
+    assert signature.return_annotation is not signature.empty
+    assert member.name.startswith(ANYTHING) or not re.search(r"\bAny\b", str(signature.return_annotation))
+
+
+def _homes() -> dict[str, str]:
+    """Where each public name is defined: the face of the package says it to the type checkers."""
+    tree = ast.parse(Path(enapter_async.__file__).read_text())
+    return {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("enapter_async")
+        for alias in node.names
+    }
+
+
+def _has_text_below(module: ModuleType, name: str) -> bool:
+    assert module.__file__
+    for block in ast.walk(ast.parse(Path(module.__file__).read_text())):
+        statements: list[ast.stmt] = getattr(block, "body", []) if not isinstance(block, ast.Lambda) else []
+        for statement, text in zip(statements, [*statements[1:], None], strict=False):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                return isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    return False
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, v in exported().items() if not inspect.isclass(v) and not inspect.isfunction(v)]
+)
+def test_aliases_and_constants_are_documented(name: str) -> None:
+    if name == "__version__":
+        return
+    module = importlib.import_module(_homes()[name])
+    assert _has_text_below(module, name), f"no text below {name} in {module.__name__}"
+
+
+def _documented() -> list[tuple[str, str]]:
+    return [
+        (page.name, found)
+        for page in sorted(REFERENCE.glob("*.md"))
+        for found in re.findall(r"^::: (\S+)", page.read_text(), flags=re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize(("page", "name"), _documented())
+def test_pages_of_the_reference_name_what_exists(page: str, name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        assert hasattr(importlib.import_module(module), attribute), f"{page} names {name}"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    documented = {name for _, name in _documented()}
+    missing = [
+        f"{home}.{name}"
+        for name, home in _homes().items()
+        if name in enapter_async.__all__ and not {home, f"{home}.{name}"} & documented
+    ]
+    assert not missing
+
+
+if __name__ == "__main__":
+    STORED.write_text(public_api())
+    print(f"{STORED}: {len(public_api().splitlines())} lines")
