@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-TRUNCATE_AT = web.RequestKey("truncate_at", int)
+if TYPE_CHECKING or hasattr(web, "RequestKey"):
+    TRUNCATE_AT = web.RequestKey("truncate_at", int)
+else:
+    TRUNCATE_AT = "truncate_at"  # aiohttp 3.13, our lowest, knows no other keys
 """After how many bytes of the body a fault cuts the connection."""
 
 
