@@ -21,6 +21,7 @@ from enapter_async.cli.profiles import profile_option
 COMMANDS: Final = {
     "collect": ("collect", "Collect the latest telemetry of all devices into a database."),
     "export": ("export", "Write the history of telemetry into a file."),
+    "plot": ("plot", "Draw a time series, in the terminal or as a picture."),
     "simulate": ("simulate", "Run an Enapter Cloud or Gateway on this machine."),
     "doctor": ("doctor", "Find out why it does not work."),
     "completion": ("completion", "Print what makes the shell complete commands and options."),

@@ -18,6 +18,7 @@ from enapter_async import EnapterClient, __version__
 from enapter_async.cli.collector import Collector, Traffic, make_plan
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.profiles import chosen_profile
 from enapter_async.cli.progress import Progress, clock, summary
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
@@ -185,7 +186,7 @@ async def _client(options: Options, traffic: Traffic, console: Console) -> Async
     """Make the client, and the simulator where one is wanted."""
     app = f"enapter-async-cli/{__version__}"
     if options.simulator is None:
-        async with EnapterClient.from_env(app=app, hooks=[traffic]) as client:
+        async with chosen_profile().connected([traffic]) as client:
             yield client
         return
     async with simulator_process(options.simulator) as address:

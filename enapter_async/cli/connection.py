@@ -1,8 +1,7 @@
-"""Which server a command talks to: the one of the environment, or a simulator of its own."""
+"""Which server a command talks to: that of the profile or the environment, or a simulator of its own."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -12,6 +11,8 @@ from rich.console import Console
 
 from enapter_async import EnapterClient, Hook, __version__
 from enapter_async.cli.parameters import option
+from enapter_async.cli.profiles import chosen_profile
+from enapter_async.cli.profiles import CLOUD_URL, chosen_profile
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
 
@@ -62,9 +63,14 @@ def chosen_simulator(given: Mapping[str, object]) -> dict[str, str] | None:
 
 
 def server_name(simulator: Mapping[str, str] | None) -> str:
-    """Return what tells one server's data from another's; it holds no secret."""
+    """Return what tells one server's data from another's; it holds no secret.
+
+    Raises:
+        ConfigurationError: There is no such profile, or none at all.
+    """
     if simulator is None:
-        return os.environ.get("ENAPTER_HTTP_API_BASE_URL", "").strip().rstrip("/") or "Enapter Cloud"
+        base_url = chosen_profile().base_url.rstrip("/")
+        return "Enapter Cloud" if base_url == CLOUD_URL else base_url
     return " ".join(["simulator", *(f"{name} {simulator[name]}" for name in _WORLD if name in simulator)])
 
 
@@ -75,20 +81,21 @@ async def connected(
     """Give a client for the length of a block, and run the simulator where one is wanted.
 
     Args:
-        simulator: Options of `simulate` and their values; None for the server of the environment.
+        simulator: Options of `simulate` and their values; None for the server of the chosen profile.
         console: Where the simulator's address is told.
         hooks: Of the client.
 
     Raises:
-        ConfigurationError: A setting of the environment is missing or cannot work.
+        ConfigurationError: A setting of the profile or of the environment is missing or cannot work.
         Failure: The simulator did not start.
     """
-    app = f"enapter-async-cli/{__version__}"
     if simulator is None:
-        async with EnapterClient.from_env(app=app, hooks=hooks) as client:
+        async with chosen_profile().connected(hooks) as client:
             yield client
         return
     async with simulator_process(simulator) as address:
         console.print(f"simulator: {address.url}", highlight=False, soft_wrap=True)
-        async with EnapterClient(base_url=address.url, token=address.token, app=app, hooks=hooks) as client:
+        async with EnapterClient(
+            base_url=address.url, token=address.token, app=f"enapter-async-cli/{__version__}", hooks=hooks
+        ) as client:
             yield client

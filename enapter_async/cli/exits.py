@@ -86,7 +86,7 @@ def failure(error: BaseException) -> Failure:
 
 def _advised(error: BaseException) -> str:
     if isinstance(error, AuthenticationError) or (isinstance(error, APIError) and error.code == "invalid_header"):
-        return f"{error}; is ENAPTER_HTTP_API_TOKEN right for this server?"
+        return f"{error}; is ENAPTER_HTTP_API_TOKEN right for this server? (`enapter-async doctor` looks)"
     if isinstance(error, ConfigurationError) and "ENAPTER_HTTP_API_TOKEN" in str(error):
-        return f"{error} (or try --simulate 20)"
+        return f"{error} (`enapter-async simulate` runs a server to try things with)"
     return str(error) or type(error).__name__

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from enapter_async import EnapterClient, Hook
 
 _CHOSEN: Final = "enapter_async.cli.profile"
-_CLOUD: Final = "https://api.enapter.com"
+CLOUD_URL: Final = "https://api.enapter.com"
 _APP: Final = f"enapter-async-cli/{__version__}"
 _TOKEN_COMMAND_SECONDS: Final = 120.0
 _TOKENS: Final = ("token", "token_env", "token_command")
@@ -47,7 +47,7 @@ class Profile:
 
     name: str | None
     source: str
-    base_url: str = _CLOUD
+    base_url: str = CLOUD_URL
     token: str | None = attrs.field(default=None, repr=False)
     token_env: str | None = None
     token_command: tuple[str, ...] = ()
@@ -242,7 +242,7 @@ def profile_named(name: str | None, environment: Mapping[str, str] | None = None
             name=None,
             source="the environment",
             token=token,
-            base_url=environment.get("ENAPTER_HTTP_API_BASE_URL", "").strip() or _CLOUD,
+            base_url=environment.get("ENAPTER_HTTP_API_BASE_URL", "").strip() or CLOUD_URL,
             user=environment.get("ENAPTER_HTTP_API_USER", "").strip() or None,
         )
     profiles, default = read_profiles(path)
