@@ -65,7 +65,7 @@ def peer(session: nox.Session) -> None:
 def schemathesis(session: nox.Session) -> None:
     """A third party's generator of requests against the simulator; SCHEMATHESIS_EXAMPLES sets how many."""
     session.install("-e", ".[dev,all]", "schemathesis>=4.4")
-    session.run("pytest", "tests/simulator/test_schemathesis.py", *session.posargs)
+    session.run("pytest", "tests/simulator/test_simulator_schemathesis.py", *session.posargs)
 
 
 @nox.session
@@ -78,7 +78,9 @@ def examples(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, without warnings; `nox -s docs -- serve` shows it."""
-    session.install("-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27", "ruff>=0.17")  # ruff breaks long signatures
+    session.install(
+        "-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27", "ruff>=0.17"
+    )  # ruff breaks long signatures
     environment = {"NO_MKDOCS_2_WARNING": "1"}
     if session.posargs:
         session.run("mkdocs", *session.posargs, env=environment)
@@ -100,6 +102,14 @@ def chaos(session: nox.Session) -> None:
     """Ten minutes (`-- --seconds N` or `-- --requests N`) of faults of all kinds; every change is accounted for."""
     session.install("-e", ".[dev,all]")
     session.run("python", "-W", "error", "-m", "tests.chaos.run", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Everything that parses what a server sends, against damaged answers; `-- N` examples of each test."""
+    session.install("-e", ".[dev,all]")
+    examples = session.posargs[0] if session.posargs else "300"
+    session.run("pytest", "-q", "-x", "tests/fuzz", env={"ENAPTER_FUZZ_EXAMPLES": examples})
 
 
 @nox.session
