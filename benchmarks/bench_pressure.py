@@ -180,8 +180,11 @@ def _recovered(answered: list[float], returned: float, speed: float) -> float | 
     return None
 
 
-def figures(callers: int = CALLERS, seconds: float = OUTAGE, kinds: Iterable[str] = tuple(KINDS)) -> Iterator[Figure]:
-    """Measure every kind of outage."""
+def figures(
+    rounds: int = 1, *, callers: int = CALLERS, seconds: float = OUTAGE, kinds: Iterable[str] = tuple(KINDS)
+) -> Iterator[Figure]:
+    """Measure every kind of outage; once, since one takes half a minute, whatever `rounds` says."""
+    del rounds
     for kind in kinds:
         words = KINDS[kind]
         for once in (True, False) if kind in ("refuse", "503") else (False,):
@@ -215,7 +218,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=OUTAGE)
     parser.add_argument("--only", choices=KINDS, nargs="+", default=tuple(KINDS))
     arguments = parser.parse_args()
-    print(table(figures(arguments.callers, arguments.seconds, arguments.only)))
+    print(table(figures(callers=arguments.callers, seconds=arguments.seconds, kinds=arguments.only)))
 
 
 if __name__ == "__main__":
