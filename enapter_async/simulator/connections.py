@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-if TYPE_CHECKING or hasattr(web, "RequestKey"):
+if TYPE_CHECKING or hasattr(web, "RequestKey"):  # noqa: SIM108 - the type checkers follow this form
     TRUNCATE_AT = web.RequestKey("truncate_at", int)
 else:
     TRUNCATE_AT = "truncate_at"  # aiohttp 3.13, our lowest, knows no other keys
