@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from enapter_async._protocol.plan import HistoryPart
+    from enapter_async._protocol.plan import HistoryPart, HistoryPlan, plan_history
     from enapter_async._protocol.request import Headers, Safety
     from enapter_async.client import ClientOptions, EnapterClient, Load
     from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, StreamPolicy, Timeouts, TokenProvider
@@ -128,7 +128,7 @@ __version__ = "0.1.0.dev0"
 # Where each name is at home. Names are imported when first asked for: making all classes takes longer than opening
 # a client, and programs use few of them.
 _HOMES: Final = {
-    "enapter_async._protocol.plan": ("HistoryPart",),
+    "enapter_async._protocol.plan": ("HistoryPart", "HistoryPlan", "plan_history"),
     "enapter_async._protocol.request": (
         "Headers",
         "Safety",
@@ -375,6 +375,7 @@ __all__ = [
     "Headers",
     "History",
     "HistoryPart",
+    "HistoryPlan",
     "Hook",
     "InsecureConnectionWarning",
     "InvalidArgumentError",
@@ -459,6 +460,7 @@ __all__ = [
     "WrongEventLoopError",
     "__version__",
     "discover_gateways",
+    "plan_history",
 ]
 
 

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async import Series, TimeseriesQuery
-from enapter_async._protocol.plan import HistoryPlan, plan_history
+from enapter_async import HistoryPlan, Series, TimeseriesQuery, plan_history
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.export_formats import Units
 from enapter_async.cli.selection import Selected
