@@ -141,8 +141,9 @@ async def test_deploy_rule_creates_then_updates_then_leaves_alone(simulator: Sim
     assert rule.script.code == "-- second\n"
 
 
-async def test_follow_site_logs_prints_what_is_logged(simulator: Simulator) -> None:
-    printed = await run_example(simulator, "follow_site_logs.py", "--for", "4")
+async def test_follow_site_logs_prints_what_is_logged() -> None:
+    async with Simulator(devices=8, log_interval=0.2) as simulator:
+        printed = await run_example(simulator, "follow_site_logs.py", "--for", "2")
     lines = printed.splitlines()
     assert lines[0].startswith("following ")
     assert len(lines) > 1
