@@ -15,16 +15,16 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final
 
 import attrs
 
 from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.new_file import TEMPORARY, NewFile, to_disk
 
 _RECORD: Final = "export.json"
 _JOURNAL: Final = "finished.jsonl"
 _LOCK: Final = "lock"
-_TEMPORARY: Final = ".tmp"
 
 
 @attrs.frozen
@@ -42,42 +42,6 @@ class Finished:
     rows: int
     bytes: int
     without: tuple[tuple[str, str], ...]
-
-
-class NewFile:
-    """A file that gets its name when it is complete and on the disk.
-
-    As a context manager it is completed if the block ends well, and else given up.
-
-    Attributes:
-        file: To be written to.
-    """
-
-    def __init__(self, path: Path, temporary: Path | None = None) -> None:
-        self._path = path
-        self._temporary = temporary or path.with_name(path.name + _TEMPORARY)
-        self.file: IO[bytes] = self._temporary.open("wb")
-
-    def complete(self) -> None:
-        """Give it its name."""
-        with self.file:
-            _flush(self.file)
-        self._temporary.replace(self._path)
-
-    def give_up(self) -> None:
-        """Remove it; does nothing for one that is complete."""
-        self.file.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        try:
-            if exc_type is None:
-                self.complete()
-        finally:
-            self.give_up()
 
 
 class ExportFolder:
@@ -161,7 +125,7 @@ class ExportFolder:
     @contextmanager
     def whole(self) -> Generator[IO[bytes], None, None]:
         """Give the file; it takes its name when the block ends well."""
-        with NewFile(self.target, self.path / f"whole{_TEMPORARY}") as new:
+        with NewFile(self.target, self.path / f"whole{TEMPORARY}") as new:
             yield new.file
             if self.target.exists():
                 raise self._exists()
@@ -196,11 +160,11 @@ class ExportFolder:
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
         with self._writing, (self.path / _JOURNAL).open("ab") as journal:
             journal.write(text.encode())
-            _flush(journal)
+            to_disk(journal)
 
     def _load(self) -> None:
         """Read the journal; a line that a crash cut is cut off, so that the next one begins a line."""
-        for path in self.path.glob(f"*{_TEMPORARY}"):
+        for path in self.path.glob(f"*{TEMPORARY}"):
             path.unlink()
         path = self.path / _JOURNAL
         if not path.exists():
@@ -227,12 +191,7 @@ class ExportFolder:
 
 
 def _is_ours(name: str) -> bool:
-    return name in {_RECORD, _JOURNAL, _LOCK} or name.endswith(_TEMPORARY) or name.startswith("part-")
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    return name in {_RECORD, _JOURNAL, _LOCK} or name.endswith(TEMPORARY) or name.startswith("part-")
 
 
 def _flush_folder(path: Path) -> None:

@@ -29,8 +29,8 @@ _SCHEMA: Final = pa.schema(
         pa.field("unit", pa.string()),
     ]
 )
-_ROWS_IN_GROUP: Final = 1 << 17
-"""Of a part and of the whole file; about 10 MB while they wait."""
+_ROWS_IN_GROUP: Final = 1 << 16
+"""Of a part and of the whole file; a few MB while they wait."""
 _COMPRESSION: Final = "zstd"
 _NUMBERS: Final = frozenset({DataType.FLOAT, DataType.INTEGER, DataType.BOOLEAN})
 

@@ -1,0 +1,101 @@
+"""What a chart shows, however it is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from statistics import median
+from typing import Final, TypeAlias
+
+import attrs
+
+from enapter_async import DataType, TimeseriesBatch
+from enapter_async.cli.exits import Exit, Failure
+
+Point: TypeAlias = tuple[int, float]
+"""Unix seconds, and a value."""
+
+_NUMBERS: Final = frozenset({DataType.FLOAT, DataType.INTEGER, DataType.BOOLEAN})
+_GAP: Final = 3
+"""Times the usual distance of two points: where there is more between them, nothing is known and no line drawn."""
+
+
+@attrs.frozen
+class Line:
+    """An attribute.
+
+    Attributes:
+        label: Its name for people.
+        unit: Unit of its values.
+        points: Its values, in order of time.
+    """
+
+    label: str
+    unit: str | None
+    points: Sequence[Point]
+
+    @property
+    def title(self) -> str:
+        """Label and unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def pieces(self) -> list[Sequence[Point]]:
+        """Return the points that a line connects; those beyond a gap are of another piece."""
+        usual = median(after[0] - before[0] for before, after in pairwise(self.points)) if len(self.points) > 1 else 0
+        cuts = [
+            place
+            for place, (before, after) in enumerate(pairwise(self.points), start=1)
+            if after[0] - before[0] > _GAP * usual
+        ]
+        return [self.points[start:stop] for start, stop in pairwise([0, *cuts, len(self.points)])]
+
+
+@attrs.frozen
+class Chart:
+    """Lines over a span of time, those of one unit together.
+
+    Attributes:
+        title: What it is about.
+        start: Where the time axis begins.
+        end: Where it ends.
+        panels: Lines that share a vertical axis.
+    """
+
+    title: str
+    start: datetime
+    end: datetime
+    panels: Sequence[Sequence[Line]]
+
+
+def panels(lines: Sequence[Line], *, apart: bool = False) -> list[list[Line]]:
+    """Put lines of one unit together.
+
+    Args:
+        lines: The lines.
+        apart: Leave every line alone, where they could not be told from each other.
+    """
+    shared: dict[object, list[Line]] = {}
+    for number, line in enumerate(lines):
+        shared.setdefault(number if apart else line.unit, []).append(line)
+    return list(shared.values())
+
+
+def points(batches: Sequence[TimeseriesBatch], attributes: Mapping[str, object]) -> dict[str, list[Point]]:
+    """Return the numbers of each attribute, in order of time; booleans are 1 and 0.
+
+    Raises:
+        Failure: Values of an attribute are no numbers.
+    """
+    found: dict[str, list[Point]] = {attribute: [] for attribute in attributes}
+    for batch in batches:
+        for column in batch.columns:
+            if column.data_type not in _NUMBERS:
+                raise Failure(f"values of {column.attribute} are no numbers but {column.data_type}", Exit.USAGE)
+            found[column.attribute] += [
+                (moment, float(value))
+                for moment, value in zip(batch.unix_seconds, column.values, strict=True)
+                if isinstance(value, (int, float)) and math.isfinite(value)
+            ]
+    return found
