@@ -15,7 +15,7 @@ from enapter_async._protocol import failure
 from enapter_async._protocol.body import Decode
 from enapter_async._protocol.request import Answer, Headers, Operation, Request
 from enapter_async._transport.call import Call
-from enapter_async._transport.http import HttpTransport
+from enapter_async._transport.http import MAX_REFUSAL, HttpTransport
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.limiter import Gate, RetryBudget, Slot
 from enapter_async._transport.reading import StreamedAnswer
@@ -39,8 +39,6 @@ from enapter_async.response import Response
 T = TypeVar("T")
 A = TypeVar("A")
 Opened = TypeVar("Opened", StreamedAnswer, WebSocket)
-
-_MAX_ERROR_BODY = 256 * 1024
 
 
 @attrs.define
@@ -353,6 +351,7 @@ class Session:
             return answer
         if answer.status == 401 and not call.token_renewed and shared.tokens.refused(token):
             call.token_renewed = True
+            call.note(refusal)
             return await self._exchange(call)
         raise refusal
 
@@ -401,6 +400,7 @@ class Session:
         assert refusal is not None  # noqa: S101 - for the type checkers
         if refusal.status == 401 and not call.token_renewed and shared.tokens.refused(token):
             call.token_renewed = True
+            call.note(refusal)
             return await self._begin_stream(call, begin)
         if refusal.status < 300:
             raise StreamError(
@@ -414,7 +414,7 @@ class Session:
     async def _error_body(self, streamed: StreamedAnswer, when: float) -> Answer:
         body = b""
         try:
-            async for piece in streamed.pieces(idle=self._timeouts.attempt, until=when, limit=_MAX_ERROR_BODY):
+            async for piece in streamed.pieces(idle=self._timeouts.attempt, until=when, limit=MAX_REFUSAL):
                 body += piece
         except RequestError:
             pass  # the status says what matters; the text of an error may be cut

@@ -30,6 +30,8 @@ TLSSetting: TypeAlias = ssl.SSLContext | bool
 
 _CONTENT_TYPE: Final = ("Content-Type",)
 _LARGE: Final = 512 * 1024
+MAX_REFUSAL: Final = 256 * 1024
+"""Most bytes of the body of a refusal that are read."""
 _NO_REPEAT: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -94,7 +96,7 @@ class HttpTransport:
     async def exchange(
         self, request: Request, headers: Mapping[str, str], *, when: float, connect_timeout: float, limit: int
     ) -> Answer:
-        """Send a request once and read the whole answer.
+        """Send a request once and read the whole answer; of a refusal, the status will do.
 
         Args:
             request: What to send.
@@ -112,23 +114,29 @@ class HttpTransport:
         timer = self._lifetime.begin(when)
         failure: EnapterError
         response: aiohttp.ClientResponse | None = None
+        refusal: Answer | None = None
         try:
             async with timer:
                 response = await self._request(request, headers, opening, connect_timeout)
                 phase = "body"
+                if not 200 <= response.status < 300:
+                    refusal = Answer(response.status, Headers(response.raw_headers), b"")
+                    limit = min(limit, MAX_REFUSAL)
                 body = await read_body(response, limit)
                 answer = Answer(response.status, Headers(response.raw_headers), body)
                 response.release()
                 response = None
                 return answer
-        except EnapterError:
-            raise
+        except EnapterError as error:
+            failure = error
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
             failure = self._failure(error, opening, phase)
         finally:
             if response is not None:
                 response.close()
             self._lifetime.end(timer)
+        if refusal is not None:
+            return refusal  # a proxy's body may be cut off or compressed in its own way: the status says what matters
         raise failure
 
     def url(self, request: Request) -> str:

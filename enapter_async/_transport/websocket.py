@@ -14,7 +14,7 @@ from aiohttp import WSMsgType
 
 from enapter_async._protocol.redirect import same_host_target
 from enapter_async._protocol.request import Answer, Headers, Request
-from enapter_async._transport.http import HttpTransport, Opening
+from enapter_async._transport.http import MAX_REFUSAL, HttpTransport, Opening
 from enapter_async._transport.reading import read_body
 from enapter_async.errors import (
     ConnectionLostError,
@@ -27,7 +27,6 @@ from enapter_async.errors import (
 
 _MAX_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
-_MAX_REFUSAL: Final = 256 * 1024
 _ENDINGS: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED})
 _NOT_TEXT: Final = 1007
 _TOO_LARGE: Final = 1009
@@ -117,7 +116,7 @@ class _Handshake(Opening):
             self.answered_at = _server_time(headers)
             return response
         try:
-            body = await read_body(response, _MAX_REFUSAL)
+            body = await read_body(response, MAX_REFUSAL)
         except (RequestError, aiohttp.ClientError):
             body = b""  # the status says what matters
         finally:

@@ -227,6 +227,17 @@ def server_error(behaviour: Behaviour) -> Row:
     )
 
 
+def without_a_usable_body(status: int) -> dict[str, Behaviour]:
+    return {
+        "with a body cut off": sending(response(b"{", status, announce=100)),
+        "with a body that stops": sending(response(b"{", status, announce=100), then="hang"),
+        "with a body too large": sending(response(b" " * 1000, status, announce=10**9), then="hang"),
+        "with a gzip bomb": answering(BOMB, status, "Content-Encoding: gzip"),
+        "with brotli": answering(b"\x0b\x02\x80{}\x03", status, "Content-Encoding: br"),
+        "with half a gzip": answering(gzipped(LONG)[:20], status, "Content-Encoding: gzip"),
+    }
+
+
 MATRIX: dict[str, Row] = {
     **{name: ambiguous(behaviour) for name, behaviour in LOST.items()},
     **{name: ambiguous(behaviour, AttemptTimeoutError) for name, behaviour in SLOW.items()},
@@ -245,6 +256,9 @@ MATRIX: dict[str, Row] = {
         }.items()
     },
     "404 with HTML": final(answering(HTML, 404), NotFoundError),
+    # Where the status says what matters, the body may be what it likes.
+    **{f"404 {name}": final(behaviour, NotFoundError) for name, behaviour in without_a_usable_body(404).items()},
+    **{f"503 {name}": server_error(behaviour) for name, behaviour in without_a_usable_body(503).items()},
 }
 
 
@@ -277,6 +291,20 @@ async def test_a_refusal_with_429_is_waited_out_by_all(safety: Safety) -> None:
     async def busy_once(exchange: Exchange) -> None:
         if exchange.number == 1:
             await exchange.answer(b"", 429, "Retry-After: 0")
+        else:
+            await exchange.answer(GOOD[safety])
+
+    async with RawServer(busy_once).running() as server, impatient(server) as client:
+        await CALLS[safety](client)
+        assert server.seen == 2
+
+
+@pytest.mark.parametrize("safety", CALLS, ids=lambda safety: safety.value)
+async def test_a_429_whose_body_is_cut_off_is_a_refusal_still(safety: Safety) -> None:
+    async def busy_once(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            await exchange.send(response(b"{", 429, "Retry-After: 0", announce=100))
+            exchange.close()
         else:
             await exchange.answer(GOOD[safety])
 

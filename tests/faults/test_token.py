@@ -55,9 +55,13 @@ async def test_many_callers_ask_once() -> None:
 @each_class
 async def test_it_is_renewed_once_after_a_401(safety: Safety) -> None:
     provider = Provider()
-    async with RawServer(accepting(f"{TOKEN}-2")).running() as server, impatient(server, token=provider) as client:
+    watcher = Watcher()
+    options = {"token": provider, "hooks": [watcher]}
+    async with RawServer(accepting(f"{TOKEN}-2")).running() as server, impatient(server, **options) as client:
         await CALLS[safety](client)
     assert (provider.asked, sent(server)) == (2, ["-1", "-2"])
+    assert watcher.names == ["RequestStarted", "AttemptFailed", "RequestFinished"]
+    watcher.assert_clean()
 
 
 async def test_many_callers_renew_once() -> None:
