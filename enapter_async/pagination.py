@@ -184,11 +184,11 @@ class _Pages(AsyncIterator[Page[T]]):
                 return page
 
     async def _fetch_more(self) -> None:
-        probe, self._probe = self._probe, None
-        if probe is None:
+        if self._probe is None:
             await self._fetch_window()
             return
-        whole = await probe()
+        whole = await self._probe()
+        self._probe = None
         skipped = self._next_offset
         if whole.total_count and skipped >= len(whole.items):
             return  # the server knows pages, and what is asked for is not on its first

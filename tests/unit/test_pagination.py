@@ -237,3 +237,17 @@ async def test_a_full_page_that_is_repeated_without_a_total_is_not_taken_for_the
     everything = Server(30, total="none", ignores_offset=True)
     listed = await Pager(everything.fetch, operation=("x", "GET", "v3/x"), key=key).collect()  # type: ignore[arg-type]
     assert listed == everything.items
+
+
+async def test_a_probe_that_fails_is_tried_again_by_who_goes_on() -> None:
+    class FailsOnce(OlderServer):
+        async def probe(self) -> Page[str]:
+            page = await super().probe()
+            if len(self.requests) == 1:
+                raise ConnectionLostError("gone", phase="wait")
+            return page
+
+    pages = probing(FailsOnce(3, total="none")).pages()
+    with pytest.raises(ConnectionLostError):
+        await anext(pages)
+    assert (await anext(pages)).items == ["item-0000", "item-0001", "item-0002"]
