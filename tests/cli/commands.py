@@ -47,7 +47,9 @@ class Ended:
 
 def end(process: subprocess.Popen[str], seconds: float = 30.0) -> Ended:
     stdout, stderr = process.communicate(timeout=seconds)
-    return Ended(process.returncode, stdout, stderr)
+    # In development mode asyncio tells of every slow step, and on a busy machine any step may be slow.
+    told = [line for line in stderr.splitlines(keepends=True) if not line.startswith("Executing <")]
+    return Ended(process.returncode, stdout, "".join(told))
 
 
 def run(*arguments: str, **variables: str) -> Ended:
