@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,7 +41,7 @@ Address = tuple[str, str, int | None]
 
 
 @contextmanager
-def simulator() -> Iterator[Address]:
+def simulator() -> Generator[Address]:
     """Run the simulator; yields its URL, token and process."""
     options = ["--port", "0", "--devices", str(DEVICES), "--latency-ms", str(LATENCY_MS)]
     command = [sys.executable, "-m", "enapter_async.simulator", *options]
@@ -58,7 +58,7 @@ def simulator() -> Iterator[Address]:
 
 
 @contextmanager
-def static() -> Iterator[Address]:
+def static() -> Generator[Address]:
     """Run the server that answers from memory; yields its URL and a token."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.static_server", str(port), str(LATENCY_MS)]

@@ -14,7 +14,6 @@ import sys
 import time
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 _MOMENT = b"@moment@"
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
@@ -25,6 +24,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._latest: dict[bytes, bytes] = {}
+        self._points: dict[str, str] = {}
         self._rows: dict[tuple[int, int, int, int], bytes] = {}
         self._series: dict[bytes, bytes] = {}
 
@@ -36,13 +36,16 @@ class Answers:
         return self._series.get(body) or self._make_series(body)
 
     def _make_latest(self, target: bytes) -> bytes:
-        telemetry = {
-            name[8:-1]: {attribute: {"value": 1.5, "timestamp": "@moment@"} for attribute in value.split(",")}
-            for name, value in parse_qsl(target.decode().partition("?")[2])
-            if name.startswith("devices[")
-        }
-        text = json.dumps({"telemetry": telemetry}, separators=(",", ":"))
-        data = self._latest[target] = text.replace('"@moment@"', "@moment@").encode()
+        devices: list[str] = []
+        for pair in target.decode().partition("?")[2].split("&"):
+            name, _, names = pair.partition("=")
+            if name.startswith("devices%5B"):
+                points = self._points.get(names)
+                if points is None:
+                    moments = (f'"{one}":{{"value":1.5,"timestamp":@moment@}}' for one in names.split(","))
+                    points = self._points[names] = ",".join(moments)
+                devices.append(f'"{name[10:-3]}":{{{points}}}')
+        data = self._latest[target] = f'{{"telemetry":{{{",".join(devices)}}}}}'.encode()
         return data
 
     def _make_series(self, body: bytes) -> bytes:

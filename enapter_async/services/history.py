@@ -20,6 +20,8 @@ DEFAULT_CONCURRENCY: Final = 8
 
 _BUFFERED: Final = 4
 """Batches that a part may hold until its turn comes; then the server has to wait."""
+_AHEAD: Final = 2
+"""Parts that may have been begun, times the concurrency: one that is late does not hold up all others."""
 _FIRST_DELAY: Final = 0.25
 """Seconds, at most, before reading on after an answer that brought nothing new; each further one doubles it."""
 _LONGEST_DELAY: Final = 10.0
@@ -45,8 +47,9 @@ class History(AsyncIterator[TimeseriesBatch]):
     """The batches of a history, window by window, in time order for each device.
 
     Inside `async with` parts are read ahead while you work, each at most a few batches: memory is bounded by
-    `concurrency`. Iterated without it, as many parts are read at once and held whole, and nothing runs between
-    two steps. It can be iterated once; where it ends without an error, everything was delivered.
+    twice the `concurrency`. Iterated without it, as many parts as may be under way are read at once and held
+    whole, and nothing runs between two steps. It can be iterated once; where it ends without an error, everything
+    was delivered.
 
     Attributes:
         parts: The requests that it consists of: independent, picklable, each with the rows that are its own.
@@ -125,7 +128,15 @@ class History(AsyncIterator[TimeseriesBatch]):
         return None
 
     def _begin(self, tasks: TaskGroup, buffered: int | None) -> None:
-        while self._end is None and len(self._running) < self._concurrency and self._begun < len(self.parts):
+        most = self._concurrency if buffered is None else _AHEAD * self._concurrency
+        under_way = sum(not running.ended for running in self._running)
+        while (
+            self._end is None
+            and under_way < self._concurrency
+            and len(self._running) < most
+            and self._begun < len(self.parts)
+        ):
+            under_way += 1
             running = _Running(self.parts[self._begun])
             self._begun += 1
             self._running.append(running)
@@ -143,6 +154,8 @@ class History(AsyncIterator[TimeseriesBatch]):
         finally:
             running.ended = True
             running.notify()
+            if self._tasks is not None and running.error is None:
+                self._begin(self._tasks, _BUFFERED)
 
     async def _read_resuming(self, running: _Running, buffered: int | None) -> None:
         """Read a part; what is cut off in the middle goes on after the last row that came."""

