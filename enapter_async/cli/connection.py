@@ -11,8 +11,7 @@ from rich.console import Console
 
 from enapter_async import EnapterClient, Hook, __version__
 from enapter_async.cli.parameters import option
-from enapter_async.cli.profiles import chosen_profile
-from enapter_async.cli.profiles import CLOUD_URL, chosen_profile
+from enapter_async.cli.profiles import CLOUD_URL, chosen_profile, profile_option
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
 
@@ -22,14 +21,15 @@ _WORLD: Final = ("--devices", "--seed", "--mode")
 """Options of the simulator that decide what its devices are."""
 
 
-def simulator_options(command: F) -> F:
-    """Add `--simulate N` and what goes with it; the command takes them as `**simulator`."""
+def server_options(command: F) -> F:
+    """Add `--profile`, `--simulate N` and what goes with that; the command takes the latter as `**simulator`."""
     for add in reversed(_OPTIONS):
         command = add(command)
     return command
 
 
 _OPTIONS: Final = (
+    profile_option,
     option("--simulate", type=click.IntRange(1), metavar="N", help="Start a simulator with N devices, and use that."),
     option(
         "--rate-limit",
@@ -48,7 +48,7 @@ def chosen_simulator(given: Mapping[str, object]) -> dict[str, str] | None:
     """Return the options of `simulate` and their values; None where no simulator is wanted.
 
     Args:
-        given: Values of the options of `simulator_options`, None where not given.
+        given: Values of the options of `server_options`, None where not given.
 
     Raises:
         click.UsageError: There are options for a simulator, and no `--simulate`.

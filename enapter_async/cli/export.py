@@ -13,7 +13,7 @@ import rich_click
 from rich.console import Console
 
 from enapter_async.cli.collector import Traffic
-from enapter_async.cli.connection import chosen_simulator, connected, server_name, simulator_options
+from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.export_folder import ExportFolder
 from enapter_async.cli.export_formats import NAMES, Format, format_called, format_of
@@ -82,7 +82,7 @@ class Options:
 @option("--window", type=duration(1), metavar="DURATION", help="Longest span of one request. [default: 10,000 steps]")
 @option("--concurrency", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Requests at once.")
 @option("--quiet", "-q", is_flag=True, help="Show no progress.")
-@simulator_options
+@server_options
 def export(
     *,
     to: Path,

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclaration, ValueType
 from enapter_async.cli import plot_image, plot_terminal
-from enapter_async.cli.connection import chosen_simulator, connected, simulator_options
+from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.export import AGGREGATIONS
 from enapter_async.cli.parameters import duration, option
@@ -74,7 +74,7 @@ class Options:
     metavar="FILE",
     help="Make a picture (.png or .svg) instead.",
 )
-@simulator_options
+@server_options
 def plot(
     *,
     device: str,

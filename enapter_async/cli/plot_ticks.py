@@ -9,6 +9,9 @@ from typing import Final
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
+_SAME: Final = 1e-9
+"""Share of a value below which a difference is none that an axis could show."""
+_NOTHING: Final = 1e-200
 _STEPS: Final = (
     *(1, 2, 5, 10, 15, 30),
     *(_MINUTE * number for number in (1, 2, 5, 10, 15, 30)),
@@ -28,10 +31,12 @@ def value_ticks(low: float, high: float, most: int) -> list[float]:
     Args:
         low: Least value.
         high: Greatest value.
-        most: Most distances; at least 1.
+        most: Most distances; two are always allowed, as it takes those around zero.
     """
-    if high <= low:
-        room = abs(low) * 0.01 or 1.0
+    most = max(most, 2)
+    size = max(abs(low), abs(high))
+    if high - low <= size * _SAME:
+        room = size * 0.01 if size > _NOTHING else 1.0
         low, high = low - room, high + room
     step = _round_up((high - low) / most)
     while math.ceil(high / step) - math.floor(low / step) > most:
