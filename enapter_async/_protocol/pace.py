@@ -13,6 +13,8 @@ speed, and also when others share it. So:
   it after some patience, then leaves it ever faster, until a 429 measures again. The longer measurements have
   agreed, the longer the patience: a steady server is rarely probed, a changed one soon.
 - With too little accepted in between, the server is slower than was thought: the pace is halved, search goes on.
+- With nothing accepted, twice, it has stopped: single requests ask for its return, and when one is accepted the
+  search begins again not far below the pace before.
 
 A 429 for a request that was sent before the last cut is no reason for another one. When a 429 also stops the
 whole client is said at `Pace.rejected`.
@@ -57,7 +59,14 @@ FLOWING: Final = 5
 LEAST_RETRY_AFTER: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 FIRST_BACKOFF: Final = 0.25
-LONGEST_BACKOFF: Final = 10.0
+LONGEST_BACKOFF: Final = 1.5
+"""Seconds; one request for the whole client then asks whether the server accepts again."""
+STOPPED: Final = 2
+"""Cuts in a row with nothing accepted in between, after which the server counts as stopped, not as slow."""
+ASKING: Final = 0.25
+"""Seconds between requests to a server that has stopped; at least two round trips."""
+RESUMED: Final = 1.0 / 8.0
+"""Part of the pace before the stop at which the search begins when it accepts again."""
 
 ENOUGH: Final = 8
 """Accepted requests that make a measurement."""
@@ -131,6 +140,7 @@ class Pace:
     __slots__ = (
         "_adaptive",
         "_base",
+        "_before_stop",
         "_burst",
         "_busy",
         "_ceiling",
@@ -175,6 +185,7 @@ class Pace:
         self._needed_at = -math.inf
         self._cut_at = -math.inf
         self._cut_accepted = 0
+        self._before_stop: float | None = None
         self._setbacks = 0  # cuts in a row with nothing accepted since the one before
         self._forget()
 
@@ -182,6 +193,8 @@ class Pace:
         """Take the next place; `spacing.ready_at` must have come."""
         if now >= self.meter.next_sample:
             self.meter.sample(now)
+        if self._before_stop is not None and self.meter.accepted > self._cut_accepted:
+            self._resume(self._before_stop)
         if self.spacing.rate is not None and self.spacing.reserve(now) and self._found:
             # Nothing is left for another one: the pace is what holds the client back, so it may grow.
             if self.spacing.rate != self._ceiling:
@@ -227,7 +240,7 @@ class Pace:
             # No news of our pace, but another moment at which nothing was saved up: no need to search on.
             self._settle(now, measured)
         if retry_after is not None and retry_after > 0:
-            flowing = self._setbacks < 2 and self.meter.lately(now) >= FLOWING
+            flowing = self._setbacks < STOPPED and self.meter.lately(now) >= FLOWING
             if retry_after > LEAST_RETRY_AFTER or not flowing:
                 pause = min(retry_after, LONGEST_PAUSE)
                 self._patience = max(self._patience, PAUSES_OF_PATIENCE * pause)
@@ -244,6 +257,8 @@ class Pace:
             lately = self.meter.largest_burst = self.meter.lately(now)
             self._search(max(lately if rate is None else min(lately, rate / 2.0), LOWEST_SEARCH))
             self.meter.begin(now)
+        elif self._setbacks >= STOPPED:
+            self._stop(rate)
         elif (measured := self.meter.measure(now)) is not None:
             self._settle(now, measured)
         else:
@@ -257,6 +272,15 @@ class Pace:
         self._measured = None
         self._go_on_at(base)
 
+    def _stop(self, rate: float) -> None:
+        if self._before_stop is None:
+            self._before_stop = rate
+        self._search(min(rate, 1.0 / max(ASKING, 2.0 * self._round_trip)))
+
+    def _resume(self, before: float) -> None:
+        self._before_stop = None
+        self._search(max(before * RESUMED, LOWEST_SEARCH))
+
     def _settle(self, now: float, measured: float) -> None:
         before = self._measured
         if before is None or abs(measured - before) > AGREEMENT * before:
@@ -264,6 +288,7 @@ class Pace:
         patience = min((now - self._stable_since) / 2.0, LONGEST_PATIENCE)
         self._patience = max(patience, SHORTEST_PATIENCE, LEAST_REQUESTS / measured)
         self._measured = measured
+        self._before_stop = None
         self.meter.begin(now)
         self._go_on_at(measured * START)
 
@@ -295,7 +320,7 @@ class Pace:
 
     def _forget(self) -> None:
         self._found = False
-        self._measured = None
+        self._measured = self._before_stop = None
         self._cut_at = -math.inf
         if self._ceiling is None:
             self.spacing.clear_rate()

@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from enapter_async._protocol.pace import Pace
 from enapter_async._transport.budget import RetryBudget
@@ -61,6 +61,9 @@ class Gate(Protocol):
     def rejected(self, slot: Slot, retry_after: float | None) -> None: ...
     def close(self) -> None: ...
 
+
+_SHORTEST_TIMER: Final = 1e-6
+"""Seconds; what is left of a wait by rounding alone must not become a timer that never gets there."""
 
 _Waiter: TypeAlias = "asyncio.Future[Slot | None]"  # None: closed
 
@@ -249,7 +252,8 @@ class Limiter:
             ready_at = self._spacing.ready_at
             if ready_at > now:
                 if self._timer is None:  # else it comes early at worst, and is set again then
-                    self._timer = next(iter(queue)).get_loop().call_later(ready_at - now, self._wake)
+                    delay = max(ready_at - now, _SHORTEST_TIMER)
+                    self._timer = next(iter(queue)).get_loop().call_later(delay, self._wake)
                 return
             waiter, _ = queue.popitem(last=False)
             if not waiter.done():  # else it was cancelled and has not run since

@@ -143,6 +143,50 @@ def test_it_follows_a_rate_that_changes(round_trip: float) -> None:
     assert wasted <= 0.06
 
 
+@pytest.mark.parametrize("retry_after", [None, 1.0])
+@pytest.mark.parametrize("round_trip", [0.02, 0.1])
+def test_it_asks_little_while_everything_is_refused_and_is_soon_back(
+    retry_after: float | None, round_trip: float
+) -> None:
+    began, begins, ends = 0.0, 5.0, 25.0
+    accepted: list[float] = []
+    refused = 0
+
+    async def caller(limiter: Limiter) -> None:
+        nonlocal refused
+        loop = asyncio.get_running_loop()
+        rejected = None
+        while (now := loop.time() - began) < ends + 5.0:
+            slot = (limiter.try_acquire() if rejected is None else None) or await limiter.acquire(again=rejected)
+            await asyncio.sleep(round_trip)
+            now = loop.time() - began
+            if begins <= now < ends:
+                refused += 1
+                limiter.rejected(slot, retry_after)
+                rejected = slot
+            else:
+                accepted.append(now)
+                limiter.succeeded(slot)
+                rejected = None
+            limiter.release(slot)
+
+    async def run() -> None:
+        nonlocal began
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        limiter = Limiter(RateLimit(), 100, clock=loop.time, random=Random(1))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(300):
+                group.create_task(caller(limiter))
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(run())
+    before = sum(begins - 1 <= at < begins for at in accepted)
+    afterwards = sum(ends + 3 <= at < ends + 4 for at in accepted)
+    assert refused <= 3 * 100
+    assert afterwards >= 0.9 * before
+
+
 def test_it_finds_slow_rates_too() -> None:
     seconds, wasted = measure(rate=5, burst=5, calls=100)
     assert seconds <= 1.1 * 20

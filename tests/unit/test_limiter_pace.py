@@ -173,12 +173,50 @@ def test_too_little_accepted_is_no_measurement_and_halves_the_pace() -> None:
 
 def test_the_search_goes_no_lower_than_one_a_second() -> None:
     pace = make()
+    accept(pace, 40)
+    pace.rejected(NOW, NOW - 0.001, None)
+    pace.meter.begin(NOW + 1000)  # never enough for a measurement
     now = NOW
-    for _ in range(20):
-        pace.reserve(now)
-        pace.rejected(now + 0.01, now, None)
-        now = pace.spacing.ready_at + 0.01
+    for _ in range(10):
+        now += 1
+        pace.meter.accepted += 1
+        pace.rejected(now, now - 0.001, None)
     assert rate_of(pace) == 1
+
+
+# -- stopped -------------------------------------------------------------------------------------------------------
+
+
+def stopped(pace: Pace, since: float, *, round_trip: float = 0.02) -> float:
+    """Let ten requests in a row be rejected, each the next that may go; return the time."""
+    now = since
+    for _ in range(10):
+        now = max(now, pace.spacing.ready_at)
+        pace.reserve(now)
+        now += round_trip
+        pace.rejected(now, now - round_trip, None)
+    return now
+
+
+def test_a_server_that_accepts_nothing_is_asked_by_one_request_at_a_time() -> None:
+    pace = make()
+    accept(pace, 100)
+    now = stopped(pace, NOW)
+    now = max(now, pace.spacing.ready_at)
+    pace.reserve(now)
+    assert pace.spacing.ready_at >= now + 0.2
+
+
+def test_when_it_accepts_again_the_search_begins_not_far_below_the_pace_before() -> None:
+    pace = make()
+    accept(pace, 800)
+    now = max(stopped(pace, NOW), pace.spacing.ready_at)
+    pace.reserve(now)
+    pace.meter.accepted += 1
+    now = pace.spacing.ready_at
+    pace.reserve(now)
+    assert rate_of(pace) >= 40
+    assert reached(pace, now, 800) < 1.0
 
 
 def test_a_429_for_a_request_sent_before_the_last_cut_is_no_news() -> None:
@@ -369,16 +407,16 @@ def test_a_retry_after_that_makes_no_sense_counts_as_none(nonsense: float) -> No
     assert pace.spacing.ready_at < NOW + 0.1
 
 
-def test_without_retry_after_a_server_that_accepts_nothing_is_asked_ever_more_seldom() -> None:
+def test_without_retry_after_a_server_that_accepts_nothing_is_asked_more_seldom_but_often_enough() -> None:
     pace = make()
     now, pauses = NOW, []
     for _ in range(12):
         pace.reserve(now)
         pace.rejected(now + 0.001, now, None)
         pauses.append(pace.spacing.ready_at - now)
-        now = pace.spacing.ready_at + 0.001
+        now = pace.spacing.ready_at
     assert pauses[0] <= 1.1
-    assert all(5 <= pause <= 11.1 for pause in pauses[-4:])
+    assert all(0.75 <= pause <= 1.51 for pause in pauses[-4:])
 
 
 def test_clients_that_stop_together_do_not_come_back_together() -> None:
