@@ -30,13 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have anyio run tests in virtual time on our loop."""
     if metafunc.definition.get_closest_marker("enapter_virtual_time") and "anyio_backend" in metafunc.fixturenames:
         from enapter_async.virtual_time import VirtualTimeLoop
 
         backend = ("asyncio", {"loop_factory": VirtualTimeLoop})
-        metafunc.parametrize("anyio_backend", [pytest.param(backend, id="virtual_time")])
+        # As a marker, not with `metafunc.parametrize`: this wins over the parameters that the fixture itself has.
+        values = [pytest.param(backend, id="virtual_time")]
+        metafunc.definition.add_marker(pytest.mark.parametrize("anyio_backend", values))
 
 
 @pytest.fixture

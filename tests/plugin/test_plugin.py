@@ -49,6 +49,8 @@ class Project:
         options = ["-p", "no:cacheprovider", "-W", "error", "--strict-markers", "-q"]
         if not any(point.name == "enapter_async" for point in entry_points(group="pytest11")):
             options += ["-p", "enapter_async.pytest_plugin"]  # an editable installation older than the entry point
+        if find_spec("pytest_asyncio") is not None and not (self.folder / "pytest.ini").exists():
+            options += ["-p", "no:asyncio"]
         return subprocess.run(
             [sys.executable, "-m", "pytest", *options, *arguments],
             cwd=self.folder,
@@ -198,6 +200,17 @@ def test_time_that_does_not_wait(project: Project) -> None:
         """,
         7,
     )
+
+
+def test_the_page_on_testing_is_true(project: Project) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "testing.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    tests = [block for block in blocks if "def test_" in block]
+    for number, block in enumerate(tests):
+        project.write(f"test_{number}.py", block)
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{page.count('async def test_')} passed" in done.stdout
 
 
 def test_a_failed_test_shows_what_was_sent_and_not_the_token(project: Project) -> None:
