@@ -145,7 +145,8 @@ class Session:
             call.finished()
             yield streamed
         except RequestError as error:
-            if not error.operation:
+            # Not those of other calls, which a consumer may make meanwhile.
+            if error.attempts == 0 and error.operation in ("", request.operation.name):
                 call.fill(error)
             raise
         finally:

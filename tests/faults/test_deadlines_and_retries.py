@@ -16,6 +16,7 @@ from enapter_async import (
     ConnectionLostError,
     DeadlineExceededError,
     EnapterClient,
+    EnapterError,
     NameResolutionError,
     OutcomeUnknownError,
     RateLimit,
@@ -336,6 +337,77 @@ async def test_the_deadline_holds_while_a_table_is_read(phase: str) -> None:
         assert caught.value.elapsed < 0.35
         await server.no_connections()
     assert_clean(caught.value)
+
+
+@pytest.mark.parametrize("call", [whole, streamed])
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{TOKEN}\n1,2\n",
+        f"ts,{TOKEN}\n1,2\n",
+        f"ts,telemetry=power device=D\n{TOKEN},2\n",
+        f"ts,telemetry=power device=D\n1,{TOKEN}\n",
+        f"ts,telemetry=power device=D\n1,2,{TOKEN}\n",
+        f'{{"x": "{TOKEN}"}}',
+    ],
+)
+@pytest.mark.parametrize("kind", ["text/csv", "application/json", "text/html"])
+async def test_a_table_that_echoes_the_token_does_not_make_us_show_it(
+    call: Callable[[EnapterClient], Awaitable[object]], body: str, kind: str
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    watcher = Watcher()
+    async with RawServer(sending((head + body).encode())).running() as server:
+        async with impatient(server, hooks=[watcher]) as client:
+            error: BaseException | None = None
+            try:
+                await call(client)
+            except EnapterError as caught:
+                error = caught
+    watcher.assert_clean()
+    if error is not None:  # a text is a value like any other
+        assert_clean(error)
+
+
+# -- connections that were kept alive ------------------------------------------------------------------------
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
+    async with RawServer(sending(response(SITE))).running() as server, impatient(server) as client:
+        for number in range(3):
+            await read(client)
+            await server.no_connections()
+            assert (server.seen, server.connections) == (number + 1, number + 1)
+
+
+async def test_a_connection_that_dies_under_a_read_costs_one_retry_of_ours_and_none_of_aiohttps() -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        if exchange.number == 2:
+            exchange.reset()
+        else:
+            await exchange.answer(SITE)
+
+    watcher = Watcher()
+    async with RawServer(behaviour).running() as server, impatient(server, hooks=[watcher]) as client:
+        await read(client)
+        answer = await client.raw.sites.get("S")
+        assert (answer.attempts, server.seen, server.connections) == (2, 3, 2)
+        assert watcher.names.count("RetryScheduled") == 1
+        assert client.load.retry_budget < 100
+
+
+async def test_connections_that_die_under_every_read_are_seen_as_often_as_attempts() -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            await exchange.answer(SITE)
+        else:
+            exchange.reset()
+
+    async with RawServer(behaviour).running() as server, impatient(server) as client:
+        await read(client)
+        with pytest.raises(ConnectionLostError) as caught:
+            await read(client)
+        assert (caught.value.attempts, server.seen) == (3, 4)
 
 
 # -- commands that wait for a device -------------------------------------------------------------------------

@@ -1,0 +1,155 @@
+"""Sites, devices, latest telemetry and free requests: bad input is refused by name before anything is sent."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from enapter_async import EnapterClient, EnapterError, InvalidArgumentError, Location, Safety
+from tests.recorder import Recorder, recording
+from tests.secrecy import TOKEN, assert_clean
+
+pytestmark = pytest.mark.anyio
+
+IDS = ["", " ", ".", "..", "a\nb", "a\0", "\ud800", None, 5, b"D"]
+
+
+@pytest.fixture
+async def recorder() -> AsyncIterator[Recorder]:
+    async with recording() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
+    async with EnapterClient(base_url=recorder.url, token=TOKEN) as ours:
+        yield ours
+
+
+def requested(**options: Any) -> Callable[[Any], Any]:
+    given: dict[str, Any] = {"method": "GET", "path": "v3/x", "safety": Safety.READ} | options
+    return lambda c: c.request(given.pop("method"), given.pop("path"), **given)
+
+
+Refused = tuple[str, Callable[[Any], Any]]
+REFUSED: list[Refused] = [
+    *[("site_id", lambda c, bad=bad: c.sites.get(bad)) for bad in IDS],
+    *[("site_id", lambda c, bad=bad: c.sites.update(bad, name="N")) for bad in IDS],
+    *[("site_id", lambda c, bad=bad: c.sites.delete(bad)) for bad in IDS],
+    *[("device_id", lambda c, bad=bad: c.devices.get(bad)) for bad in IDS],
+    *[("device_id", lambda c, bad=bad: c.devices.update(bad, name="N")) for bad in IDS],
+    *[("device_id", lambda c, bad=bad: c.devices.delete(bad)) for bad in IDS],
+    *[("device_id", lambda c, bad=bad: c.devices.get_manifest(bad)) for bad in IDS],
+    *[("device_id", lambda c, bad=bad: c.telemetry.latest_for_device(bad, attributes=["power"])) for bad in IDS],
+    *[("site_id", lambda c, bad=bad: c.devices.get("D", site_id=bad)) for bad in IDS if bad is not None],
+    *[("site_id", lambda c, bad=bad: c.devices.list(site_id=bad)) for bad in IDS if bad is not None],
+    *[("page_size", lambda c, bad=bad: c.devices.list(page_size=bad)) for bad in (0, 51, -1, 1.5, "5", True)],
+    *[("page_size", lambda c, bad=bad: c.sites.list(page_size=bad)) for bad in (0, 51)],
+    *[("offset", lambda c, bad=bad: c.devices.list(offset=bad)) for bad in (-1, 1.5, None)],
+    *[("max_items", lambda c, bad=bad: c.sites.list(max_items=bad)) for bad in (-1, "5")],
+    *[("concurrency", lambda c, bad=bad: c.sites.list(concurrency=bad)) for bad in (0, -1, 2.5)],
+    *[
+        ("expand", lambda c, bad=bad: c.devices.list(expand=bad))
+        for bad in ({"manifests"}, "manifest", "", ["Manifest"], 5, [None], [["site"]], None)
+    ],
+    *[("expand", lambda c, bad=bad: c.devices.get("D", expand=bad)) for bad in ({"sites"}, "site")],
+    *[
+        ("timeout", lambda c, bad=bad: c.devices.get("D", timeout=bad))
+        for bad in (0, -1, math.nan, math.inf, -math.inf, "5", True, timedelta(seconds=5))
+    ],
+    *[("timeout", lambda c, bad=bad: c.devices.list(timeout=bad)) for bad in (0, -1)],
+    *[("timeout", lambda c, bad=bad: c.telemetry.latest({"D": ["power"]}, timeout=bad)) for bad in (0, math.nan)],
+    *[("name", lambda c, bad=bad: c.devices.update("D", name=bad)) for bad in ("", None, 5, "\ud800")],
+    *[("slug", lambda c, bad=bad: c.devices.update("D", slug=bad)) for bad in ("", None, 5)],
+    ("name", lambda c: c.devices.update("D")),
+    ("name", lambda c: c.sites.update("S")),
+    *[("name", lambda c, bad=bad: c.sites.create(name=bad, timezone="UTC")) for bad in ("", None, 5)],
+    *[("timezone", lambda c, bad=bad: c.sites.create(name="N", timezone=bad)) for bad in ("", None, 5)],
+    *[
+        ("attributes", lambda c, bad=bad: c.telemetry.latest(bad))
+        for bad in (
+            [],
+            ["D"],
+            "D",
+            None,
+            5,
+            {"D": "power"},
+            {"D": []},
+            {"D": None},
+            {"D": ["a,b"]},
+            {"D": [""]},
+            {"": ["a"]},
+        )
+    ],
+    *[("attributes", lambda c, bad=bad: c.telemetry.latest({bad: ["power"]})) for bad in (5, None, "\ud800")],
+    ("attributes", lambda c: c.telemetry.latest({"D": ["x" * 9000]})),
+    *[
+        ("relevance_interval", lambda c, bad=bad: c.telemetry.latest({"D": ["a"]}, relevance_interval=bad))
+        for bad in (-1, math.nan, "5m", timedelta(seconds=-1), 0.0001)
+    ],
+    *[
+        ("attributes", lambda c, bad=bad: c.telemetry.latest_for_device("D", attributes=bad))
+        for bad in ("power", [], [""], ["a,b"], 5, [None])
+    ],
+    *[("latitude", lambda _, bad=bad: Location("L", latitude=bad, longitude=0)) for bad in (math.nan, "5", 91)],
+    *[("method", requested(method=bad)) for bad in ("get", "HEAD", "", "GET /x", None)],
+    *[("path", requested(path=bad)) for bad in ("", "//evil", "https://evil/x", "v3/../x", "v3/x?y", "v3/a b", None)],
+    *[("safety", requested(safety=bad)) for bad in ("read", None)],
+    *[
+        ("query", requested(query=bad))
+        for bad in (None, 5, "a=b", {"": "x"}, {"a": None}, {"a": True}, {5: "x"}, [("a",)], ["ab"], {"a": "\ud800"})
+    ],
+    *[("json", requested(json=bad)) for bad in ({1, 2}, math.nan, object(), b"x", "\ud800", {("a",): 1})],
+]
+
+
+@pytest.mark.parametrize(("argument", "call"), REFUSED)
+async def test_it_is_refused_by_name(
+    argument: str, call: Callable[[Any], Any], client: EnapterClient, recorder: Recorder
+) -> None:
+    async def made() -> None:
+        result = call(client)
+        if inspect.isawaitable(result):
+            await result
+
+    with pytest.raises(InvalidArgumentError) as caught:
+        await made()
+    assert caught.value.argument == argument
+    assert str(caught.value).startswith(f"{argument}: ")
+    assert recorder.received == []
+    assert_clean(caught.value)
+
+
+async def test_a_json_that_refers_to_itself_is_refused(client: EnapterClient, recorder: Recorder) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for bad in (endless, deep):
+        with pytest.raises(EnapterError) as caught:
+            await client.request("POST", "v3/x", json=bad, safety=Safety.UNSAFE)
+        assert isinstance(caught.value, InvalidArgumentError)
+        assert_clean(caught.value)
+    assert recorder.received == []
+
+
+async def test_what_looks_odd_and_is_good_is_sent_as_it_is(client: EnapterClient, recorder: Recorder) -> None:
+    recorder.answer = b'{"device": {"id": "D"}}'
+    for device in ("../sites", "a/b", "a?b#c", "Насос 1", "%2e%2e", "..."):
+        await client.devices.get(device)
+    await client.request("GET", "/v3/x", query=[("a", "1"), ("a", ""), ("b c", 2.5)], safety=Safety.READ)
+    assert [received.target for received in recorder.received] == [
+        "GET v3/devices/..%2Fsites",
+        "GET v3/devices/a%2Fb",
+        "GET v3/devices/a%3Fb%23c",
+        "GET v3/devices/%D0%9D%D0%B0%D1%81%D0%BE%D1%81%201",
+        "GET v3/devices/%252e%252e",
+        "GET v3/devices/...",
+        "GET v3/x?a=1&a=&b%20c=2.5",
+    ]
