@@ -27,10 +27,13 @@ MINUTE = timedelta(minutes=1)
 
 def invoke(*arguments: str, **variables: str) -> Result:
     nothing: dict[str, str | None] = dict.fromkeys(
-        ("ENAPTER_HTTP_API_TOKEN", "ENAPTER_HTTP_API_BASE_URL", "ENAPTER_HTTP_API_USER")
+        ("ENAPTER_HTTP_API_TOKEN", "ENAPTER_HTTP_API_BASE_URL", "ENAPTER_HTTP_API_USER", "ENAPTER_PROFILE")
     )
     return CliRunner().invoke(
-        application, ["export", *arguments], prog_name="enapter-async", env={**nothing, **variables}
+        application,
+        ["export", *arguments],
+        prog_name="enapter-async",
+        env={**nothing, "XDG_CONFIG_HOME": "/nonexistent", **variables},
     )
 
 
@@ -83,7 +86,7 @@ def test_before_all_times(text: str) -> None:
         (["--to", "h.csv", "--concurrency", "0"], 2, "--concurrency"),
         (["--to", "h.csv", "--rate-limit", "3"], 2, "--rate-limit is for the simulator: give --simulate N too"),
         (["--to", "h.csv"], 3, "ENAPTER_HTTP_API_TOKEN is not set"),
-        (["--to", "no/h.csv"], 7, "No such file or directory"),
+        (["--to", "no/h.csv", "--simulate", "1"], 7, "No such file or directory"),
     ],
 )
 def test_wrong_usage(
@@ -100,7 +103,7 @@ def test_wrong_usage(
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "enapter_async.cli.export_parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    result = invoke("--to", str(tmp_path / "history.parquet"))
+    result = invoke("--to", str(tmp_path / "history.parquet"), "--simulate", "1")
     assert result.exit_code == 1
     assert result.stderr == "enapter-async: pyarrow is not installed: pip install 'enapter-async[arrow]'\n"
     assert not list(tmp_path.iterdir())
