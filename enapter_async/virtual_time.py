@@ -7,6 +7,7 @@ happens any more. Work in threads is waited for. What comes from other processes
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose time stands still while something happens, and jumps to the next timer when nothing does."""
 
     def __init__(self) -> None:
-        self._now = time.monotonic()
+        self._now = float(math.ceil(time.monotonic()))  # whole, so that a sleep of 30 is 30 and not 29.999
         self._jobs = 0
         super().__init__(_JumpingSelector(self))
 
