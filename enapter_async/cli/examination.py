@@ -160,8 +160,7 @@ async def _connection(profile: Profile) -> list[Finding]:
 async def _encryption(profile: Profile) -> list[Finding]:
     host, port = _host_and_port(profile)
     if urlsplit(profile.base_url).scheme == "http":
-        address = _address(host)
-        if host == "localhost" or host.endswith(".local") or (address is not None and address.is_private):
+        if _is_local(host):
             return [ok("TLS", "none: plain http in the local network")]
         return [warning("TLS", "none: everybody on the way can read the token", "use https://")]
     if host.endswith(".local"):
@@ -309,6 +308,11 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def _is_local(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" or host.endswith(".local") or (address is not None and address.is_private)
 
 
 def _is_refused(error: OSError) -> bool:
