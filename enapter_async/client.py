@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypedDict, Unpack, cast
+from typing import Literal, NoReturn, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,6 +20,7 @@ from enapter_async._protocol import query as query_strings
 from enapter_async._protocol.body import any_json, dumps
 from enapter_async._protocol.request import JSON_TYPE, Operation, Request, Safety
 from enapter_async._protocol.urls import relative_path
+from enapter_async._transport.attempt import Shared
 from enapter_async._transport.http import HttpTransport, TLSSetting
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.limiter import Gate, Limiter, RetryBudget
@@ -48,7 +49,7 @@ from enapter_async.errors import (
 from enapter_async.hooks import Hook
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.services.catalogue import RawServices, Services
-from enapter_async.session import Session, Shared, checked_timeout
+from enapter_async.session import Session, checked_timeout
 from enapter_async.shared_rate_limit import SharedRateLimit
 
 
@@ -202,6 +203,7 @@ class EnapterClient(Services):
             lifetime=lifetime,
             tokens=TokenSource(config.token),
             streams=asyncio.Semaphore(config.max_streams),
+            max_streams=config.max_streams,
             hooks=hooks,
             fixed_headers=_fixed_headers(config),
             adaptive=config.rate_limit.adaptive,
@@ -379,6 +381,9 @@ class EnapterClient(Services):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an EnapterClient is not pickled, since its token would be: make one in each process")
 
     def __repr__(self) -> str:
         return f"<EnapterClient {self._config.base_url}>"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import pickle
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -34,6 +37,12 @@ def test_a_client_may_be_made_before_any_loop_runs() -> None:
             pass
 
     asyncio.run(use())
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_client_is_not_sent_to_other_processes(send: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="in each process"):
+        send(EnapterClient(token="secret"))
 
 
 def test_without_asyncio_it_says_so_and_sends_nothing() -> None:
