@@ -25,7 +25,7 @@ from benchmarks.servers import free_port, pinned_process
 
 ATTRIBUTES = ["power", "voltage", "current", "energy", "temp_1", "temp_2", "flow", "level", "status", "hours"]
 INTERVAL = 10.0
-MOST = 100_000
+MOST = 60_000
 """What one core is shown to hold."""
 
 

@@ -64,7 +64,8 @@ class History(AsyncIterator[TimeseriesBatch]):
         if type(concurrency) is not int or concurrency < 1:
             raise InvalidArgumentError("concurrency", "must be a whole number of at least 1")
         self._session = session
-        self._concurrency = concurrency
+        # Parts that wait for the place of another part would use up their time if the caller takes his.
+        self._concurrency = min(concurrency, session.shared.max_streams)
         self._timeout = timeout
         self._running: deque[_Running] = deque()
         self._begun = 0

@@ -272,7 +272,7 @@ class Telemetry(Service):
         Args:
             query: What to ask for; or parts of an earlier `history(...).parts`, which may have been pickled.
             window: Longest span of one request; by default 10,000 steps.
-            concurrency: Most requests at once.
+            concurrency: Most requests at once; no more than `max_streams` are, of which each takes a place.
             devices_per_request: Most devices in one request; the older API took 10.
             timeout: Seconds for each request, until its answer begins.
 

@@ -309,6 +309,16 @@ async def test_a_slow_consumer_does_not_make_all_parts_load() -> None:
             assert history.completed == 1
 
 
+async def test_a_slow_consumer_costs_no_part_its_time_for_a_place() -> None:
+    async with SeriesServer().running() as server, client_of(server, max_streams=2) as client:
+        async with client.telemetry.history(query(16_000), window=4000, concurrency=8, timeout=0.2) as history:
+            rows = len(await anext(history))
+            for _ in range(3):
+                await anyio.sleep(0.1)  # longer than a part may wait
+            rows += len(await seconds(history))
+    assert rows == 16_000
+
+
 async def test_a_slow_consumer_makes_the_server_wait() -> None:
     rows = 20_000  # 40 MB, which no socket buffer holds
     async with SeriesServer().running() as server, client_of(server) as client:
