@@ -1,0 +1,224 @@
+"""One attempt of a call: its token, its slot, its request, and what the answer means for the pace and the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import attrs
+
+from enapter_async._protocol import failure
+from enapter_async._protocol.request import Answer, Request
+from enapter_async._transport.call import Call
+from enapter_async._transport.http import MAX_REFUSAL, HttpTransport
+from enapter_async._transport.lifetime import Lifetime
+from enapter_async._transport.limiter import Gate, RetryBudget, Slot
+from enapter_async._transport.reading import StreamedAnswer
+from enapter_async._transport.token import TokenSource
+from enapter_async._transport.websocket import WebSocket, connect
+from enapter_async.config import StreamPolicy, Timeouts
+from enapter_async.errors import APIError, DeadlineExceededError, RequestError, StreamError
+from enapter_async.hooks import Hook
+
+T = TypeVar("T")
+Opened = TypeVar("Opened", StreamedAnswer, WebSocket)
+
+
+@attrs.define
+class Shared:
+    """What a client and its `with_options` copies have in common."""
+
+    transport: HttpTransport
+    limiter: Gate
+    budget: RetryBudget
+    lifetime: Lifetime
+    tokens: TokenSource
+    streams: asyncio.Semaphore
+    max_streams: int
+    hooks: tuple[Hook, ...]
+    fixed_headers: Mapping[str, str]
+    adaptive: bool
+    max_response_bytes: int
+    jitter: random.Random = attrs.field(factory=random.Random)
+
+
+class Attempts:
+    """Makes the attempts of all calls that have the same options."""
+
+    def __init__(self, shared: Shared, timeouts: Timeouts, user: str | None) -> None:
+        self._shared = shared
+        self._timeouts = timeouts
+        self._user = user
+        # One mapping per token and media types: building headers for each request costs more than finding them.
+        self._headers: dict[tuple[str | None, str, str | None], dict[str, str]] = {}
+
+    async def exchange(self, call: Call) -> Answer:
+        """Run one attempt of a call whose answer is read whole.
+
+        Raises:
+            RequestError: It failed, or the server refused it.
+        """
+        shared = self._shared
+        token = shared.tokens.current
+        if shared.tokens.needs_asking:
+            token = await self.bounded(call, shared.tokens.ask())
+        call.token = token
+        slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
+        try:
+            call.attempts += 1
+            answer = await shared.transport.exchange(
+                call.request,
+                self._headers_for(call.request, token),
+                when=call.attempt_ends(self._timeouts.attempt),
+                connect_timeout=self._timeouts.connect,
+                limit=shared.max_response_bytes,
+            )
+            call.status = answer.status
+            refusal = None if 200 <= answer.status < 300 else self._refusal(answer, token)
+            self._settle(call, slot, refusal)
+        finally:
+            shared.limiter.release(slot)
+        if refusal is None:
+            shared.budget.refund()
+            return answer
+        if answer.status == 401 and not call.token_renewed and shared.tokens.refused(token):
+            call.token_renewed = True
+            call.note(refusal)
+            return await self.exchange(call)
+        raise refusal
+
+    async def open(self, call: Call) -> StreamedAnswer:
+        """Run one attempt of a call whose answer is read as it comes; close what is returned.
+
+        Raises:
+            RequestError: It failed, or the server refused it.
+        """
+
+        async def begin(headers: Mapping[str, str], when: float) -> StreamedAnswer | Answer:
+            streamed = await self._shared.transport.stream(
+                call.request, headers, when=when, connect_timeout=self._timeouts.connect
+            )
+            return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed, when)
+
+        return await self._begin_stream(call, begin)
+
+    async def upgrade(self, call: Call, policy: StreamPolicy) -> WebSocket:
+        """Run one attempt of a call that opens a WebSocket; close what is returned.
+
+        Raises:
+            RequestError: It failed, or the server refused it.
+            StreamError: The server answered with success, and did not switch protocols.
+        """
+
+        async def begin(headers: Mapping[str, str], when: float) -> WebSocket | Answer:
+            return await connect(
+                self._shared.transport,
+                call.request,
+                headers,
+                when=when,
+                connect_timeout=self._timeouts.connect,
+                heartbeat=policy.heartbeat,
+                max_message_bytes=policy.max_frame_bytes,
+            )
+
+        return await self._begin_stream(call, begin)
+
+    async def _begin_stream(
+        self, call: Call, begin: Callable[[Mapping[str, str], float], Awaitable[Opened | Answer]]
+    ) -> Opened:
+        """Run one attempt of what stays open; `begin` returns the complete answer where it is refused."""
+        shared = self._shared
+        token = await self.bounded(call, shared.tokens.ask())
+        call.token = token
+        slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
+        try:
+            call.attempts += 1
+            opened = await begin(self._headers_for(call.request, token), call.attempt_ends(self._timeouts.attempt))
+            call.status = opened.status
+            refusal = self._refusal(opened, token) if isinstance(opened, Answer) else None
+            self._settle(call, slot, refusal)
+        finally:
+            shared.limiter.release(slot)
+        if not isinstance(opened, Answer):
+            shared.budget.refund()
+            return opened
+        assert refusal is not None  # noqa: S101 - for the type checkers
+        if refusal.status == 401 and not call.token_renewed and shared.tokens.refused(token):
+            call.token_renewed = True
+            call.note(refusal)
+            return await self._begin_stream(call, begin)
+        if refusal.status < 300:
+            raise StreamError(
+                f"{call.request.operation.name}: the server answered {refusal} instead of opening a WebSocket"
+                + (f"; it said {refusal.body_excerpt!r}" if refusal.body_excerpt else ""),
+                attempts=call.attempts,
+                status=refusal.status,
+            )
+        raise refusal
+
+    async def _error_body(self, streamed: StreamedAnswer, when: float) -> Answer:
+        body = b""
+        try:
+            async for piece in streamed.pieces(idle=self._timeouts.attempt, until=when, limit=MAX_REFUSAL):
+                body += piece
+        except RequestError:
+            pass  # the status says what matters; the text of an error may be cut
+        finally:
+            streamed.close()
+        return Answer(streamed.status, streamed.headers, body)
+
+    def _settle(self, call: Call, slot: Slot, refusal: APIError | None) -> None:
+        if refusal is not None and refusal.status == 429:
+            call.rejected_slot = slot
+            self._shared.limiter.rejected(slot, refusal.retry_after)
+        else:
+            self._shared.limiter.succeeded(slot)
+
+    def _refusal(self, answer: Answer, token: str | None) -> APIError:
+        return failure.api_error(answer, datetime.now(UTC), token)
+
+    async def _wait_for_slot(self, call: Call) -> Slot:
+        before = call.elapsed
+        try:
+            return await self.bounded(call, self._shared.limiter.acquire(again=call.rejected_slot))
+        finally:
+            call.waited += call.elapsed - before
+
+    async def bounded(self, call: Call, awaitable: Awaitable[T]) -> T:
+        """Await under the call's deadline and the client's life.
+
+        Raises:
+            DeadlineExceededError: It took too long.
+            ClientClosedError: The client was closed.
+        """
+        lifetime = self._shared.lifetime
+        timer = lifetime.begin(call.deadline)
+        try:
+            async with timer:
+                return await awaitable
+        except TimeoutError:
+            pass
+        finally:
+            lifetime.end(timer)
+        if lifetime.closed:
+            raise call.ended_by_closing()
+        raise DeadlineExceededError("the time was used up before the request could be sent")
+
+    def _headers_for(self, request: Request, token: str | None) -> dict[str, str]:
+        key = (token, request.operation.accept, request.content_type)
+        headers = self._headers.get(key)
+        if headers is None:
+            if len(self._headers) > 64:  # tokens that are renewed must not pile up
+                self._headers.clear()
+            headers = {**self._shared.fixed_headers, "Accept": request.operation.accept}
+            if token is not None:
+                headers["X-Enapter-Auth-Token"] = token
+            if self._user is not None:
+                headers["X-Enapter-Auth-User"] = self._user
+            if request.content_type is not None:
+                headers["Content-Type"] = request.content_type
+            self._headers[key] = headers
+        return headers
