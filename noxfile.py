@@ -108,7 +108,7 @@ def chaos(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Everything that parses what a server sends, against damaged answers; `-- N` examples of each test."""
     session.install("-e", ".[dev,all]")
-    examples = session.posargs[0] if session.posargs else "300"
+    examples = session.posargs[0] if session.posargs else "100"
     session.run("pytest", "-q", "-x", "tests/fuzz", env={"ENAPTER_FUZZ_EXAMPLES": examples})
 
 

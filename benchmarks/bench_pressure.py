@@ -2,10 +2,11 @@
 
     python -m benchmarks.bench_pressure [--callers 1000] [--seconds 20]
 
-The server answers after 20 ms, then refuses everything for 20 s: it is not there at all, answers 503, or answers 429.
-Callers loop: after an answer they call again at once, after an error they rest a second (after a 429 none gets an
-error: the client waits). Stated are all requests sent during the outage, the retries among them against what the
-budget allows, and the time from the server's return to 90% of the speed before.
+The server answers after 100 ms, so that the speed is the window's and not the machine's; then it refuses everything
+for 20 s: it is not there at all, answers 503, or answers 429. Callers loop: after an answer they call again at once,
+after an error they rest a second (after a 429 none gets an error: the client waits). Stated are all requests sent
+during the outage, the retries among them against what the budget allows, and the time from the server's return to 90%
+of the speed before.
 
 What a client can answer for is what it adds: a caller who calls again has his first attempt sent again. "Once each"
 is the case of issue 5: every caller has one call under way during the outage.

@@ -14,7 +14,7 @@ import sys
 
 from benchmarks.servers import device
 
-_LATENCY = 0.02
+_LATENCY = 0.1
 
 
 def _answer(status: str, body: bytes, *headers: str) -> bytes:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import enapter_async.session
+import aiohttp
+
 from enapter_async import EnapterClient, EnapterError, RetryPolicy, Timeouts
 from enapter_async._protocol.request import Answer, Headers
 from enapter_async._transport.http import HttpTransport
-from enapter_async.errors import ConnectionLostError
+from enapter_async._transport.websocket import _Refused
 from tests.secrecy import TOKEN, assert_clean
 
 LONGEST = 5.0
@@ -54,10 +55,10 @@ class Fuzzed:
     async def stream(self, *_: object, **__: object) -> FakeStream:
         return FakeStream(self.answer, self.pieces)
 
-    async def connect(self, *_: object, **__: object) -> FakeSocket | Answer:
+    async def upgrade(self, *_: object, **__: object) -> FakeConnection:
         if self.answer.status != 101:
-            return self.answer
-        return FakeSocket(self.messages)
+            raise _Refused(self.answer)
+        return FakeConnection(self.messages)
 
     def outcome_of(self, call: Callable[[EnapterClient], Awaitable[object]]) -> object:
         """Return what a call gives, or its `EnapterError`; any other exception fails the test."""
@@ -97,28 +98,27 @@ class FakeStream:
         pass
 
 
-class FakeSocket:
-    """A WebSocket that gives some messages and is lost."""
-
-    status = 101
+class FakeConnection:
+    """aiohttp's side of a WebSocket: gives some messages and is lost."""
 
     def __init__(self, messages: list[str | bytes]) -> None:
-        from datetime import UTC, datetime
-
         self._messages = list(messages)
-        self.opened_at = datetime.now(UTC)
-        self.opened = self.heard = asyncio.get_running_loop().time()
 
-    async def receive(self) -> str | bytes:
+    async def receive(self) -> aiohttp.WSMessage:
         await asyncio.sleep(0)
         if not self._messages:
-            raise ConnectionLostError("the end", phase="body")
-        return self._messages.pop(0)
+            return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSED, None, None)
+        message = self._messages.pop(0)
+        kind = aiohttp.WSMsgType.TEXT if isinstance(message, str) else aiohttp.WSMsgType.BINARY
+        return aiohttp.WSMessage(kind, message, None)
 
-    async def keep_alive(self) -> None:
+    async def ping(self) -> None:
         pass
 
-    async def close(self, *, politely: bool) -> None:
+    async def pong(self, _: bytes = b"") -> None:
+        pass
+
+    async def close(self) -> None:
         pass
 
 
@@ -129,12 +129,8 @@ def fuzzed() -> Iterator[Fuzzed]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.ExitStack() as stack:
         stack.callback(one.close)
-        for place, name, substitute in (
-            (HttpTransport, "exchange", one.exchange),
-            (HttpTransport, "stream", one.stream),
-            (enapter_async.session, "connect", one.connect),
-        ):
-            stack.enter_context(patch.object(place, name, _ignoring_self(substitute)))
+        for name, substitute in (("exchange", one.exchange), ("stream", one.stream), ("upgrade", one.upgrade)):
+            stack.enter_context(patch.object(HttpTransport, name, _ignoring_self(substitute)))
         yield one
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < MOST_MEMORY, f"{grown:,} KiB more"

@@ -51,7 +51,8 @@ def recorded() -> dict[str, Answer]:
 
 
 @pytest.fixture(scope="module")
-def wire() -> Iterator[Fuzzed]:
+def wire(recorded: dict[str, Answer]) -> Iterator[Fuzzed]:
+    assert recorded, "recorded first: over a wire that is still real"
     with fuzzed() as one:
         yield one
 
