@@ -76,6 +76,13 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def dask(session: nox.Session) -> None:
+    """The export on dask.distributed, with a worker that is killed half-way."""
+    session.install("-e", ".[dev,all,dask]")
+    session.run("pytest", "tests/docs/test_export_on_dask.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, without warnings; `nox -s docs -- serve` shows it."""
     session.install(
