@@ -28,8 +28,8 @@ def texts_within(value: object, seen: set[int] | None = None) -> Iterator[str]:
         held += [*value.keys(), *value.values()]
     elif isinstance(value, (list, tuple, set, frozenset)):
         held += value
-    elif attrs.has(type(value)):
-        held += [getattr(value, field.name) for field in attrs.fields(type(value))]
+    elif attrs.has(kind := type(value)):
+        held += [getattr(value, field.name) for field in attrs.fields(kind)]
     for part in held:
         yield from texts_within(part, seen)
 

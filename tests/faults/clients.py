@@ -28,7 +28,8 @@ async def unsafe(client: EnapterClient) -> object:
 
 
 async def delete(client: EnapterClient) -> object:
-    return await client.sites.delete("S")
+    await client.sites.delete("S")
+    return None
 
 
 CALLS: dict[Safety, Call] = {Safety.READ: read, Safety.CONVERGE: converge, Safety.UNSAFE: unsafe}

@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import attrs
@@ -144,7 +144,7 @@ class RawServer:
     @asynccontextmanager
     async def running(
         self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
-    ) -> AsyncIterator[RawServer]:
+    ) -> AsyncGenerator[RawServer]:
         """Listen; `host` is the name that the URL has."""
         listening = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls)
         self.port = listening.sockets[0].getsockname()[1]

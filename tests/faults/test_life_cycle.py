@@ -44,7 +44,7 @@ body_that_stops = sending(response(SITE[:10], announce=len(SITE)), then="hang")
 async def started(call: Awaitable[object]) -> asyncio.Task[object]:
     task = asyncio.ensure_future(call)
     await asyncio.sleep(0)
-    return task  # type: ignore[return-value]
+    return task
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -42,9 +42,8 @@ def ca_file(tmp_path: Path) -> Path:
 def serving_tls(*names: str, expired: bool = False) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-    AUTHORITY.issue_cert(*(names or ("localhost", "127.0.0.1")), not_after=past if expired else None).configure_cert(
-        context
-    )
+    certificate = AUTHORITY.issue_cert(*(names or ("localhost", "127.0.0.1")), not_after=past if expired else None)
+    certificate.configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
     return context
 
 

@@ -16,7 +16,22 @@ from tests.secrecy import TOKEN, assert_clean
 
 pytestmark = pytest.mark.anyio
 
-IDS = ["", " ", ".", "..", "a\nb", "a\0", "\ud800", None, 5, b"D"]
+NO_ATTRIBUTES: list[Any] = [
+    [],
+    ["D"],
+    "D",
+    None,
+    5,
+    {"D": "power"},
+    {"D": []},
+    {"D": None},
+    {"D": ["a,b"]},
+    {"D": [""]},
+    {"": ["a"]},
+]
+NO_LATITUDES: list[Any] = [math.nan, "5", 91]
+PAIRS: Any = [("a", "1"), ("a", ""), ("b c", 2.5)]
+IDS: list[Any] = ["", " ", ".", "..", "a\nb", "a\0", "\ud800", None, 5, b"D"]
 
 
 @pytest.fixture
@@ -70,22 +85,7 @@ REFUSED: list[Refused] = [
     ("name", lambda c: c.sites.update("S")),
     *[("name", lambda c, bad=bad: c.sites.create(name=bad, timezone="UTC")) for bad in ("", None, 5)],
     *[("timezone", lambda c, bad=bad: c.sites.create(name="N", timezone=bad)) for bad in ("", None, 5)],
-    *[
-        ("attributes", lambda c, bad=bad: c.telemetry.latest(bad))
-        for bad in (
-            [],
-            ["D"],
-            "D",
-            None,
-            5,
-            {"D": "power"},
-            {"D": []},
-            {"D": None},
-            {"D": ["a,b"]},
-            {"D": [""]},
-            {"": ["a"]},
-        )
-    ],
+    *[("attributes", lambda c, bad=bad: c.telemetry.latest(bad)) for bad in NO_ATTRIBUTES],
     *[("attributes", lambda c, bad=bad: c.telemetry.latest({bad: ["power"]})) for bad in (5, None, "\ud800")],
     ("attributes", lambda c: c.telemetry.latest({"D": ["x" * 9000]})),
     *[
@@ -96,7 +96,7 @@ REFUSED: list[Refused] = [
         ("attributes", lambda c, bad=bad: c.telemetry.latest_for_device("D", attributes=bad))
         for bad in ("power", [], [""], ["a,b"], 5, [None])
     ],
-    *[("latitude", lambda _, bad=bad: Location("L", latitude=bad, longitude=0)) for bad in (math.nan, "5", 91)],
+    *[("latitude", lambda _, bad=bad: Location("L", latitude=bad, longitude=0)) for bad in NO_LATITUDES],
     *[("method", requested(method=bad)) for bad in ("get", "HEAD", "", "GET /x", None)],
     *[("path", requested(path=bad)) for bad in ("", "//evil", "https://evil/x", "v3/../x", "v3/x?y", "v3/a b", None)],
     *[("safety", requested(safety=bad)) for bad in ("read", None)],
@@ -143,7 +143,7 @@ async def test_what_looks_odd_and_is_good_is_sent_as_it_is(client: EnapterClient
     recorder.answer = b'{"device": {"id": "D"}}'
     for device in ("../sites", "a/b", "a?b#c", "Насос 1", "%2e%2e", "..."):
         await client.devices.get(device)
-    await client.request("GET", "/v3/x", query=[("a", "1"), ("a", ""), ("b c", 2.5)], safety=Safety.READ)
+    await client.request("GET", "/v3/x", query=PAIRS, safety=Safety.READ)
     assert [received.target for received in recorder.received] == [
         "GET v3/devices/..%2Fsites",
         "GET v3/devices/a%2Fb",

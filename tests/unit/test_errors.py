@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -36,7 +37,16 @@ ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "SchemaError": (("expected text",), {"path": "devices[3].id"}),
     "TimeseriesFormatError": (("no number",), {"row": 5, "column": 2}),
 }
-API = {"status": 418, "errors": (ErrorDetail("a/B", "no", {"x": [1]}), ErrorDetail()), "retry_after": 5.0}
+API: dict[str, Any] = {
+    "status": 418,
+    "errors": (ErrorDetail("a/B", "no", {"x": [1]}), ErrorDetail()),
+    "retry_after": 5.0,
+}
+WAYS: dict[str, Callable[[EnapterError], EnapterError]] = {
+    "pickle": lambda error: cast("EnapterError", pickle.loads(pickle.dumps(error))),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
 CLASSES = [
     value
     for value in vars(errors).values()
@@ -52,13 +62,13 @@ def example(class_: type[EnapterError]) -> EnapterError:
 
 
 @pytest.mark.parametrize("class_", CLASSES, ids=lambda class_: class_.__name__)
-@pytest.mark.parametrize("way", ["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize("way", WAYS)
 def test_an_error_survives_being_copied(class_: type[EnapterError], way: str) -> None:
     error = example(class_)
     if isinstance(error, RequestError):
         error.located("devices.get", "GET", "v3/devices/D")
         error.attempts, error.elapsed, error.outcome = 3, 1.25, "unknown"
-    twin = {"pickle": lambda e: pickle.loads(pickle.dumps(e)), "copy": copy.copy, "deepcopy": copy.deepcopy}[way](error)
+    twin = WAYS[way](error)
     assert type(twin) is class_
     assert (twin.args, str(twin), vars(twin)) == (error.args, str(error), vars(error))
 
@@ -153,7 +163,7 @@ def test_places_are_named() -> None:
 
 
 def test_the_first_reported_error_stands_for_all() -> None:
-    error = APIError("status 418", **API)  # type: ignore[arg-type]
+    error = APIError("status 418", **API)
     assert (error.code, error.message, error.details, len(error.errors)) == ("a/B", "no", {"x": [1]}, 2)
     assert APIError("status 418", status=418).message == "status 418"
 

@@ -22,6 +22,7 @@ from enapter_async._protocol.failure import Decision, api_error, decide, retry_a
 from enapter_async._protocol.redact import masked, masked_json
 from enapter_async._protocol.request import Answer, Headers
 from enapter_async.errors import Outcome, ServerError
+from enapter_async.models.common import JSON
 from tests.secrecy import TOKEN
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -295,5 +296,5 @@ def test_what_is_too_short_to_be_a_secret_does_not_spoil_texts() -> None:
 
 
 def test_json_is_masked_in_keys_and_texts_and_left_alone_elsewhere() -> None:
-    value = {TOKEN: [TOKEN, 1, None, {"x": f"<{TOKEN}>"}], "y": 1.5}
+    value: JSON = {TOKEN: [TOKEN, 1, None, {"x": f"<{TOKEN}>"}], "y": 1.5}
     assert masked_json(value, TOKEN) == {"***": ["***", 1, None, {"x": "<***>"}], "y": 1.5}

@@ -34,8 +34,8 @@ async def test_a_success() -> None:
     started, finished = watcher.events
     assert isinstance(started, RequestStarted)
     assert (started.operation, started.method, started.path) == ("sites.get", "GET", "v3/sites/S")
-    assert started.call == finished.call
     assert isinstance(finished, RequestFinished)
+    assert started.call == finished.call
     assert (finished.operation, finished.method, finished.path) == ("sites.get", "GET", "v3/sites/S")
     assert (finished.attempts, finished.status, finished.error) == (1, 200, None)
     assert 0 <= finished.waited <= finished.elapsed < 5
