@@ -52,6 +52,7 @@ from tests.secrecy import TOKEN, Watcher, assert_clean
 
 pytestmark = pytest.mark.anyio
 
+UNPACED = RateLimit(adaptive=False)
 READ, CONVERGE, UNSAFE = Safety.READ, Safety.CONVERGE, Safety.UNSAFE
 LONG = b'{"site": {"id": "S", "name": "' + b"x" * 2000 + b'"}}'
 
@@ -294,7 +295,7 @@ async def test_a_refusal_with_429_is_waited_out_by_all(safety: Safety) -> None:
         else:
             await exchange.answer(GOOD[safety])
 
-    async with RawServer(busy_once).running() as server, impatient(server) as client:
+    async with RawServer(busy_once).running() as server, impatient(server, rate_limit=UNPACED) as client:
         await CALLS[safety](client)
         assert server.seen == 2
 
@@ -308,7 +309,7 @@ async def test_a_429_whose_body_is_cut_off_is_a_refusal_still(safety: Safety) ->
         else:
             await exchange.answer(GOOD[safety])
 
-    async with RawServer(busy_once).running() as server, impatient(server) as client:
+    async with RawServer(busy_once).running() as server, impatient(server, rate_limit=UNPACED) as client:
         await CALLS[safety](client)
         assert server.seen == 2
 
