@@ -18,6 +18,7 @@ from enapter_async import (
     EnapterClient,
     EnapterError,
     NameResolutionError,
+    NotFoundError,
     OutcomeUnknownError,
     RateLimit,
     RateLimitedError,
@@ -209,6 +210,24 @@ async def test_a_backoff_that_would_pass_the_deadline_is_not_begun() -> None:
             await read(client.with_options(timeout=20))
         assert caught.value.elapsed < 1
         assert server.seen == 1
+
+
+@pytest.mark.parametrize("opted_in", [False, True])
+async def test_deleting_what_is_not_there_is_an_error_unless_it_was_sent_before(opted_in: bool) -> None:
+    policy = RetryPolicy(initial_delay=0, resend_converging=opted_in)
+
+    async def busy_first(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            await exchange.answer(b"", 429, "Retry-After: 0")
+        else:
+            await exchange.answer(b"", 404)
+
+    for behaviour in (sending(response(b"", 404), then="keep"), busy_first):
+        async with RawServer(behaviour).running() as server:
+            options: dict[str, Any] = {"retry": policy, "rate_limit": RateLimit(adaptive=False)}
+            async with impatient(server, **options) as client:
+                with pytest.raises(NotFoundError):
+                    await client.sites.delete("S")
 
 
 # -- Retry-After ---------------------------------------------------------------------------------------------

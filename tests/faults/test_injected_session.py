@@ -197,15 +197,14 @@ async def test_one_that_was_closed_before_is_said_to_be(server: RawServer, safet
     assert server.seen == 0
 
 
-async def test_one_that_is_closed_under_a_command_leaves_its_outcome_unknown() -> None:
-    async def hang(exchange: Exchange) -> None:
-        await exchange.hang()
-
-    async with RawServer(hang).running() as server:
+@pytest.mark.parametrize("begun", [b"", response(SITE[:10], announce=100)], ids=["before the answer", "in the body"])
+async def test_one_that_is_closed_under_a_command_leaves_its_outcome_unknown(begun: bytes) -> None:
+    async with RawServer(sending(begun, then="hang")).running() as server:
         session = aiohttp.ClientSession()
         async with impatient(server, http_session=session, timeouts=Timeouts()) as client:
             task = asyncio.ensure_future(unsafe(client))
             await server.arrived()
+            await asyncio.sleep(0.02)
             await session.close()
             with pytest.raises(OutcomeUnknownError) as caught:
                 async with asyncio.timeout(2):

@@ -72,6 +72,25 @@ async def test_many_callers_renew_once() -> None:
     assert set(sent(server)) == {"-1", "-2"}
 
 
+async def test_a_401_that_comes_late_does_not_throw_the_new_token_away() -> None:
+    provider = Provider()
+    renewed = asyncio.Event()
+
+    async def behaviour(exchange: Exchange) -> None:
+        if exchange.request.headers["x-enapter-auth-token"] == f"{TOKEN}-1":
+            if exchange.number == 2:
+                await renewed.wait()
+            await exchange.answer(b"", 401)
+        else:
+            await exchange.answer(SITE)
+            renewed.set()
+
+    async with RawServer(behaviour).running() as server, impatient(server, token=provider) as client:
+        await asyncio.gather(read(client), read(client))
+    assert provider.asked == 2
+    assert sent(server) == ["-1", "-1", "-2", "-2"]
+
+
 @each_class
 async def test_a_second_401_is_final_for_the_call_and_the_next_call_asks_again(safety: Safety) -> None:
     provider = Provider()
