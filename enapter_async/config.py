@@ -277,6 +277,9 @@ class ClientConfig:
     trust_env: bool = attrs.field(default=False, validator=_flag)
     proxy: str | None = attrs.field(default=None, converter=_proxy, repr=False)
 
+    def __reduce__(self) -> str:
+        raise TypeError("a ClientConfig is not pickled: its token would go along")
+
 
 def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return token, base_url and user as the environment gives them; empty variables count as not set.

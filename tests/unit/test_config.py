@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import ssl
 from pathlib import Path
 from typing import Any
@@ -258,3 +259,8 @@ class TestOptions:
         assert (config.user, config.retry, config.token) == ("u", RetryPolicy.none(), TOKEN)
         original: ClientConfig = vars(client)["_config"]
         assert original.timeouts == Timeouts(attempt=3)
+
+
+def test_a_configuration_is_not_pickled_since_its_token_would_go_along() -> None:
+    with pytest.raises(TypeError, match="token would go along"):
+        pickle.dumps(ClientConfig(token="secret-token"))
