@@ -166,6 +166,7 @@ class _Pages(AsyncIterator[Page[T]]):
         self._ready: list[Page[T] | EnapterError] = []
         self._seen: set[Hashable] = set()
         self._last: list[T] = []
+        self._shifted = False
         self._ended = max_items == 0
 
     async def __anext__(self) -> Page[T]:
@@ -244,9 +245,8 @@ class _Pages(AsyncIterator[Page[T]]):
             self._total = page.total_count
         fresh = self._unseen(page.items)
         end = page.offset + received
-        if received and not fresh:
-            self._repeated()
-        if not received or not fresh:
+        shifted = bool(received and not fresh) and self._has_shifted(page.items)
+        if not received or not (fresh or shifted):
             self._ended = True
         elif self._total is not None:
             self._ended = end >= self._total
@@ -260,6 +260,7 @@ class _Pages(AsyncIterator[Page[T]]):
             self._window = 1
         self._next_offset = end
         self._last = page.items
+        self._shifted = shifted
         if self._left is not None:
             fresh = fresh[: self._left]
             self._left -= len(fresh)
@@ -277,14 +278,24 @@ class _Pages(AsyncIterator[Page[T]]):
                 fresh.append(item)
         return fresh
 
-    def _repeated(self) -> None:
-        """Tell a server that ignores `offset` and gives everything from one that loses the rest."""
+    def _has_shifted(self, items: list[T]) -> bool:
+        """Say why all items of a page were there before: True where others have come in before them.
+
+        Raises:
+            PaginationError: The server ignores `offset`, and there is more than it gives. False: there is not.
+        """
+        key = self._key
+        moved = key is not None and [key(item) for item in items] != [key(item) for item in self._last]
+        if moved and self._total is None and not self._shifted:
+            return True  # what follows may be new; a second such page in a row may not
         if self._total is not None and (self._key is None or len(self._seen) < self._total):
             known = f"although it says that there are {self._total} items"
         elif self._total is None and self._stride == self._limit:
             known = "of as many items as were asked for: there may be more"
+        elif self._shifted:
+            known = "after page"
         else:
-            return
+            return False
         raise PaginationError(f"the server repeats a page {known}").located(*self._operation)
 
 

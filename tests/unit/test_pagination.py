@@ -251,3 +251,13 @@ async def test_a_probe_that_fails_is_tried_again_by_who_goes_on() -> None:
     with pytest.raises(ConnectionLostError):
         await anext(pages)
     assert (await anext(pages)).items == ["item-0000", "item-0001", "item-0002"]
+
+
+async def test_a_short_page_of_what_was_there_is_not_taken_for_the_end_where_the_list_has_shifted() -> None:
+    server = Server(9, total="none", cap=3)
+    seen: list[str] = []
+    async for item in pager(server, concurrency=1):
+        if item == "item-0004":  # as many as a page holds, and one more
+            server.items[:0] = ["a", "b", "c", "d"]
+        seen.append(item)
+    assert seen == [f"item-{number:04}" for number in range(9)]
