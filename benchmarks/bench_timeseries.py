@@ -33,9 +33,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.figures import Figure
+if TYPE_CHECKING:
+    from benchmarks.figures import Figure
 
 PIECE = 64 * 1024
 DEVICE = "7b1e4c90-25d3-4f6a-8e57-1a9c3d2b4f68"
@@ -265,6 +266,8 @@ def compare(data: str, rows: int, rounds: int, rivals: list[str], *, wire: bool)
 
 def figures(rounds: int = 3) -> Iterator[Figure]:
     """Measure everything of this file; the peer's interpreter is ENAPTER_PEER_PYTHON or this one."""
+    from benchmarks.figures import Figure  # not at the top: rivals run this file as a script
+
     os.environ.setdefault("ENAPTER_PEER_PYTHON", sys.executable)
     goals = {"standard": 2.4, "arrow": 12.0, "standard kept": 2.8}
     for data in ("floats", "mixed", "quoted"):
