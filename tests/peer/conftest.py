@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("enapter", reason="the vendor's SDK is not installed: run `n
 from enapter.http import api
 
 from enapter_async import EnapterClient, Manifest
+from enapter_async.models.duration import parse_duration
 from enapter_async.simulator import Simulator
 
 
@@ -49,6 +51,8 @@ def assert_same(mine: Any, other: Any, path: str = "") -> None:
         assert len(mine) == len(other), path
         for index, value in enumerate(other):
             assert_same(mine[index], value, f"{path}[{index}]")
+    elif isinstance(mine, timedelta):
+        assert mine == parse_duration(other), path  # theirs stays text
     elif isinstance(other, enum.Enum):
         assert mine.upper() == other.value.upper(), path
     else:
