@@ -116,7 +116,16 @@ def fuzz(session: nox.Session) -> None:
     """Everything that parses what a server sends, against damaged answers; `-- N` examples of each test."""
     session.install("-e", ".[dev,all]")
     examples = session.posargs[0] if session.posargs else "100"
-    session.run("pytest", "-q", "-x", "tests/fuzz", env={"ENAPTER_FUZZ_EXAMPLES": examples})
+    session.run(
+        "pytest", "-q", "-x", "--hypothesis-profile=random", "tests/fuzz", env={"ENAPTER_FUZZ_EXAMPLES": examples}
+    )
+
+
+@nox.session
+def properties(session: nox.Session) -> None:
+    """The tests that hold for any input, on inputs that differ in each run; what fails becomes an example."""
+    session.install("-e", ".[dev,all]")
+    session.run("pytest", "--hypothesis-profile=random", "-m", "hypothesis", *session.posargs)
 
 
 @nox.session
