@@ -12,6 +12,7 @@ _DAY: Final = 86_400
 _SAME: Final = 1e-9
 """Share of a value below which a difference is none that an axis could show."""
 _NOTHING: Final = 1e-200
+"""Size below which values, and differences of values, are none: floats so small have lost their digits."""
 _STEPS: Final = (
     *(1, 2, 5, 10, 15, 30),
     *(_MINUTE * number for number in (1, 2, 5, 10, 15, 30)),
@@ -35,7 +36,7 @@ def value_ticks(low: float, high: float, most: int) -> list[float]:
     """
     most = max(most, 2)
     size = max(abs(low), abs(high))
-    if high - low <= size * _SAME:
+    if high - low <= max(size * _SAME, _NOTHING):
         room = size * 0.01 if size > _NOTHING else 1.0
         low, high = low - room, high + room
     step = _round_up((high - low) / most)

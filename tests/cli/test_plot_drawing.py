@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -98,6 +98,8 @@ def test_a_terminal_of_any_width(width: int) -> None:
 
 
 @given(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12), st.integers(1, 12))
+@example(0.0, 5e-324, 1)
+@example(-1e-300, 1e-200, 12)
 def test_marks_of_values_are_round_few_and_around_all_of_them(one: float, other: float, most: int) -> None:
     low, high = sorted((one, other))
     ticks = value_ticks(low, high, most)
