@@ -296,7 +296,9 @@ async def test_two_at_a_time_do_not_write_one_file(tmp_path: Path) -> None:
     def both(place: Place) -> tuple[Ended, Ended]:
         first = place.begin(*arguments)
         wait_for_parts(target, 1, first)
+        first.send_signal(signal.SIGSTOP)  # it must not end before the second one has looked
         second = end(place.begin(*arguments))
+        first.send_signal(signal.SIGCONT)
         return end(first), second
 
     async with Simulator(devices=2, latency=0.15) as sim:
