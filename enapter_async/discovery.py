@@ -50,7 +50,8 @@ async def discover_gateways(
     is not documented: web servers with `enapter` in their name are taken for Gateways. Nothing is sent to them.
 
     Args:
-        timeout: Seconds to listen; the whole takes up to one second more.
+        timeout: Seconds to listen; the whole takes up to one second more. Less than two may miss some: a first
+            answer may go to another program on the port of mDNS, and nobody repeats one within a second (RFC 6762, 6).
         service_types: DNS-SD service types to browse, such as `_http._tcp.local.`.
         matching: What the name of a service or of its host has to contain, in any case; empty for all.
         interfaces: Addresses of the interfaces to ask on; None for all.
