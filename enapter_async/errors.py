@@ -307,7 +307,7 @@ class RateLimitedError(APIError):
 
 
 class ServerError(APIError):
-    """5xx: for a request that changes something the outcome is unknown."""
+    """5xx: for a request that changes something the outcome is unknown, but with 501 and 505."""
 
     default_outcome: ClassVar[Outcome] = "unknown"
 

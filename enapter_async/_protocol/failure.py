@@ -27,8 +27,9 @@ from enapter_async.models.common import JSON
 
 _EXCERPT: Final = 300
 _SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?").fullmatch
-# A proxy may have passed the request on before it answered so: nobody knows what became of it.
-_AMBIGUOUS_STATUSES: Final = frozenset({500, 502, 503, 504})
+# With 500 and above nobody knows what became of the request: a proxy may have passed it on before it answered so,
+# also with a status of its own (524: no answer in time). These two alone say that it was not even begun.
+_NOT_BEGUN: Final = frozenset({501, 505})
 
 
 def retry_after(headers: Headers, now: datetime) -> float | None:
@@ -70,7 +71,7 @@ def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
     errors = _reported(text, *secrets)
     first = errors[0] if errors else ErrorDetail()
     outcome: Outcome | None = None
-    if status >= 500 and status not in _AMBIGUOUS_STATUSES:
+    if status in _NOT_BEGUN:
         outcome = "final"
     if 300 <= status < 400:
         message = _redirect_message(status, masked(answer.headers.get("Location") or "", *secrets))

@@ -133,7 +133,7 @@ class Commands(Service):
     ) -> CommandExecution:
         """Wait until an execution has ended, looking at it at once and at intervals that grow from 0.5 to 5 s.
 
-        Lost connections, 429, 500, 502, 503 and 504 are outlived as long as time is left.
+        Lost connections, 429 and 5xx (but 501 and 505) are outlived as long as time is left.
 
         Args:
             device_id: Its ID, or its slug (on the Cloud with `site_id` only).

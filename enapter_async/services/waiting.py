@@ -58,7 +58,7 @@ class Waiting:
     async def until_final(self, seconds: float) -> CommandExecution:
         """Return the execution once it has ended, in whatever state.
 
-        Failures that may pass (no connection, 429, 500, 502, 503, 504) are outlived as long as time is left.
+        Failures that may pass (no connection, 429, 5xx but 501 and 505) are outlived as long as time is left.
 
         Args:
             seconds: How long to wait.

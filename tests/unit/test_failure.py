@@ -249,8 +249,10 @@ def test_what_is_not_the_envelope_is_quoted_shortly(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(429, "rejected"), (500, "unknown"), (502, "unknown"), (503, "unknown"), (504, "unknown")]
-    + [(status, "final") for status in (101, 301, 400, 401, 403, 404, 409, 422, 451, 501, 505, 599)],
+    [(429, "rejected")]
+    # 520 to 526 and 561 are proxies' own: 524 says that the server was asked and has not answered in time.
+    + [(status, "unknown") for status in (500, 502, 503, 504, 507, 520, 524, 561, 599)]
+    + [(status, "final") for status in (101, 301, 400, 401, 403, 404, 409, 422, 451, 501, 505)],
 )
 def test_what_a_status_says_of_the_request(status: int, outcome: Outcome) -> None:
     assert answered(status).outcome == outcome
