@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -25,12 +25,12 @@ TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 
 
 def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value <= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a positive number")
 
 
 def _not_negative(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value) or value < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must not be negative")
 
 
@@ -41,7 +41,7 @@ def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int)
 
 def _seconds(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
     _positive(instance, attribute, value)
-    if math.isinf(value):  # no call may last for ever
+    if value > sys.float_info.max:  # no call may last for ever
         raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a finite number of seconds")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar, cast
@@ -321,6 +322,6 @@ def checked_timeout(timeout: object) -> float:
     Raises:
         InvalidArgumentError: It is not a positive finite number.
     """
-    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 < timeout < float("inf"):
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 < timeout <= sys.float_info.max:
         return float(timeout)
     raise InvalidArgumentError("timeout", "must be a positive number of seconds")

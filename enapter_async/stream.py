@@ -9,7 +9,7 @@ from typing import Generic, Self, TypeVar
 
 from enapter_async._transport.buffer import Buffer
 from enapter_async.config import StreamPolicy
-from enapter_async.errors import StreamError
+from enapter_async.errors import InvalidArgumentError, StreamError
 from enapter_async.models.stream_events import FramesDropped, MalformedFrame, StreamEvent, StreamGap
 from enapter_async.session import Session, checked_timeout
 from enapter_async.stream_reader import Record, StreamReader, Subscription
@@ -47,9 +47,12 @@ class Stream(AsyncIterator[T], Generic[T]):
             timeout: Seconds for opening it, and for each connection that is opened again.
 
         Raises:
-            InvalidArgumentError: The timeout cannot be.
+            InvalidArgumentError: The timeout or the policy cannot be.
         """
-        policy = policy or StreamPolicy()
+        if policy is None:
+            policy = StreamPolicy()
+        elif not isinstance(policy, StreamPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("policy", f"must be a StreamPolicy, not {type(policy).__name__}")
         self._timeout = session.timeouts.total if timeout is None else checked_timeout(timeout)
         self._buffer = Buffer[T | StreamGap | MalformedFrame](
             policy.buffer_size,

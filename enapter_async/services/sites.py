@@ -243,7 +243,11 @@ def _id(site: Site) -> str:
 
 
 def _body(*, name: str | Unset, timezone: str | Unset, location: Location | Unset) -> dict[str, object]:
-    place = location if isinstance(location, Unset) else unstructure(location)
+    place: object = UNSET
+    if not isinstance(location, Unset):
+        if not isinstance(location, Location):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("location", f"must be a Location, not {type(location).__name__}")
+        place = unstructure(location)
     return given({"name": name, "timezone": timezone, "location": place})
 
 

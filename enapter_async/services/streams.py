@@ -9,7 +9,6 @@ from enapter_async._protocol import query
 from enapter_async._protocol.frames import DEVICE_FRAME
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async.config import StreamPolicy
-from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.streams import DeviceFrame
 from enapter_async.services.service import Service, site_path
 from enapter_async.stream import Stream
@@ -61,22 +60,18 @@ class Streams(Service):
 
 def _parts(device_ids: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Return query strings that together name every device once, each with its devices."""
-    if isinstance(device_ids, str):
-        raise InvalidArgumentError("device_ids", f"must be several identifiers, such as [{device_ids!r}], not a string")
     parts: list[tuple[str, tuple[str, ...]]] = []
     pairs: list[str] = []
     devices: list[str] = []
     length = 0
-    for device_id in dict.fromkeys(device_ids):
+    for device_id in dict.fromkeys(query.texts(device_ids, "device_ids")):
         # The parameter is repeated, once for each device (reference.md, Streams).
-        pair = query.encode([("id.in", query.text(device_id, "device_ids"))])
+        pair = query.encode([("id.in", device_id)])
         if pairs and length + len(pair) > _MAX_QUERY_BYTES:
             parts.append(("&".join(pairs), tuple(devices)))
             pairs, devices, length = [], [], 0
         pairs.append(pair)
         devices.append(device_id)
         length += len(pair) + 1
-    if not pairs:
-        raise InvalidArgumentError("device_ids", "must not be empty")
     parts.append(("&".join(pairs), tuple(devices)))
     return parts

@@ -12,7 +12,7 @@ from enapter_async._protocol import query
 from enapter_async._protocol.decoders import Optionally
 from enapter_async._protocol.frames import TELEMETRY_FRAME
 from enapter_async._protocol.latest import parts
-from enapter_async._protocol.plan import DEVICES_PER_REQUEST, HistoryPart, plan_history
+from enapter_async._protocol.plan import DEVICES_PER_REQUEST, HistoryPart, HistoryPlan, plan_history
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.values import format_duration, to_timedelta
 from enapter_async.config import StreamPolicy
@@ -201,7 +201,7 @@ class Telemetry(Service):
                 usually a misspelt one.
             TimeseriesFormatError: The answer is malformed or incomplete.
         """
-        return await timeseries.query_timeseries(self._session, query, timeout)
+        return await timeseries.query_timeseries(self._session, _checked_query(query), timeout)
 
     def stream_timeseries(
         self, query: TimeseriesQuery, *, timeout: float | None = None
@@ -222,7 +222,7 @@ class Telemetry(Service):
         Raises:
             NotFoundError: No attribute of that name: usually a misspelt one.
         """
-        return timeseries.stream_timeseries(self._session, query, timeout)
+        return timeseries.stream_timeseries(self._session, _checked_query(query), timeout)
 
     def follow(
         self,
@@ -288,7 +288,7 @@ class Telemetry(Service):
         parts: Sequence[HistoryPart] = (
             plan_history(query, window=window, devices_per_request=devices_per_request)
             if isinstance(query, TimeseriesQuery)
-            else query
+            else _checked_parts(query)
         )
         return History(self._session, parts, concurrency=concurrency, timeout=timeout)
 
@@ -298,3 +298,17 @@ class RawTelemetry:
 
     def __init__(self, session: Session) -> None:
         self.latest_for_device = raw(Telemetry(session).latest_for_device)
+
+
+def _checked_query(query: TimeseriesQuery) -> TimeseriesQuery:
+    if not isinstance(query, TimeseriesQuery):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("query", f"must be a TimeseriesQuery, not {type(query).__name__}")
+    return query
+
+
+def _checked_parts(parts: Sequence[HistoryPart]) -> Sequence[HistoryPart]:
+    if isinstance(parts, HistoryPlan):
+        return parts
+    if isinstance(parts, Sequence) and all(isinstance(part, HistoryPart) for part in parts):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return parts
+    raise InvalidArgumentError("query", "must be a TimeseriesQuery, or parts of a history")

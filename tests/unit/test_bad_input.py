@@ -29,6 +29,7 @@ NO_ATTRIBUTES: list[Any] = [
     {"D": [""]},
     {"": ["a"]},
 ]
+NO_LOCATIONS: list[Any] = [None, "Lisbon", {"name": "Lisbon"}, 5]
 NO_LATITUDES: list[Any] = [math.nan, "5", 91]
 PAIRS: Any = [("a", "1"), ("a", ""), ("b c", 2.5)]
 IDS: list[Any] = ["", " ", ".", "..", "a\nb", "a\0", "\ud800", None, 5, b"D"]
@@ -75,7 +76,7 @@ REFUSED: list[Refused] = [
     *[("expand", lambda c, bad=bad: c.devices.get("D", expand=bad)) for bad in ({"sites"}, "site")],
     *[
         ("timeout", lambda c, bad=bad: c.devices.get("D", timeout=bad))
-        for bad in (0, -1, math.nan, math.inf, -math.inf, "5", True, timedelta(seconds=5))
+        for bad in (0, -1, math.nan, math.inf, -math.inf, 10**400, "5", True, timedelta(seconds=5))
     ],
     *[("timeout", lambda c, bad=bad: c.devices.list(timeout=bad)) for bad in (0, -1)],
     *[("timeout", lambda c, bad=bad: c.telemetry.latest({"D": ["power"]}, timeout=bad)) for bad in (0, math.nan)],
@@ -85,6 +86,9 @@ REFUSED: list[Refused] = [
     ("name", lambda c: c.sites.update("S")),
     *[("name", lambda c, bad=bad: c.sites.create(name=bad, timezone="UTC")) for bad in ("", None, 5)],
     *[("timezone", lambda c, bad=bad: c.sites.create(name="N", timezone=bad)) for bad in ("", None, 5)],
+    *[("location", lambda c, bad=bad: c.sites.create(name="N", timezone="UTC", location=bad)) for bad in NO_LOCATIONS],
+    *[("location", lambda c, bad=bad: c.sites.update("S", location=bad)) for bad in NO_LOCATIONS],
+    *[("location", lambda c, bad=bad: c.sites.update_own(location=bad)) for bad in NO_LOCATIONS],
     *[("attributes", lambda c, bad=bad: c.telemetry.latest(bad)) for bad in NO_ATTRIBUTES],
     *[("attributes", lambda c, bad=bad: c.telemetry.latest({bad: ["power"]})) for bad in (5, None, "\ud800")],
     ("attributes", lambda c: c.telemetry.latest({"D": ["x" * 9000]})),
