@@ -17,6 +17,8 @@ Decode: TypeAlias = Callable[[Answer], T]
 """Turns a complete answer into a value; raises `DecodeError`."""
 
 _EXCERPT: Final = 120
+_BEFORE_JSON: Final = b" \t\r\n\xef\xbb\xbf"
+"""White space, and the mark of byte order that some writers put in front."""
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=True).encode
 
 
@@ -48,8 +50,14 @@ def loads(body: bytes) -> JSON:
         return cast("JSON", json_text.loads(body))
     except (ValueError, RecursionError) as error:
         message = type(error).__name__ if isinstance(error, RecursionError) else str(error)
-    excerpt = body[:_EXCERPT].decode("utf-8", "replace")
-    raise InvalidBodyError(f"the body is not JSON ({message}); it begins with {excerpt!r}")
+    raise InvalidBodyError(f"the body is not JSON ({message}); {_described(body)}")
+
+
+def _described(body: bytes) -> str:
+    """Tell what a body is that is not JSON, without what may be secret in it."""
+    if body.lstrip(_BEFORE_JSON)[:1] in (b"{", b"["):
+        return "it begins as such, and is not shown, since it may hold secrets"
+    return f"it begins with {body[:_EXCERPT].decode('utf-8', 'replace')!r}"
 
 
 def loads_object(answer: Answer) -> dict[str, JSON]:

@@ -138,10 +138,11 @@ def _dict_hook(type_: Any, converter: Converter) -> Hook:
     def read(value: object, seen: Seen) -> dict[str, Any]:
         entries = scalars.json_object(value, seen)
         try:
-            return {name: item(one, seen) for name, one in entries.items()}
+            return {name: item(one, seen) for name, one in entries.items() if one is not None}  # null counts as absent
         except Mismatch:
             for name, one in entries.items():
-                read_within(name, item, one)
+                if one is not None:
+                    read_within(name, item, one)
             raise
 
     return read

@@ -84,9 +84,11 @@ class PageOf(Generic[T]):
 
     def __call__(self, answer: Answer) -> tuple[list[T], int | None]:
         payload = loads_object(answer)
-        items = payload.get(self._key)
-        if items is None:
+        if self._key not in payload:
             raise SchemaError("is missing", path=self._key)
+        items = payload[self._key]
+        if items is None:
+            items = []  # an empty list, as servers write one that they have never put anything into
         total = payload.get("total_count")
         if total is not None and (type(total) is not int or total < 0):
             shown = total if type(total) is int else type(total).__name__

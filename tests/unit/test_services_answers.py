@@ -231,6 +231,38 @@ async def test_a_terminal_never_shows_its_token(recorder: Recorder, client: Enap
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("start", ["", "\n  ", "\ufeff", "["])
+async def test_a_body_that_is_no_whole_json_is_not_quoted(
+    start: str, recorder: Recorder, client: EnapterClient
+) -> None:
+    """What is secret in it cannot be told from the rest."""
+    answer(recorder, f'{start}{{"token": "{SECRET}", "channel_id"'.encode())
+    with pytest.raises(InvalidBodyError, match="JSON") as caught:
+        await client.devices.run_terminal("D")
+    assert SECRET not in f"{caught.value} {caught.value!r} {caught.value.args}"
+
+
+async def test_a_list_without_items_may_be_null(recorder: Recorder, client: EnapterClient) -> None:
+    """So it is written by servers whose language has lists that are nil."""
+    answer(recorder, {"devices": None, "total_count": 0})
+    assert await client.devices.list().collect() == []
+    assert await client.devices.list().first() is None
+    recorder.answers_with((200, json.dumps({"logs": [{"message": "m"}]}).encode()), (200, b'{"logs": null}'))
+    assert [record.message for record in await client.logs.list("D").collect()] == ["m"]
+    answer(recorder, {"total_count": 0})
+    with pytest.raises(SchemaError, match="devices: is missing"):
+        await client.devices.list().collect()
+
+
+async def test_a_device_or_an_attribute_without_points_may_be_null(recorder: Recorder, client: EnapterClient) -> None:
+    """One of a thousand must not cost the others their values."""
+    answer(recorder, {"telemetry": {"A": None, "B": {"power": None, "voltage": {"value": 5, "timestamp": 0}}}})
+    latest = await client.telemetry.latest({"A": ["power"], "B": ["power", "voltage"], "C": ["power"]})
+    assert (latest["A"], list(latest["B"]), latest["C"]) == ({}, ["voltage"], {})
+    answer(recorder, {"telemetry": {"power": None}})
+    assert await client.telemetry.latest_for_device("A", attributes=["power"]) == {}
+
+
 async def test_the_raw_twins_tell_the_facts_of_a_call(recorder: Recorder, client: EnapterClient) -> None:
     answer(recorder, {"execution_id": "E"})
     started = await client.raw.commands.start("D", "stop")
