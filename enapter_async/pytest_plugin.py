@@ -42,6 +42,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.definition.add_marker(pytest.mark.parametrize("anyio_backend", values))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the variants that anyio makes for trio: the simulator and the client run on asyncio only."""
+    left_out = [item for item in items if "enapter_simulator" in _fixtures(item) and _backend(item) == "trio"]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture
 async def enapter_simulator(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
     """A running `Simulator` with 20 devices; `@pytest.mark.enapter_simulator(...)` says otherwise.
@@ -96,6 +104,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
+
+
+def _backend(item: pytest.Item) -> str | None:
+    """Name the backend of anyio that a test is a variant for."""
+    callspec = getattr(item, "callspec", None)
+    parameters: dict[str, Any] = {} if callspec is None else callspec.params
+    match parameters.get("anyio_backend"):
+        case str(name) | (str(name), _):
+            return name
+        case _:
+            return None
+
+
 def _options(node: pytest.Item, marker: str) -> dict[str, Any]:
     """Merge the keyword arguments of a marker; the one closest to the test wins."""
     options: dict[str, Any] = {}
@@ -124,7 +147,7 @@ def _similar(operation: object, known: set[str]) -> str:
     from difflib import get_close_matches
 
     found = get_close_matches(str(operation), sorted(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ", see the operationIds of openapi.yaml"
+    return f"; did you mean {found[0]!r}?" if found else ", see the page «Names of operations» of the documentation"
 
 
 def _virtual_clock(node: pytest.Item) -> Callable[[], float] | None:
@@ -149,7 +172,7 @@ def _virtual_clock(node: pytest.Item) -> Callable[[], float] | None:
 def _told(simulator: Simulator) -> str:
     records = simulator.requests
     lines = [
-        f"{record.method} {record.path} -> {record.status or 'no answer'}"
+        f"{record.operation or 'no operation'}: {record.method} {record.path} -> {record.status or 'no answer'}"
         + (f" (fault: {record.fault}, {'applied' if record.applied else 'not applied'})" if record.fault else "")
         for record in records[-_SHOWN_REQUESTS:]
     ]

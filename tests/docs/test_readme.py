@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import anyio
 import pytest
+from pages import PAGES, ROOT, blocks
 
 from enapter_async.simulator import Simulator
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MADE = {
+    "telemetry.sqlite": ("collect", "--quiet", "--for", "1s", "--to", "telemetry.sqlite"),
+    "history.parquet": ("export", "--from", "1h", "--to", "history.parquet"),
+}
+"""Files that snippets read, and the command of the same page that makes them."""
 
 
 def snippets() -> Iterator[object]:
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
-        for number, block in enumerate(_BLOCK.findall(page.read_text("utf-8")), 1):
-            yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES:
+        for number, block in enumerate(blocks(page, "python"), 1):
+            if "def test_" not in block:  # those are run by tests/plugin
+                yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+
+
+async def run(*arguments: str, folder: Path, environment: Mapping[str, str]) -> None:
+    with anyio.fail_after(30):
+        done = await anyio.run_process(
+            [sys.executable, *arguments], cwd=folder, env=environment, check=False, stderr=subprocess.STDOUT
+        )
+    assert done.returncode == 0, done.stdout.decode()
 
 
 @pytest.mark.parametrize("code", list(snippets()))
 async def test_snippet_runs_as_it_stands(code: str, tmp_path: Path) -> None:
-    script = tmp_path / "snippet.py"
-    script.write_text(code, "utf-8")
+    (tmp_path / "snippet.py").write_text(code, "utf-8")
     async with Simulator(devices=5) as simulator:
         environment = {
             "ENAPTER_HTTP_API_TOKEN": simulator.token,
             "ENAPTER_HTTP_API_BASE_URL": simulator.url,
+            "REDIS_URL": "redis://127.0.0.1:1/0",  # nobody listens: a client goes on without it
             "PATH": "",
             "PYTHONWARNINGS": "error",
         }
-        with anyio.fail_after(30):
-            result = await anyio.run_process(
-                [sys.executable, str(script)], cwd=tmp_path, env=environment, check=False, stderr=subprocess.STDOUT
-            )
-    assert result.returncode == 0, result.stdout.decode()
+        for name, command in MADE.items():
+            if name in code:
+                await run("-m", "enapter_async.cli", *command, folder=tmp_path, environment=environment)
+        await run("snippet.py", folder=tmp_path, environment=environment)

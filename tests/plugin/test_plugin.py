@@ -202,15 +202,37 @@ def test_time_that_does_not_wait(project: Project) -> None:
     )
 
 
-def test_the_page_on_testing_is_true(project: Project) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "how-to" / "testing.md").read_text()
+def test_trio_is_left_out_without_being_told(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        """
+        import pytest
+
+        @pytest.mark.anyio
+        async def test_reads(enapter_client, anyio_backend_name):
+            assert anyio_backend_name == "asyncio"
+            assert await enapter_client.devices.list().collect()
+
+        @pytest.mark.anyio
+        async def test_of_something_else(anyio_backend_name):
+            assert anyio_backend_name in ("asyncio", "trio")
+        """,
+    )
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed, 1 deselected" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["tutorial.md", "how-to/testing.md"])
+def test_what_the_pages_show_is_true(project: Project, name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / name).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     tests = [block for block in blocks if "def test_" in block]
     for number, block in enumerate(tests):
         project.write(f"test_{number}.py", block)
     done = project.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{page.count('async def test_')} passed" in done.stdout
+    assert f"{page.count('def test_')} passed" in done.stdout
 
 
 def test_a_failed_test_shows_what_was_sent_and_not_the_token(project: Project) -> None:
@@ -228,6 +250,7 @@ def test_a_failed_test_shows_what_was_sent_and_not_the_token(project: Project) -
     done = project.run()
     assert done.returncode == 1
     assert "Requests to enapter_simulator" in done.stdout
+    assert "listDevices: GET /v3/devices -> 503 (fault: answer 503, not applied)" in done.stdout
     assert "GET /v3/devices -> 503 (fault: answer 503, not applied)" in done.stdout
     assert "GET /v3/devices -> 200" in done.stdout
     assert "very-secret" not in done.stdout + done.stderr
