@@ -1,0 +1,105 @@
+"""What is on the pages besides Python: shell lines that parse and name commands that there are, TOML, links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import anyio
+import pytest
+from click.testing import CliRunner
+from pages import PAGES, ROOT, blocks, fences, without_code
+
+from enapter_async.cli.application import application
+from enapter_async.simulator import Simulator
+
+LANGUAGES = {"python", "py", "shell", "bash", "console", "toml"}
+"""Of what is tested: `py` is the vendor's SDK, run by tests/peer; the others here and in test_readme.py."""
+
+_LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_TYPED = re.compile(r"^\$ (.*)$", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|&& |\$\()enapter-async ([^&|>)#\n]*)", re.MULTILINE)
+_HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def typed(page: Path) -> list[str]:
+    """What a reader types: shell blocks, and the lines of a console that begin with `$`."""
+    consoles = (block.replace("\\\n", " ") for block in blocks(page, "console"))
+    return [*blocks(page, "shell", "bash"), *(line for text in consoles for line in _TYPED.findall(text))]
+
+
+def commands(page: Path) -> list[str]:
+    """The arguments of each `enapter-async` that is typed."""
+    return [found.strip() for text in typed(page) for found in _COMMAND.findall(text)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_block_is_left_untested(page: Path) -> None:
+    assert {language for language, _ in fences(page)} <= LANGUAGES
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize("page", [page for page in PAGES if typed(page)], ids=name)
+def test_shell_parses(page: Path) -> None:
+    for text in typed(page):
+        done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
+def test_commands_and_options_exist(page: Path) -> None:
+    for command in commands(page):
+        result = CliRunner().invoke(application, [*shlex.split(command), "--help"])
+        assert result.exit_code == 0, f"{command}: {result.output}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=name)
+def test_toml_parses(page: Path) -> None:
+    for block in blocks(page, "toml"):
+        tomllib.loads(block)
+
+
+@pytest.mark.anyio
+async def test_the_page_on_export_works_line_by_line(tmp_path: Path) -> None:
+    async with Simulator(devices=5) as simulator:
+        environment = {"ENAPTER_HTTP_API_TOKEN": simulator.token, "ENAPTER_HTTP_API_BASE_URL": simulator.url}
+        for number, command in enumerate(commands(ROOT / "docs" / "how-to" / "export.md")):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            with anyio.fail_after(60):
+                done = await anyio.run_process(
+                    [sys.executable, "-m", "enapter_async.cli", *shlex.split(command)],
+                    cwd=folder,
+                    env=environment,
+                    check=False,
+                    stderr=subprocess.STDOUT,
+                )
+            assert done.returncode == 0, f"{command}: {done.stdout.decode()}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Between files; what mkdocstrings generates, and the site's own anchors, are checked by its strict build."""
+    for target in _LINK.findall(without_code(page)):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{target} is not there"
+        if anchor and "reference" not in file.parts:
+            assert anchor in anchors(file), f"{target} has no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = (match["text"] for match in _HEADING.finditer(page.read_text("utf-8")))
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in headings}
