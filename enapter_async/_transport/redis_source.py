@@ -7,6 +7,7 @@ differ (`pyrate-limiter` and `redis-rate-limiters` take the client's). And it mu
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from fractions import Fraction
 from typing import cast
@@ -15,7 +16,6 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from throttled.asyncio import Quota, Rate, RateLimiterType, RedisStore, Throttled
-from throttled.exceptions import BaseThrottledError
 
 from enapter_async._transport.shared_limiter import SourceUnavailableError
 from enapter_async.shared_rate_limit import SharedRateLimit
@@ -58,10 +58,13 @@ class RedisSource:
         """
         try:
             result = await self._bucket.limit()
-        except (BaseThrottledError, OSError) as error:
+            wait = result.state.retry_after if result.limited else 0.0
+        except Exception as error:  # noqa: BLE001 - something else may answer there: the libraries raise what they like
             reason = _reason(error)
         else:
-            return result.state.retry_after if result.limited else 0.0
+            if math.isfinite(wait):
+                return wait
+            reason = f"a wait of {wait} s makes no sense"
         raise SourceUnavailableError(reason)
 
     async def aclose(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -30,13 +31,13 @@ async def test_the_bucket_grants_its_burst_and_then_names_the_wait(redis: RedisS
 
     source = RedisSource(share(redis, rate=rate, burst=2))
     try:
+        began = time.perf_counter()
         assert await source.ask() == 0
         await source.ask()
-        began = time.perf_counter()
         waits = [await source.ask() for _ in range(1 if rate < 1000 else 10)]
         elapsed = time.perf_counter() - began
         assert max(waits) <= 1 / rate
-        assert max(waits) >= 1 / rate - elapsed - 0.1
+        assert max(waits) >= 1 / rate - elapsed - 0.01
     finally:
         await source.aclose()
 
@@ -65,8 +66,8 @@ async def test_trouble_is_named_without_the_password(redis: RedisServer) -> None
 async def test_two_clients_stay_together_under_one_rate(redis: RedisServer) -> None:
     async with (
         Simulator(devices=1) as simulator,
-        client_of(simulator, share(redis)) as one,
-        client_of(simulator, share(redis)) as two,
+        client_of(simulator, share(redis, timeout=10)) as one,
+        client_of(simulator, share(redis, timeout=10)) as two,
     ):
         done = {one: 0, two: 0}
 
@@ -104,15 +105,49 @@ async def test_without_redis_the_client_goes_on_and_comes_back(redis: RedisServe
 
 async def test_a_redis_that_hangs_costs_one_timeout(redis: RedisServer) -> None:
     events: list[Event] = []
-    terms = share(redis, timeout=0.2)
+    terms = share(redis, timeout=0.5)
     async with Simulator(devices=1) as simulator, client_of(simulator, terms, events) as client:
         await client.sites.list().first()
         redis.freeze()
         began = time.perf_counter()
         await asyncio.gather(*(client.sites.list().first() for _ in range(20)))
-        assert time.perf_counter() - began < 1.0
+        assert time.perf_counter() - began < 5.0, "twenty timeouts would take ten seconds"
     lost = [event for event in events if isinstance(event, SharedLimitLost)]
-    assert [event.reason for event in lost] == ["no answer within 0.2 s"]
+    assert [event.reason for event in lost] == ["no answer within 0.5 s"]
+
+
+NONSENSE = {
+    "an error": b"-OOM command not allowed\r\n",
+    "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "text": b"+OK\r\n",
+    "a number": b":1\r\n",
+    "nothing": b"$-1\r\n",
+    "an empty list": b"*0\r\n",
+    "a length that is no number": b"*zz\r\n",
+    "a nesting of 100,000 lists": b"*1\r\n" * 100_000,
+    "invalid UTF-8": b"$2\r\n\xff\xfe\r\n",
+    "a wait of NaN": b"*4\r\n:1\r\n:0\r\n$3\r\nnan\r\n$3\r\nnan\r\n",
+    "a wait without end": b"*4\r\n:1\r\n:0\r\n$3\r\ninf\r\n$3\r\ninf\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+async def test_whoever_answers_in_its_place_is_a_loss_and_no_error_of_a_call(answer: bytes) -> None:
+    pytest.importorskip("throttled", reason="the extra `redis` is not installed")
+
+    async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(2**16):
+                writer.write(b"+OK\r\n" * data.count(b"SETINFO") if b"SETINFO" in data else answer)
+        writer.close()
+
+    events: list[Event] = []
+    listening = await asyncio.start_server(nonsense, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
+    terms = SharedRateLimit(url, name="plant", requests_per_second=100)
+    async with listening, Simulator(devices=1) as simulator, client_of(simulator, terms, events) as client:
+        await asyncio.gather(*(client.sites.list().first() for _ in range(3)))
+    assert [type(event) for event in events if "Shared" in type(event).__name__] == [SharedLimitLost]
 
 
 async def test_a_client_may_be_made_before_redis_is_there(redis: RedisServer) -> None:
