@@ -201,13 +201,14 @@ class StreamReader(Generic[T]):
             try:
                 frame = self._decode(message)
             except DecodeError as error:
-                await self._report_malformed(websocket, error, excerpt(message))
+                await self._report_malformed(websocket, error, websocket.masked(excerpt(message)))
                 continue
             if self._catch_up is None or self._catch_up.is_new(frame):
                 await self._put(websocket, frame)
 
     async def _report_malformed(self, websocket: WebSocket, error: DecodeError, beginning: str) -> None:
         operation = self._request.operation
+        error.args = tuple(websocket.masked(arg) if isinstance(arg, str) else arg for arg in error.args)
         error.located(operation.name, operation.method, self._request.path)
         self._record.malformed += 1
         count = self._record.malformed

@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 import aiohttp
 from aiohttp import WSMsgType
 
+from enapter_async._protocol.redact import masked
 from enapter_async._protocol.redirect import same_host_target
 from enapter_async._protocol.request import Answer, Headers, Request
 from enapter_async._transport.http import MAX_REFUSAL, HttpTransport, Opening
@@ -80,8 +81,12 @@ async def connect(
             )
         except _Refused as refused:
             answer = refused.answer
+        except RequestError:
+            if handshake.refusal is None:
+                raise
+            answer = handshake.refusal
         else:
-            return WebSocket(connection, heartbeat, handshake.answered_at)
+            return WebSocket(connection, heartbeat, handshake.answered_at, secret=headers.get("X-Enapter-Auth-Token"))
         location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
         target = same_host_target(url, location) if location and followed < _MAX_REDIRECTS else None
         if target is None:
@@ -101,11 +106,12 @@ class _Refused(EnapterError):  # noqa: N818 - a signal inside this module
 class _Handshake(Opening):
     """Middleware of one handshake: reads what a server says that does not switch protocols."""
 
-    __slots__ = ("answered_at",)
+    __slots__ = ("answered_at", "refusal")
 
     def __init__(self) -> None:
         super().__init__()
         self.answered_at = datetime.now(UTC)
+        self.refusal: Answer | None = None  # without its body, which may never end: the status says what matters
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -115,10 +121,11 @@ class _Handshake(Opening):
         if response.status == 101:
             self.answered_at = _server_time(headers)
             return response
+        self.refusal = Answer(response.status, headers, b"")
         try:
             body = await read_body(response, MAX_REFUSAL)
         except (RequestError, aiohttp.ClientError):
-            body = b""  # the status says what matters
+            body = b""
         finally:
             response.close()
         raise _Refused(Answer(response.status, headers, body))
@@ -143,12 +150,24 @@ class WebSocket:
 
     status: ClassVar = 101
 
-    def __init__(self, connection: aiohttp.ClientWebSocketResponse, heartbeat: float, opened_at: datetime) -> None:
+    def __init__(
+        self,
+        connection: aiohttp.ClientWebSocketResponse,
+        heartbeat: float,
+        opened_at: datetime,
+        *,
+        secret: str | None = None,
+    ) -> None:
         self._connection = connection
         self._heartbeat = heartbeat
+        self._secret = secret
         self._clock = asyncio.get_running_loop().time
         self.opened_at = opened_at
         self.opened = self.heard = self._clock()
+
+    def masked(self, text: str) -> str:
+        """Return a text of the server's without the token: it may echo what it was sent."""
+        return masked(text, self._secret)
 
     async def receive(self) -> str | bytes:
         """Return the next message, text or binary; answer pings, and notice a peer that is gone.
@@ -215,7 +234,7 @@ class WebSocket:
 
     def _ended(self, message: aiohttp.WSMessage) -> ConnectionLostError:
         if message.type is WSMsgType.CLOSE:
-            reason = f": {message.extra[:200]}" if message.extra else ""
+            reason = f": {self.masked(message.extra[:200])}" if message.extra else ""
             return _lost(f"the server closed the stream with code {message.data}{reason}")
         return _lost("the connection was lost")
 

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
+from aiohttp import web
 
 from enapter_async import (
     APIError,
@@ -29,6 +30,7 @@ from enapter_async import (
     ServerError,
     StreamError,
     StreamPolicy,
+    Timeouts,
     TransportError,
     UnexpectedRedirectError,
     UnprocessableError,
@@ -175,6 +177,25 @@ async def test_a_refusal_that_is_not_json_keeps_its_text() -> None:
             async with client.logs.follow("d"):
                 pass
     assert caught.value.body_excerpt == "no such page here"
+
+
+async def test_a_refusal_whose_body_never_ends_is_a_refusal_still() -> None:
+    async def begin(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=401, headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"{")
+        return await hang(request)
+
+    tokens = iter(["old", "new"])
+
+    async def provider() -> str:
+        return next(tokens)
+
+    options: dict[str, Any] = {"token": provider, "timeouts": Timeouts(attempt=0.05)}
+    async with serving(begin, send(record(1))) as server, client_of(server, **options) as client:
+        async with client.logs.follow("d") as stream:
+            assert (await anext(stream)).message == "record 1"
+        assert [h.headers["X-Enapter-Auth-Token"] for h in server.handshakes] == ["old", "new"]
 
 
 async def test_an_answer_that_opens_no_websocket_is_a_stream_error_with_its_text() -> None:

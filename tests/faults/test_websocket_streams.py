@@ -45,6 +45,7 @@ from tests.faults.stream_server import (
     serving,
     stay,
 )
+from tests.secrecy import texts_within
 
 pytestmark = pytest.mark.anyio
 
@@ -170,6 +171,22 @@ async def test_a_breach_of_the_protocol_is_a_gap(data: bytes) -> None:
             gap, second = await take(stream, 2)
     assert isinstance(gap, StreamGap)
     assert second == "record 2"
+
+
+async def test_a_server_that_echoes_the_token_does_not_make_us_show_it(caplog: pytest.LogCaptureFixture) -> None:
+    bad = [TOKEN, json.dumps({TOKEN: TOKEN}), f'["{TOKEN}"]', "x" * 190 + TOKEN]
+    acts = (send(*bad, then=close(1008, f"bad {TOKEN}")), send(then=close(4001, TOKEN)))
+    events: list[Any] = []
+    async with serving(*acts) as server, client_of(server, hooks=[events.append]) as client:
+        async with client.logs.follow("d", policy=HASTY) as stream:
+            came = await take(stream, 5)
+        with pytest.raises(StreamError) as caught:
+            async with client.logs.follow("d", policy=StreamPolicy(reconnect=False)) as stream:
+                await anext(stream)
+    assert [type(one) for one in came] == [MalformedFrame] * 4 + [StreamGap]
+    assert "code 1008: bad ***" in came[-1].reason
+    for text in texts_within([came, events, caught.value, [logged.getMessage() for logged in caplog.records]]):
+        assert TOKEN[:8] not in text
 
 
 # -- drops ------------------------------------------------
