@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.secrecy import TOKEN
+from tests.steady_time import SteadyLoop
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Short timeouts are many here, and none may expire because the machine was busy."""
+    return "asyncio", {"loop_factory": SteadyLoop}
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,12 @@ LOOPBACK = ["127.0.0.1"]
 HOST = "enapter-gateway-under-test.local"
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """The time of the machine: others on it take part in mDNS."""
+    return "asyncio"
+
+
 def _multicast_on_loopback() -> bool:
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         group = struct.pack("4s4s", socket.inet_aton("224.0.0.251"), socket.inet_aton("127.0.0.1"))
