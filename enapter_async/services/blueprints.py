@@ -218,7 +218,7 @@ class Blueprints(Service):
             OutcomeUnknownError: No answer came, and it may have been done.
         """
         request = await _archive_request(_UPLOAD_PROFILES, "v3/blueprints/upload_device_profiles", source)
-        await self._session.send(request, nothing, timeout)
+        return await self._session.send(request, nothing, timeout)
 
     async def _profiles(self, path: str, timeout: float) -> bytes:
         request = Request(_DOWNLOAD_PROFILES, f"v3/blueprints/{path}")

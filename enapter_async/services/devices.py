@@ -164,7 +164,7 @@ class Devices(Service):
         Returns:
             Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Role: OWNER.
         """
-        await self._session.send(Request(_DELETE, device_path(device_id, site_id)), nothing, timeout)
+        return await self._session.send(Request(_DELETE, device_path(device_id, site_id)), nothing, timeout)
 
     async def get_manifest(
         self, device_id: str, *, site_id: str | None = None, timeout: float | None = None

@@ -217,7 +217,7 @@ class Rules(Service):
             Nothing: the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
             failure with `resend_converging` only. Role: not documented, presumably OWNER.
         """
-        await self._session.send(_many(_ENABLE_MANY, "batch_enable", rule_ids, site_id), nothing, timeout)
+        return await self._session.send(_many(_ENABLE_MANY, "batch_enable", rule_ids, site_id), nothing, timeout)
 
     async def disable_many(
         self, rule_ids: Iterable[str], *, site_id: str | None = None, timeout: float | None = None
@@ -233,7 +233,7 @@ class Rules(Service):
             Nothing: the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
             failure with `resend_converging` only. Role: not documented, presumably OWNER.
         """
-        await self._session.send(_many(_DISABLE_MANY, "batch_disable", rule_ids, site_id), nothing, timeout)
+        return await self._session.send(_many(_DISABLE_MANY, "batch_disable", rule_ids, site_id), nothing, timeout)
 
     async def delete(self, rule_id: str, *, site_id: str | None = None, timeout: float | None = None) -> None:
         """Delete a rule.
@@ -247,7 +247,7 @@ class Rules(Service):
             Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Role: not documented,
             presumably OWNER.
         """
-        await self._session.send(Request(_DELETE, _path(site_id, rule_id)), nothing, timeout)
+        return await self._session.send(Request(_DELETE, _path(site_id, rule_id)), nothing, timeout)
 
     def follow_log(
         self,

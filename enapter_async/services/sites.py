@@ -222,7 +222,7 @@ class Sites(Service):
         Returns:
             Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Cloud only. Role: OWNER.
         """
-        await self._session.send(Request(_DELETE, site_path(site_id)), nothing, timeout)
+        return await self._session.send(Request(_DELETE, site_path(site_id)), nothing, timeout)
 
 
 class RawSites:
