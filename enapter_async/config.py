@@ -133,7 +133,7 @@ class StreamPolicy:
         reconnect: Connect again after a loss; False ends the stream with `StreamError` instead.
         max_outage: Most seconds without a connection before the stream ends with `StreamError`; None for no bound.
         initial_delay: Upper bound of the random delay before the first reconnection, in seconds; it doubles each
-            time that fails (the first-party client waits 1 s: reference.md, WebSocket endpoints).
+            time that fails (the vendor's own client waits 1 s).
         max_delay: Upper bound of any delay; a connection that lived as long starts anew at `initial_delay`.
         max_frame_bytes: Most bytes of one frame; a larger one is reported and costs the connection.
     """

@@ -12,7 +12,7 @@ from enapter_async._transport import mdns
 from enapter_async.errors import ConfigurationError, ConnectError, InvalidArgumentError
 
 DEFAULT_GATEWAY: Final = "enapter-gateway.local"
-"""The name that a Gateway has as delivered (reference.md, Cloud and Gateway differences)."""
+"""The name that a Gateway has as delivered."""
 
 DEFAULT_SERVICE_TYPES: Final = ("_http._tcp.local.", "_https._tcp.local.")
 
@@ -45,9 +45,9 @@ async def discover_gateways(
 ) -> list[DiscoveredGateway]:
     """Find Gateways by mDNS; needs the extra `mdns`.
 
-    The one fact known is that a Gateway answers to `enapter-gateway.local` (reference.md, Cloud and Gateway
-    differences); that name is always asked for. Under which service type Gateways announce themselves, if they do,
-    is not documented: web servers with `enapter` in their name are taken for Gateways. Nothing is sent to them.
+    The one fact known is that a Gateway answers to `enapter-gateway.local`; that name is always asked for. Under which
+    service type Gateways announce themselves, if they do, is not documented: web servers with `enapter` in their name
+    are taken for Gateways. Nothing is sent to them.
 
     Args:
         timeout: Seconds to listen; the whole takes up to one second more. Less than two may miss some: a first

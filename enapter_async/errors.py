@@ -223,7 +223,7 @@ class OutcomeUnknownError(RequestError):
 
 @attrs.frozen
 class ErrorDetail:
-    """One entry of the server's error envelope (reference.md, Errors).
+    """One entry of the server's error envelope.
 
     Attributes:
         code: Reported code, often with a `service/` prefix; open-ended, may be missing.

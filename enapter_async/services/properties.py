@@ -22,7 +22,7 @@ class Properties(Service):
         """Get the last reported property values of a device.
 
         The established way to the same values is `devices.get(device_id, expand={"properties"})`: this
-        endpoint is inferred (reference.md, Device properties).
+        endpoint is not documented.
 
         Args:
             device_id: Its ID, or its slug (on the Cloud with `site_id` only).

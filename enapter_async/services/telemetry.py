@@ -235,8 +235,8 @@ class Telemetry(Service):
         """Follow the telemetry of a device, live, as the device sends it.
 
         Use it as `async with client.telemetry.follow(device_id) as stream: async for frame in stream: ...`. The
-        shape of these frames is not documented (reference.md, Open questions); for many devices, or where every
-        datapoint has to have its time, see `watch` and `streams.devices`.
+        shape of these frames is not documented; for many devices, or where every datapoint has to have its time, see
+        `watch` and `streams.devices`.
 
         Args:
             device_id: Its ID, or its slug (on the Cloud with `site_id` only).

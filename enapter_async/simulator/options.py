@@ -34,7 +34,7 @@ class Behaviour:
     """The choices that the API leaves open, and those that make testing easier.
 
     Attributes:
-        mode: `any` serves everything; `cloud` and `gateway` serve what reference.md, section 14, says.
+        mode: `any` serves everything; `cloud` and `gateway` only what that kind of server has.
         clamp_limit: Lower a `limit` above 50 to 50 instead of refusing it.
         no_content: Answer deletions with 204 instead of 200 and `{}`.
         created: Answer creations with 201 instead of 200.

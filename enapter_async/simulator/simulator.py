@@ -40,8 +40,8 @@ class Simulator:
         port: Port to listen on; 0 picks a free one.
         devices: How many devices to build.
         sites: How many sites; by default one for six devices and at most three, or the Gateway's one.
-        mode: `any` serves the union of both worlds, `cloud` and `gateway` are faithful to
-            reference.md, section 14.
+        mode: `any` serves the union of both worlds, `cloud` and `gateway` have only what
+            that kind of server has.
         seed: The same seed gives the same world, token and chance.
         token: The API token; by default made from the seed.
         role: Role of that token.

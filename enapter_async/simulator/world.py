@@ -160,7 +160,7 @@ class World:
         return device
 
     def check_slug(self, slug: str, site_id: str | None, device_id: str) -> None:
-        """Refuse a slug that another device of the site has (reference.md, Known quirks 17)."""
+        """Refuse a slug that another device of the site has."""
         other = self.devices.find(slug, site_id)
         if other is not None and other.id != device_id and other.site_id == site_id:
             raise conflict(f"slug {slug!r} is taken")
