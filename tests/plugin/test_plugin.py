@@ -223,9 +223,9 @@ def test_trio_is_left_out_without_being_told(project: Project) -> None:
     assert "3 passed, 1 deselected" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["tutorial.md", "how-to/testing.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/how-to/testing.md"])
 def test_what_the_pages_show_is_true(project: Project, name: str) -> None:
-    page = (Path(__file__).parents[2] / "docs" / name).read_text()
+    page = (Path(__file__).parents[2] / name).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     tests = [block for block in blocks if "def test_" in block]
     for number, block in enumerate(tests):
