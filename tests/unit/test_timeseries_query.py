@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
 
+from enapter_async._protocol.plan import plan_history
 from enapter_async._protocol.timeseries_query import timeseries_body
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.timeseries import Aggregation, Locf, Series, TimeseriesQuery
@@ -21,6 +22,28 @@ END = datetime(2026, 3, 14, 6, tzinfo=UTC)
 def query(**changes: Any) -> TimeseriesQuery:
     arguments: dict[str, Any] = {"start": START, "end": END, "granularity": 60, "series": [Series("d1", ["power"])]}
     return TimeseriesQuery(**(arguments | changes))
+
+
+class Autumn(tzinfo):
+    """The night in which the clocks are set back by an hour: each time of it comes twice."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        return timedelta(hours=1 if moment is not None and moment.fold else 2)
+
+    def dst(self, _: datetime | None) -> timedelta:
+        return timedelta(0)
+
+
+def test_the_hour_that_comes_twice_is_ordered_by_time_and_not_by_the_clock() -> None:
+    """Python compares two times of one zone by what the clock shows."""
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=Autumn())
+    second = first.replace(minute=10, fold=1)  # 40 minutes later
+    body = timeseries_body(query(start=first, end=second))
+    assert (body["from"], body["to"]) == ("2026-10-25T00:30:00Z", "2026-10-25T01:10:00Z")
+    assert len(plan_history(query(start=first, end=second), window=600)) == 4
+    with pytest.raises(InvalidArgumentError) as caught:
+        query(start=second, end=first)
+    assert caught.value.argument == "end"
 
 
 def test_the_documented_example() -> None:
