@@ -35,28 +35,31 @@ async def get_many(client: EnapterClient, count: int) -> float:
 
 
 async def test_all_calls_succeed_at_the_servers_rate_with_little_waste() -> None:
-    with rate_limiting_nginx(rate=400, burst=20) as server:
+    # A rate that half a core is enough for: it must be nginx that limits, and not the machine.
+    with rate_limiting_nginx(rate=100, burst=20) as server:
         async with EnapterClient(base_url=server.url, token="token") as client:
-            seconds = await get_many(client, 800)
+            seconds = await get_many(client, 500)
             assert client.load.requests_per_second is not None
         statuses = server.statuses()
-    assert statuses[200] == 800
-    assert statuses[429] <= 80  # most of it at the beginning, when nobody knows the rate
-    assert seconds <= 2 * 800 / 400
+    assert statuses[200] == 500
+    assert statuses[429] <= 50  # most of it at the beginning, when nobody knows the rate
+    assert seconds <= 2 * 500 / 100
 
 
 async def test_a_fixed_pace_keeps_below_the_limit_from_the_first_request_on() -> None:
     pace = RateLimit(requests_per_second=150, burst=5)
-    with rate_limiting_nginx(rate=200, burst=10) as server:
+    # Far less than 150 at once, and more than come at once where nginx is kept from its work for a tenth of a second.
+    with rate_limiting_nginx(rate=200, burst=20) as server:
         async with EnapterClient(base_url=server.url, token="token", rate_limit=pace) as client:
             await get_many(client, 150)
         assert server.statuses() == {200: 150}
 
 
 async def test_requests_arrive_staggered_after_a_429() -> None:
-    with rate_limiting_nginx(rate=100, burst=10, retry_after=None) as server:
+    # Slow enough that a client kept from its work has not two to send when it comes back.
+    with rate_limiting_nginx(rate=40, burst=10, retry_after=None) as server:
         async with EnapterClient(base_url=server.url, token="token") as client:
-            await get_many(client, 100)
+            await get_many(client, 80)
         answers = server.answers()
     first = next(index for index, (_, status, _) in enumerate(answers) if status == 429)
     afterwards = [at for at, _, _ in answers[first + 40 :]]
@@ -65,9 +68,9 @@ async def test_requests_arrive_staggered_after_a_429() -> None:
 
 
 async def test_copies_of_a_client_share_its_pace() -> None:
-    with rate_limiting_nginx(rate=100, burst=5, retry_after=None) as server:
+    with rate_limiting_nginx(rate=10, burst=2, retry_after=None) as server:
         async with EnapterClient(base_url=server.url, token="token") as client:
-            await get_many(client, 30)
+            await get_many(client, 15)
             pace = client.load.requests_per_second
             copy = client.with_options(timeout=5)
             assert pace is not None
