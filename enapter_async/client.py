@@ -14,6 +14,7 @@ from typing import Literal, NoReturn, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
 import aiohttp
+import anyio
 import attrs
 
 from enapter_async._protocol import query as query_strings
@@ -365,10 +366,12 @@ class EnapterClient(Services):
         if not shared.lifetime.closed:
             shared.lifetime.enter()
         shared.limiter.close()
-        await shared.lifetime.close()
-        await shared.transport.close()
-        if self._source is not None:
-            await self._source.aclose()
+        # A scope of anyio that was cancelled cancels whatever is awaited in it: everything would stay open.
+        with anyio.CancelScope(shield=True):
+            await shared.lifetime.close()
+            await shared.transport.close()
+            if self._source is not None:
+                await self._source.aclose()
 
     async def __aenter__(self) -> Self:
         self._session.shared.lifetime.enter()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import pytest
 
 from enapter_async import (
@@ -276,6 +277,22 @@ async def test_closing_that_is_cancelled_can_be_done_again() -> None:
         with pytest.raises(ClientClosedError):
             await task
         await server.no_connections()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_leaving_the_block_in_a_cancelled_scope_of_anyio_closes_all_the_same(busy: bool) -> None:
+    """Such a scope cancels every await until it is left, those of the closing included."""
+    async with RawServer(sending(response(SITE), then="keep")).running() as server:
+        with anyio.CancelScope() as scope:
+            async with impatient(server) as client:
+                await read(client)
+                await converge(client)
+                task = await started(read(client)) if busy else None
+                scope.cancel()
+        await server.no_connections()
+        gc.collect()
+        if task is not None:
+            assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], ClientClosedError)
 
 
 async def test_an_answer_that_came_before_the_closing_counts() -> None:
