@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from enapter_async.cli import interruption
+
 _NEEDED = frozenset({"click", "rich", "rich_click"})
 
 
 def main() -> None:
     """Run the command, or say what to install where the extra is missing."""
+    interruption.guard()
     try:
         from enapter_async.cli.application import application
     except ModuleNotFoundError as error:
@@ -16,4 +19,7 @@ def main() -> None:
             raise
         sys.stderr.write("enapter-async needs its extra 'cli': python -m pip install 'enapter-async[cli]'\n")
         sys.exit(1)
-    application(prog_name="enapter-async")
+    try:
+        application(prog_name="enapter-async")
+    finally:
+        interruption.finished()

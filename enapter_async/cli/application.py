@@ -13,6 +13,7 @@ import rich_click
 from click.shell_completion import CompletionItem
 
 from enapter_async import __version__
+from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure, failure
 from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import profile_option
@@ -110,6 +111,8 @@ class Application(rich_click.RichGroup):
             if "--debug" in arguments:
                 raise
             end = failure(error)
+            if end.code == Exit.DEFECT and (ended_by := interruption.ended_by()) is not None:
+                _leave(*ended_by)  # Ctrl-C in the middle of something can come out as anything
             _leave(end.format_message(), end.code)
         sys.exit(code if isinstance(code, int) else Exit.OK)
 

@@ -15,11 +15,12 @@ import rich_click
 from rich.console import Console
 
 from enapter_async import EnapterClient, __version__
+from enapter_async.cli import interruption
 from enapter_async.cli.collector import Collector, Traffic, make_plan
-from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.profiles import chosen_profile
 from enapter_async.cli.progress import Progress, clock, summary
+from enapter_async.cli.running import run, soon
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
 from enapter_async.cli.storage import NAMES, SUFFIXES, open_storage
@@ -113,55 +114,11 @@ def collect(
         raise click.UsageError(f"{next(iter(chosen))} is for the simulator: give --simulate N too")
     simulator = None if simulate is None else {"--devices": str(simulate), **chosen}
     options = Options(to=to, form=form, interval=interval, seconds=seconds, simulator=simulator, quiet=quiet)
-    anyio.run(_collect, options)
-
-
-class _End:
-    """How collecting is told to end: properly on the first signal, at once on the second or before it began.
-
-    Attributes:
-        proper: Set to end properly.
-        scope: All the work.
-        begun: Whether there is something to end properly.
-    """
-
-    def __init__(self) -> None:
-        self.proper = anyio.Event()
-        self.scope = anyio.CancelScope()
-        self.begun = False
-
-    async def wait_for_signals(self) -> None:
-        """Listen to SIGINT and SIGTERM until cancelled."""
-        try:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    if self.proper.is_set() or not self.begun:
-                        self.scope.cancel()
-                    self.proper.set()
-        except NotImplementedError:
-            pass  # Windows: Ctrl-C arrives as a cancellation
-        except ValueError:
-            pass  # not in the main thread: signals are somebody else's
+    with interruption.saying("stopped at once; what was written before stays"):
+        run(_collect, options)
 
 
 async def _collect(options: Options) -> None:
-    problem: Exception | None = None
-    end = _End()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(end.wait_for_signals)
-        with end.scope:
-            try:
-                await _run(options, end)
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                problem = error
-        tasks.cancel_scope.cancel()
-    if problem is not None:
-        raise problem
-    if end.scope.cancelled_caught:
-        raise Failure("stopped at once; what was written before stays", Exit.INTERRUPTED)
-
-
-async def _run(options: Options, end: _End) -> None:
     traffic = Traffic()
     console = Console(stderr=True, quiet=options.quiet)
     async with _client(options, traffic, console) as client:
@@ -170,11 +127,13 @@ async def _run(options: Options, end: _End) -> None:
             writer = Writer(store)
             collector = Collector(client, plan, writer, interval=options.interval)
             started = anyio.current_time()
-            end.begun = True
+            end = anyio.Event()
             try:
                 progress = Progress(client, collector, writer, traffic, options.seconds)
-                async with _shown(progress, console, quiet=options.quiet):
-                    await collector.run(end.proper, options.seconds)
+                # The first signal ends it properly, the second one at once.
+                with interruption.listening(soon(end.set), signal.SIGINT, signal.SIGTERM):
+                    async with _shown(progress, console, quiet=options.quiet):
+                        await collector.run(end, options.seconds)
             finally:
                 elapsed = anyio.current_time() - started
                 click.echo(f"Collected for {clock(elapsed)} into {options.to}")

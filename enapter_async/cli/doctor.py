@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator
 from typing import Final
 
-import anyio
 import click
 import rich_click
 
@@ -15,6 +14,7 @@ from enapter_async.cli.examination import Finding, examine, no_settings
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.output import Format, Printer, Shape, output_option, visible
 from enapter_async.cli.profiles import chosen_profile, profile_option
+from enapter_async.cli.running import run
 
 _SHAPE: Final = Shape.flat("check", "verdict", "said", "remedy")
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -30,7 +30,7 @@ def doctor(context: click.Context, *, output: Format) -> None:
     It says of each how it is and how to mend it. It sends about 20 requests that change nothing. The exit code is
     that of the first problem: 3 settings, 4 token, 6 name, connection or TLS.
     """
-    context.exit(anyio.run(_tell, output))
+    context.exit(run(_tell, output))
 
 
 async def _tell(output: Format) -> Exit:

@@ -12,9 +12,9 @@ import click
 import rich_click
 from rich.console import Console
 
+from enapter_async.cli import interruption
 from enapter_async.cli.collector import Traffic
 from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
-from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.export_folder import ExportFolder
 from enapter_async.cli.export_formats import NAMES, Format, format_called, format_of
 from enapter_async.cli.export_progress import shown
@@ -22,6 +22,7 @@ from enapter_async.cli.export_record import Asked, Record
 from enapter_async.cli.exporter import Exporter
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.progress import clock
+from enapter_async.cli.running import run
 from enapter_async.cli.selection import select
 from enapter_async.cli.span import Moment, moment
 
@@ -128,10 +129,8 @@ def export(
         simulator=chosen,
         quiet=quiet,
     )
-    try:
-        anyio.run(_export, options)
-    except KeyboardInterrupt:
-        raise Failure("stopped; the same command goes on from here", Exit.INTERRUPTED) from None
+    with interruption.saying("stopped; the same command goes on from here"):
+        run(_export, options)
 
 
 async def _export(options: Options) -> None:

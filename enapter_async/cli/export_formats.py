@@ -45,6 +45,10 @@ class PartWriter(Protocol):
         """Write what is left; the file stays open."""
         ...
 
+    def give_up(self) -> None:
+        """Write no more; does nothing after `close`."""
+        ...
+
 
 class Format(Protocol):
     """A kind of file."""
@@ -80,6 +84,9 @@ class _TextWriter:
         self._file.write("".join(lines).encode())
 
     def close(self) -> None:
+        pass
+
+    def give_up(self) -> None:
         pass
 
     def _lines(self, batch: TimeseriesBatch) -> Iterator[str]:

@@ -60,6 +60,10 @@ class _Rows:
             self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=_ROWS_IN_GROUP)
         self._writer.close()
 
+    def give_up(self) -> None:
+        # Its destructor would write the end of the file, which is closed by then, and complain.
+        self._writer.is_open = False
+
 
 class _ParquetWriter:
     def __init__(self, file: IO[bytes], units: Units) -> None:
@@ -76,6 +80,9 @@ class _ParquetWriter:
 
     def close(self) -> None:
         self._rows.close()
+
+    def give_up(self) -> None:
+        self._rows.give_up()
 
 
 def _long(batch: TimeseriesBatch, units: Units) -> pa.Table:
@@ -142,11 +149,14 @@ class ParquetFormat:
     def join(self, parts: Iterable[Path], file: IO[bytes], joined: Callable[[], None]) -> None:
         """Write one file with the rows of all parts."""
         rows = _Rows(file)
-        for part in parts:
-            for table in _tables(part):
-                rows.add(table)
-            joined()
-        rows.close()
+        try:
+            for part in parts:
+                for table in _tables(part):
+                    rows.add(table)
+                joined()
+            rows.close()
+        finally:
+            rows.give_up()
 
 
 def _tables(path: Path) -> Iterator[pa.Table]:

@@ -106,6 +106,7 @@ class Exporter:
                         self._shares[part.index] = (batch.unix_seconds[-1] - part.first) / (part.before - part.first)
             finished = await anyio.to_thread.run_sync(finish)
         finally:
+            writer.give_up()
             new.give_up()
             del self._writers[part.index]
             self._shares.pop(part.index, None)

@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import anyio
 import attrs
 import click
 import rich_click
 from rich.console import Console
 
 from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclaration, ValueType
-from enapter_async.cli import plot_image, plot_terminal
+from enapter_async.cli import interruption, plot_image, plot_terminal
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.export import AGGREGATIONS
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.plot_chart import Chart, Line, panels, points
 from enapter_async.cli.plot_ticks import round_seconds
+from enapter_async.cli.running import run
 from enapter_async.cli.selection import Selected, select
 from enapter_async.cli.span import Moment, moment
 
@@ -106,13 +106,14 @@ def plot(
         output=output,
         simulator=chosen_simulator(simulator),
     )
-    chart, lines = anyio.run(_read, options)
+    chart, lines = run(_read, options)
     console = Console(highlight=False)
     if output is None:
         apart = not plot_terminal.has_colors(console)
         plot_terminal.draw(attrs.evolve(chart, panels=panels(lines, apart=apart)), console)
         return
-    plot_image.draw(attrs.evolve(chart, panels=panels(lines)), output)
+    with interruption.raising():
+        plot_image.draw(attrs.evolve(chart, panels=panels(lines)), output)
     click.echo(f"{output}: {sum(len(line.points) for line in lines):,} points")
 
 

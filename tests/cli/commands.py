@@ -11,7 +11,8 @@ from pathlib import Path
 
 import attrs
 
-COMMAND = (sys.executable, "-X", "dev", "-W", "error", "-m", "enapter_async.cli")
+DEVELOPMENT = (sys.executable, "-X", "dev", "-W", "error")
+COMMAND = (*DEVELOPMENT, "-m", "enapter_async.cli")
 _CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("ENAPTER_")}
 
 

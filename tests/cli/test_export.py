@@ -242,15 +242,16 @@ async def test_limits_and_failures_leave_no_mark_on_the_file(tmp_path: Path) -> 
     assert (tmp_path / "calm.csv").read_bytes() == (tmp_path / "rough.csv").read_bytes()
 
 
-async def test_ctrl_c_ends_it_and_the_same_command_goes_on_with_the_same_span(tmp_path: Path) -> None:
-    target = tmp_path / "history.csv"
+@pytest.mark.parametrize("name", ["history.csv", "history.parquet"])
+async def test_ctrl_c_ends_it_and_the_same_command_goes_on_with_the_same_span(tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
     arguments = ("--from", "4h", "--granularity", "1s", "--window", "5m", "--device", "battery-1", "--to", str(target))
 
     def interrupt(place: Place) -> Ended:
         process = place.begin(*arguments)
         wait_for_parts(target, 3, process)
         process.send_signal(signal.SIGINT)
-        return end(process, 10)
+        return end(process)
 
     async with Simulator(devices=8, latency=0.1) as sim:
         place = Place(sim)
@@ -260,11 +261,14 @@ async def test_ctrl_c_ends_it_and_the_same_command_goes_on_with_the_same_span(tm
         check_clean(stopped)
         assert not target.exists()
         assert not list(tmp_path.rglob("*.tmp"))
-        kept = json.loads((tmp_path / "history.csv.partial" / "export.json").read_text())
+        kept = json.loads((tmp_path / f"{name}.partial" / "export.json").read_text())
         assert (await place.export(*arguments)).code == 0
-    times = [row[0] for row in csv_rows(target)[1:]]
-    assert datetime.fromisoformat(min(times)) == datetime.fromisoformat(kept["start"])
-    assert datetime.fromisoformat(max(times)) == datetime.fromisoformat(kept["end"]) - timedelta(seconds=1)
+    if name.endswith(".csv"):
+        times = [datetime.fromisoformat(row[0]) for row in csv_rows(target)[1:]]
+    else:
+        times = [row["time"] for row in parquet_rows(target)]
+    assert min(times) == datetime.fromisoformat(kept["start"])
+    assert max(times) == datetime.fromisoformat(kept["end"]) - timedelta(seconds=1)
     assert only_file(target)
 
 

@@ -10,16 +10,17 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-import anyio
 import click
 import rich_click
 
 from enapter_async import UNSET, OutcomeUnknownError, RequestError, Unset
+from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure, failure
 from enapter_async.cli.output import Printer, Shape, output_option
 from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import chosen_profile, default_site, profile_option
 from enapter_async.cli.resources.question import ask, yes_option
+from enapter_async.cli.running import run
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
@@ -155,11 +156,11 @@ def connect(work: Callable[[EnapterClient], Awaitable[None]]) -> None:
     """Run something with a client of the chosen profile."""
     profile = chosen_profile()
 
-    async def run() -> None:
+    async def connected() -> None:
         async with profile.connected() as client:
             await work(client)
 
-    anyio.run(run)
+    run(connected)
 
 
 async def without_doubt(result: Awaitable[T], look: str) -> T:
@@ -167,13 +168,14 @@ async def without_doubt(result: Awaitable[T], look: str) -> T:
 
     Args:
         result: What to wait for.
-        look: What is said when nobody knows whether it was done.
+        look: What is said when nobody knows whether it was done: no answer came, or Ctrl-C did before it.
 
     Raises:
         Failure: Nobody knows.
     """
     try:
-        return await result
+        with interruption.saying(f"it may have been done: stopped before an answer came; {look}", Exit.UNKNOWN_OUTCOME):
+            return await result
     except RequestError as error:
         if isinstance(error, OutcomeUnknownError) or error.outcome == "unknown":
             said = failure(error).message.rstrip(".;")

@@ -10,8 +10,10 @@ import anyio
 import click
 
 from enapter_async import FramesDropped, MalformedFrame, StreamGap
+from enapter_async.cli import interruption
 from enapter_async.cli.output import Format, Printer, Shape, visible
 from enapter_async.cli.parameters import option
+from enapter_async.cli.running import soon
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient, Stream
@@ -32,27 +34,8 @@ def live_printer(form: Format, shape: Shape) -> Printer:
 
 async def until_stopped(work: Awaitable[None]) -> None:
     """Wait for something that does not end by itself; Ctrl-C and SIGTERM end it properly."""
-    problem: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-            problem = error
-        tasks.cancel_scope.cancel()
-    if problem is not None:
-        raise problem
-
-
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
-    try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                scope.cancel()
-    except NotImplementedError:
-        pass  # Windows: Ctrl-C arrives as a cancellation
-    except ValueError:
-        pass  # not in the main thread: signals are somebody else's
+    with anyio.CancelScope() as scope, interruption.listening(soon(scope.cancel), signal.SIGINT, signal.SIGTERM):
+        await work
 
 
 def following(

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import option
 
@@ -26,7 +27,13 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if not is_answerable():
         raise Failure(f"{question} Nobody can be asked without a terminal: add --yes", Exit.USAGE)
-    if not click.confirm(question, err=True):
+    try:
+        with interruption.raising():  # what readline did to the terminal has to be undone
+            wanted = click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        wanted = False
+    if not wanted:
         raise Failure("nothing was done", Exit.INTERRUPTED)
 
 

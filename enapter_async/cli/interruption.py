@@ -1,0 +1,97 @@
+"""Ctrl-C at any moment: one line and exit code 130, whatever the program is doing.
+
+Python's own answer is an exception between any two steps. In an import it may come out as another one, in a
+destructor it is lost, in the event loop it tears the loop apart, and at the interpreter's end it is a traceback.
+So a signal raises nothing here. It asks what runs to end (`running.run` cancels it); where nothing does, and when
+it comes again, the process ends at once. That harms nothing: what the next run needs is whole after a kill, too.
+
+Imported before everything else, so it stands on the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, TypeAlias
+
+Stop: TypeAlias = Callable[[], bool]
+"""Asks something to end, from within a signal handler; returns False where it was asked before."""
+
+_CODE: Final = 130
+_SHOW_CURSOR: Final = "\x1b[?25h"
+
+_stops: list[Stop] = []
+_last_words: list[tuple[str, int]] = [("stopped", _CODE)]
+_ended_by: list[tuple[str, int]] = []
+
+
+def guard() -> None:
+    """End the process at once on Ctrl-C, until something asks for better; not where the shell switched Ctrl-C off."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _on_signal)
+
+
+def finished() -> None:
+    """Ignore Ctrl-C from now on: all is said, and the interpreter's end is no place to be interrupted in."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def ended_by() -> tuple[str, int] | None:
+    """Return what is to be said, and the exit code, if a signal has come."""
+    return _ended_by[0] if _ended_by else None
+
+
+@contextmanager
+def saying(message: str, code: int = _CODE) -> Generator[None, None, None]:
+    """Have a signal within a block end the command with other words, and another exit code."""
+    _last_words.append((message, code))
+    try:
+        yield
+    finally:
+        _last_words.pop()
+
+
+@contextmanager
+def listening(stop: Stop, *numbers: signal.Signals) -> Generator[None, None, None]:
+    """Have signals call something within a block; outside of the main thread, signals are somebody else's."""
+    before: dict[signal.Signals, Any] = {}
+    with contextlib.suppress(ValueError):
+        for number in numbers:
+            before[number] = signal.signal(number, _on_signal)
+    _stops.append(stop)
+    try:
+        yield
+    finally:
+        _stops.remove(stop)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def raising() -> Generator[None, None, None]:
+    """Have Ctrl-C raise KeyboardInterrupt within a block that has something to put in order."""
+
+    def stop() -> NoReturn:
+        raise KeyboardInterrupt
+
+    with listening(stop, signal.SIGINT):
+        yield
+
+
+def _on_signal(*_: object) -> None:
+    _ended_by.append(_last_words[-1])
+    for stop in reversed(_stops):
+        if stop():
+            return
+    _leave_at_once(*_ended_by[0])
+
+
+def _leave_at_once(message: str, code: int) -> NoReturn:
+    # Neither buffers nor locks: whatever was interrupted may hold them.
+    front = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{front}enapter-async: {message}\n".encode())
+    os._exit(code)

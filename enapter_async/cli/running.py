@@ -1,0 +1,52 @@
+"""Running the async part of a command, so that Ctrl-C ends it properly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
+
+import anyio
+
+from enapter_async.cli import interruption
+from enapter_async.cli.exits import Exit, Failure
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+
+def run(function: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
+    """Run an async function; Ctrl-C cancels it, and a second one ends the process.
+
+    Args:
+        function: What to run.
+        *arguments: For it.
+
+    Raises:
+        Failure: It was cancelled; with the words of the innermost `interruption.saying`.
+    """
+    return anyio.run(_cancellable, function, arguments)
+
+
+async def _cancellable(function: Callable[[*Arguments], Awaitable[T]], arguments: tuple[*Arguments]) -> T:
+    with anyio.CancelScope() as scope, interruption.listening(soon(scope.cancel), signal.SIGINT):
+        return await function(*arguments)
+    message, code = interruption.ended_by() or ("stopped", Exit.INTERRUPTED)
+    raise Failure(message, Exit(code))
+
+
+def soon(call: Callable[[], object]) -> interruption.Stop:
+    """Return what has the running event loop call something, once, from within a signal handler."""
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def stop() -> bool:
+        nonlocal asked
+        if asked:
+            return False
+        asked = True
+        loop.call_soon_threadsafe(call)
+        return True
+
+    return stop
