@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+
+from enapter_async.simulator import Simulator
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -27,3 +30,18 @@ def blocks(page: Path, *languages: str) -> list[str]:
 def without_code(page: Path) -> str:
     """Return the prose, where brackets are links."""
     return re.sub(r"`[^`\n]*`", "", _FENCE.sub("", page.read_text("utf-8")))
+
+
+def environment(simulator: Simulator) -> dict[str, str]:
+    """The environment of a program that uses the simulator, with nothing of ours in it."""
+    needed = {name: value for name, value in os.environ.items() if name == "SYSTEMROOT"}  # sockets of Windows do
+    return {
+        **needed,
+        "ENAPTER_HTTP_API_TOKEN": simulator.token,
+        "ENAPTER_HTTP_API_BASE_URL": simulator.url,
+        "REDIS_URL": "redis://127.0.0.1:1/0",  # nobody listens: a client goes on without it
+        "PYTHONWARNINGS": "error",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+        "PATH": "",
+    }

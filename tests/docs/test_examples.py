@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 from aiohttp import web
+from pages import environment
 
 from enapter_async import EnapterClient
 from enapter_async.simulator import Simulator
@@ -37,15 +38,6 @@ telemetry:
 async def simulator() -> AsyncIterator[Simulator]:
     async with Simulator(devices=8) as running:
         yield running
-
-
-def environment(simulator: Simulator) -> dict[str, str]:
-    return {
-        "ENAPTER_HTTP_API_TOKEN": simulator.token,
-        "ENAPTER_HTTP_API_BASE_URL": simulator.url,
-        "PYTHONWARNINGS": "error",
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 async def run_example(simulator: Simulator, name: str, *arguments: str) -> str:

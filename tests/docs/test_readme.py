@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
-from pages import PAGES, ROOT, blocks
+from pages import PAGES, ROOT, blocks, environment
 
 from enapter_async.simulator import Simulator
 
@@ -29,10 +29,10 @@ def snippets() -> Iterator[object]:
                 yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
 
 
-async def run(*arguments: str, folder: Path, environment: Mapping[str, str]) -> None:
+async def run(*arguments: str, folder: Path, simulator: Simulator) -> None:
     with anyio.fail_after(30):
         done = await anyio.run_process(
-            [sys.executable, *arguments], cwd=folder, env=environment, check=False, stderr=subprocess.STDOUT
+            [sys.executable, *arguments], cwd=folder, env=environment(simulator), check=False, stderr=subprocess.STDOUT
         )
     assert done.returncode == 0, done.stdout.decode()
 
@@ -41,14 +41,7 @@ async def run(*arguments: str, folder: Path, environment: Mapping[str, str]) -> 
 async def test_snippet_runs_as_it_stands(code: str, tmp_path: Path) -> None:
     (tmp_path / "snippet.py").write_text(code, "utf-8")
     async with Simulator(devices=5) as simulator:
-        environment = {
-            "ENAPTER_HTTP_API_TOKEN": simulator.token,
-            "ENAPTER_HTTP_API_BASE_URL": simulator.url,
-            "REDIS_URL": "redis://127.0.0.1:1/0",  # nobody listens: a client goes on without it
-            "PATH": "",
-            "PYTHONWARNINGS": "error",
-        }
         for name, command in MADE.items():
             if name in code:
-                await run("-m", "enapter_async.cli", *command, folder=tmp_path, environment=environment)
-        await run("snippet.py", folder=tmp_path, environment=environment)
+                await run("-m", "enapter_async.cli", *command, folder=tmp_path, simulator=simulator)
+        await run("snippet.py", folder=tmp_path, simulator=simulator)

@@ -43,7 +43,7 @@ class Project:
         self.folder = folder
 
     def write(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(dedent(text))
+        (self.folder / name).write_text(dedent(text), "utf-8")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         options = ["-p", "no:cacheprovider", "-W", "error", "--strict-markers", "-q"]
@@ -225,7 +225,7 @@ def test_trio_is_left_out_without_being_told(project: Project) -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/how-to/testing.md"])
 def test_what_the_pages_show_is_true(project: Project, name: str) -> None:
-    page = (Path(__file__).parents[2] / name).read_text()
+    page = (Path(__file__).parents[2] / name).read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     tests = [block for block in blocks if "def test_" in block]
     for number, block in enumerate(tests):
