@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Final
@@ -182,20 +182,21 @@ class WebSocket:
             try:
                 async with asyncio.timeout(self._heartbeat):
                     message = await self._connection.receive()
-                    if message.type is WSMsgType.PING:
-                        await self._connection.pong(message.data)
             except TimeoutError:
                 if pinged:
                     failure = _lost(f"nothing came for {2 * self._heartbeat:g} s, not even an answer to a ping")
                     break
                 pinged = True
-                await self._send_ping()
+                await self._send(self._connection.ping())
                 continue
             except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
                 failure = _lost(f"the connection was lost: {type(error).__name__}")
                 break
             self.heard = self._clock()
             pinged = False
+            if message.type is WSMsgType.PING:
+                await self._send(self._connection.pong(message.data))
+                continue
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 data: str | bytes = message.data
                 return data
@@ -207,19 +208,18 @@ class WebSocket:
                 break
         raise failure
 
-    async def _send_ping(self) -> None:
-        with contextlib.suppress(Exception):  # a connection that is gone shows in the next `receive`
-            async with asyncio.timeout(self._heartbeat):
-                await self._connection.ping()
-
     async def keep_alive(self) -> None:
         """Tell the server that we are there although nothing is read: a pong that nobody asked for (RFC 6455, 5.5.3).
 
         Its pings stand behind the messages that are not read, so they cannot be answered.
         """
-        with contextlib.suppress(Exception):  # a connection that is gone shows in the next `receive`
+        await self._send(self._connection.pong())
+
+    async def _send(self, frame: Awaitable[None]) -> None:
+        # A connection that is gone shows in the next `receive`, after what had come before.
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(self._heartbeat):
-                await self._connection.pong()
+                await frame
 
     async def close(self, *, politely: bool) -> None:
         """Close the connection.

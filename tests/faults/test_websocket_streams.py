@@ -321,6 +321,20 @@ async def test_pings_of_the_server_are_answered() -> None:
         assert await take(stream, 1) == ["PONG are you there"]
 
 
+async def test_frames_behind_a_ping_that_can_no_longer_be_answered_are_given() -> None:
+    async def go(request: web.Request, _: web.WebSocketResponse) -> None:
+        text = json.dumps(record(1)).encode()
+        await _write_raw(request, b"\x89\x00" + bytes([0x81, len(text)]) + text)
+        assert request.transport is not None
+        request.transport.abort()
+
+    async with serving(send(then=go), send(record(2))) as server, client_of(server) as client:
+        async with client.logs.follow("d", policy=HASTY) as stream:
+            first, gap, second = await take(stream, 3)
+    assert [first, second] == messages(1, 2)
+    assert isinstance(gap, StreamGap)
+
+
 async def test_a_dead_peer_is_noticed() -> None:
     policy = StreamPolicy(heartbeat=0.05, initial_delay=0.01, max_delay=0.02)
     async with serving(send(record(1), then=ignore), send(record(2))) as server, client_of(server) as client:
