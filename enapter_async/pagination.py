@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -41,7 +42,8 @@ class Pager(Generic[T]):
     """A list that is fetched while it is iterated; iterating again fetches again.
 
     `async for item in pager`, `async for page in pager.pages()`, `await pager.collect()`,
-    `await pager.first()`. An early `break` leaves nothing running.
+    `await pager.first()`. An early `break` leaves nothing running. Tasks may share one iterator: each item goes
+    to one of them.
     """
 
     def __init__(
@@ -120,20 +122,26 @@ class Pager(Generic[T]):
 
 
 class _Items(AsyncIterator[T]):
-    """Items of pages, one by one."""
+    """Items of pages, one by one; tasks that share it get different ones."""
 
     def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
         self._pages = pages
+        self._lock = asyncio.Lock()
         self._items: list[T] = []
         self._position = 0
 
     async def __anext__(self) -> T:
         while self._position >= len(self._items):
-            self._items = (await anext(self._pages)).items
-            self._position = 0
+            await self._turn()
         item = self._items[self._position]
         self._position += 1
         return item
+
+    async def _turn(self) -> None:
+        async with self._lock:
+            if self._position >= len(self._items):  # else another task has turned the page while this one waited
+                self._items = (await anext(self._pages)).items
+                self._position = 0
 
 
 class _Pages(AsyncIterator[Page[T]]):
@@ -151,6 +159,7 @@ class _Pages(AsyncIterator[Page[T]]):
         concurrency: int,
         probe: Probe[T] | None,
     ) -> None:
+        self._lock = asyncio.Lock()
         self._fetch = fetch
         self._operation = operation
         self._key = key
@@ -170,6 +179,10 @@ class _Pages(AsyncIterator[Page[T]]):
         self._ended = max_items == 0
 
     async def __anext__(self) -> Page[T]:
+        async with self._lock:
+            return await self._next()
+
+    async def _next(self) -> Page[T]:
         while True:
             if self._ended:
                 raise StopAsyncIteration

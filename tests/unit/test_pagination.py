@@ -42,7 +42,8 @@ class Server:
 
 
 def pager(server: Server, **options: object) -> Pager[str]:
-    return Pager(server.fetch, operation=("test.list", "GET", "v3/test"), key=lambda item: item, **options)  # type: ignore[arg-type]
+    options.setdefault("key", lambda item: item)
+    return Pager(server.fetch, operation=("test.list", "GET", "v3/test"), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 101, 999, 1000])
@@ -261,3 +262,36 @@ async def test_a_short_page_of_what_was_there_is_not_taken_for_the_end_where_the
             server.items[:0] = ["a", "b", "c", "d"]
         seen.append(item)
     assert seen == [f"item-{number:04}" for number in range(9)]
+
+
+@pytest.mark.parametrize("key", [True, False])
+@pytest.mark.parametrize("workers", [2, 7, 300])
+async def test_workers_that_share_an_iterator_share_its_items(workers: int, key: bool) -> None:
+    server = Server(237)
+    shared = aiter(pager(server) if key else pager(server, key=None))
+    taken: list[str] = []
+
+    async def work() -> None:
+        async for item in shared:
+            taken.append(item)
+            await anyio.sleep(0)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(workers):
+            tasks.start_soon(work)
+    assert sorted(taken) == server.items
+    assert len(server.requests) == 5
+
+
+async def test_workers_that_share_the_pages_get_each_once() -> None:
+    server = Server(237)
+    shared = pager(server).pages()
+    taken: list[int] = []
+
+    async def work() -> None:
+        taken.extend([page.offset async for page in shared])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(work)
+    assert sorted(taken) == [0, 50, 100, 150, 200]
