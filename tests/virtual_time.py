@@ -12,6 +12,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._virtual_now = 1000.0
+        self.jumps = 0
         super().__init__(_Jumping(self))
 
     def time(self) -> float:
@@ -19,6 +20,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def advance(self, seconds: float) -> None:
         self._virtual_now += seconds
+        self.jumps += 1
 
 
 class _Jumping(selectors.SelectSelector):

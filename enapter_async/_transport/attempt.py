@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import attrs
+from multidict import CIMultiDict
 
 from enapter_async._protocol import failure
 from enapter_async._protocol.request import Answer, Request
@@ -53,7 +54,7 @@ class Attempts:
         self._timeouts = timeouts
         self._user = user
         # One mapping per token and media types: building headers for each request costs more than finding them.
-        self._headers: dict[tuple[str | None, str, str | None], dict[str, str]] = {}
+        self._headers: dict[tuple[str | None, str, str | None], CIMultiDict[str]] = {}
 
     async def exchange(self, call: Call) -> Answer:
         """Run one attempt of a call whose answer is read whole.
@@ -207,13 +208,14 @@ class Attempts:
             raise call.ended_by_closing()
         raise DeadlineExceededError("the time was used up before the request could be sent")
 
-    def _headers_for(self, request: Request, token: str | None) -> dict[str, str]:
+    def _headers_for(self, request: Request, token: str | None) -> CIMultiDict[str]:
         key = (token, request.operation.accept, request.content_type)
         headers = self._headers.get(key)
         if headers is None:
             if len(self._headers) > 64:  # tokens that are renewed must not pile up
                 self._headers.clear()
-            headers = {**self._shared.fixed_headers, "Accept": request.operation.accept}
+            headers = CIMultiDict(self._shared.fixed_headers)
+            headers["Accept"] = request.operation.accept
             if token is not None:
                 headers["X-Enapter-Auth-Token"] = token
             if self._user is not None:

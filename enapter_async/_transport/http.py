@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from http.cookies import SimpleCookie
 from io import BytesIO
 from typing import Final, TypeAlias
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
@@ -124,8 +125,7 @@ class HttpTransport:
                     limit = min(limit, MAX_REFUSAL)
                 body = await read_body(response, limit)
                 answer = Answer(response.status, Headers(response.raw_headers), body)
-                response.release()
-                response = None
+                response = None  # aiohttp has the connection back since the end of the body
                 return answer
         except EnapterError as error:
             failure = error
@@ -144,12 +144,12 @@ class HttpTransport:
         url = self._base + request.path
         return f"{url}?{request.query}" if request.query else url
 
-    async def _request(
+    def _request(
         self, request: Request, headers: Mapping[str, str], opening: Opening, connect_timeout: float
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         operation = request.operation
         # What an injected session might do differently is overridden for this request, and nothing else.
-        return await self._session(operation.safety).request(
+        return self._session(operation.safety).request(
             operation.method,
             URL(self.url(request), encoded=True),
             headers=headers,
@@ -298,7 +298,7 @@ class Opening:
         except _NO_REPEAT as error:
             failure = described(error, sent=self.sent, phase="wait")
         else:
-            if "Set-Cookie" in response.headers:
+            if hdrs.SET_COOKIE in response.headers:
                 response.cookies = SimpleCookie()  # the jar of an injected session is not ours to fill
             return response
         raise failure

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohttp
+from aiohttp import hdrs
 
 from enapter_async._protocol.gzip import GzipDecoder
 from enapter_async._protocol.request import Headers
@@ -26,7 +27,7 @@ _WITHOUT_BODY: Final = (204, 304)
 
 
 def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder | None:
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    encoding = response.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if encoding in ("", "identity") or response.content_length == 0 or response.status in _WITHOUT_BODY:
         return None
     if encoding in ("gzip", "x-gzip"):

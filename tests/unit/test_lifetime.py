@@ -7,12 +7,15 @@ import copy
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any
 
 import pytest
 
 from enapter_async import ConfigurationError, EnapterClient, WrongEventLoopError
 from enapter_async._transport.lifetime import Lifetime
+from tests.virtual_time import VirtualTimeLoop, pending_timers
 
 REFUSED, USED, OTHER = 3, 4, 5
 
@@ -110,3 +113,80 @@ def test_forks_are_noticed_without_keeping_clients_alive() -> None:
     before = len(module._bound)
     asyncio.run(enter())
     assert len(module._bound) == before
+
+
+def in_virtual_time(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(work())
+
+
+def test_every_timer_expires_at_its_own_time() -> None:
+    """Near and far ones, begun in any order and at any time, also while others of them expire."""
+    chance = Random(1)
+    late: list[float] = []
+
+    async def wait(lifetime: Lifetime, begin: float, seconds: float) -> None:
+        await asyncio.sleep(begin)
+        when = asyncio.get_running_loop().time() + seconds
+        with pytest.raises(TimeoutError):
+            async with lifetime.until(when):
+                await asyncio.sleep(seconds + 100)
+        late.append(asyncio.get_running_loop().time() - when)
+
+    async def main() -> None:
+        lifetime = Lifetime()
+        lifetime.enter()
+        times = [(chance.uniform(0, 20), chance.choice((0.001, 0.5, 1, 2, 2.001, 3, 30, 60))) for _ in range(300)]
+        await asyncio.gather(*(wait(lifetime, begin, seconds) for begin, seconds in times))
+        assert pending_timers() == 0
+
+    in_virtual_time(main)
+    assert late == pytest.approx([0.0] * 300, abs=1e-6)
+
+
+def test_timers_far_from_their_time_are_one_for_the_event_loop_and_none_after_the_last_call() -> None:
+    async def main() -> None:
+        lifetime = Lifetime()
+        now = lifetime.enter().time
+        timers = [lifetime.begin(now() + seconds) for seconds in (30, 31, 29, 3600)]
+        assert pending_timers() == 1
+        for timer in timers:
+            lifetime.end(timer)
+        assert pending_timers() == 0
+
+    in_virtual_time(main)
+
+
+def test_an_hour_of_waiting_wakes_the_loop_only_now_and_then() -> None:
+    async def main() -> None:
+        lifetime = Lifetime()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        lifetime.enter()
+        await lifetime.sleep(3600)
+        assert loop.jumps < 5
+
+    in_virtual_time(main)
+
+
+def test_closing_ends_near_and_far_timers_alike() -> None:
+    async def main() -> None:
+        lifetime = Lifetime()
+        loop = lifetime.enter()
+        before = loop.time()
+        ended: list[float] = []
+
+        async def wait(seconds: float) -> None:
+            with pytest.raises(TimeoutError):
+                async with lifetime.until(before + seconds):
+                    await asyncio.sleep(seconds + 100)
+            ended.append(loop.time() - before)
+
+        waiting = [asyncio.create_task(wait(seconds)) for seconds in (1, 5, 50)]
+        await asyncio.sleep(0.5)
+        await lifetime.close()
+        await asyncio.gather(*waiting)
+        assert ended == pytest.approx([0.5] * 3)
+        assert pending_timers() == 0
+
+    in_virtual_time(main)
