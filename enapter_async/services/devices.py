@@ -41,8 +41,9 @@ _CONFIG: Final = Enveloped("config", CommunicationConfig)
 _TERMINAL: Final = Whole(TerminalSession)
 _PAGE: Final = PageOf("devices", Device)
 _EXPANDS: Final = frozenset({"site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"})
-# Manifests are large: reading them, not waiting for them, is what takes time, and more pages at once only queue.
-_CONCURRENCY_WITH_MANIFESTS: Final = 4
+# Manifests are large, and all pages of a window are held at once. Of 5,000 devices at 20 ms, 4 pages at a time take
+# 1.3 s, 8 take 0.9 s, 16 take 0.7 s.
+_CONCURRENCY_WITH_MANIFESTS: Final = 8
 
 
 class Devices(Service):
