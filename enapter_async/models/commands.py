@@ -12,7 +12,7 @@ from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class ExecutionState(OpenEnum):
-    """Where a command execution stands (reference.md, Command execution lifecycle).
+    """Where a command execution stands.
 
     NEW and IN_PROGRESS go on; every other state is final. UNSYNC: the platform itself does not know the outcome.
     """

@@ -60,7 +60,7 @@ class OpenEnum(enum.StrEnum):
     """A string enum that the server may extend without breaking a caller.
 
     A known value, in any case, gives its one member. An unknown value keeps its text, compares equal to it
-    and has `is_known` False. (reference.md, Known quirks 8 and 9.)
+    and has `is_known` False.
     """
 
     is_known: bool
@@ -126,7 +126,7 @@ class OrderedEnum(OpenEnum):
 
 
 class AccessRole(OrderedEnum):
-    """What a user may do, lowest first; each role includes those before it (reference.md, section 9).
+    """What a user may do, lowest first; each role includes those before it.
 
     Comparable: `device.authorized_role >= AccessRole.OWNER`. See `OrderedEnum` for roles that are not known.
     """

@@ -1,4 +1,4 @@
-"""What a manifest declares, entry by entry (reference.md, section 13).
+"""What a manifest declares, entry by entry.
 
 Names fall back to the key that they are declared under. Fields of another type than documented have their
 default here and are listed in `Manifest.problems`; the manifest's `raw` has them as they came.

@@ -51,7 +51,7 @@ class Connectivity:
     """Whether a device is connected (`expand={"connectivity"}`).
 
     Attributes:
-        status: UNKNOWN also when the server does not say (reference.md, Known quirks 7).
+        status: UNKNOWN also when the server does not say.
         extra: Fields that this version does not know.
     """
 

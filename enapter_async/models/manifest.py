@@ -1,4 +1,4 @@
-"""The manifest of a blueprint: what a device measures, is, reports and can be told (reference.md, section 13).
+"""The manifest of a blueprint: what a device measures, is, reports and can be told.
 
 Manifests are written by many hands, and one bad entry must not cost the device. So reading is tolerant, and
 says so: an entry that is no object is left out, a field of a wrong type gets its default, and each of them is

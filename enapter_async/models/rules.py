@@ -49,7 +49,7 @@ class RuleScript:
     """The program of a rule; read from a rule, or built to create or change one.
 
     Attributes:
-        code: Lua source as text; on the wire it is base64 (reference.md, Known quirks 12).
+        code: Lua source as text; on the wire it is base64.
         runtime_version: Which runtime executes it.
         exec_interval: How often V1 calls it, as timedelta or seconds; V3 has none.
         extra: Fields that this version does not know; not sent.

@@ -14,7 +14,7 @@ from enapter_async.errors import DecodeError
 class StreamGap:
     """The connection was lost and made again: frames in between were missed, unless they were filled in.
 
-    Streams have no replay (reference.md, WebSocket endpoints).
+    Streams have no replay.
 
     Attributes:
         since: Last sign of life of the connection that was lost, by our clock.

@@ -39,7 +39,7 @@ class DeviceFrame:
 class TelemetryFrame:
     """One frame of a device's telemetry stream.
 
-    Its shape is not documented (reference.md, Open questions): the shape of the device stream and a bare
+    Its shape is not documented: the shape of the device stream and a bare
     object of values are both read.
 
     Attributes:

@@ -14,8 +14,7 @@ class LatestPoint:
     """The latest value of one telemetry attribute.
 
     Attributes:
-        value: Number, boolean, text, list of texts (alerts) or None. It may be None at a known time
-            (reference.md, Known quirks 14).
+        value: Number, boolean, text, list of texts (alerts) or None. It may be None at a known time.
         timestamp: When the device measured it; None when there is no value in the relevance interval.
         warning: Why there is no value.
         extra: Fields that this version does not know.

@@ -27,7 +27,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Aggregation(OpenEnum):
-    """How the values of one step become one value (reference.md, Telemetry CSV)."""
+    """How the values of one step become one value."""
 
     AUTO = "auto"
     """The server chooses by data type."""
@@ -220,7 +220,7 @@ class Column(ColumnHeader):
         """Plain Python values, None for an empty cell; one for each timestamp.
 
         Floats may be NaN or infinite when the server says so; that is not None. An empty text cannot be
-        told from none and is None (reference.md, Telemetry CSV).
+        told from none and is None.
         """
         return self._stored if isinstance(self._stored, list) else self._stored.to_list()
 

@@ -129,7 +129,7 @@ class Blueprints(Service):
         Args:
             blueprint_id: Its ID.
             view: ORIGINAL as it was uploaded, or COMPILED as the platform made it. Always sent, since servers
-                and clients differ in their defaults (reference.md, Known quirks 5).
+                and clients differ in their defaults.
             timeout: Seconds for the whole call.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Provisioning: how devices come into being (reference.md, Provisioning flows)."""
+"""Provisioning: how devices come into being."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Rules(Service):
         """List rules.
 
         The first request asks for neither offset nor number, since legacy rule engines refuse both; where the
-        answer has no `total_count` it is the whole list (reference.md, Known quirks 1).
+        answer has no `total_count` it is the whole list.
 
         Args:
             site_id: Their site; None for the Gateway's own.

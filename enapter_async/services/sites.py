@@ -83,7 +83,7 @@ class Sites(Service):
     ) -> Pager[Site]:
         """List the sites where the caller is owner or installer.
 
-        The path is doubtful (reference.md, Open questions): prefer `list` and look at `authorized_role`.
+        The path is not documented well: prefer `list` and look at `authorized_role`.
 
         Args:
             page_size: Items to ask for at once, 1 to 50.

@@ -12,7 +12,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
     Args:
         status: HTTP status.
         message: What is wrong, for a person.
-        code: The error code; None leaves it out, as the devices service does (reference.md, Errors).
+        code: The error code; None leaves it out, as the devices service does.
         details: Fields specific to the error.
         headers: Further response headers.
         more: Messages of further errors with the same code; several may come at once.
@@ -48,7 +48,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
 
 
 def envelope(message: str, *, code: str | None = None, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Build the error envelope of reference.md, Errors."""
+    """Build the error envelope of an error."""
     error: dict[str, Any] = {}
     if code is not None:
         error["code"] = code

@@ -10,6 +10,7 @@ import enum
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -209,6 +210,14 @@ def test_pages_of_the_reference_name_what_exists(page: str, name: str) -> None:
         importlib.import_module(name)
     except ModuleNotFoundError:
         assert hasattr(importlib.import_module(module), attribute), f"{page} names {name}"
+
+
+def test_no_documentation_refers_to_what_readers_do_not_have() -> None:
+    modules = {name if name in sys.modules else name.rpartition(".")[0] for _, name in _documented()}
+    texts = {name: inspect.getdoc(sys.modules[name]) for name in modules}
+    texts |= {name: inspect.getdoc(cls) for name, cls in classes().items()}
+    texts |= {member.name: inspect.getdoc(member.function) for member in all_members()}
+    assert not [name for name, text in texts.items() if re.search(r"reference\.md|DESIGN\.md", text or "")]
 
 
 def test_every_public_name_is_in_the_reference() -> None:
