@@ -20,6 +20,7 @@ nox.options.stop_on_first_error = False
 ROOT = Path(__file__).parent
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
 PEER = "enapter==0.25.0"
+_WITH_SBIN = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"
 
 
 @nox.session
@@ -192,5 +193,15 @@ def _check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, beside bare aiohttp and the vendor's SDK; prints tables, never fails on a figure."""
-    session.install("-e", ".[all]", PEER)
+    session.install("-e", ".[dev,all]", PEER)
+    _install_servers(session)
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+def _install_servers(session: nox.Session) -> None:
+    """Install Debian's nginx and Redis where that can be done; the parts that need them are left out elsewhere."""
+    packages = {"nginx": "nginx-light", "redis-server": "redis-server"}
+    missing = [package for command, package in packages.items() if not shutil.which(command, path=_WITH_SBIN)]
+    if missing and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
+        session.run("apt-get", "update", "-qq", external=True, silent=True)
+        session.run("apt-get", "install", "-y", "-qq", *missing, external=True, silent=True)

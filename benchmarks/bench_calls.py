@@ -9,6 +9,7 @@ interpreter in which `enapter` 0.25 is installed; by default it is this one.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Iterator
 
 from benchmarks.figures import Figure, table
@@ -20,17 +21,21 @@ def calls(rounds: int) -> Iterator[Figure]:
     """GET of one device, decoded to a model."""
     with nginx() as url:
         for callers, number in ((1, 1500), (10, 4000), (100, 6000), (500, 6000)):
-            results = measure("get", ["ours", "bare"], {"url": url, "callers": callers, "calls": number}, rounds=rounds)
+            fast = ["ours", "bare"]
+            if callers == 100 and importlib.util.find_spec("uvloop"):
+                fast += ["ours on uvloop", "bare on uvloop"]
+            results = measure("get", fast, {"url": url, "callers": callers, "calls": number}, rounds=rounds)
             few = {"url": url, "callers": callers, "calls": max(number // 10, 500)}
-            peer = measure("get", ["peer"], few, rounds=max(rounds // 2, 1))["peer"]
-            yield from _call_figures(callers, results["ours"], results["bare"], peer)
+            results |= measure("get", ["peer", "httpx"], few, rounds=max(rounds // 2, 1))
+            yield from _call_figures(callers, results)
         for number in (1000, 10_000):
-            results = measure("gathered", ["ours"], {"url": url, "calls": number}, rounds=1)
-            peer = measure("gathered", ["peer"], {"url": url, "calls": 1000}, rounds=1)["peer"]
-            yield from _load_figures(number, results["ours"], peer)
+            results = measure("gathered", ["ours", "bare"], {"url": url, "calls": number}, rounds=1)
+            results |= measure("gathered", ["peer"], {"url": url, "calls": 1000}, rounds=1)
+            yield from _load_figures(number, results)
 
 
-def _call_figures(callers: int, ours: Figures, bare: Figures, peer: Figures) -> Iterator[Figure]:
+def _call_figures(callers: int, results: dict[str, Figures]) -> Iterator[Figure]:
+    ours, bare, peer, httpx = (results[rival] for rival in ("ours", "bare", "peer", "httpx"))
     rate = f"{ours['per_second']:,.0f}/s, bare {bare['per_second']:,.0f}/s, vendor's {peer['per_second']:,.0f}/s"
     yield Figure(
         f"GET, {callers} callers: throughput of bare aiohttp",
@@ -52,6 +57,19 @@ def _call_figures(callers: int, ours: Figures, bare: Figures, peer: Figures) -> 
         goal={1: 4.0, 100: 12.0}.get(callers),
         note=f"vendor's fails {peer['failed']:.0%}",
     )
+    yield Figure(
+        f"GET, {callers} callers: throughput of httpx",
+        ratio(ours["per_second"], httpx["per_second"]),
+        note=f"{httpx['per_second']:,.0f}/s, {httpx['cpu_us']:,.0f} µs a call, fails {httpx['failed']:.0%}",
+    )
+    if "ours on uvloop" in results:
+        faster, bare_faster = results["ours on uvloop"], results["bare on uvloop"]
+        yield Figure(
+            f"GET, {callers} callers, on uvloop: throughput of asyncio's own loop",
+            ratio(faster["per_second"], ours["per_second"]),
+            note=f"{faster['per_second']:,.0f}/s, bare {bare_faster['per_second']:,.0f}/s; "
+            f"{faster['cpu_us']:.0f} µs a call, bare {bare_faster['cpu_us']:.0f} µs",
+        )
     if callers >= 100:
         yield Figure(
             f"GET, {callers} callers: p99 over p50",
@@ -62,7 +80,8 @@ def _call_figures(callers: int, ours: Figures, bare: Figures, peer: Figures) -> 
         )
 
 
-def _load_figures(number: int, ours: Figures, peer: Figures) -> Iterator[Figure]:
+def _load_figures(number: int, results: dict[str, Figures]) -> Iterator[Figure]:
+    ours, bare, peer = (results[rival] for rival in ("ours", "bare", "peer"))
     yield Figure(
         f"{number:,} calls gathered: failed",
         ours["failed"] * 100,
@@ -77,14 +96,14 @@ def _load_figures(number: int, ours: Figures, peer: Figures) -> Iterator[Figure]
             ratio(ours["grown_mib"], peer["grown_mib"]),
             goal=0.5,
             at_most=True,
-            note=f"{ours['grown_mib']:.1f} MiB, vendor's {peer['grown_mib']:.1f} MiB",
+            note=f"{ours['grown_mib']:.1f} MiB, bare {bare['grown_mib']:.1f} MiB, vendor's {peer['grown_mib']:.1f} MiB",
         )
         yield Figure(
             "1,000 calls gathered: CPU of the vendor's SDK",
             ratio(ours["cpu_s"], peer["cpu_s"]),
             goal=0.03,
             at_most=True,
-            note=f"{ours['cpu_s']:.2f} s, vendor's {peer['cpu_s']:.2f} s",
+            note=f"{ours['cpu_s']:.2f} s, bare {bare['cpu_s']:.2f} s, vendor's {peer['cpu_s']:.2f} s",
         )
 
 

@@ -145,6 +145,8 @@ def run(scenario: Scenario, *, burst: int, calls: int = CALLS) -> str:
 
 def figures(rounds: int = 1) -> Iterator[Figure]:
     """Measure every scenario, medians of the rounds."""
+    if BINARY is None:
+        raise RuntimeError("nginx is not installed (apt-get install nginx-light)")
     for scenario in SCENARIOS:
         results = [measure(scenario, burst=20) for _ in range(rounds)]
         failed = sum(len(result.outcome.failures) for result in results)

@@ -1,6 +1,7 @@
 """One measurement in a process of its own: `python -m benchmarks.worker QUESTION RIVAL JSON-OPTIONS`.
 
-Prints one JSON object. Rivals: `ours`, `bare` (aiohttp behind the same semaphore), `httpx`, `peer` (the vendor's SDK).
+Prints one JSON object. Rivals: `ours`, `bare` (aiohttp behind the same semaphore), `httpx`, `peer` (the vendor's SDK);
+`ours on uvloop` and `bare on uvloop` run on that event loop.
 """
 
 from __future__ import annotations
@@ -198,8 +199,16 @@ QUESTIONS = {
 
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    result = QUESTIONS[sys.argv[1]](sys.argv[2], **json.loads(sys.argv[3]))
-    print(json.dumps(asyncio.run(result) if asyncio.iscoroutine(result) else result))
+    rival, _, loop = sys.argv[2].partition(" on ")
+    result = QUESTIONS[sys.argv[1]](rival, **json.loads(sys.argv[3]))
+    if asyncio.iscoroutine(result):
+        if loop == "uvloop":
+            import uvloop
+
+            result = uvloop.run(result)
+        else:
+            result = asyncio.run(result)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
