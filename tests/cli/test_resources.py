@@ -82,13 +82,13 @@ ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def looked_at() -> Iterator[Served]:
-    with served(devices=5) as world:
+    with served(devices=5, log_interval=0.5) as world:
         yield world
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Served]:
-    with served(devices=5) as world:
+    with served(devices=5, log_interval=0.5) as world:
         script = tmp_path / "rule.lua"
         script.write_text("-- nothing\n")
         world.ids["script"] = str(script)
@@ -331,7 +331,7 @@ def test_ctrl_c_ends_following_properly(looked_at: Served, line: str) -> None:
     assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=30)
     assert (process.returncode, stderr) == (0, "")
 
 

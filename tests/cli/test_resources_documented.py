@@ -18,7 +18,7 @@ LINES = re.findall(r"^\$ enapter-async (.*)$", PAGE, re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[Served]:
-    with served(devices=6) as world:
+    with served(devices=6, log_interval=0.5) as world:
         yield world
 
 
