@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
@@ -100,6 +101,9 @@ class Watch:
         self._fastest: float | None = None  # seconds that the fastest of all answers took
         self._current: list[Datapoint] = []
         self._position = 0
+        # Tasks may share a watch: each batch, and each datapoint, goes to one of them.
+        self._waiting = asyncio.Lock()
+        self._turning = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -113,6 +117,7 @@ class Watch:
     ) -> None:
         tasks, self._tasks = self._tasks, None
         self._closed = True
+        self._arrived.set()
         if tasks is not None:
             tasks.cancel_scope.cancel()
             # Without the body's exception, which would come out wrapped in a group; it goes on by itself.
@@ -123,7 +128,9 @@ class Watch:
 
     async def __anext__(self) -> Datapoint:
         while self._position >= len(self._current):
-            self._current, self._position = await self.next_batch(), 0
+            async with self._turning:
+                if self._position >= len(self._current):  # else another task has got a batch while this one waited
+                    self._current, self._position = await self.next_batch(), 0
         datapoint = self._current[self._position]
         self._position += 1
         return datapoint
@@ -145,19 +152,20 @@ class Watch:
             EnapterError: For a reason that will not pass by itself: the token is refused, the request is wrong,
                 the client is closed.
         """
-        if self._closed:
+        async with self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._tasks is not None:
+                await self._advance(self._tasks)
+            else:
+                async with anyio.create_task_group() as tasks:  # ends with this await: a `break` leaves nothing behind
+                    await self._advance(tasks)
+            if self._ready:
+                return self._ready.popleft()
+            self._closed = True
+            if self._failure is not None:
+                raise self._failure
             raise StopAsyncIteration
-        if self._tasks is not None:
-            await self._advance(self._tasks)
-        else:
-            async with anyio.create_task_group() as tasks:  # ends with this await: a `break` leaves nothing behind
-                await self._advance(tasks)
-        if self._ready:
-            return self._ready.popleft()
-        self._closed = True
-        if self._failure is not None:
-            raise self._failure
-        raise StopAsyncIteration
 
     async def _advance(self, tasks: TaskGroup) -> None:
         """Begin the ticks that are due until something can be returned or raised."""
@@ -165,10 +173,12 @@ class Watch:
             self._schedule = Schedule(self._interval, self._clock(), self._chance)
         schedule = self._schedule
         while True:
-            beginning = self._failure is None and not self._finishing
+            beginning = self._failure is None and not self._finishing and not self._closed
             if beginning and (due := schedule.take(self._clock())) is not None:
                 self._tick(tasks, *due)
-            if self._ready or self._failure is not None or (self._finishing and not self._under_way):
+            if self._ready or self._closed or self._failure is not None:
+                return
+            if self._finishing and not self._under_way:
                 return
             self._arrived = anyio.Event()
             with anyio.move_on_after(max(0.0, schedule.due - self._clock()) if beginning else None):

@@ -403,3 +403,41 @@ async def test_without_a_callback_events_are_logged(caplog: pytest.LogCaptureFix
 
     await anext(Watch(["d1"], fetch, interval=1, clock=clock))
     assert "ValueMissing: d1 flow: no recent value" in caplog.text
+
+
+@pytest.mark.parametrize("entered", [True, False])
+async def test_workers_that_share_a_watch_share_its_datapoints(entered: bool) -> None:
+    devices = [f"d{number}" for number in range(8)]
+    watched = Watched(plant(0.1), *devices)
+    found: list[Datapoint] = []
+
+    async def work() -> None:
+        async for datapoint in watched.watch:
+            found.append(datapoint)
+            await anyio.sleep(0.15)
+
+    with anyio.move_on_after(10):
+        async with watched.watch if entered else nullcontext(), anyio.create_task_group() as workers:
+            for _ in range(5):
+                workers.start_soon(work)
+    assert len(found) == len(set(found)) >= 16 * 9
+    for device in devices:
+        assert is_complete(seconds_of([one for one in found if one.device == device]))
+    assert watched.events == []
+
+
+async def test_leaving_the_block_ends_the_iteration_of_other_tasks_too() -> None:
+    watched = Watched(plant(), interval=10)
+    found: list[Datapoint] = []
+
+    async def work() -> None:
+        async for datapoint in watched.watch:
+            found.append(datapoint)
+
+    async with watched.watch:
+        workers = [asyncio.create_task(work()) for _ in range(2)]
+        await anyio.sleep(15)
+    began = clock()
+    await asyncio.gather(*workers)
+    assert clock() == began
+    assert len(found) == 4
