@@ -78,6 +78,7 @@ class Signal:
         ripple: What is added to a minute's level in each of its 60 seconds.
         spread: Levels by which devices differ from each other.
         words: The values of a signal that has no numbers; the level is the index.
+        choices: The levels of a numeric signal that has only some.
     """
 
     name: str
@@ -90,11 +91,12 @@ class Signal:
     ripple: tuple[int, ...] = (0,) * 60
     spread: int = 0
     words: tuple[Any, ...] = ()
+    choices: tuple[int, ...] = ()
 
     @property
-    def is_numeric(self) -> bool:
-        """Whether its values are numbers."""
-        return not self.words
+    def range(self) -> tuple[int, int]:
+        """The lowest and the highest level that a sample may have, unless it counts."""
+        return self.low + min(self.ripple), self.high + max(self.ripple) + self.spread
 
     def value(self, level: int) -> Any:
         """Turn a level into the value that JSON carries."""
@@ -114,7 +116,11 @@ def signal(name: str, declaration: dict[str, Any], alerts: tuple[str, ...] = ())
     chance = random.Random(f"signal/{name}")  # noqa: S311 - a plant, not a secret
     kind = str(declaration.get("type"))
     data_type = _DATA_TYPES.get(kind, "string")
-    words = _words(kind, declaration.get("enum"), alerts)
+    enum: Any = declaration.get("enum") or ()
+    choices = tuple(item for item in enum if isinstance(item, int))
+    if choices and kind in ("float", "integer"):
+        return Signal(name, data_type, low=min(choices), high=max(choices), shape="steps", choices=choices)
+    words = _words(kind, enum, alerts)
     if words:
         # What is long and seldom changes is reported seldom; numbers come every second.
         period = chance.choice((5, 10)) if kind in ("json", "object", "array_of_strings") else 1
@@ -145,7 +151,8 @@ def signal(name: str, declaration: dict[str, Any], alerts: tuple[str, ...] = ())
 
 
 def _words(kind: str, enum: Any, alerts: tuple[str, ...]) -> tuple[Any, ...]:
-    choices: list[Any] = list(enum or ())
+    if kind in ("float", "integer"):
+        return ()
     if kind == "alerts":
         sets = [[], [], [], [], [], *([name] for name in alerts)]
         return tuple([*sets, sorted(alerts[:2])] if len(alerts) > 1 else sets)
@@ -155,9 +162,7 @@ def _words(kind: str, enum: Any, alerts: tuple[str, ...]) -> tuple[Any, ...]:
         return (False, True)
     if kind in ("json", "object"):
         return tuple(json.dumps({"errors": count, "note": "x, y"}) for count in range(4))
-    if kind in ("float", "integer"):
-        return tuple(item for item in choices if isinstance(item, int))
-    return tuple(str(item) for item in choices) or _NOTES
+    return tuple(str(item) for item in enum) or _NOTES
 
 
 @functools.lru_cache(maxsize=256)
@@ -192,11 +197,16 @@ def _course(shape: str, variant: int) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=512)
 def minute_levels(profile: Signal, variant: int) -> tuple[int, ...]:
     """Give the level of each minute of a day before the device's own offset."""
+    course = _course(profile.shape, variant)
+    if profile.choices:
+        return tuple(profile.choices[len(profile.choices) * point // (_FULL + 1)] for point in course)
     low, span = profile.low, profile.high - profile.low + 1
-    return tuple(low + span * point // (_FULL + 1) for point in _course(profile.shape, variant))
+    return tuple(low + span * point // (_FULL + 1) for point in course)
 
 
 def minute_level(profile: Signal, variant: int, minute: int) -> int:
     """Give one of these levels: for the latest value, which asks for one minute of very many days."""
-    span = profile.high - profile.low + 1
-    return profile.low + span * _course(profile.shape, variant)[minute] // (_FULL + 1)
+    point = _course(profile.shape, variant)[minute]
+    if profile.choices:
+        return profile.choices[len(profile.choices) * point // (_FULL + 1)]
+    return profile.low + (profile.high - profile.low + 1) * point // (_FULL + 1)

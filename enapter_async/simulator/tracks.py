@@ -7,7 +7,9 @@ History has gaps (persistence lost something); the latest value never has.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .signals import MINUTES, Signal, minute_level, minute_levels
@@ -31,7 +33,7 @@ def _mix(number: int, salt: int) -> int:
 
 
 class Track:
-    """One attribute of one device.
+    """One attribute of one device; `track_of` keeps those in use.
 
     Args:
         signal: What the attribute means.
@@ -67,10 +69,14 @@ class Track:
             step = self.signal.low
             start = (first - _COUNTERS_SINCE) * step
             return list(range(start, start + count * step, step))
+        return self.days(first, count, MINUTES, functools.partial(minute_levels, self.signal))
+
+    def days(self, first: int, count: int, length: int, day: Callable[[int], Sequence[int]]) -> list[int]:
+        """Give levels from days of some length each; what `day` gives depends on the day's variant alone."""
         levels: list[int] = []
         while count > 0:
-            day, minute = divmod(first, MINUTES)
-            part = minute_levels(self.signal, _mix(self._key, day) % _VARIANTS)[minute : minute + count]
+            number, place = divmod(first, length)
+            part = day(_mix(self._key, number) % _VARIANTS)[place : place + count]
             levels += part
             first += len(part)
             count -= len(part)
@@ -95,3 +101,9 @@ class Track:
             else:
                 merged.append((begin, stop))
         return merged
+
+
+@functools.lru_cache(maxsize=16_384)
+def track_of(signal: Signal, seed: int, device_id: str) -> Track:
+    """Give the track of one attribute of one device."""
+    return Track(signal, seed, device_id)

@@ -17,7 +17,7 @@ from .roles import Role
 from .rules import SAMPLES, Rule, RuleEngine, sample_rules
 from .store import DeviceStore
 from .times import format_time, parse_time
-from .tracks import Track
+from .tracks import Track, track_of
 
 Listener = Callable[[Any], None]
 
@@ -235,7 +235,7 @@ class World:
     def track(self, device: Device, attribute: str) -> Track | None:
         """Give the telemetry of an attribute, or None when the device has no such attribute."""
         profile = device.blueprint.signals.get(attribute)
-        return None if profile is None else Track(profile, self.seed, device.id)
+        return None if profile is None else track_of(profile, self.seed, device.id)
 
     def latest(self, device: Device, attribute: str) -> tuple[Any, int] | None:
         """Give an attribute's newest value and its timestamp; None when there is no such attribute."""

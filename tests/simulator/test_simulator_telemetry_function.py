@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enapter_async.simulator import STOCK, Role, World
-from enapter_async.simulator.aggregates import Column, carry_forward, quote, supports
+from enapter_async.simulator.aggregates import Column, carry_forward, supports
+from enapter_async.simulator.cells import quote, writer
 from enapter_async.simulator.signals import Signal, signal
 from enapter_async.simulator.tracks import Track
 
@@ -76,7 +77,7 @@ def test_buckets_hold_the_aggregate_of_their_samples(
     ]
 
 
-@pytest.mark.parametrize("granularity", [10, 45, 3600, 5400])
+@pytest.mark.parametrize("granularity", [10, 45, 120, 420, 3600, 5400])
 def test_gaps_are_cut_out_of_buckets_exactly(granularity: int) -> None:
     profile = next(one for one in SIGNALS if one.name == "power")
     track = Track(profile, 1, "device")
@@ -113,6 +114,28 @@ def test_latest_values_are_those_of_the_samples() -> None:
             assert START - 10 < timestamp <= START
             if attribute != "alerts":
                 assert value == track.signal.value(track.level(timestamp))
+
+
+def test_numbers_of_an_enumeration_are_the_same_in_history_and_latest_and_averaged_as_such() -> None:
+    profile = signal("level", {"type": "integer", "enum": [10, 20, 40]})
+    track = Track(profile, 1, "device")
+    begin = START // 60
+    for aggregation in ("min", "max", "last", "avg"):
+        cells = Column(track, 60, aggregation).cells(begin, 600)
+        values = [track.latest(minute * 60)[0] for minute in range(begin, begin + 600)]
+        assert {float(cell) for cell in cells if cell} == {10.0, 20.0, 40.0}
+        assert all(float(cell) == value for cell, value in zip(cells, values, strict=True) if cell)
+
+
+def test_every_level_of_a_signal_is_written_like_its_value() -> None:
+    for profile in SIGNALS:
+        if profile.data_type in ("float", "integer"):
+            lowest, highest = profile.range
+            middle = (lowest + highest) // 2
+            levels = [lowest, lowest + 1, middle, highest - 1, highest]
+            for chosen in (levels, levels[:1], []):
+                cells = writer(profile, profile.data_type)(chosen)
+                assert cells == [repr(profile.value(level)) for level in chosen]
 
 
 def test_values_lie_in_the_range_of_their_unit() -> None:

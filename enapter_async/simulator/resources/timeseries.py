@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import zlib
 from collections.abc import Iterator
@@ -12,14 +13,15 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from ..aggregates import Column, quote, supports
+from ..aggregates import Column, supports
 from ..body import Body
 from ..call import Call
+from ..cells import quote
 from ..connections import TRUNCATE_AT, break_connection
-from ..entities import Device
 from ..errors import Refusal, not_found, unprocessable
 from ..operations import Operations
 from ..times import format_duration, parse_duration, parse_time
+from ..tracks import Track
 
 operations = Operations()
 
@@ -91,7 +93,32 @@ def _duration(body: Body, name: str, text: str) -> float:
         raise body.refuse(name, str(error)) from None
 
 
+@attrs.frozen
+class Options:
+    """How a column is made: what the query says, or one selector of it."""
+
+    granularity: int = 60
+    aggregation: str = "auto"
+    method: str = "none"
+    look_around: float = 0.0
+
+    def of(self, body: Body) -> Options:
+        """Read what a query or a selector says otherwise."""
+        aggregation = body.choice("aggregation", AGGREGATIONS, self.aggregation)
+        return Options(_granularity(body, self.granularity), aggregation, *_gap_filling(body))
+
+
+def _gap_filling(body: Body) -> tuple[str, float]:
+    filling = body.object("gap_filling")
+    if filling is None:
+        return "none", 0.0
+    text = filling.optional_text("look_around")
+    look_around = 0.0 if text is None else _duration(filling, "look_around", text)
+    return filling.choice("method", ("none", "locf")), look_around
+
+
 def _series(call: Call, body: Body) -> list[Series]:
+    default = Options().of(body)
     devices: set[str] = set()
     exists = False
     series: list[Series] = []
@@ -100,11 +127,15 @@ def _series(call: Call, body: Body) -> list[Series]:
         if device is None:
             raise not_found("device")
         devices.add(device.id)
-        for attribute in _attributes(selector):
-            exists = exists or call.world.track(device, attribute) is not None
-            one = _one_series(call, body, selector, device, attribute)
-            if one is not None:
-                series.append(one)
+        attributes = _attributes(selector)
+        options = default.of(selector)
+        role = call.grant.role_on(device.site_id)
+        for attribute in attributes:
+            track = call.world.track(device, attribute)
+            exists = exists or track is not None
+            # What the caller may not read is left out like what does not exist.
+            if track is not None and device.blueprint.attribute_role(attribute) <= role:
+                series.append(_one_series(track, device.id, options))
     most = call.behaviour.max_devices
     if most is not None and len(devices) > most:
         raise unprocessable(f"a query may have {most} devices at most", code="too_many_devices")
@@ -125,35 +156,27 @@ def _attributes(selector: Body) -> list[str]:
     return names
 
 
-def _one_series(call: Call, body: Body, selector: Body, device: Device, attribute: str) -> Series | None:
-    """Make a column; None for one that does not exist or that the caller may not read."""
-    granularity = _granularity(selector, _granularity(body, 60))
-    aggregation = selector.choice("aggregation", AGGREGATIONS, body.choice("aggregation", AGGREGATIONS, "auto"))
-    method, look_around = "none", 0.0
-    filling = selector.object("gap_filling")
-    if filling is not None:
-        method = filling.choice("method", ("none", "locf"))
-        text = filling.optional_text("look_around")
-        look_around = 0.0 if text is None else _duration(filling, "look_around", text)
-    track = call.world.track(device, attribute)
-    if track is None or device.blueprint.attribute_role(attribute) > call.grant.role_on(device.site_id):
-        return None
-    if not supports(track.signal.data_type, aggregation):
+@functools.lru_cache(maxsize=1024)
+def _one_series(track: Track, device_id: str, options: Options) -> Series:
+    """Make a column; long histories are asked for in parts, with the same columns again and again."""
+    attribute, data_type, aggregation = track.signal.name, track.signal.data_type, options.aggregation
+    if not supports(data_type, aggregation):
         raise unprocessable(
-            f"{attribute}: {track.signal.data_type} values have no {aggregation}",
+            f"{attribute}: {data_type} values have no {aggregation}",
             code="unsupported_aggregation",
             details={"attribute": attribute, "aggregation": aggregation},
         )
     labels = {
         "telemetry": attribute,
-        "device": device.id,
+        "device": device_id,
         "aggregation": aggregation,
-        "granularity": format_duration(granularity),
-        "gap_filling_method": method,
-        "gap_filling_look_around": format_duration(int(look_around)),
+        "granularity": format_duration(options.granularity),
+        "gap_filling_method": options.method,
+        "gap_filling_look_around": format_duration(int(options.look_around)),
     }
     heading = quote(" ".join(f"{name}={value}" for name, value in labels.items()))
-    return Series(heading, Column(track, granularity, aggregation, look_around if method == "locf" else 0))
+    look_around = options.look_around if options.method == "locf" else 0
+    return Series(heading, Column(track, options.granularity, aggregation, look_around))
 
 
 def _rows(series: list[Series], start: float, end: float) -> Iterator[str]:
@@ -167,13 +190,18 @@ def _rows(series: list[Series], start: float, end: float) -> Iterator[str]:
     for begin in range(first, last, block):
         count = min(block, last - begin)
         columns = [_spread(one.column, begin, count, step) for one in series]
-        stamps = map(str, range(begin * step, (begin + count) * step, step))
-        lines: Iterator[str] = map(",".join, zip(stamps, *columns, strict=True))
+        lines: Iterator[str] = map(",".join, zip(_stamps(begin, count, step), *columns, strict=True))
         if all("" in column for column in columns):
             lines = compress(lines, map(any, zip(*columns, strict=True)))
         text = "\n".join(lines)
         if text:
             yield text + "\n"
+
+
+@functools.lru_cache(maxsize=16)
+def _stamps(first: int, count: int, step: int) -> list[str]:
+    """Write timestamps; the same span is often asked for of many devices."""
+    return list(map(str, range(first * step, (first + count) * step, step)))
 
 
 def _work(granularity: int) -> int:
