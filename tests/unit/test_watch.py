@@ -431,8 +431,7 @@ async def test_leaving_the_block_ends_the_iteration_of_other_tasks_too() -> None
     found: list[Datapoint] = []
 
     async def work() -> None:
-        async for datapoint in watched.watch:
-            found.append(datapoint)
+        found.extend([datapoint async for datapoint in watched.watch])
 
     async with watched.watch:
         workers = [asyncio.create_task(work()) for _ in range(2)]
