@@ -1,11 +1,12 @@
 """What all models share: open enums, the UNSET sentinel, JSON, and lengths of time.
 
-Models of answers are frozen, slotted attrs classes. They have no weak-reference slot: the converter fills them
-through a writable twin of the same memory layout, which needs that (see `_protocol.model_reader`). Only identifiers
-are required. A field is None, or has its default, when the server left it out or sent null; fields that this version
-does not know are kept in `extra`. Objects that are equal within one answer, such as the site of a list's devices,
-may be one object.
+Models of answers are frozen, slotted attrs classes. Only identifiers are required. A field is None, or has its
+default, when the server left it out or sent null; fields that this version does not know are kept in `extra`. Objects
+that are equal within one answer, such as the site of a list's devices, may be one object.
 """
+
+# They have no weak-reference slot: the converter fills them through a writable twin of the same memory layout, which
+# needs that (see `_protocol.model_reader`).
 
 from __future__ import annotations
 
