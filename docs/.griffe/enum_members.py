@@ -12,6 +12,7 @@ class EnumMembers(griffe.Extension):
     """Ends the docstring of every enum with its members."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Change what was read of the package."""
         for cls in _classes(pkg):
             if cls.docstring is not None and any(str(base).endswith("Enum") for base in cls.bases):
                 members = [name for name, member in cls.members.items() if member.is_attribute and name.isupper()]
