@@ -52,7 +52,7 @@ def test_every_supported_python_is_tested() -> None:
     assert PROJECT["requires-python"] == f">={classified[0]}"
 
 
-@pytest.mark.parametrize("name", ["ci", "release"])
+@pytest.mark.parametrize("name", ["ci", "docs", "release"])
 def test_the_sessions_exist(name: str) -> None:
     sessions = set(re.findall(r"^@nox\.session\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE))
     text = (WORKFLOWS / f"{name}.yml").read_text("utf-8")
