@@ -6,11 +6,15 @@ whether it can have had an effect (`outcome`). No error holds headers, body valu
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import attrs
 
 from enapter_async.models.common import JSON
+
+if TYPE_CHECKING:
+    from enapter_async.models.commands import CommandExecution
 
 Outcome: TypeAlias = Literal["not_sent", "rejected", "final", "unknown"]
 """What became of a call: it never left, the server refused it with 429, the server answered, or nobody knows."""
@@ -50,7 +54,7 @@ class MissingExtraError(EnapterError, ImportError):
     """A library that this needs is not installed; the message says what to install.
 
     Attributes:
-        extra: Extra of `enapter-async` that brings it.
+        extra (str): Extra of `enapter-async` that brings it.
     """
 
     def __init__(self, module: str, extra: str) -> None:
@@ -62,7 +66,7 @@ class InvalidArgumentError(EnapterError, ValueError):
     """A call was given an argument that cannot work; nothing was sent.
 
     Attributes:
-        argument: Name of the argument.
+        argument (str): Name of the argument.
     """
 
     def __init__(self, argument: str, message: str) -> None:
@@ -85,9 +89,9 @@ class StreamError(EnapterError):
     """A WebSocket stream that could not be opened or kept.
 
     Attributes:
-        gap: Whether frames may have been missed.
-        attempts: How often a connection was tried.
-        status: HTTP status of a refused handshake, if there was one.
+        gap (bool): Whether frames may have been missed.
+        attempts (int): How often a connection was tried.
+        status (int | None): HTTP status of a refused handshake, if there was one.
     """
 
     def __init__(self, message: str, *, gap: bool = False, attempts: int = 0, status: int | None = None) -> None:
@@ -101,8 +105,8 @@ class ExecutionPendingError(EnapterError, TimeoutError):
     """Time ran out before a command execution ended; the command itself goes on.
 
     Attributes:
-        execution_id: What to pass to `commands.wait` or `commands.get_execution` later.
-        state: The last state seen, None when none was.
+        execution_id (str): What to pass to `commands.wait` or `commands.get_execution` later.
+        state (str | None): The last state seen, None when none was.
     """
 
     def __init__(self, message: str, *, execution_id: str, state: str | None = None) -> None:
@@ -115,11 +119,11 @@ class CommandFailedError(EnapterError):
     """A command ended in another state than SUCCESS; raised by `CommandExecution.raise_for_state()` only.
 
     Attributes:
-        state: The final state.
-        execution: The `CommandExecution`.
+        state (str): The final state.
+        execution (CommandExecution): The `CommandExecution`.
     """
 
-    def __init__(self, message: str, *, state: str, execution: Any) -> None:
+    def __init__(self, message: str, *, state: str, execution: CommandExecution) -> None:
         super().__init__(message)
         self.state = state
         self.execution = execution
@@ -129,12 +133,12 @@ class RequestError(EnapterError):
     """A call that was begun and did not end well.
 
     Attributes:
-        operation: Name of the operation, such as `devices.get`.
-        method: HTTP method.
-        path: Path and nothing more: the query stays out.
-        attempts: How many requests were tried.
-        elapsed: Seconds since the call began.
-        outcome: `not_sent`, `rejected` (429), `final` or `unknown`: the worst over all attempts.
+        operation (str): Name of the operation, such as `devices.get`.
+        method (str): HTTP method.
+        path (str): Path and nothing more: the query stays out.
+        attempts (int): How many requests were tried.
+        elapsed (float): Seconds since the call began.
+        outcome (Outcome): `not_sent`, `rejected` (429), `final` or `unknown`: the worst over all attempts.
     """
 
     default_outcome: ClassVar[Outcome] = "unknown"
@@ -164,11 +168,21 @@ class RequestError(EnapterError):
         return f"{call}: {message} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
 
 
+class TokenProviderError(RequestError):
+    """The token provider raised; what it raised is the cause.
+
+    For want of a token nothing was sent, or not again. Whether the provider is worth another try, it knows best: the
+    next call asks it anew.
+    """
+
+    default_outcome: ClassVar[Outcome] = "not_sent"
+
+
 class TransportError(RequestError):
     """No usable answer came.
 
     Attributes:
-        phase: Where it ended: `connect`, `wait` (sent, no answer yet) or `body`.
+        phase (str): Where it ended: `connect`, `wait` (sent, no answer yet) or `body`.
     """
 
     def __init__(self, message: str, *, phase: str, outcome: Outcome | None = None) -> None:
@@ -213,10 +227,10 @@ class OutcomeUnknownError(RequestError):
     Do not simply repeat it: look first (for a command, `commands.list_executions` since `started_at`).
 
     Attributes:
-        started_at: UTC time (aware datetime) at which the call began.
+        started_at (datetime): UTC time (aware datetime) at which the call began.
     """
 
-    def __init__(self, message: str, *, started_at: Any = None) -> None:
+    def __init__(self, message: str, *, started_at: datetime) -> None:
         super().__init__(message, outcome="unknown")
         self.started_at = started_at
 
@@ -240,13 +254,13 @@ class APIError(RequestError):
     """The server answered with an error status.
 
     Attributes:
-        status: HTTP status.
-        code: Code of the first reported error, if any.
-        message: Message of the first reported error, else a short description.
-        details: Additional fields of the first reported error.
-        errors: All reported errors.
-        retry_after: Seconds that the server asked to wait, if it did.
-        body_excerpt: Beginning of a body that was not the documented envelope.
+        status (int): HTTP status.
+        code (str | None): Code of the first reported error, if any.
+        message (str): Message of the first reported error, else a short description.
+        details (dict[str, JSON]): Additional fields of the first reported error.
+        errors (tuple[ErrorDetail, ...]): All reported errors.
+        retry_after (float | None): Seconds that the server asked to wait, if it did.
+        body_excerpt (str): Beginning of a body that was not the documented envelope.
     """
 
     default_outcome: ClassVar[Outcome] = "final"
@@ -326,7 +340,7 @@ class SchemaError(DecodeError):
     """The body is JSON of another shape.
 
     Attributes:
-        path: Where in the body, such as `devices[3].updated_at`; the path of the request stands in the message.
+        path (str): Where in the body, such as `devices[3].updated_at`; the path of the request stands in the message.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -345,8 +359,8 @@ class TimeseriesFormatError(DecodeError):
     """A time series that is malformed or incomplete.
 
     Attributes:
-        row: Number of the data row, counted from 1; 0 is the header; None when it is about the whole.
-        column: Number of the column, counted from 0 (`ts`); None when it is about the row.
+        row (int | None): Number of the data row, counted from 1; 0 is the header; None when it is about the whole.
+        column (int | None): Number of the column, counted from 0 (`ts`); None when it is about the row.
     """
 
     def __init__(self, message: str, *, row: int | None = None, column: int | None = None) -> None:

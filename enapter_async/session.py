@@ -24,6 +24,7 @@ from enapter_async.errors import (
     InvalidArgumentError,
     NotFoundError,
     RequestError,
+    TokenProviderError,
     worst_outcome,
 )
 from enapter_async.response import Response
@@ -280,7 +281,7 @@ class Session:
     def _planned(self, call: Call, error: RequestError) -> float | None:
         """Return the delay before the next attempt, or None to give up."""
         shared = self._shared
-        if shared.lifetime.closed or isinstance(error, DeadlineExceededError):
+        if shared.lifetime.closed or isinstance(error, (DeadlineExceededError, TokenProviderError)):
             return None
         decision = failure.decide(
             error,

@@ -10,6 +10,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from enapter_async._protocol.failure import may_pass
 from enapter_async._protocol.frames import excerpt
 from enapter_async._protocol.request import Request
 from enapter_async._transport.buffer import Buffer
@@ -34,7 +35,6 @@ T = TypeVar("T")
 _logger = logging.getLogger("enapter_async.stream")
 
 _FOREVER: Final = 1e9  # seconds; only closing the client ends the timer
-_WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})
 
 
 class CatchUp(Protocol[T]):
@@ -296,4 +296,4 @@ class StreamReader(Generic[T]):
 
 def _is_final(error: EnapterError) -> bool:
     """Whether asking again would get the same answer."""
-    return isinstance(error, APIError) and error.status < 500 and error.status not in _WORTH_ANOTHER_TRY
+    return isinstance(error, APIError) and not may_pass(error)

@@ -17,15 +17,20 @@ from enapter_async._protocol.request import Answer, Headers, Safety
 from enapter_async.config import RetryPolicy
 from enapter_async.errors import (
     APIError,
+    DeadlineExceededError,
+    EnapterError,
     ErrorDetail,
     InvalidBodyError,
     Outcome,
     RequestError,
+    TokenProviderError,
+    TransportError,
     error_class,
 )
 from enapter_async.models.common import JSON
 
 _EXCERPT: Final = 300
+_PASSING: Final = frozenset({408, 425, 429})
 _SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?").fullmatch
 # With 500 and above nobody knows what became of the request: a proxy may have passed it on before it answered so,
 # also with a status of its own (524: no answer in time). These two alone say that it was not even begun.
@@ -119,6 +124,13 @@ def _detail(entry: dict[str, JSON]) -> ErrorDetail:
         message=message if isinstance(message, str) else None,
         details=details if isinstance(details, dict) else {},
     )
+
+
+def may_pass(error: EnapterError) -> bool:
+    """Whether the same call, made later, may succeed: for those who go on asking."""
+    if isinstance(error, APIError):
+        return error.status in _PASSING or (error.status >= 500 and error.status not in _NOT_BEGUN)
+    return isinstance(error, (TransportError, DeadlineExceededError, TokenProviderError))
 
 
 @attrs.frozen

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 
 from enapter_async.config import TokenProvider, checked_header_value
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import ConfigurationError, EnapterError, TokenProviderError
 
 
 class TokenSource:
@@ -16,7 +17,7 @@ class TokenSource:
         self.current: str | None = None if callable(token) else token
         self._lock = asyncio.Lock()
         self._failures = 0
-        self._failure = ""
+        self._failure: EnapterError | None = None
 
     @property
     def needs_asking(self) -> bool:
@@ -27,28 +28,30 @@ class TokenSource:
         """Return the token, asking the provider at most once for all who wait.
 
         Raises:
-            ConfigurationError: The provider failed, or gave something that cannot be a token.
+            TokenProviderError: The provider raised.
+            ConfigurationError: It gave something that cannot be a token.
         """
         if self._provider is None:
             return self.current
         failures = self._failures
         async with self._lock:
             if self.current is None:
-                if self._failures != failures:
-                    raise ConfigurationError(self._failure)  # it failed while we waited for it: so it has for us
+                if self._failures != failures and self._failure is not None:
+                    raise _once_more(self._failure)  # it was asked while we waited, and not for nothing once more
                 self.current = await self._asked(self._provider)
             return self.current
 
     async def _asked(self, provider: TokenProvider) -> str:
+        failed: EnapterError
         try:
             return checked_header_value("token", await provider())
         except ConfigurationError as error:
             failed = error
         except Exception as error:  # noqa: BLE001 - a provider is foreign code; its fault is kept as the cause
-            failed = ConfigurationError(f"the token provider failed: {type(error).__name__}")
+            failed = TokenProviderError(f"the token provider failed: {type(error).__name__}")
             failed.__cause__ = error
         self._failures += 1
-        self._failure = str(failed)
+        self._failure = failed
         raise failed
 
     def refused(self, token: str | None) -> bool:
@@ -58,3 +61,10 @@ class TokenSource:
         if self.current == token:
             self.current = None
         return True
+
+
+def _once_more(error: EnapterError) -> EnapterError:
+    """Return an error for another call, which writes its own facts into it."""
+    other = copy(error)
+    other.__cause__ = error.__cause__
+    return other

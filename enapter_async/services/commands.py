@@ -13,7 +13,7 @@ from enapter_async._protocol.decoders import Enveloped, PageOf, Whole
 from enapter_async._protocol.request import JSON_TYPE, Answer, Operation, Request, Safety
 from enapter_async._protocol.urls import segment
 from enapter_async._protocol.values import format_time
-from enapter_async.errors import ClientClosedError, InvalidArgumentError, RequestError
+from enapter_async.errors import EnapterError, ExecutionPendingError, InvalidArgumentError
 from enapter_async.models.commands import CommandExecution, ExecutionState, StartedExecution
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.pagination import Pager
@@ -200,7 +200,9 @@ class Commands(Service):
         waiting.saw(CommandExecution(id=execution_id, device_id=device_id))
         try:
             return await waiting.until_final(deadline - now())
-        except (RequestError, ClientClosedError) as error:
+        except ExecutionPendingError:
+            raise
+        except EnapterError as error:
             raise waiting.pending(f"was started, but its end cannot be seen: {error}") from error
         except asyncio.CancelledError as cancelled:
             cancelled.add_note(f"command execution {execution_id} of device {device_id} was started and goes on")

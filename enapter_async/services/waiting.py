@@ -6,14 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from enapter_async.errors import (
-    DeadlineExceededError,
-    ExecutionPendingError,
-    RateLimitedError,
-    RequestError,
-    ServerError,
-    TransportError,
-)
+from enapter_async._protocol.failure import may_pass
+from enapter_async.errors import ExecutionPendingError, RateLimitedError, RequestError, ServerError
 from enapter_async.models.commands import CommandExecution
 
 FIRST_INTERVAL: Final = 0.5
@@ -58,7 +52,7 @@ class Waiting:
     async def until_final(self, seconds: float) -> CommandExecution:
         """Return the execution once it has ended, in whatever state.
 
-        Failures that may pass (no connection, 429, 5xx but 501 and 505) are outlived as long as time is left.
+        Failures that may pass (no connection, no token, 429, 5xx but 501 and 505) are outlived as long as time is left.
 
         Args:
             seconds: How long to wait.
@@ -77,7 +71,7 @@ class Waiting:
             try:
                 execution = await self._look(max(deadline - now(), 0.001))
             except RequestError as error:
-                if not _may_pass(error):
+                if not may_pass(error):
                     raise
                 failure = error
                 if isinstance(error, (RateLimitedError, ServerError)) and error.retry_after is not None:
@@ -113,9 +107,3 @@ class Waiting:
             execution_id=self._execution_id,
             state=None if state is None else state.value,
         )
-
-
-def _may_pass(error: RequestError) -> bool:
-    if isinstance(error, ServerError):
-        return error.outcome == "unknown"
-    return isinstance(error, (TransportError, DeadlineExceededError, RateLimitedError))

@@ -15,7 +15,8 @@ from typing import Final, Self, TypeAlias
 import anyio
 from anyio.abc import TaskGroup
 
-from enapter_async.errors import APIError, DeadlineExceededError, DecodeError, EnapterError, TransportError
+from enapter_async._protocol.failure import may_pass
+from enapter_async.errors import DecodeError, EnapterError
 from enapter_async.models.telemetry import LatestPoint
 from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
 from enapter_async.services.schedule import Schedule
@@ -27,7 +28,6 @@ FetchLatest: TypeAlias = Callable[[str], Awaitable[Latest]]
 _OVERLAP: Final = 3
 """Most requests of one part under way at once."""
 _REMEMBERED: Final = _OVERLAP + 1
-_PASSING: Final = frozenset({408, 425, 429})
 
 _logger = logging.getLogger("enapter_async.watch")
 
@@ -229,7 +229,7 @@ class Watch:
         try:
             answer = await self._fetch(part.query)
         except EnapterError as error:
-            if may_pass(error):
+            if may_pass(error) or isinstance(error, DecodeError):  # a proxy's page with status 200 passes as a 502 does
                 self.statistics.failures += 1
                 self._report(PollFailed(due=due, error=error))
             else:
@@ -306,13 +306,6 @@ class _Batches(AsyncIterator[list[Datapoint]]):
 
     async def __anext__(self) -> list[Datapoint]:
         return await self._watch.next_batch()
-
-
-def may_pass(error: EnapterError) -> bool:
-    """Tell whether a failed poll is worth another at the next tick, as it stands."""
-    if isinstance(error, APIError):
-        return error.status >= 500 or error.status in _PASSING
-    return isinstance(error, (TransportError, DeadlineExceededError, DecodeError))
 
 
 def _answered_tick(part: _Part) -> int:

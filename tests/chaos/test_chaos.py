@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.chaos.book import Book, Told
@@ -44,7 +46,7 @@ def test_only_an_outage_explains_a_lost_answer_to_what_never_came() -> None:
     from enapter_async import OutcomeUnknownError
 
     book = Book()
-    book.failed(book.new(may_repeat=False), OutcomeUnknownError("?"), began=0.0)
+    book.failed(book.new(may_repeat=False), OutcomeUnknownError("?", started_at=datetime.now(UTC)), began=0.0)
     ended = book.unknown_between[1]
     assert book.violations({}, {0: 1}, []) == []
     assert book.violations({}, {}, [(ended, ended + 1)]) == []

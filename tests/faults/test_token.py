@@ -7,7 +7,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from enapter_async import AuthenticationError, ConfigurationError, EnapterClient, Safety
+from enapter_async import (
+    AuthenticationError,
+    ConfigurationError,
+    EnapterClient,
+    EnapterError,
+    Safety,
+    TokenProviderError,
+)
 from tests.faults.clients import CALLS, GOOD, SITE, impatient, read, unsafe
 from tests.faults.raw_server import Exchange, RawServer, response, sending
 from tests.secrecy import TOKEN, Watcher, assert_clean, texts_within
@@ -142,20 +149,48 @@ def is_not_async() -> str:
 
 
 @each_class
-@pytest.mark.parametrize("provider", [fails, gives_nothing, gives_none, gives_two_lines, is_not_async])
+@pytest.mark.parametrize(
+    ("provider", "error", "words"),
+    [
+        (fails, TokenProviderError, "the token provider failed: RuntimeError"),
+        (is_not_async, TokenProviderError, "the token provider failed: TypeError"),
+        (gives_nothing, ConfigurationError, "^token must"),
+        (gives_none, ConfigurationError, "^token must"),
+        (gives_two_lines, ConfigurationError, "^token must"),
+    ],
+)
 async def test_a_provider_that_does_not_provide_is_a_clear_error(
-    provider: Callable[[], Awaitable[str]], safety: Safety
+    provider: Callable[[], Awaitable[str]], error: type[EnapterError], words: str, safety: Safety
 ) -> None:
     watcher = Watcher()
     async with RawServer(accepting()).running() as server:
         async with impatient(server, token=provider, hooks=[watcher]) as client:
-            with pytest.raises(ConfigurationError, match=r"^(the token provider|token must)") as caught:
+            with pytest.raises(error, match=words) as caught:
                 await CALLS[safety](client)
             assert (client.load.in_flight, server.connections) == (0, 0)
     for text in texts_within(caught.value):
         assert TOKEN not in text
     watcher.assert_clean()
-    assert watcher.names == ["RequestStarted", "RequestFinished"]
+    reported = ["AttemptFailed"] if error is TokenProviderError else []
+    assert watcher.names == ["RequestStarted", *reported, "RequestFinished"]
+
+
+@each_class
+async def test_a_provider_that_fails_at_the_renewal_says_what_had_been_sent(safety: Safety) -> None:
+    asked = 0
+
+    async def provider() -> str:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise RuntimeError("the vault is closed")
+        return f"{TOKEN}-1"
+
+    async with RawServer(accepting()).running() as server, impatient(server, token=provider) as client:
+        with pytest.raises(TokenProviderError) as caught:
+            await CALLS[safety](client)
+    assert (caught.value.attempts, caught.value.outcome, server.seen) == (1, "final", 1)
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 async def test_callers_who_wait_for_a_provider_that_fails_do_not_ask_it_one_after_the_other() -> None:
@@ -169,9 +204,10 @@ async def test_callers_who_wait_for_a_provider_that_fails_do_not_ask_it_one_afte
 
     async with RawServer(accepting()).running() as server, impatient(server, token=provider) as client:
         results = await asyncio.gather(*(read(client) for _ in range(50)), return_exceptions=True)
-        assert all(type(result) is ConfigurationError for result in results)
+        assert all(type(result) is TokenProviderError for result in results)
+        assert len(set(map(id, results))) == 50, "each call's error holds the facts of that call"
         assert asked == 1
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(TokenProviderError):
             await read(client)
         assert asked == 2, "a later call tries anew"
 

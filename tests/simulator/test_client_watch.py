@@ -12,7 +12,6 @@ from enapter_async import (
     ClientClosedError,
     EnapterClient,
     InvalidArgumentError,
-    NotFoundError,
     PermissionDeniedError,
     PollFailed,
     RetryPolicy,
@@ -148,9 +147,3 @@ def test_bad_input_is_refused_at_once(argument: str, arguments: dict[str, object
     with pytest.raises(InvalidArgumentError) as caught:
         client.telemetry.watch(**{"attributes": {"device": ["power"]}, **arguments})  # type: ignore[arg-type]
     assert caught.value.argument == argument
-
-
-def test_not_found_is_no_passing_failure() -> None:
-    from enapter_async.services.watch import may_pass
-
-    assert not may_pass(NotFoundError("no", status=404))

@@ -118,6 +118,7 @@ def test_no_error_that_forbids_repeating_looks_like_a_timeout() -> None:
         ("TimeseriesFormatError", "DecodeError"),
         ("ResponseTooLargeError", "DecodeError"),
         ("PaginationError", "RequestError"),
+        ("TokenProviderError", "RequestError"),
         *((name, "APIError") for name in ("BadRequestError", "AuthenticationError", "PermissionDeniedError")),
         *((name, "APIError") for name in ("NotFoundError", "ConflictError", "UnprocessableError", "RateLimitedError")),
         *((name, "APIError") for name in ("ServerError", "UnexpectedRedirectError")),

@@ -11,14 +11,18 @@ import pytest
 
 from enapter_async import (
     APIError,
+    ClientClosedError,
     ConnectError,
     ConnectionLostError,
+    DeadlineExceededError,
     RateLimitedError,
     RequestError,
     RetryPolicy,
     Safety,
+    SchemaError,
+    TokenProviderError,
 )
-from enapter_async._protocol.failure import Decision, api_error, decide, retry_after
+from enapter_async._protocol.failure import Decision, api_error, decide, may_pass, retry_after
 from enapter_async._protocol.redact import masked, masked_json
 from enapter_async._protocol.request import Answer, Headers
 from enapter_async.errors import Outcome, ServerError
@@ -256,6 +260,21 @@ def test_what_is_not_the_envelope_is_quoted_shortly(body: bytes) -> None:
 )
 def test_what_a_status_says_of_the_request(status: int, outcome: Outcome) -> None:
     assert answered(status).outcome == outcome
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 524])
+def test_what_may_pass_if_asked_again_later(status: int) -> None:
+    assert may_pass(answered(status))
+    assert may_pass(ConnectError("refused"))
+    assert may_pass(DeadlineExceededError("late"))
+    assert may_pass(TokenProviderError("the vault is closed"))
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 422, 451, 501, 505])
+def test_what_does_not_pass_however_often_it_is_asked(status: int) -> None:
+    assert not may_pass(answered(status))
+    assert not may_pass(SchemaError("no text", path="id"))
+    assert not may_pass(ClientClosedError())
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from enapter_async import (
     RateLimit,
     RetryPolicy,
     SchemaError,
+    TokenProviderError,
 )
 from enapter_async._protocol.request import Answer, Headers, Request
 from enapter_async.models.commands import CommandExecution, ExecutionState
@@ -197,6 +198,19 @@ async def test_run_never_loses_the_execution(final: Answer, error: type[Exceptio
     assert (caught.value.execution_id, caught.value.state) == ("E", "NEW")
     assert isinstance(caught.value.__cause__, error)
     assert platform.starts == 1
+
+
+async def test_run_keeps_the_execution_when_the_token_provider_fails_later() -> None:
+    platform = Platform(after(10))
+
+    def fail(look: int) -> Answer | None:
+        raise TokenProviderError("the token provider failed: OSError")
+
+    platform.instead = fail
+    with pytest.raises(ExecutionPendingError, match="has not ended within") as caught:
+        await client_of(platform).commands.run("D", "stop", timeout=6)
+    assert caught.value.execution_id == "E"
+    assert isinstance(caught.value.__cause__, TokenProviderError)
 
 
 async def test_run_shares_one_time_between_start_and_wait() -> None:
