@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import ssl
 import time
@@ -90,6 +91,11 @@ class Simulator:
             sites = 1 if mode == "gateway" else max(1, min(3, devices // 6))
         if sites < 0 or (mode == "gateway" and sites != 1):
             raise ValueError("sites must not be negative, and a Gateway has exactly one")
+        if not 0 <= port <= 65_535:
+            raise ValueError("the port must be from 0 to 65535")
+        least, most = latency if isinstance(latency, tuple) else (latency, latency)
+        if not 0 <= least <= most < math.inf:
+            raise ValueError("latency must not be negative, nor its least above its most")
         self._host = host
         self._port = port
         self._ssl_context = ssl_context
@@ -140,8 +146,8 @@ class Simulator:
 
     def add_token(self, token: str, role: Role | str = Role.OWNER) -> Grant:
         """Accept another token; the grant that comes back can be changed while running."""
-        if not token:
-            raise ValueError("a token must not be empty")
+        if not token or not token.isascii() or not token.isprintable() or token != token.strip():
+            raise ValueError("a token must be printable ASCII, without white space around it")
         grant = self.grants[token] = Grant(token=token, role=_role(role))
         return grant
 
