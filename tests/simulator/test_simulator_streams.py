@@ -14,6 +14,7 @@ from simulator_calls import Caller, device_of
 from simulator_contract import check_value
 
 from enapter_async.simulator import Device, Role, Simulator
+from enapter_async.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -27,8 +28,18 @@ UPGRADE = {
 
 
 @pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """No time passes while something happens, so nothing flows by itself before a test has done what it wants to."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+@pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(stream_interval=0.02, log_interval=0.05, command_seconds=0) as sim:
+    loop = asyncio.get_running_loop()
+    since = 1_773_482_400 - loop.time()
+    async with Simulator(
+        stream_interval=0.02, log_interval=0.05, command_seconds=0, clock=lambda: since + loop.time()
+    ) as sim:
         yield sim
 
 

@@ -19,15 +19,22 @@ from enapter_async import (
     StreamPolicy,
 )
 from enapter_async.simulator import Device, Simulator
+from enapter_async.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 
+NEVER = 1e9
 HASTY = StreamPolicy(initial_delay=0.01, max_delay=0.05)
 
 
 @pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+@pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(stream_interval=0.02, log_interval=3600, command_seconds=0) as sim:
+    async with Simulator(stream_interval=0.02, log_interval=NEVER, command_seconds=0) as sim:
         yield sim
 
 
