@@ -119,6 +119,12 @@ async def test_all_traffic_of_chosen_devices(sim: Simulator, call: Caller, devic
     assert "command enable" in [frame["log"]["message"] for frame in seen if "log" in frame]
 
 
+async def test_a_device_that_is_named_twice_is_followed_once(call: Caller, device: Device) -> None:
+    async with opened(call, f"/v3/devices/?id.in={device.id}&id.in={device.slug}") as socket:
+        seen = await frames(socket, 2)
+    assert ["properties" in frame for frame in seen] == [True, False]
+
+
 async def test_without_an_upgrade_the_stream_path_is_the_list(call: Caller, device: Device) -> None:
     assert (await call("GET", "/v3/devices/"))["total_count"] == 20
     path = f"/v3/sites/{device.site_id}/devices/"

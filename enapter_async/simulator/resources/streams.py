@@ -47,13 +47,13 @@ def _chosen(call: Call, site_id: str | None) -> list[Device]:
     if "id.in" not in call.query.values:
         return call.world.devices.ordered(site_id)
     slugs = site_id is not None or call.behaviour.mode != "cloud"
-    devices: list[Device] = []
+    devices: dict[str, Device] = {}
     for name in call.query.names("id.in"):
         device = call.world.devices.find(name, site_id, slugs=slugs)
         if device is None:
             raise not_found("device")
-        devices.append(device)
-    return devices
+        devices[device.id] = device
+    return list(devices.values())
 
 
 def _device_event(call: Call, device: Device) -> Any:
