@@ -9,6 +9,7 @@ from enapter.http import api
 
 from enapter_async import EnapterClient
 from enapter_async.models.timeseries import Series, Timeseries, TimeseriesQuery
+from enapter_async.simulator import Simulator
 from tests.peer.conftest import assert_same
 
 pytestmark = pytest.mark.anyio
@@ -40,21 +41,18 @@ async def test_devices_plain_and_expanded(ours: EnapterClient, theirs: api.Clien
     assert_same(await ours.devices.get(plain[0].id), await theirs.devices.get(plain[0].id))
 
 
-async def test_latest_telemetry(ours: EnapterClient, theirs: api.Client) -> None:
+async def test_latest_telemetry(simulator: Simulator, ours: EnapterClient, theirs: api.Client) -> None:
+    simulator.world.clock = lambda: 1_773_482_400.0  # both ask at one moment
     devices = await ours.devices.list(expand={"manifest"}, max_items=40).collect()
     wanted = {device.id: list(device.manifest.telemetry) for device in devices if device.manifest}
     wanted = {device: names[:4] for device, names in wanted.items() if names}
-    for _ in range(3):  # a second may pass between the two
-        mine = await ours.telemetry.latest(wanted)
-        others = await theirs.telemetry.latest(wanted)
-        moments = {point.timestamp for points in mine.values() for point in points.values()}
-        if moments == {point and point.timestamp for points in others.values() for point in points.values()}:
-            break
+    mine, others = await ours.telemetry.latest(wanted), await theirs.telemetry.latest(wanted)
     compared = 0
     for device, points in others.items():
         for attribute, point in points.items():
-            if point is not None and point.timestamp == mine[device][attribute].timestamp:
-                assert mine[device][attribute].value == point.value
+            if point is not None:
+                same = mine[device][attribute]
+                assert (same.timestamp, same.value) == (point.timestamp, point.value)
                 compared += 1
     assert compared > 20
 
