@@ -22,7 +22,7 @@ from enapter_async._protocol.body import any_json, dumps
 from enapter_async._protocol.request import JSON_TYPE, Operation, Request, Safety
 from enapter_async._protocol.urls import relative_path
 from enapter_async._transport.attempt import Shared
-from enapter_async._transport.http import HttpTransport, TLSSetting
+from enapter_async._transport.http import HttpTransport
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.limiter import Gate, Limiter, RetryBudget
 from enapter_async._transport.resolver import LocalNameResolver, is_local_name
@@ -176,20 +176,20 @@ class EnapterClient(Services):
             raise ConfigurationError("http_session must be an aiohttp.ClientSession")
         if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("ssl_context must be an ssl.SSLContext")
-        self._start(config, http_session, _checked_hooks(hooks), True if ssl_context is None else ssl_context)
+        self._start(config, http_session, _checked_hooks(hooks), ssl_context)
 
     def _start(
         self,
         config: ClientConfig,
         http_session: aiohttp.ClientSession | None,
         hooks: tuple[Hook, ...],
-        tls: TLSSetting,
+        ssl_context: ssl.SSLContext | None,
     ) -> None:
         lifetime = Lifetime()
         transport = HttpTransport(
             config.base_url,
             lifetime,
-            tls=tls,
+            ssl_context=ssl_context,
             proxy=config.proxy,
             trust_env=config.trust_env,
             session=http_session,
@@ -261,11 +261,8 @@ class EnapterClient(Services):
         """
         if scheme not in ("http", "https"):
             raise ConfigurationError("scheme must be 'http' or 'https'")
-        client = cls(token=token, base_url=f"{scheme}://{_authority(host)}/api", **options)
-        tls = _gateway_tls(ca_file, verify=verify, context=options.get("ssl_context"))
-        if tls is not True:
-            client._session.shared.transport.use_tls(tls)
-        return client
+        options["ssl_context"] = _gateway_ssl_context(options.get("ssl_context"), ca_file, verify=verify)
+        return cls(token=token, base_url=f"{scheme}://{_authority(host)}/api", **options)
 
     def with_options(
         self,
@@ -456,11 +453,13 @@ def _authority(host: str) -> str:
     return text
 
 
-def _gateway_tls(ca_file: str | os.PathLike[str] | None, *, verify: bool, context: ssl.SSLContext | None) -> TLSSetting:
-    if context is not None:
+def _gateway_ssl_context(
+    given: ssl.SSLContext | None, ca_file: str | os.PathLike[str] | None, *, verify: bool
+) -> ssl.SSLContext | None:
+    if given is not None:
         if ca_file is not None or not verify:
             raise ConfigurationError("give either ssl_context, or ca_file and verify")
-        return context
+        return given
     if not verify:
         if ca_file is not None:
             raise ConfigurationError("ca_file has no use with verify=False")
@@ -469,9 +468,12 @@ def _gateway_tls(ca_file: str | os.PathLike[str] | None, *, verify: bool, contex
             InsecureConnectionWarning,
             stacklevel=3,
         )
-        return False
+        unverified = ssl.create_default_context()
+        unverified.check_hostname = False
+        unverified.verify_mode = ssl.CERT_NONE
+        return unverified
     if ca_file is None:
-        return True
+        return None
     try:
         return ssl.create_default_context(cafile=Path(ca_file))
     except (OSError, ssl.SSLError) as error:

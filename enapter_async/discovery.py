@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from enapter_async._transport import mdns
-from enapter_async.errors import ConfigurationError, ConnectError, InvalidArgumentError
+from enapter_async.errors import ConnectError, InvalidArgumentError, MissingExtraError
 
 DEFAULT_GATEWAY: Final = "enapter-gateway.local"
 """The name that a Gateway has as delivered."""
@@ -61,12 +61,12 @@ async def discover_gateways(
 
     Raises:
         InvalidArgumentError: The timeout or a service type cannot be.
-        ConfigurationError: The extra is not installed.
+        MissingExtraError: The extra is not installed.
         ConnectError: Multicast is not possible on this machine.
     """
     types = _checked(timeout, service_types)
     if not mdns.is_installed():
-        raise ConfigurationError(f"finding Gateways needs mDNS: {mdns.INSTALL}")
+        raise MissingExtraError("zeroconf", "mdns")
     try:
         services, addresses = await asyncio.gather(
             mdns.browse(types, timeout=timeout, interfaces=interfaces),

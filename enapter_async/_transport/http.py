@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from http.cookies import SimpleCookie
 from io import BytesIO
-from typing import Final, TypeAlias
+from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
@@ -26,8 +26,6 @@ from enapter_async.errors import (
     StreamError,
     TransportError,
 )
-
-TLSSetting: TypeAlias = ssl.SSLContext | bool
 
 _CONTENT_TYPE: Final = ("Content-Type",)
 _LARGE: Final = 512 * 1024
@@ -48,7 +46,7 @@ class HttpTransport:
         base_url: str,
         lifetime: Lifetime,
         *,
-        tls: TLSSetting = True,
+        ssl_context: ssl.SSLContext | None = None,
         proxy: str | None = None,
         trust_env: bool = False,
         session: aiohttp.ClientSession | None = None,
@@ -56,7 +54,7 @@ class HttpTransport:
     ) -> None:
         self._base = base_url + "/"
         self._lifetime = lifetime
-        self._tls = tls
+        self._tls: ssl.SSLContext | bool = True if ssl_context is None else ssl_context
         self._proxy = proxy
         self._trust_env = trust_env
         self._injected = session
@@ -72,10 +70,6 @@ class HttpTransport:
             return None
         limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit]
         return min(limits, default=None)
-
-    def use_tls(self, tls: TLSSetting) -> None:
-        """Set what certificates are accepted; before the first request."""
-        self._tls = tls
 
     def _session(self, safety: Safety) -> aiohttp.ClientSession:
         # Built inside the running loop, when first needed.

@@ -12,8 +12,6 @@ import attrs
 if TYPE_CHECKING:
     from zeroconf import ServiceStateChange, Zeroconf
 
-INSTALL: Final = "pip install 'enapter-async[mdns]'"
-
 _DETAILS_MS: Final = 1000.0
 
 

@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver, ThreadedResolver
 
 from enapter_async._transport import mdns
+from enapter_async.errors import MissingExtraError
 
 _TIMEOUT: Final = 3.0
 
@@ -49,7 +50,7 @@ class LocalNameResolver(AbstractResolver):
             if self._usual is None:
                 self._usual = DefaultResolver()
             return await self._usual.resolve(host, port, family)
-        why = f"for .local names install mDNS ({mdns.INSTALL})"
+        why = f"for .local names {MissingExtraError('zeroconf', 'mdns')}"
         if mdns.is_installed():
             try:
                 addresses = await mdns.resolve(host, timeout=self._timeout, interfaces=self._interfaces)

@@ -44,7 +44,7 @@ class Provisioning(Service):
             OutcomeUnknownError: No answer came; the device may exist. Look before repeating.
             ConflictError: Another device has the slug.
         """
-        return await self._provision(_STANDALONE, timeout, name=name, site_id=_site(site_id), slug=slug)
+        return await self._provision(_STANDALONE, "standalone", timeout, name=name, site_id=_site(site_id), slug=slug)
 
     async def vucm(
         self, *, name: str, hardware_id: str, site_id: str | None = None, timeout: float | None = None
@@ -63,7 +63,7 @@ class Provisioning(Service):
         Raises:
             OutcomeUnknownError: No answer came; the device may exist. Look before repeating.
         """
-        return await self._provision(_VUCM, timeout, name=name, hardware_id=hardware_id, site_id=_site(site_id))
+        return await self._provision(_VUCM, "vucm", timeout, name=name, hardware_id=hardware_id, site_id=_site(site_id))
 
     async def lua_device(
         self,
@@ -91,7 +91,7 @@ class Provisioning(Service):
             ConflictError: Another device has the slug.
         """
         return await self._provision(
-            _LUA_DEVICE, timeout, runtime_id=runtime_id, blueprint_id=blueprint_id, name=name, slug=slug
+            _LUA_DEVICE, "lua_device", timeout, runtime_id=runtime_id, blueprint_id=blueprint_id, name=name, slug=slug
         )
 
     async def ucm(
@@ -122,13 +122,14 @@ class Provisioning(Service):
         if protocol is not UNSET:
             protocol = MqttProtocol(query.member(protocol, MqttProtocol, "protocol"))
         return await self._provision(
-            _UCM, timeout, name=name, hardware_id=hardware_id, site_id=_site(site_id), protocol=protocol
+            _UCM, "ucm", timeout, name=name, hardware_id=hardware_id, site_id=_site(site_id), protocol=protocol
         )
 
-    async def _provision(self, operation: Operation, timeout: float | None, **fields: str | Unset) -> ProvisionedDevice:
+    async def _provision(
+        self, operation: Operation, path: str, timeout: float | None, **fields: str | Unset
+    ) -> ProvisionedDevice:
         body = {name: query.text(value, name) for name, value in fields.items() if value is not UNSET}
-        path = "v3/" + operation.name.replace(".", "/")
-        return await self._session.send(json_request(operation, path, body), _DEVICE, timeout)
+        return await self._session.send(json_request(operation, f"v3/provisioning/{path}", body), _DEVICE, timeout)
 
 
 class RawProvisioning:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from enapter_async import ConfigurationError, ConnectError, DiscoveredGateway, InvalidArgumentError, discover_gateways
+from enapter_async import ConnectError, DiscoveredGateway, InvalidArgumentError, MissingExtraError, discover_gateways
 from enapter_async._transport import mdns
 from enapter_async._transport.mdns import Service
 
@@ -83,7 +83,7 @@ async def test_bad_timeouts_are_refused(network: dict[str, Any], timeout: float)
 
 async def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mdns, "is_installed", lambda: False)
-    with pytest.raises(ConfigurationError, match=r"pip install 'enapter-async\[mdns\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'enapter-async\[mdns\]'"):
         await discover_gateways()
 
 
