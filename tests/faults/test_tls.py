@@ -130,6 +130,16 @@ async def test_the_gateways_own_authority_is_accepted(safety: Safety, ca_file: P
         assert "x-enapter-allow-http" not in server.requests[0].headers
 
 
+async def test_the_gateways_own_certificate_is_accepted_under_any_name(ca_file: Path) -> None:
+    """As docs/how-to/gateway.md has it, for Gateways that are reached by an address."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.check_hostname = False
+    async with RawServer(good).running(tls=serving_tls("enapter-gateway.local")) as server:
+        async with gateway(server, ssl_context=context) as client:
+            await read(client)
+        assert server.seen == 1
+
+
 @each_class
 async def test_verify_false_accepts_anything_and_warns_once(safety: Safety) -> None:
     async with RawServer(good).running(tls=serving_tls("elsewhere.example.net")) as server:
