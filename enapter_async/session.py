@@ -293,7 +293,10 @@ class Session:
             paced=shared.adaptive,
             jitter=shared.jitter,
         )
-        if decision.delay is None or (decision.spends and not shared.budget.try_spend()):
+        if decision.delay is None:
+            return None
+        if decision.spends and not shared.budget.try_spend():
+            error.add_note("not sent again: the client's retry budget is used up")
             return None
         call.retry_scheduled(error, decision.delay, shared.budget.available)
         return decision.delay

@@ -307,8 +307,17 @@ async def test_calls_that_fail_together_share_one_budget() -> None:
         options: dict[str, Any] = {"retry": policy, "max_in_flight": 50}
         async with impatient(server, timeouts=PATIENT, **options) as client:
             results = await asyncio.gather(*(read(client) for _ in range(200)), return_exceptions=True)
-        assert all(type(result) is ConnectionLostError for result in results)
         assert 200 + 100 <= server.seen <= 200 + 105
+    errors = [result for result in results if type(result) is ConnectionLostError]
+    assert len(errors) == 200
+    # Who gave up for want of a budget is told so, in the traceback too; who had tried often enough is not.
+    assert {(error.attempts < 4, *getattr(error, "__notes__", ())) for error in errors} <= {
+        (True, "not sent again: the client's retry budget is used up"),
+        (False,),
+    }
+    assert any(error.attempts == 1 for error in errors)
+    for error in errors:
+        assert_clean(error)
 
 
 # -- answers that are read as they come ----------------------------------------------------------------------
