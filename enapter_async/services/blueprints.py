@@ -210,7 +210,7 @@ class Blueprints(Service):
             timeout: Seconds for the whole call.
 
         Returns:
-            Nothing: the server's answer is not documented. Never re-sent after an ambiguous failure. Role: not
+            Nothing; the server's answer is not documented. Never re-sent after an ambiguous failure. Role: not
             documented.
 
         Raises:

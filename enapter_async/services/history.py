@@ -52,10 +52,11 @@ class History(AsyncIterator[TimeseriesBatch]):
     was delivered.
 
     Attributes:
-        parts: The requests that it consists of: independent, picklable, each with the rows that are its own.
-        completed: How many of them have been delivered whole, and the next batch been asked for: whoever stores
-            each batch before the next step may go on later with `history(parts[completed:])`.
-        rows: Rows delivered so far.
+        parts (Sequence[HistoryPart]): The requests that it consists of: independent, picklable, each with the rows
+            that are its own.
+        completed (int): How many of them have been delivered whole, and the next batch been asked for: whoever
+            stores each batch before the next step may go on later with `history(parts[completed:])`.
+        rows (int): Rows delivered so far.
     """
 
     def __init__(

@@ -214,7 +214,7 @@ class Rules(Service):
             timeout: Seconds for the whole call.
 
         Returns:
-            Nothing: the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
+            Nothing; the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
             failure with `resend_converging` only. Role: not documented, presumably OWNER.
         """
         return await self._session.send(_many(_ENABLE_MANY, "batch_enable", rule_ids, site_id), nothing, timeout)
@@ -230,7 +230,7 @@ class Rules(Service):
             timeout: Seconds for the whole call.
 
         Returns:
-            Nothing: the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
+            Nothing; the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
             failure with `resend_converging` only. Role: not documented, presumably OWNER.
         """
         return await self._session.send(_many(_DISABLE_MANY, "batch_disable", rule_ids, site_id), nothing, timeout)

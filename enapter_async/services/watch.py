@@ -55,7 +55,7 @@ class Watch:
     it could not keep up with is reported as `TickMissed`.
 
     Attributes:
-        statistics: What was done so far.
+        statistics (WatchStatistics): What was done so far.
     """
 
     def __init__(
