@@ -25,7 +25,7 @@ from enapter_async.errors import APIError, DeadlineExceededError, RequestError, 
 from enapter_async.hooks import Hook
 
 T = TypeVar("T")
-Opened = TypeVar("Opened", StreamedAnswer, WebSocket)
+Answered = TypeVar("Answered", Answer, StreamedAnswer | Answer, WebSocket | Answer)
 
 
 @attrs.define
@@ -56,40 +56,13 @@ class Attempts:
         # One mapping per token and media types: building headers for each request costs more than finding them.
         self._headers: dict[tuple[str | None, str, str | None], CIMultiDict[str]] = {}
 
-    async def exchange(self, call: Call) -> Answer:
+    def exchange(self, call: Call) -> Awaitable[Answer]:
         """Run one attempt of a call whose answer is read whole.
 
         Raises:
             RequestError: It failed, or the server refused it.
         """
-        shared = self._shared
-        token = shared.tokens.current
-        if shared.tokens.needs_asking:
-            token = await self.bounded(call, shared.tokens.ask())
-        call.token = token
-        slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
-        try:
-            call.attempts += 1
-            answer = await shared.transport.exchange(
-                call.request,
-                self._headers_for(call.request, token),
-                when=call.attempt_ends(self._timeouts.attempt),
-                connect_timeout=self._timeouts.connect,
-                limit=shared.max_response_bytes,
-            )
-            call.status = answer.status
-            refusal = None if 200 <= answer.status < 300 else self._refusal(answer, token)
-            self._settle(call, slot, refusal)
-        finally:
-            shared.limiter.release(slot)
-        if refusal is None:
-            shared.budget.refund()
-            return answer
-        if answer.status == 401 and not call.token_renewed and shared.tokens.refused(token):
-            call.token_renewed = True
-            call.note(refusal)
-            return await self.exchange(call)
-        raise refusal
+        return self._run(call, self._whole)
 
     async def open(self, call: Call) -> StreamedAnswer:
         """Run one attempt of a call whose answer is read as it comes; close what is returned.
@@ -97,14 +70,9 @@ class Attempts:
         Raises:
             RequestError: It failed, or the server refused it.
         """
-
-        async def begin(headers: Mapping[str, str], when: float) -> StreamedAnswer | Answer:
-            streamed = await self._shared.transport.stream(
-                call.request, headers, when=when, connect_timeout=self._timeouts.connect
-            )
-            return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed, when)
-
-        return await self._begin_stream(call, begin)
+        opened = await self._run(call, self._begun)
+        assert not isinstance(opened, Answer)  # noqa: S101 - for type checkers: what is read whole here was refused
+        return opened
 
     async def upgrade(self, call: Call, policy: StreamPolicy) -> WebSocket:
         """Run one attempt of a call that opens a WebSocket; close what is returned.
@@ -114,8 +82,8 @@ class Attempts:
             StreamError: The server answered with success, and did not switch protocols.
         """
 
-        async def begin(headers: Mapping[str, str], when: float) -> WebSocket | Answer:
-            return await connect(
+        def connected(call: Call, headers: Mapping[str, str], when: float) -> Awaitable[WebSocket | Answer]:
+            return connect(
                 self._shared.transport,
                 call.request,
                 headers,
@@ -125,40 +93,60 @@ class Attempts:
                 max_message_bytes=policy.max_frame_bytes,
             )
 
-        return await self._begin_stream(call, begin)
+        opened = await self._run(call, connected)
+        if isinstance(opened, WebSocket):
+            return opened
+        answered = self._refusal(opened, call.token)
+        raise StreamError(
+            f"{call.request.operation.name}: the server answered {answered} instead of opening a WebSocket"
+            + (f"; it said {answered.body_excerpt!r}" if answered.body_excerpt else ""),
+            attempts=call.attempts,
+            status=answered.status,
+        )
 
-    async def _begin_stream(
-        self, call: Call, begin: Callable[[Mapping[str, str], float], Awaitable[Opened | Answer]]
-    ) -> Opened:
-        """Run one attempt of what stays open; `begin` returns the complete answer where it is refused."""
+    async def _run(self, call: Call, send: Callable[[Call, Mapping[str, str], float], Awaitable[Answered]]) -> Answered:
+        """Run one attempt; `send` gets the headers and when to give up, and what it returns is not refused."""
         shared = self._shared
-        token = await self.bounded(call, shared.tokens.ask())
+        token = shared.tokens.current
+        if shared.tokens.needs_asking:
+            token = await self.bounded(call, shared.tokens.ask())
         call.token = token
         slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
         try:
             call.attempts += 1
-            opened = await begin(self._headers_for(call.request, token), call.attempt_ends(self._timeouts.attempt))
-            call.status = opened.status
-            refusal = self._refusal(opened, token) if isinstance(opened, Answer) else None
+            answered = await send(
+                call, self._headers_for(call.request, token), call.attempt_ends(self._timeouts.attempt)
+            )
+            call.status = answered.status
+            refusal: APIError | None = None
+            if isinstance(answered, Answer) and not 200 <= answered.status < 300:
+                refusal = self._refusal(answered, token)
             self._settle(call, slot, refusal)
         finally:
             shared.limiter.release(slot)
-        if not isinstance(opened, Answer):
+        if refusal is None:
             shared.budget.refund()
-            return opened
-        assert refusal is not None  # noqa: S101 - for the type checkers
+            return answered
         if refusal.status == 401 and not call.token_renewed and shared.tokens.refused(token):
             call.token_renewed = True
             call.note(refusal)
-            return await self._begin_stream(call, begin)
-        if refusal.status < 300:
-            raise StreamError(
-                f"{call.request.operation.name}: the server answered {refusal} instead of opening a WebSocket"
-                + (f"; it said {refusal.body_excerpt!r}" if refusal.body_excerpt else ""),
-                attempts=call.attempts,
-                status=refusal.status,
-            )
+            return await self._run(call, send)
         raise refusal
+
+    def _whole(self, call: Call, headers: Mapping[str, str], when: float) -> Awaitable[Answer]:
+        return self._shared.transport.exchange(
+            call.request,
+            headers,
+            when=when,
+            connect_timeout=self._timeouts.connect,
+            limit=self._shared.max_response_bytes,
+        )
+
+    async def _begun(self, call: Call, headers: Mapping[str, str], when: float) -> StreamedAnswer | Answer:
+        streamed = await self._shared.transport.stream(
+            call.request, headers, when=when, connect_timeout=self._timeouts.connect
+        )
+        return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed, when)
 
     async def _error_body(self, streamed: StreamedAnswer, when: float) -> Answer:
         body = b""
