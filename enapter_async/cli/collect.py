@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,7 +17,8 @@ from rich.console import Console
 
 from enapter_async import EnapterClient, __version__
 from enapter_async.cli import interruption
-from enapter_async.cli.collector import Collector, Traffic, make_plan
+from enapter_async.cli.collector import Collector, Plan, Traffic, make_plan
+from enapter_async.cli.gap import GapFiller, GapJournal, step_of
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.profiles import chosen_profile
 from enapter_async.cli.progress import Progress, clock, summary
@@ -39,6 +41,7 @@ class Options:
         interval: Seconds between two polls.
         seconds: How long to collect; None until told to stop.
         simulator: Options of `simulate` and their values; None collects from the server of the environment.
+        fill_gap: Whether history fills the time since the last datapoint.
         quiet: Show no progress.
     """
 
@@ -47,6 +50,7 @@ class Options:
     interval: float
     seconds: float | None
     simulator: dict[str, str] | None
+    fill_gap: bool
     quiet: bool
 
 
@@ -72,6 +76,11 @@ class Options:
 @option(
     "--for", "seconds", type=duration(0.001), metavar="DURATION", help="How long; by default until Ctrl-C or SIGTERM."
 )
+@option(
+    "--fill-gap",
+    is_flag=True,
+    help="Fill the time since the last datapoint of a database from history, meanwhile; SQLite only.",
+)
 @option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @option("--simulate", type=click.IntRange(1), metavar="N", help="Start a simulator with N devices and collect from it.")
 @option(
@@ -90,6 +99,7 @@ def collect(
     name: str | None,
     interval: float,
     seconds: float | None,
+    fill_gap: bool,
     quiet: bool,
     simulate: int | None,
     rate_limit: float | None,
@@ -108,12 +118,16 @@ def collect(
     form = name or SUFFIXES.get(to.suffix.lower())
     if form is None:
         raise click.BadParameter(f"{to} must end in {', '.join(SUFFIXES)}, or give --format", param_hint="--to")
+    if fill_gap and form != "sqlite":
+        raise click.UsageError("--fill-gap is for SQLite, which can tell what it has; `export` writes history too")
     given = dict(zip(_SIMULATOR_OPTIONS, (rate_limit, fault_rate, latency_ms, seed, mode), strict=True))
     chosen = {f"--{name.replace('_', '-')}": str(value) for name, value in given.items() if value is not None}
     if chosen and simulate is None:
         raise click.UsageError(f"{next(iter(chosen))} is for the simulator: give --simulate N too")
     simulator = None if simulate is None else {"--devices": str(simulate), **chosen}
-    options = Options(to=to, form=form, interval=interval, seconds=seconds, simulator=simulator, quiet=quiet)
+    options = Options(
+        to=to, form=form, interval=interval, seconds=seconds, simulator=simulator, fill_gap=fill_gap, quiet=quiet
+    )
     with interruption.saying("stopped at once; what was written before stays"):
         run(_collect, options)
 
@@ -123,21 +137,31 @@ async def _collect(options: Options) -> None:
     console = Console(stderr=True, quiet=options.quiet)
     async with _client(options, traffic, console) as client:
         plan = await make_plan(client)
-        with closing(open_storage(options.to, options.form)) as store:
+        with closing(open_storage(options.to, options.form)) as store, _filler(options, client, plan) as filler:
             writer = Writer(store)
             collector = Collector(client, plan, writer, interval=options.interval)
             started = anyio.current_time()
             end = anyio.Event()
             try:
-                progress = Progress(client, collector, writer, traffic, options.seconds)
+                progress = Progress(client, collector, writer, traffic, options.seconds, filler=filler)
                 # The first signal ends it properly, the second one at once.
                 with interruption.listening(soon(end.set), signal.SIGINT, signal.SIGTERM):
                     async with _shown(progress, console, quiet=options.quiet):
-                        await collector.run(end, options.seconds)
+                        await collector.run(end, options.seconds, None if filler is None else filler.run)
             finally:
                 elapsed = anyio.current_time() - started
                 click.echo(f"Collected for {clock(elapsed)} into {options.to}")
-                click.echo(summary(collector, writer, traffic, elapsed))
+                click.echo(summary(collector, writer, traffic, elapsed, filler=filler))
+
+
+@contextmanager
+def _filler(options: Options, client: EnapterClient, plan: Plan) -> Generator[GapFiller | None, None, None]:
+    """Make what fills the gap, if that is wanted; before anything new is written."""
+    if not options.fill_gap:
+        yield None
+        return
+    with closing(GapJournal(options.to, step_of(options.interval))) as journal:
+        yield GapFiller(client, plan, journal, time.time)
 
 
 @asynccontextmanager

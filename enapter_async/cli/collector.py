@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import anyio
@@ -131,12 +132,15 @@ class Collector:
         """How many attributes had a datapoint."""
         return len(self._last)
 
-    async def run(self, stop: anyio.Event, seconds: float | None) -> None:
+    async def run(
+        self, stop: anyio.Event, seconds: float | None, beside: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Collect until told to stop; everything that came is written then.
 
         Args:
             stop: Set it to end properly.
             seconds: End after this time; None for no such end.
+            beside: Runs meanwhile, and is cancelled when collecting ends.
 
         Raises:
             Failure: The store cannot be written.
@@ -146,11 +150,13 @@ class Collector:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._writer.run)
             tasks.start_soon(self._end, stop, seconds, collecting := anyio.CancelScope())
+            tasks.start_soon(_run_in, meanwhile := anyio.CancelScope(), beside)
             try:
                 with collecting:
                     await self._collect()
             except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
                 problem = error
+            meanwhile.cancel()
             stop.set()
             self._writer.close()
         if problem := problem or self._writer.failure:
@@ -206,3 +212,9 @@ class Collector:
             _logger.debug("%s", event)
         else:
             self.without_value.add((event.device, event.attribute))
+
+
+async def _run_in(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]] | None) -> None:
+    with scope:
+        if work is not None:
+            await work()

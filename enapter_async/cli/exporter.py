@@ -99,7 +99,7 @@ class Exporter:
 
         try:
             async with client.telemetry.history([part], concurrency=1) as history:
-                with _none_is_empty():
+                with none_is_empty():
                     async for batch in history:
                         await anyio.to_thread.run_sync(writer.write, batch)
                         silent -= _with_values(batch, silent)
@@ -136,7 +136,7 @@ def _with_values(batch: TimeseriesBatch, series: set[tuple[str, str]]) -> set[tu
 
 
 @contextmanager
-def _none_is_empty() -> Generator[None, None, None]:
+def none_is_empty() -> Generator[None, None, None]:
     """Take the answer that no attribute of a request has any history for an empty one (reference.md, Telemetry CSV)."""
     try:
         yield

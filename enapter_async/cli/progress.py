@@ -14,6 +14,7 @@ from rich.text import Text
 
 from enapter_async import EnapterClient
 from enapter_async.cli.collector import Collector, Traffic
+from enapter_async.cli.gap import GapFiller
 from enapter_async.cli.writer import Writer
 
 _REFRESH_SECONDS: Final = 0.25
@@ -25,7 +26,14 @@ class Progress:
     """Shows a collector at work."""
 
     def __init__(
-        self, client: EnapterClient, collector: Collector, writer: Writer, traffic: Traffic, seconds: float | None
+        self,
+        client: EnapterClient,
+        collector: Collector,
+        writer: Writer,
+        traffic: Traffic,
+        seconds: float | None,
+        *,
+        filler: GapFiller | None = None,
     ) -> None:
         """Begin to count time.
 
@@ -35,7 +43,9 @@ class Progress:
             writer: For what waits to be written.
             traffic: For requests, 429 answers and errors.
             seconds: How long it will take, if that is known.
+            filler: For how much of a gap is filled.
         """
+        self._filler = filler
         self._client = client
         self._collector = collector
         self._writer = writer
@@ -67,6 +77,8 @@ class Progress:
             ("errors", f"{self._traffic.errors:,}"),
             ("missed ticks", f"{statistics.missed_ticks:,}"),
         ]
+        if self._filler is not None and self._filler.whole:
+            figures.append(("of the gap filled", f"{self._filler.share:.0%}"))
         if load.waiting:
             pace = "" if load.requests_per_second is None else f" at {load.requests_per_second:,.1f}/s"
             figures.append(("waiting for a turn", f"{load.waiting:,}{pace}"))
@@ -118,7 +130,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def summary(collector: Collector, writer: Writer, traffic: Traffic, elapsed: float) -> str:
+def summary(
+    collector: Collector, writer: Writer, traffic: Traffic, elapsed: float, *, filler: GapFiller | None = None
+) -> str:
     """Write what was collected, one figure a line."""
     statistics = collector.statistics
     without = collector.plan.attributes - collector.seen
@@ -139,9 +153,20 @@ def summary(collector: Collector, writer: Writer, traffic: Traffic, elapsed: flo
         ("longest gap", f"{statistics.longest_gap:.3g} s", "between two answers for the same attributes"),
         ("", f"{gap:.3g} s", f"between two datapoints ({device} {attribute})" if gap else "between two datapoints"),
     ]
+    if filler is not None:
+        lines.append(("filled in", f"{filler.rows:,}", _said_of(filler)))
     if collector.not_numeric:
         lines.append(("not written", f"{collector.not_numeric:,}", "were no numbers"))
     if writer.stalls:
         lines.append(("waits for the disk", f"{writer.stalls:,}", "polling paused meanwhile"))
     width = max(len(value) for _, value, _ in lines)
     return "\n".join(f"  {name:<18}  {value:>{width}}  {remark}".rstrip() for name, value, remark in lines)
+
+
+def _said_of(filler: GapFiller) -> str:
+    if not filler.whole:
+        return "there was no gap"
+    if filler.done == filler.whole:
+        return f"the gap of {clock(filler.whole)} is filled"
+    problem = f" ({filler.problem})" if filler.problem else ""
+    return f"{filler.share:.0%} of a gap of {clock(filler.whole)}; --fill-gap goes on next time{problem}"

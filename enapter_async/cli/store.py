@@ -27,8 +27,8 @@ CREATE TABLE IF NOT EXISTS telemetry (
     PRIMARY KEY (time, device_id, attribute)
 ) WITHOUT ROWID
 """
-_INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, unit) VALUES (?, ?, ?, ?, ?)"
-_BUSY_SECONDS: Final = 30.0
+INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, unit) VALUES (?, ?, ?, ?, ?)"
+BUSY_SECONDS: Final = 30.0
 
 
 class SqliteStore:
@@ -51,7 +51,7 @@ class SqliteStore:
         self.written = 0
         try:
             self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
             raise Failure(f"{path} cannot be opened: {error}", Exit.STORAGE) from error
@@ -88,7 +88,7 @@ class SqliteStore:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 before = connection.total_changes
-                connection.executemany(_INSERT, rows)
+                connection.executemany(INSERT, rows)
                 inserted = connection.total_changes - before
         except sqlite3.Error as error:
             raise Failure(f"{self.path} cannot be written: {error}", Exit.STORAGE) from error
