@@ -284,12 +284,12 @@ class EnapterClient(Services):
 
         Raises:
             InvalidArgumentError: The timeout cannot be.
-            ConfigurationError: The user cannot be.
+            ConfigurationError: Another option cannot be.
         """
         if timeout is not None:
             total = checked_timeout(timeout)
-            given = self._config.timeouts if timeouts is None else timeouts
-            timeouts = attrs.evolve(given, total=total, command=total)
+            given = self._config if timeouts is None else attrs.evolve(self._config, timeouts=timeouts)
+            timeouts = attrs.evolve(given.timeouts, total=total, command=total)
         if user is not None:
             user = checked_header_value("user", user)
         copy = object.__new__(type(self))

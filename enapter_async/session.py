@@ -11,7 +11,7 @@ import attrs
 
 from enapter_async._protocol import failure
 from enapter_async._protocol.body import Decode
-from enapter_async._protocol.request import Answer, Headers, Operation, Request
+from enapter_async._protocol.request import Answer, Headers, Operation, Request, Safety
 from enapter_async._transport.attempt import Attempts, Shared
 from enapter_async._transport.call import Call
 from enapter_async._transport.reading import StreamedAnswer
@@ -232,6 +232,10 @@ class Session:
         except RequestError as error:
             error.outcome = worst_outcome(call.outcome, error.outcome)
             call.fill(error)
+            if call.request.operation.safety is not Safety.READ:
+                error.add_note(
+                    "the server accepted the request, so it was probably carried out; look before repeating it"
+                )
             call.finished(error)
             raise
         call.finished()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
@@ -72,6 +73,7 @@ class History(AsyncIterator[TimeseriesBatch]):
         self._begun = 0
         self._tasks: TaskGroup | None = None
         self._end: EnapterError | None = None
+        self._turn = asyncio.Lock()  # tasks may share a history: each batch goes to one of them
         self.parts = parts
         self.completed = 0
         self.rows = 0
@@ -94,6 +96,10 @@ class History(AsyncIterator[TimeseriesBatch]):
             await tasks.__aexit__(None, None, None)
 
     async def __anext__(self) -> TimeseriesBatch:
+        async with self._turn:
+            return await self._next()
+
+    async def _next(self) -> TimeseriesBatch:
         while True:
             batch = self._take()
             if self._tasks is not None:

@@ -1,4 +1,4 @@
-"""Telemetry: the latest values, of one device or of thousands."""
+"""Telemetry: the latest values, their history, and new ones as they come, of one device or of thousands."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _LIVE_ATTEMPT: Final = 10.0
 
 
 class Telemetry(Service):
-    """Latest values of telemetry attributes."""
+    """Values of telemetry attributes: the latest, their history, and new ones as they come."""
 
     async def latest(
         self,
@@ -62,7 +62,7 @@ class Telemetry(Service):
         Args:
             attributes: Attribute names by device (ID or slug).
             relevance_interval: How old a value may be; the server's default is 30 s.
-            timeout: Seconds for each request.
+            timeout: Seconds for the whole call: its parts run at the same time.
 
         Returns:
             Points by device and attribute; every device that was asked for is a key. Re-sent freely. Role:

@@ -450,3 +450,12 @@ async def test_a_body_where_there_must_be_none_does_not_become_the_next_answer()
     async with RawServer(behaviour).running() as server, impatient(server) as client:
         assert await client.request("GET", "v3/ping", safety=READ) is None
         assert (await client.sites.get("S")).id == "S"
+
+
+@pytest.mark.parametrize("safety", [Safety.CONVERGE, Safety.UNSAFE], ids=lambda safety: safety.value)
+async def test_an_answer_of_success_that_cannot_be_read_repeats_nothing_and_tells_to_look(safety: Safety) -> None:
+    async with RawServer(sending(response(b"<html>"), then="keep")).running() as server, impatient(server) as client:
+        with pytest.raises(InvalidBodyError) as caught:
+            await CALLS[safety](client)
+        assert (server.seen, caught.value.outcome) == (1, "final")
+    assert "look before repeating it" in caught.value.__notes__[0]

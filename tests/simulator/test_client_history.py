@@ -6,6 +6,7 @@ import pickle
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import pytest
 from simulator_calls import device_of
 
@@ -140,6 +141,23 @@ async def test_parts_may_be_pickled_and_read_elsewhere(sim: Simulator, client: E
             assert part.completed == len(some)
     assert points(batches) == points(whole)
     check_order(batches)
+
+
+async def test_tasks_that_share_it_outside_a_block_get_each_batch_once(sim: Simulator, client: EnapterClient) -> None:
+    query = TimeseriesQuery(start=START, end=START + timedelta(hours=6), granularity=60, series=series(sim))
+    whole = [batch async for batch in client.telemetry.history(query, window=3600)]
+    history = client.telemetry.history(query, window=3600, concurrency=1)
+    shared: list[TimeseriesBatch] = []
+
+    async def read() -> None:
+        async for batch in history:
+            shared.append(batch)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(read)
+    assert points(shared) == points(whole)
+    assert history.completed == len(history.parts)
 
 
 async def test_it_goes_on_where_it_was_left(sim: Simulator, client: EnapterClient) -> None:

@@ -251,6 +251,8 @@ class TestOptions:
     def test_another_kind_is_refused(self, option: str, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=f"^{option} must"):
             EnapterClient(token=TOKEN).with_options(**{option: value})
+        with pytest.raises(ConfigurationError, match=f"^{option} must"):
+            EnapterClient(token=TOKEN).with_options(timeout=2, **{option: value})
 
     def test_a_copy_keeps_what_is_not_given(self) -> None:
         client = EnapterClient(token=TOKEN, user="u", retry=RetryPolicy.none(), timeouts=Timeouts(attempt=3))
