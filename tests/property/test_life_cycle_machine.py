@@ -153,12 +153,16 @@ class ClientMachine(RuleBasedStateMachine):
     @rule(
         classes=st.lists(st.sampled_from(Safety), min_size=1, max_size=3),
         timeout=st.sampled_from([0.3, 3.0, 60.0, 60.0]),
+        goes_out=st.booleans(),
     )
-    def call(self, classes: list[Safety], timeout: float) -> None:
+    def call(self, classes: list[Safety], timeout: float, goes_out: bool) -> None:
         for safety in classes:
             tag = f"T{len(self.callers)}"
             task = self.loop.create_task(CALLS[safety](self.client.with_options(timeout=timeout), tag))
             self.callers.append(Caller(tag, safety, task, self.loop.time() + timeout))
+        if goes_out:
+            self.run(0.0)
+            self.send()
 
     @precondition(lambda self: self.running())
     @rule(which=indices)
@@ -168,7 +172,7 @@ class ClientMachine(RuleBasedStateMachine):
         caller.task.cancel()
         caller.cancelled = True
 
-    @precondition(lambda self: len(self.callers) > 10)
+    @precondition(lambda self: len(self.callers) > 15)
     @rule()
     def close(self) -> None:
         self.closers.append(self.loop.create_task(self.client.aclose()))
@@ -181,10 +185,10 @@ class ClientMachine(RuleBasedStateMachine):
     # -- what happens on the wire --------------------------------------------------------------------------------
 
     @precondition(lambda self: self.before_headers(sent=False))
-    @rule(which=indices)
-    def send(self, which: int) -> None:
-        waiting = self.before_headers(sent=False)
-        waiting[which % len(waiting)].sent = True
+    @rule()
+    def send(self) -> None:
+        for exchange in self.before_headers(sent=False):
+            exchange.sent = True
 
     @precondition(lambda self: self.before_headers())
     @rule(which=indices)
@@ -193,14 +197,21 @@ class ClientMachine(RuleBasedStateMachine):
         waiting[which % len(waiting)].headers_came.set_exception(OSError("lost"))
 
     @precondition(lambda self: self.before_headers(sent=True))
-    @rule(which=indices, status=st.sampled_from([200, 404, 429, 503]), retry_after=st.sampled_from([None, 0, 1, 99]))
-    def answer(self, which: int, status: int, retry_after: int | None) -> None:
+    @rule(
+        which=indices,
+        status=st.sampled_from([200, 404, 429, 429, 503]),
+        retry_after=st.sampled_from([None, None, 0, 1, 99]),
+        whole=st.booleans(),
+    )
+    def answer(self, which: int, status: int, retry_after: int | None, whole: bool) -> None:
         waiting = self.before_headers(sent=True)
         exchange = waiting[which % len(waiting)]
         exchange.status = status
         if retry_after is not None:
             exchange.raw_headers = ((b"Retry-After", str(retry_after).encode()),)
         exchange.headers_came.set_result(None)
+        if whole:
+            exchange.body_came.set_result(GOOD)
 
     @precondition(lambda self: self.within_bodies())
     @rule(which=indices, whole=st.booleans())
@@ -217,9 +228,11 @@ class ClientMachine(RuleBasedStateMachine):
     def run_callbacks(self) -> None:
         self.run(0.0)
 
-    @rule(seconds=st.sampled_from([0.05, 0.4, 2.0, 7.0, 70.0]))
-    def pass_time(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.05, 0.4, 0.4, 2.0, 2.0, 7.0, 70.0]), goes_out=st.booleans())
+    def pass_time(self, seconds: float, goes_out: bool) -> None:
         self.run(seconds)
+        if goes_out:
+            self.send()
 
     # -- what must hold ------------------------------------------------------------------------------------------
 
