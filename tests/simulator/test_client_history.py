@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -12,6 +13,7 @@ from simulator_calls import device_of
 
 from enapter_async import (
     EnapterClient,
+    History,
     HistoryPart,
     InvalidArgumentError,
     Locf,
@@ -143,20 +145,31 @@ async def test_parts_may_be_pickled_and_read_elsewhere(sim: Simulator, client: E
     check_order(batches)
 
 
-async def test_tasks_that_share_it_outside_a_block_get_each_batch_once(sim: Simulator, client: EnapterClient) -> None:
+async def test_tasks_that_share_it_outside_a_block_get_each_batch_once_and_do_not_spin(
+    sim: Simulator, client: EnapterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     query = TimeseriesQuery(start=START, end=START + timedelta(hours=6), granularity=60, series=series(sim))
     whole = [batch async for batch in client.telemetry.history(query, window=3600)]
     history = client.telemetry.history(query, window=3600, concurrency=1)
     shared: list[TimeseriesBatch] = []
+    looks = 0
+    begin = History._begin
+
+    def counted(*arguments: Any) -> None:
+        nonlocal looks
+        looks += 1
+        begin(*arguments)
+
+    monkeypatch.setattr(History, "_begin", counted)
 
     async def read() -> None:
-        async for batch in history:
-            shared.append(batch)
+        shared.extend([batch async for batch in history])
 
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(read)
     assert points(shared) == points(whole)
+    assert looks == len(history.parts)
     assert history.completed == len(history.parts)
 
 
