@@ -29,8 +29,16 @@ def read_yaml(text: str) -> Any:
     if importlib.util.find_spec("yaml") is not None:
         import yaml
 
+        class Loader(yaml.SafeLoader):
+            # States are called on and off: texts, as in YAML 1.2, and no booleans, as in 1.1.
+            yaml_implicit_resolvers = {  # noqa: RUF012
+                letter: resolvers
+                for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+                if letter not in ("o", "O")
+            }
+
         try:
-            return yaml.safe_load(text)
+            return Loader(text).get_single_data()
         except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(" ".join(str(error).split())) from None
     return read_subset(text)

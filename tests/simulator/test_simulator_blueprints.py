@@ -92,6 +92,12 @@ def test_manifests_are_read_with_and_without_pyyaml(read: Any) -> None:
     assert depth["required"] is True
 
 
+@pytest.mark.parametrize("read", [read_yaml, without_pyyaml])
+def test_states_may_be_called_on_and_off(read: Any) -> None:
+    manifest = read("list: [on, off]\nmap:\n  on: {display_name: On}\n  off: {display_name: Off}\n")
+    assert manifest == {"list": ["on", "off"], "map": {"on": {"display_name": "On"}, "off": {"display_name": "Off"}}}
+
+
 @given(st.text(alphabet="ab:-#'\"[]{},\n |>&*1.", max_size=60))
 def test_the_small_reader_gives_a_value_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
