@@ -12,6 +12,9 @@ _NEEDED = frozenset({"click", "rich", "rich_click"})
 def main() -> None:
     """Run the command, or say what to install where the extra is missing."""
     interruption.guard()
+    # Not every output has all letters: a pipe on Windows has those of one code page.
+    if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
+        reconfigure(errors="backslashreplace")
     try:
         from enapter_async.cli.application import application
     except ModuleNotFoundError as error:

@@ -89,4 +89,8 @@ def _advised(error: BaseException) -> str:
         return f"{error}; is ENAPTER_HTTP_API_TOKEN right for this server? (`enapter-async doctor` looks)"
     if isinstance(error, ConfigurationError) and "ENAPTER_HTTP_API_TOKEN" in str(error):
         return f"{error} (`enapter-async simulate` runs a server to try things with)"
+    if isinstance(error, OSError) and error.strerror:
+        return (
+            f"{error.filename}: {error.strerror}" if error.filename else f"output cannot be written: {error.strerror}"
+        )
     return str(error) or type(error).__name__

@@ -19,6 +19,9 @@ from enapter_async.cli.parameters import option
 Format: TypeAlias = Literal["table", "json", "jsonl", "csv"]
 
 HIDDEN: Final = "(hidden)"
+_ID_WIDTH: Final = 38
+_LEAST_WIDTH: Final = 12
+"""Of a column whose cells are folded, on an average; both with the space after them."""
 
 output_option: Final = option(
     "--output",
@@ -241,12 +244,14 @@ def _table(headings: list[str], rows: list[list[str]]) -> None:
 
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(Text(heading.upper().replace("_", " "), style="bold"), overflow="fold")
+    ids = [heading == "id" or heading.endswith("_id") for heading in headings]
+    for heading, is_id in zip(headings, ids, strict=True):
+        table.add_column(Text(heading.upper().replace("_", " "), style="bold"), overflow="fold", no_wrap=is_id)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    if not console.is_terminal:
-        # Nothing is folded for a program or a file, however long it is.
+    room = sum(_ID_WIDTH if is_id else _LEAST_WIDTH for is_id in ids)
+    if not console.is_terminal or (any(ids) and console.width < room):
+        # Nothing is folded for a program or a file, however long it is, and no ID, which is there to be copied.
         console.width = 10**6
         console.width = Measurement.get(console, console.options, table).maximum
     with console.capture() as captured:

@@ -390,3 +390,25 @@ def test_every_command_is_where_the_list_says(name: str) -> None:
 def test_colours_are_for_terminals(looked_at: Served) -> None:
     assert "\x1b" not in looked_at.run("devices", "list").output
     assert "\x1b" not in looked_at.run("doctor").output
+
+
+@pytest.mark.parametrize("width", [20, 80, 110, 200])
+def test_ids_can_be_copied_from_a_terminal_of_any_width(looked_at: Served, width: int) -> None:
+    listed = looked_at.run("devices", "list", COLUMNS=str(width), FORCE_COLOR="1").stdout
+    assert all(one["id"] in listed for one in looked_at.read("devices", "list"))
+
+
+def test_output_that_has_not_all_letters_gets_escapes(looked_at: Served) -> None:
+    """A pipe on Windows, say, or one in the C locale of an old system."""
+    for line in ("devices get {device}", "plot {device} power --from 1h"):
+        ended = subprocess.run(
+            [sys.executable, "-m", "enapter_async.cli", *line.format(**looked_at.ids).split()],
+            capture_output=True,
+            check=False,
+            timeout=30,
+            env=environment(
+                PYTHONIOENCODING="ascii", **{name: value or "" for name, value in looked_at.environment.items()}
+            ),
+        )
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert ended.stdout.isascii()
