@@ -115,8 +115,7 @@ class Column:
         else:
             buckets = self._buckets(first, count)
             cells = [self._cell(self._reduction.samples, samples) for samples in buckets]
-        for begin, stop in self._track.gaps(first * granularity, (first + count) * granularity):
-            self._cut(cells, first, begin, stop)
+        self._cut_gaps(cells, first)
         return cells
 
     def _of_minutes(self, first: int, count: int) -> list[str]:
@@ -164,14 +163,17 @@ class Column:
         edges = [-(-bucket * step // period) - origin for bucket in range(first, first + count + 1)]
         return [levels[edges[place] : edges[place + 1]] for place in range(count)]
 
-    def _cut(self, cells: list[str], first: int, begin: int, stop: int) -> None:
-        """Take the samples of a gap out: whole buckets at once, of those at its ends a part."""
-        step = self.granularity
-        low, high = max(-(-begin // step), first), min(stop // step, first + len(cells))
-        if low < high:
-            cells[low - first : high - first] = [""] * (high - low)
-        for bucket in {begin // step, stop // step}:
-            if first <= bucket < first + len(cells) and not low <= bucket < high:
+    def _cut_gaps(self, cells: list[str], first: int) -> None:
+        """Take the samples of gaps out: whole buckets at once, of those at their ends a part."""
+        step, last = self.granularity, first + len(cells)
+        parted: set[int] = set()  # a long bucket has many gaps, and is made but once
+        for begin, stop in self._track.gaps(first * step, last * step):
+            low, high = max(-(-begin // step), first), min(stop // step, last)
+            if low < high:
+                cells[low - first : high - first] = [""] * (high - low)
+            parted |= {bucket for bucket in (begin // step, stop // step) if not low <= bucket < high}
+        for bucket in parted:
+            if first <= bucket < last:
                 cells[bucket - first] = self._outside_gaps(bucket)
 
     def _outside_gaps(self, bucket: int) -> str:

@@ -89,6 +89,17 @@ def test_gaps_are_cut_out_of_buckets_exactly(granularity: int) -> None:
     ]
 
 
+def test_a_long_bucket_with_many_gaps_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    year = 366 * 86_400
+    track = Track(next(one for one in SIGNALS if one.name == "power"), 1, "device")
+    bucket = START // year
+    assert len(track.gaps(bucket * year, (bucket + 1) * year)) > 100
+    make, made = Column._outside_gaps, list[int]()
+    monkeypatch.setattr(Column, "_outside_gaps", lambda self, one: made.append(one) or make(self, one))
+    assert Column(track, year, "avg").cells(bucket, 1) != [""]
+    assert made == [bucket]
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     profile=st.sampled_from(SIGNALS),
