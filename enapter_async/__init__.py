@@ -71,7 +71,13 @@ if TYPE_CHECKING:
         ResponseState,
     )
     from enapter_async.models.common import JSON, UNSET, AccessRole, Duration, OpenEnum, Unset
-    from enapter_async.models.communication import CommunicationConfig, MqttCredentials, MqttProtocol, TimeSyncProtocol
+    from enapter_async.models.communication import (
+        CommunicationConfig,
+        MqttCredentials,
+        MqttProtocol,
+        MqttProtocolName,
+        TimeSyncProtocol,
+    )
     from enapter_async.models.declarations import (
         AlertDeclaration,
         AlertSeverity,
@@ -113,13 +119,19 @@ if TYPE_CHECKING:
         TimeseriesBatch,
         TimeseriesQuery,
         TimeseriesRow,
+        TimeseriesValue,
     )
     from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
     from enapter_async.pagination import Page, Pager
     from enapter_async.response import Response
+    from enapter_async.services.blueprints import BlueprintViewName
+    from enapter_async.services.commands import ExecutionExpand, ExecutionListExpand, ExecutionOrder, ExecutionStateName
     from enapter_async.services.devices import DeviceExpand
     from enapter_async.services.history import History
+    from enapter_async.services.logs import LogOrder, LogRetentionName, LogSeverityName
+    from enapter_async.services.packing import BlueprintSource
     from enapter_async.services.timeseries import TimeseriesStream
+    from enapter_async.services.waiting import OnProgress
     from enapter_async.services.watch import Watch
     from enapter_async.shared_rate_limit import SharedRateLimit
     from enapter_async.stream import Stream
@@ -130,27 +142,10 @@ __version__ = "0.1.0.dev0"
 # a client, and programs use few of them.
 _HOMES: Final = {
     "enapter_async._protocol.plan": ("HistoryPart", "HistoryPlan", "plan_history"),
-    "enapter_async._protocol.request": (
-        "Headers",
-        "Safety",
-    ),
-    "enapter_async.client": (
-        "ClientOptions",
-        "EnapterClient",
-        "Load",
-    ),
-    "enapter_async.config": (
-        "ClientConfig",
-        "RateLimit",
-        "RetryPolicy",
-        "StreamPolicy",
-        "Timeouts",
-        "TokenProvider",
-    ),
-    "enapter_async.discovery": (
-        "DiscoveredGateway",
-        "discover_gateways",
-    ),
+    "enapter_async._protocol.request": ("Headers", "Safety"),
+    "enapter_async.client": ("ClientOptions", "EnapterClient", "Load"),
+    "enapter_async.config": ("ClientConfig", "RateLimit", "RetryPolicy", "StreamPolicy", "Timeouts", "TokenProvider"),
+    "enapter_async.discovery": ("DiscoveredGateway", "discover_gateways"),
     "enapter_async.errors": (
         "APIError",
         "AttemptTimeoutError",
@@ -202,12 +197,7 @@ _HOMES: Final = {
         "SharedLimitLost",
         "SharedLimitRestored",
     ),
-    "enapter_async.models.blueprints": (
-        "Blueprint",
-        "BlueprintName",
-        "BlueprintValidation",
-        "BlueprintView",
-    ),
+    "enapter_async.models.blueprints": ("Blueprint", "BlueprintName", "BlueprintValidation", "BlueprintView"),
     "enapter_async.models.commands": (
         "CommandExecution",
         "CommandRequest",
@@ -215,18 +205,12 @@ _HOMES: Final = {
         "ExecutionState",
         "ResponseState",
     ),
-    "enapter_async.models.common": (
-        "AccessRole",
-        "Duration",
-        "JSON",
-        "OpenEnum",
-        "UNSET",
-        "Unset",
-    ),
+    "enapter_async.models.common": ("AccessRole", "Duration", "JSON", "OpenEnum", "UNSET", "Unset"),
     "enapter_async.models.communication": (
         "CommunicationConfig",
         "MqttCredentials",
         "MqttProtocol",
+        "MqttProtocolName",
         "TimeSyncProtocol",
     ),
     "enapter_async.models.declarations": (
@@ -249,38 +233,14 @@ _HOMES: Final = {
         "Device",
         "DeviceType",
     ),
-    "enapter_async.models.logs": (
-        "LogRecord",
-        "LogRetention",
-        "LogSeverity",
-        "RuleLogRecord",
-    ),
+    "enapter_async.models.logs": ("LogRecord", "LogRetention", "LogSeverity", "RuleLogRecord"),
     "enapter_async.models.manifest": ("Manifest",),
     "enapter_async.models.provisioning": ("ProvisionedDevice",),
-    "enapter_async.models.rule_engine": (
-        "RuleEngine",
-        "RuleEngineState",
-    ),
-    "enapter_async.models.rules": (
-        "Rule",
-        "RuleScript",
-        "RuleState",
-        "RuntimeVersion",
-    ),
-    "enapter_async.models.sites": (
-        "Location",
-        "Site",
-    ),
-    "enapter_async.models.stream_events": (
-        "FramesDropped",
-        "MalformedFrame",
-        "StreamEvent",
-        "StreamGap",
-    ),
-    "enapter_async.models.streams": (
-        "DeviceFrame",
-        "TelemetryFrame",
-    ),
+    "enapter_async.models.rule_engine": ("RuleEngine", "RuleEngineState"),
+    "enapter_async.models.rules": ("Rule", "RuleScript", "RuleState", "RuntimeVersion"),
+    "enapter_async.models.sites": ("Location", "Site"),
+    "enapter_async.models.stream_events": ("FramesDropped", "MalformedFrame", "StreamEvent", "StreamGap"),
+    "enapter_async.models.streams": ("DeviceFrame", "TelemetryFrame"),
     "enapter_async.models.telemetry": ("LatestPoint",),
     "enapter_async.models.terminal": ("TerminalSession",),
     "enapter_async.models.timeseries": (
@@ -294,6 +254,7 @@ _HOMES: Final = {
         "TimeseriesBatch",
         "TimeseriesQuery",
         "TimeseriesRow",
+        "TimeseriesValue",
     ),
     "enapter_async.models.watch": (
         "Datapoint",
@@ -303,12 +264,19 @@ _HOMES: Final = {
         "WatchEvent",
         "WatchStatistics",
     ),
-    "enapter_async.pagination": (
-        "Page",
-        "Pager",
-    ),
+    "enapter_async.pagination": ("Page", "Pager"),
     "enapter_async.response": ("Response",),
     "enapter_async.services.devices": ("DeviceExpand",),
+    "enapter_async.services.logs": ("LogOrder", "LogRetentionName", "LogSeverityName"),
+    "enapter_async.services.waiting": ("OnProgress",),
+    "enapter_async.services.commands": (
+        "ExecutionExpand",
+        "ExecutionListExpand",
+        "ExecutionOrder",
+        "ExecutionStateName",
+    ),
+    "enapter_async.services.blueprints": ("BlueprintViewName",),
+    "enapter_async.services.packing": ("BlueprintSource",),
     "enapter_async.services.history": ("History",),
     "enapter_async.services.timeseries": ("TimeseriesStream",),
     "enapter_async.services.watch": ("Watch",),
@@ -332,8 +300,10 @@ __all__ = [
     "BadRequestError",
     "Blueprint",
     "BlueprintName",
+    "BlueprintSource",
     "BlueprintValidation",
     "BlueprintView",
+    "BlueprintViewName",
     "CallEvent",
     "ClientClosedError",
     "ClientConfig",
@@ -371,8 +341,12 @@ __all__ = [
     "EnumValue",
     "ErrorDetail",
     "Event",
+    "ExecutionExpand",
+    "ExecutionListExpand",
+    "ExecutionOrder",
     "ExecutionPendingError",
     "ExecutionState",
+    "ExecutionStateName",
     "FramesDropped",
     "Headers",
     "History",
@@ -386,17 +360,22 @@ __all__ = [
     "Load",
     "Location",
     "Locf",
+    "LogOrder",
     "LogRecord",
     "LogRetention",
+    "LogRetentionName",
     "LogSeverity",
+    "LogSeverityName",
     "MalformedFrame",
     "Manifest",
     "ManifestProblem",
     "MissingExtraError",
     "MqttCredentials",
     "MqttProtocol",
+    "MqttProtocolName",
     "NameResolutionError",
     "NotFoundError",
+    "OnProgress",
     "OpenEnum",
     "Outcome",
     "OutcomeUnknownError",
@@ -448,6 +427,7 @@ __all__ = [
     "TimeseriesQuery",
     "TimeseriesRow",
     "TimeseriesStream",
+    "TimeseriesValue",
     "TokenProvider",
     "TokenProviderError",
     "TransportError",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import attrs
 
 from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
@@ -12,6 +14,10 @@ class MqttProtocol(OpenEnum):
 
     MQTT = "MQTT"
     MQTTS = "MQTTS"
+
+
+MqttProtocolName: TypeAlias = Literal["MQTT", "MQTTS"]
+"""How a device speaks MQTT, as a literal."""
 
 
 class TimeSyncProtocol(OpenEnum):

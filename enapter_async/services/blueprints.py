@@ -9,7 +9,6 @@ from typing import Final, Literal, TypeAlias
 from anyio import to_thread
 
 from enapter_async._protocol import archive, query
-from enapter_async._protocol.archive import Source
 from enapter_async._protocol.body import nothing
 from enapter_async._protocol.decoders import Enveloped, Whole
 from enapter_async._protocol.request import Operation, Request, Safety
@@ -17,11 +16,14 @@ from enapter_async._protocol.urls import segment
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async.errors import NotFoundError
 from enapter_async.models.blueprints import Blueprint, BlueprintValidation, BlueprintView
+from enapter_async.services import packing
+from enapter_async.services.packing import BlueprintSource
 from enapter_async.services.saving import appearing_when_complete, checked_target
 from enapter_async.services.service import Service, raw
 from enapter_async.session import Session
 
 BlueprintViewName: TypeAlias = Literal["ORIGINAL", "COMPILED"]
+"""A blueprint as it was uploaded, or as the platform made it."""
 
 _ZIP: Final = "application/zip"
 _ANY_ARCHIVE: Final = "application/zip, application/octet-stream, */*;q=0.5"
@@ -47,7 +49,7 @@ class Blueprints(Service):
     and litter of editors are left out; a link that leads out of the folder is refused.
     """
 
-    async def validate(self, source: Source, *, timeout: float | None = None) -> BlueprintValidation:
+    async def validate(self, source: BlueprintSource, *, timeout: float | None = None) -> BlueprintValidation:
         """Ask the platform whether a blueprint is right; nothing is stored.
 
         Args:
@@ -64,7 +66,7 @@ class Blueprints(Service):
         request = await _archive_request(_VALIDATE, "v3/blueprints/validate", source)
         return await self._session.send(request, _VALIDATION, timeout)
 
-    async def upload(self, source: Source, *, timeout: float | None = None) -> Blueprint:
+    async def upload(self, source: BlueprintSource, *, timeout: float | None = None) -> Blueprint:
         """Store a blueprint; `devices.assign_blueprint` gives it to a device.
 
         Args:
@@ -202,7 +204,7 @@ class Blueprints(Service):
             pass
         return await self._profiles("download_device_profiles", left())
 
-    async def upload_device_profiles(self, source: Source, *, timeout: float | None = None) -> None:
+    async def upload_device_profiles(self, source: BlueprintSource, *, timeout: float | None = None) -> None:
         """Replace the device profiles.
 
         Args:
@@ -244,6 +246,6 @@ def _download(operation: Operation, blueprint_id: str, view: BlueprintView | Blu
     return Request(operation, path, query.encode([("view", query.member(view, BlueprintView, "view"))]))
 
 
-async def _archive_request(operation: Operation, path: str, source: Source) -> Request:
-    data = await to_thread.run_sync(archive.read, source)
+async def _archive_request(operation: Operation, path: str, source: BlueprintSource) -> Request:
+    data = await to_thread.run_sync(packing.read, source)
     return Request(operation, path, body=data, content_type=_ZIP)

@@ -22,9 +22,13 @@ from enapter_async.services.waiting import OnProgress, Waiting
 from enapter_async.session import Session, checked_timeout
 
 ExecutionExpand: TypeAlias = Literal["log"]
+"""What an execution can include: all responses, newest first."""
 ExecutionListExpand: TypeAlias = Literal["ephemeral", "log"]
+"""What a list of executions can include: ephemeral ones, and all responses of each."""
 ExecutionOrder: TypeAlias = Literal["CREATED_AT_ASC", "CREATED_AT_DESC"]
+"""Order of a list of executions: oldest or newest first."""
 ExecutionStateName: TypeAlias = Literal["NEW", "IN_PROGRESS", "SUCCESS", "ERROR", "TIMEOUT", "UNSYNC"]
+"""State of an execution, as a literal."""
 
 _EXECUTE: Final = Operation("commands.execute", "POST", Safety.UNSAFE, waits_for_device=True)
 _START: Final = Operation("commands.start", "POST", Safety.UNSAFE)

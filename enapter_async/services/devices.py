@@ -11,7 +11,7 @@ from enapter_async._protocol.decoders import Enveloped, OrNone, PageOf, Whole
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import UNSET, Unset
-from enapter_async.models.communication import CommunicationConfig, MqttProtocol
+from enapter_async.models.communication import CommunicationConfig, MqttProtocol, MqttProtocolName
 from enapter_async.models.devices import Device
 from enapter_async.models.manifest import Manifest
 from enapter_async.models.terminal import TerminalSession
@@ -23,7 +23,6 @@ DeviceExpand: TypeAlias = Literal[
     "site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"
 ]
 """What a device can be expanded with; what is not asked for is None."""
-MqttProtocolName: TypeAlias = Literal["MQTT", "MQTTS"]
 
 _LIST: Final = Operation("devices.list", "GET", Safety.READ)
 _GET: Final = Operation("devices.get", "GET", Safety.READ)

@@ -19,8 +19,11 @@ from enapter_async.stream import Stream
 from enapter_async.stream_reader import Subscription
 
 LogOrder: TypeAlias = Literal["RECEIVED_AT_ASC", "RECEIVED_AT_DESC"]
+"""Order of a list of log records: oldest or newest first."""
 LogRetentionName: TypeAlias = Literal["ALL", "PERSISTENT", "EPHEMERAL"]
+"""How long log records are kept, as a literal."""
 LogSeverityName: TypeAlias = Literal["debug", "info", "warning", "error"]
+"""Severity of a log record, as a literal."""
 
 _LIST: Final = Operation("logs.list", "GET", Safety.READ)
 _FOLLOW: Final = Operation("logs.follow", "GET", Safety.READ)

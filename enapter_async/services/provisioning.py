@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from enapter_async._protocol import query
 from enapter_async._protocol.decoders import Whole
 from enapter_async._protocol.request import Operation, Safety
 from enapter_async.models.common import UNSET, Unset
-from enapter_async.models.communication import MqttProtocol
+from enapter_async.models.communication import MqttProtocol, MqttProtocolName
 from enapter_async.models.provisioning import ProvisionedDevice
 from enapter_async.services.service import Service, json_request, raw
 from enapter_async.session import Session
-
-MqttProtocolName: TypeAlias = Literal["MQTT", "MQTTS"]
 
 _STANDALONE: Final = Operation("provisioning.standalone", "POST", Safety.UNSAFE)
 _VUCM: Final = Operation("provisioning.vucm", "POST", Safety.UNSAFE)

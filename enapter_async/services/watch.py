@@ -130,21 +130,21 @@ class Watch:
         while self._position >= len(self._current):
             async with self._turning:
                 if self._position >= len(self._current):  # else another task has got a batch while this one waited
-                    self._current, self._position = await self.next_batch(), 0
+                    self._current, self._position = await self._next_batch(), 0
         datapoint = self._current[self._position]
         self._position += 1
         return datapoint
 
     def batches(self) -> AsyncIterator[list[Datapoint]]:
         """Iterate over the new datapoints of one answer each, as lists: the fast path."""
-        return _Batches(self)
+        return _Batches(self._next_batch)
 
     def finish(self) -> None:
         """Begin no more ticks: the iteration ends once the requests under way have ended and all is returned."""
         self._finishing = True
         self._arrived.set()
 
-    async def next_batch(self) -> list[Datapoint]:
+    async def _next_batch(self) -> list[Datapoint]:
         """Wait for an answer with new datapoints and return these.
 
         Raises:
@@ -301,11 +301,11 @@ class Watch:
 class _Batches(AsyncIterator[list[Datapoint]]):
     """The datapoints of a watch, one answer at a time."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, next_batch: Callable[[], Awaitable[list[Datapoint]]]) -> None:
+        self._next_batch = next_batch
 
     async def __anext__(self) -> list[Datapoint]:
-        return await self._watch.next_batch()
+        return await self._next_batch()
 
 
 def _answered_tick(part: _Part) -> int:

@@ -48,8 +48,8 @@ HOMES: Final = {
     "rich_click": ("cli",),
 }
 IMPURE: Final = {
-    "aiohttp", "anyio", "asyncio", "concurrent", "http", "multiprocessing", "selectors", "signal", "socket",
-    "ssl", "subprocess", "threading", "time",
+    "aiohttp", "anyio", "asyncio", "concurrent", "http", "multiprocessing", "os", "selectors", "shutil", "signal",
+    "socket", "ssl", "subprocess", "tempfile", "threading", "time",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from enapter_async import InvalidArgumentError, InvalidBodyError
 from enapter_async._protocol import archive
 from enapter_async._protocol.request import Answer, Headers
+from enapter_async.services import packing
 
 FILES = {
     "manifest.yml": b"blueprint_spec: device/3.0\n",
@@ -40,7 +41,7 @@ def content(data: bytes) -> dict[str, bytes]:
 
 
 def test_a_folder_holds_what_it_holds(tmp_path: Path) -> None:
-    data = archive.read(write(tmp_path, FILES))
+    data = packing.read(write(tmp_path, FILES))
     assert content(data) == FILES
     assert list(content(data)) == sorted(FILES)
 
@@ -52,9 +53,9 @@ def test_the_same_files_are_the_same_bytes(tmp_path: Path) -> None:
         path.chmod(0o700)
         os.utime(path, (1, 1))
     (second / "empty").mkdir()
-    assert archive.read(first) == archive.read(str(second))
+    assert packing.read(first) == packing.read(str(second))
     (second / "manifest.yml").write_bytes(b"other")
-    assert archive.read(first) != archive.read(second)
+    assert packing.read(first) != packing.read(second)
 
 
 @pytest.mark.parametrize(
@@ -77,18 +78,18 @@ def test_the_same_files_are_the_same_bytes(tmp_path: Path) -> None:
 )
 def test_litter_is_left_out(tmp_path: Path, litter: str) -> None:
     write(tmp_path, {**FILES, litter: b"litter"})
-    assert content(archive.read(tmp_path)) == FILES
+    assert content(packing.read(tmp_path)) == FILES
 
 
 def test_what_only_looks_like_litter_stays(tmp_path: Path) -> None:
     files = {**FILES, ".luacheckrc": b"std = 'lua53'", "git/x.lua": b"", "lib/swp": b""}
-    assert content(archive.read(write(tmp_path, files))) == files
+    assert content(packing.read(write(tmp_path, files))) == files
 
 
 def test_a_link_within_the_folder_stands_for_its_file(tmp_path: Path) -> None:
     write(tmp_path, FILES)
     (tmp_path / "main.lua").symlink_to("firmware.lua")
-    assert content(archive.read(tmp_path)) == {**FILES, "main.lua": FILES["firmware.lua"]}
+    assert content(packing.read(tmp_path)) == {**FILES, "main.lua": FILES["firmware.lua"]}
 
 
 @pytest.mark.parametrize("target", ["../secret", "lib", ".", "no such file", "loop", "/etc", "../blueprint-2/x"])
@@ -98,29 +99,29 @@ def test_every_other_link_is_refused(tmp_path: Path, target: str) -> None:
     (folder / "lib" / "a").mkdir()
     (folder / "loop").symlink_to(target)
     with pytest.raises(InvalidArgumentError, match="loop is a link") as caught:
-        archive.read(folder)
+        packing.read(folder)
     assert caught.value.argument == "source"
 
 
 def test_a_dangling_link_of_an_editor_is_litter(tmp_path: Path) -> None:
     write(tmp_path, FILES)
     (tmp_path / ".#firmware.lua").symlink_to("me@host.1234:5678")
-    assert content(archive.read(tmp_path)) == FILES
+    assert content(packing.read(tmp_path)) == FILES
 
 
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     folder = write(tmp_path / "blueprint", FILES)
     (tmp_path / "link").symlink_to(folder)
-    assert archive.read(tmp_path / "link") == archive.read(folder)
+    assert packing.read(tmp_path / "link") == packing.read(folder)
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     write(tmp_path, FILES)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidArgumentError, match="not a regular file"):
-        archive.read(tmp_path)
+        packing.read(tmp_path)
     with pytest.raises(InvalidArgumentError, match="not a regular file"):
-        archive.read(tmp_path / "pipe")
+        packing.read(tmp_path / "pipe")
 
 
 def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,45 +129,45 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("s")
         with pytest.raises(InvalidArgumentError):
-            archive.read("s")
+            packing.read("s")
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {".git/config": b""})
     with pytest.raises(InvalidArgumentError, match="holds no files"):
-        archive.read(tmp_path)
+        packing.read(tmp_path)
 
 
 def test_size_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_BYTES", 1000)
+    monkeypatch.setattr(packing, "MAX_BYTES", 1000)
     write(tmp_path, {"a": b"x" * 600, "b": b"x" * 500})
-    sources: list[archive.Source] = [tmp_path, b"x" * 1001, bytearray(1001), memoryview(b"x" * 1001)]
+    sources: list[packing.BlueprintSource] = [tmp_path, b"x" * 1001, bytearray(1001), memoryview(b"x" * 1001)]
     for source in sources:
         with pytest.raises(InvalidArgumentError, match="larger"):
-            archive.read(source)
+            packing.read(source)
 
 
 def test_a_zip_file_and_bytes_go_as_they_are(tmp_path: Path) -> None:
-    data = archive.read(write(tmp_path / "folder", FILES))
+    data = packing.read(write(tmp_path / "folder", FILES))
     (tmp_path / "blueprint.zip").write_bytes(data)
-    assert archive.read(tmp_path / "blueprint.zip") == data
-    assert archive.read(bytearray(data)) == data
-    assert archive.read(b"no zip at all, which the server will say") == b"no zip at all, which the server will say"
+    assert packing.read(tmp_path / "blueprint.zip") == data
+    assert packing.read(bytearray(data)) == data
+    assert packing.read(b"no zip at all, which the server will say") == b"no zip at all, which the server will say"
 
 
 def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.yml").write_bytes(b"blueprint_spec: device/3.0")
     with pytest.raises(InvalidArgumentError, match="neither a folder nor a zip file"):
-        archive.read(tmp_path / "manifest.yml")
+        packing.read(tmp_path / "manifest.yml")
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="No such file"):
-        archive.read(tmp_path / "missing.zip")
+        packing.read(tmp_path / "missing.zip")
 
 
 NAMES = st.from_regex(r"[A-Za-z0-9_ .-]{1,12}", fullmatch=True).filter(
-    lambda name: name.strip(". ") == name and not archive._is_litter(name)
+    lambda name: name.strip(". ") == name and not packing._is_litter(name)
 )
 
 
@@ -177,7 +178,7 @@ def test_whatever_is_in_the_folder_comes_out_again(
 ) -> None:
     files = {name.lower(): data for name, data in files.items()}
     folder = write(tmp_path_factory.mktemp("any"), files)
-    assert content(archive.read(folder)) == files
+    assert content(packing.read(folder)) == files
 
 
 def received(body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
@@ -185,7 +186,7 @@ def received(body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
 
 
 def test_an_archive_without_a_length_proves_its_own_end(tmp_path: Path) -> None:
-    data = archive.read(write(tmp_path, FILES))
+    data = packing.read(write(tmp_path, FILES))
     assert archive.complete(received(data)) == data
     for cut in (0, 1, len(data) // 2, len(data) - 10):
         with pytest.raises(InvalidBodyError, match="cut off"):
