@@ -47,7 +47,11 @@ class TokenSource:
             return checked_header_value("token", await provider())
         except ConfigurationError as error:
             failed = error
-        except Exception as error:  # noqa: BLE001 - a provider is foreign code; its fault is kept as the cause
+        # A provider is foreign code; its fault is kept as the cause.
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise  # it is the caller who is cancelled, and not something that the provider waited for
             failed = TokenProviderError(f"the token provider failed: {type(error).__name__}")
             failed.__cause__ = error
         self._failures += 1

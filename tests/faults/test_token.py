@@ -132,6 +132,12 @@ async def fails() -> str:
     raise RuntimeError("the vault is closed")
 
 
+async def waits_for_what_is_cancelled() -> str:
+    waited_for: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    waited_for.cancel()
+    return await waited_for
+
+
 async def gives_nothing() -> str:
     return ""
 
@@ -153,6 +159,7 @@ def is_not_async() -> str:
     ("provider", "error", "words"),
     [
         (fails, TokenProviderError, "the token provider failed: RuntimeError"),
+        (waits_for_what_is_cancelled, TokenProviderError, "the token provider failed: CancelledError"),
         (is_not_async, TokenProviderError, "the token provider failed: TypeError"),
         (gives_nothing, ConfigurationError, "^token must"),
         (gives_none, ConfigurationError, "^token must"),
