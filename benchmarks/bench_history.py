@@ -5,9 +5,9 @@
 "One after the other" is `history` of the very same parts with `concurrency=1`: each request is sent when the
 answer before it has been read. Two servers, each on the last core, the client on the first: the simulator,
 which makes every value when asked, and one that answers from memory, so that the client is what is measured.
-What is gained is latency: the longer a window, the less of it there is, and the faster both ways are. From the
-simulator the limit is its own core, which makes 4.3 million values; "by CPU and latency alone" is what a machine
-that does nothing else would give.
+What is gained is latency: the longer a window, the less of it there is, and the faster both ways are. The
+simulator makes 4.3 million values on its own core; "by CPU and latency alone" is what a machine that does nothing
+else would give.
 """
 
 from __future__ import annotations
