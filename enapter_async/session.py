@@ -295,7 +295,7 @@ class Session:
             rejected=call.rejected,
             remaining=call.remaining,
             paced=shared.adaptive,
-            jitter=shared.jitter,
+            random=shared.random,
         )
         if decision.delay is None:
             return None

@@ -10,6 +10,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from enapter_async._protocol.backoff import full_jitter
 from enapter_async._protocol.failure import may_pass
 from enapter_async._protocol.frames import excerpt
 from enapter_async._protocol.request import Request
@@ -267,10 +268,10 @@ class StreamReader(Generic[T]):
         raise self._given_up(lost, last, attempts) from last
 
     def _delay(self) -> float:
-        policy = self._policy
-        ceiling = min(policy.max_delay, policy.initial_delay * 2.0 ** min(self._failures, 60))
         self._failures += 1
-        return self._session.shared.jitter.uniform(0.0, ceiling)
+        return full_jitter(
+            self._policy.initial_delay, self._policy.max_delay, self._failures, self._session.shared.random
+        )
 
     def _given_up(self, lost: RequestError, last: EnapterError, attempts: int) -> StreamError:
         message = f"{self._request.operation.name}: {lost}"

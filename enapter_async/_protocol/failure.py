@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import random
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from random import Random
 from typing import Final
 
 import attrs
 
+from enapter_async._protocol.backoff import full_jitter
 from enapter_async._protocol.body import loads
 from enapter_async._protocol.redact import masked, masked_json
 from enapter_async._protocol.request import Answer, Headers, Safety
@@ -48,14 +48,15 @@ def retry_after(headers: Headers, now: datetime) -> float | None:
         return None
     if _SECONDS(value):
         return float(value)
-    moment = _http_date(value)
+    moment = http_date(value)
     if moment is None:
         return None
-    sent = _http_date(headers.get("Date") or "") or now
+    sent = http_date(headers.get("Date") or "") or now
     return max(0.0, (moment - sent).total_seconds())
 
 
-def _http_date(value: str) -> datetime | None:
+def http_date(value: str) -> datetime | None:
+    """Return the moment that an HTTP date tells, in UTC where it names no zone; None for what is none."""
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -158,7 +159,7 @@ def decide(
     rejected: int,
     remaining: float,
     paced: bool,
-    jitter: random.Random,
+    random: Random,
 ) -> Decision:
     """Decide whether, and after how long, a request is sent again.
 
@@ -170,20 +171,24 @@ def decide(
         rejected: Attempts so far that were answered with 429.
         remaining: Seconds until the deadline.
         paced: The client's limiter spaces requests after a 429; a wait of our own is not needed then.
-        jitter: Source of randomness.
+        random: Spreads delays; seed it in tests.
     """
+
+    def backoff(failures: int) -> float:
+        return full_jitter(policy.initial_delay, policy.max_delay, max(failures, 1), random)
+
     asked = error.retry_after if isinstance(error, APIError) else None
     if error.outcome == "rejected":
         if policy.max_attempts == 1:
             return GIVE_UP
         # "Come back in 0 s" is no delay to live by: without a pace it would be answered with a storm.
-        delay = asked + jitter.uniform(0, 0.1 * asked) if asked else _backoff(policy, rejected, jitter)
+        delay = asked + random.uniform(0, 0.1 * asked) if asked else backoff(rejected)
         if asked is not None and (asked > policy.max_retry_after or asked >= remaining):
             return GIVE_UP
         return _within(0.0 if paced else delay, remaining, spends=False)
     if not _may_repeat(error.outcome, safety, policy) or counted >= policy.max_attempts:
         return GIVE_UP
-    delay = _backoff(policy, counted, jitter)
+    delay = backoff(counted)
     if asked is not None:
         if asked > policy.max_retry_after or asked >= remaining:
             return GIVE_UP
@@ -197,12 +202,6 @@ def _may_repeat(outcome: Outcome, safety: Safety, policy: RetryPolicy) -> bool:
     if outcome == "unknown":
         return safety is Safety.READ or (safety is Safety.CONVERGE and policy.resend_converging)
     return False
-
-
-def _backoff(policy: RetryPolicy, failures: int, jitter: random.Random) -> float:
-    # Full jitter; the exponent is bounded so that it cannot overflow.
-    ceiling = min(policy.max_delay, policy.initial_delay * 2.0 ** min(max(failures - 1, 0), 60))
-    return jitter.uniform(0.0, ceiling) if math.isfinite(ceiling) else policy.max_delay
 
 
 def _within(delay: float, remaining: float, *, spends: bool) -> Decision:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 from urllib.parse import quote
 
 from enapter_async._protocol import query
 from enapter_async.errors import InvalidArgumentError
-
-MAX_QUERY_BYTES: Final = 7_900
-"""Leaves room, below 8,000 bytes, for the path in front of the query."""
 
 
 def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[str]:
@@ -26,7 +22,7 @@ def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | Non
     if not isinstance(attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError("attributes", "must map each device to its attribute names")
     suffix = "" if relevance_interval is None else "&" + query.encode([("relevance_interval", relevance_interval)])
-    room = MAX_QUERY_BYTES - len(suffix)
+    room = query.MAX_BYTES - len(suffix)
     queries: list[str] = []
     current: list[str] = []
     length = 0

@@ -15,6 +15,8 @@ T = TypeVar("T")
 _SAFE_IN_VALUES: Final = ",:"
 
 MAX_PAGE_SIZE: Final = 50
+MAX_BYTES: Final = 7_900
+"""Of a query string that may be split: with the path in front of it, a URL stays below 8,000 bytes."""
 
 
 def encode(pairs: Iterable[tuple[str, str]]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from random import Random
 from typing import TypeVar
 
 import attrs
@@ -43,7 +43,7 @@ class Shared:
     fixed_headers: Mapping[str, str]
     adaptive: bool
     max_response_bytes: int
-    jitter: random.Random = attrs.field(factory=random.Random)
+    random: Random = attrs.field(factory=Random)
 
 
 class Attempts:

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import ClassVar, Final
 
 import aiohttp
 from aiohttp import WSMsgType
 
+from enapter_async._protocol.failure import http_date
 from enapter_async._protocol.redact import masked
 from enapter_async._protocol.redirect import same_host_target
 from enapter_async._protocol.request import Answer, Headers, Request
@@ -133,10 +133,7 @@ class _Handshake(Opening):
 
 def _server_time(headers: Headers) -> datetime:
     """Return the server's time to the second, or ours where it does not tell."""
-    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
-        moment = parsedate_to_datetime(headers.get("Date") or "")
-        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return datetime.now(UTC)
+    return http_date(headers.get("Date") or "") or datetime.now(UTC)
 
 
 class WebSocket:

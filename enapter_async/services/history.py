@@ -11,6 +11,7 @@ from typing import Final, Self
 import anyio
 from anyio.abc import TaskGroup
 
+from enapter_async._protocol.backoff import full_jitter
 from enapter_async._protocol.plan import HistoryPart
 from enapter_async.errors import ClientClosedError, EnapterError, InvalidArgumentError, TransportError
 from enapter_async.models.timeseries import TimeseriesBatch
@@ -197,5 +198,5 @@ class History(AsyncIterator[TimeseriesBatch]):
             part = rest
 
     async def _pause(self, fruitless: int) -> None:
-        most = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (fruitless - 1))
-        await self._session.sleep(self._session.shared.jitter.uniform(0, most))
+        delay = full_jitter(_FIRST_DELAY, _LONGEST_DELAY, fruitless, self._session.shared.random)
+        await self._session.sleep(delay)

@@ -16,9 +16,6 @@ from enapter_async.stream_reader import Subscription
 
 _DEVICES: Final = Operation("streams.devices", "GET", Safety.READ)
 
-_MAX_QUERY_BYTES: Final = 7_900
-"""Leaves room, below 8,000 bytes, for the path in front of the query."""
-
 
 class Streams(Service):
     """Live traffic of several devices at once."""
@@ -67,7 +64,7 @@ def _parts(device_ids: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     for device_id in dict.fromkeys(query.texts(device_ids, "device_ids")):
         # The parameter is repeated, once for each device (reference.md, Streams).
         pair = query.encode([("id.in", device_id)])
-        if pairs and length + len(pair) > _MAX_QUERY_BYTES:
+        if pairs and length + len(pair) > query.MAX_BYTES:
             parts.append(("&".join(pairs), tuple(devices)))
             pairs, devices, length = [], [], 0
         pairs.append(pair)

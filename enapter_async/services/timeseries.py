@@ -9,6 +9,7 @@ from typing import Final
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.timeseries import TimeseriesReader
 from enapter_async._protocol.timeseries_collector import TimeseriesCollector
+from enapter_async._protocol.timeseries_header import DATA_TYPES_HEADER
 from enapter_async._protocol.timeseries_query import timeseries_body
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async.errors import (
@@ -25,7 +26,6 @@ from enapter_async.session import Session
 QUERY: Final = Operation("telemetry.query_timeseries", "POST", Safety.READ, accept="text/csv")
 
 _PATH: Final = "v3/telemetry/query_timeseries"
-_DATA_TYPES: Final = "X-Enapter-Timeseries-Data-Types"
 
 
 class TimeseriesStream:
@@ -42,7 +42,7 @@ class TimeseriesStream:
         self._request = request
         self._answer = answer
         self._pieces = answer.pieces(idle=idle, until=until)
-        self._reader = TimeseriesReader(answer.headers.get_all(_DATA_TYPES))
+        self._reader = TimeseriesReader(answer.headers.get_all(DATA_TYPES_HEADER))
         self._ready: list[TimeseriesBatch] = []
         self._ended = False
         self._failure: EnapterError | None = None

@@ -108,7 +108,7 @@ class ClientMachine(RuleBasedStateMachine):
             max_in_flight=max_in_flight,
         )
         shared: Any = self.client._session.shared
-        shared.jitter.seed(0)
+        shared.random.seed(0)
         shared.limiter._pace._random.seed(0)
         self.patch = patch.object(HttpTransport, "_request", self.request)
         self.patch.start()

@@ -12,7 +12,8 @@ from yarl import URL
 
 from enapter_async._protocol import query
 from enapter_async._protocol.failure import retry_after
-from enapter_async._protocol.latest import MAX_QUERY_BYTES, parts
+from enapter_async._protocol.latest import parts
+from enapter_async._protocol.query import MAX_BYTES
 from enapter_async._protocol.redact import masked
 from enapter_async._protocol.request import Headers
 from enapter_async._protocol.urls import relative_path, segment
@@ -72,7 +73,7 @@ NAMES = st.text(alphabet="abcdefghijé/[]=& ", min_size=1, max_size=40).filter(s
 def test_latest_asks_for_everything_in_queries_that_fit(attributes: dict[str, list[str]]) -> None:
     asked: dict[str, list[str]] = {}
     for encoded in parts(attributes, "5m"):
-        assert len(encoded) <= MAX_QUERY_BYTES
+        assert len(encoded) <= MAX_BYTES
         pairs = parse_qsl(encoded)
         assert pairs.pop() == ("relevance_interval", "5m")
         for key, names in pairs:
@@ -85,7 +86,7 @@ def test_latest_splits_no_more_than_it_must(count: int, length: int) -> None:
     attributes = {"device": [f"{number:0{length}}" for number in range(count)]}
     queries = parts(attributes, None)
     total = sum(map(len, queries))
-    assert len(queries) <= total // (MAX_QUERY_BYTES - 250) + 1
+    assert len(queries) <= total // (MAX_BYTES - 250) + 1
 
 
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -118,7 +118,7 @@ class Case:
 
     def decided(self) -> Decision:
         options = {name: getattr(self, name) for name in ("counted", "rejected", "remaining", "paced")}
-        return decide(self.error, self.safety, self.policy, jitter=Middle(), **options)
+        return decide(self.error, self.safety, self.policy, random=Middle(), **options)
 
 
 def failure(outcome: Outcome, asked: float | None = None) -> RequestError:
