@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 
 from .entities import Blueprint
+from .manifest_file import read_manifest
 from .shapes import as_list, as_mapping
 from .validation import validate_manifest
-from .yaml_subset import read_yaml
 
 MANIFESTS = ("manifest.yml", "manifest.yaml", "manifest.json")
 _MOST_FILES = 2_000
@@ -46,7 +46,7 @@ def read_archive(data: bytes) -> Archive:
         return Archive({}, [f"missed file {MANIFESTS[0]}"])
     try:
         text = files[name].decode("utf-8-sig")
-        manifest: Any = json.loads(text) if name.endswith(".json") else read_yaml(text)
+        manifest: Any = json.loads(text) if name.endswith(".json") else read_manifest(text)
         # YAML has dates and keys that are no texts; what answers carry is JSON.
         manifest = json.loads(json.dumps(manifest, default=str, allow_nan=False))
     except (ValueError, RecursionError, TypeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
 import zipfile
 from typing import Any
 
@@ -16,8 +17,8 @@ from simulator_calls import Caller, device_of
 
 from enapter_async.simulator import STOCK, Simulator
 from enapter_async.simulator.archives import read_archive, write_archive
+from enapter_async.simulator.manifest_file import read_manifest
 from enapter_async.simulator.validation import validate_manifest
-from enapter_async.simulator.yaml_subset import read_subset, read_yaml
 
 MANIFEST = """\
 # A flow meter.
@@ -72,13 +73,8 @@ def archive(manifest: str = MANIFEST, name: str = "manifest.yml") -> bytes:
     return write_archive({name: manifest.encode(), "src/main.lua": b"-- code"})
 
 
-def without_pyyaml(text: str) -> Any:
-    return read_subset(text)
-
-
-@pytest.mark.parametrize("read", [read_yaml, without_pyyaml])
-def test_manifests_are_read_with_and_without_pyyaml(read: Any) -> None:
-    manifest = read(MANIFEST)
+def test_a_manifest_in_yaml() -> None:
+    manifest = read_manifest(MANIFEST)
     assert manifest["display_name"] == 'Flow meter: "mine"'
     assert manifest["description"] == "Two lines,\nwith a colon: here.\n"
     assert manifest["runtime"] == {"type": "lua", "options": {"dir": "src", "file": "main.lua"}}
@@ -92,16 +88,25 @@ def test_manifests_are_read_with_and_without_pyyaml(read: Any) -> None:
     assert depth["required"] is True
 
 
-@pytest.mark.parametrize("read", [read_yaml, without_pyyaml])
-def test_states_may_be_called_on_and_off(read: Any) -> None:
-    manifest = read("list: [on, off]\nmap:\n  on: {display_name: On}\n  off: {display_name: Off}\n")
+def test_states_may_be_called_on_and_off() -> None:
+    manifest = read_manifest("list: [on, off]\nmap:\n  on: {display_name: On}\n  off: {display_name: Off}\n")
     assert manifest == {"list": ["on", "off"], "map": {"on": {"display_name": "On"}, "off": {"display_name": "Off"}}}
 
 
-@given(st.text(alphabet="ab:-#'\"[]{},\n |>&*1.", max_size=60))
-def test_the_small_reader_gives_a_value_or_a_value_error(text: str) -> None:
+def test_without_pyyaml_a_manifest_in_json_is_read_and_one_in_yaml_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    json_manifest = json.dumps({"blueprint_spec": "device/3.0", "display_name": "Meter", "runtime": {"type": "lua"}})
+    assert read_archive(write_archive({"manifest.yml": json_manifest.encode()})).errors == []
+    (error,) = read_archive(write_archive({"manifest.yml": MANIFEST.encode()})).errors
+    assert error == "manifest.yml: YAML is read by PyYAML: pip install 'enapter-async[simulator]'"
+
+
+@given(st.text(alphabet="ab:-#'\"[]{},\n |>&*!%1.", max_size=60))
+def test_any_text_gives_a_value_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
-        json.dumps(read_subset(text))
+        read_manifest(text)
 
 
 def test_the_catalogue_is_valid() -> None:
