@@ -120,7 +120,7 @@ class Session:
             yield streamed
         except RequestError as error:
             # Not those of other calls, which a consumer may make meanwhile.
-            if error.attempts == 0 and error.operation in ("", request.operation.name):
+            if streamed is not None and error is streamed.failure:
                 call.fill(error)
             raise
         finally:
@@ -220,10 +220,7 @@ class Session:
     def _begin(self, request: Request, timeout: float | None) -> Call:
         shared = self._shared
         clock = shared.lifetime.enter().time
-        if timeout is not None:
-            total = checked_timeout(timeout)
-        else:
-            total = self._timeouts.command if request.operation.waits_for_device else self._timeouts.total
+        total = self.time_for(request.operation) if timeout is None else checked_timeout(timeout)
         return Call(request, clock, total, shared.hooks)
 
     def _finish(self, call: Call, answer: Answer, decode: Decode[T]) -> T:

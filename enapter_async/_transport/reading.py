@@ -10,7 +10,7 @@ from aiohttp import hdrs
 
 from enapter_async._protocol.gzip import GzipDecoder
 from enapter_async._protocol.request import Headers
-from enapter_async._transport.faults import described
+from enapter_async._transport.failures import described
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async.errors import (
     AttemptTimeoutError,
@@ -69,13 +69,20 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 class StreamedAnswer:
-    """An answer whose body is read piece by piece; complete only when `pieces` ends without an error."""
+    """An answer whose body is read piece by piece; complete only when `pieces` ends without an error.
+
+    Attributes:
+        status: HTTP status.
+        headers: Its headers.
+        failure: Why it could not be read to its end, for the session to say of which call.
+    """
 
     def __init__(self, response: aiohttp.ClientResponse, lifetime: Lifetime) -> None:
         self._response = response
         self._lifetime = lifetime
         self.status = response.status
         self.headers = Headers(response.raw_headers)
+        self.failure: EnapterError | None = None
 
     @property
     def ends_provably(self) -> bool:
@@ -102,22 +109,23 @@ class StreamedAnswer:
             AttemptTimeoutError: No piece came in time.
             DecodeError: It cannot be decompressed, or is too large.
         """
-        decoder = _decoder(self._response, limit)
         total = 0
-        while True:
-            data = await self._read(idle, until)
-            if not data:
-                break
-            if decoder is None:
-                total += len(data)
-                if limit is not None and total > limit:
-                    raise ResponseTooLargeError(f"the body is larger than {limit:,} bytes")
-                yield data
-            else:
-                for piece in decoder.feed(data):
-                    yield piece
-        if decoder is not None:
-            _finish(decoder)
+        try:
+            decoder = _decoder(self._response, limit)
+            while data := await self._read(idle, until):
+                if decoder is None:
+                    total += len(data)
+                    if limit is not None and total > limit:
+                        raise ResponseTooLargeError(f"the body is larger than {limit:,} bytes")
+                    yield data
+                else:
+                    for piece in decoder.feed(data):
+                        yield piece
+            if decoder is not None:
+                _finish(decoder)
+        except EnapterError as error:
+            self.failure = error
+            raise
 
     async def _read(self, idle: float, until: float | None) -> bytes:
         when = self._lifetime.enter().time() + idle

@@ -16,7 +16,6 @@ from enapter_async.errors import (
     ConnectionLostError,
     EnapterError,
     InvalidBodyError,
-    TimeseriesFormatError,
     TransportError,
 )
 from enapter_async.models.timeseries import ColumnHeader, Timeseries, TimeseriesBatch, TimeseriesQuery, TimeseriesRow
@@ -38,8 +37,7 @@ class TimeseriesStream:
         columns: What the columns are about.
     """
 
-    def __init__(self, request: Request, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
-        self._request = request
+    def __init__(self, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
         self._answer = answer
         self._pieces = answer.pieces(idle=idle, until=until)
         self._reader = TimeseriesReader(answer.headers.get_all(DATA_TYPES_HEADER))
@@ -50,7 +48,7 @@ class TimeseriesStream:
 
     async def begin(self) -> None:
         """Read as far as the columns."""
-        check_media_type(self._answer)
+        self._check_media_type()
         while self._reader.columns is None and not self._ended:
             await self._read_more()
             if self._failure is not None:
@@ -84,41 +82,34 @@ class TimeseriesStream:
         try:
             await self._read_piece()
         except EnapterError as error:
-            self._failure = error
+            self._failure = self._answer.failure = error
         except BaseException:
-            self._failure = ConnectionLostError("reading this answer was interrupted", phase="body")
+            self._failure = self._answer.failure = ConnectionLostError(
+                "reading this answer was interrupted", phase="body"
+            )
             raise
 
     async def _read_piece(self) -> None:
         try:
-            try:
-                piece = await anext(self._pieces, None)
-            except TransportError:
-                self._take(self._reader.rest())
-                raise
-            if piece is None:
-                self._ended = True
-                self._take(self._reader.finish(complete=self._answer.ends_provably))
-            else:
-                self._take(self._reader.feed(piece))
-        except TimeseriesFormatError as error:
-            operation = self._request.operation
-            error.located(operation.name, operation.method, self._request.path)
+            piece = await anext(self._pieces, None)
+        except TransportError:
+            self._take(self._reader.rest())
             raise
+        if piece is None:
+            self._ended = True
+            self._take(self._reader.finish(complete=self._answer.ends_provably))
+        else:
+            self._take(self._reader.feed(piece))
 
     def _take(self, batches: Iterator[TimeseriesBatch]) -> None:
         self._ready.extend(batches)
 
-
-def check_media_type(answer: StreamedAnswer) -> None:
-    """Refuse an answer that says it is something else: a web page in the place of data.
-
-    Raises:
-        InvalidBodyError: It is not CSV.
-    """
-    media_type = (answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
-    if media_type not in ("", "text/csv", "text/plain", "application/csv", "application/octet-stream"):
-        raise InvalidBodyError(f"expected text/csv, got {media_type[:60]!r}")
+    def _check_media_type(self) -> None:
+        """Refuse an answer that says it is something else: a web page in the place of data."""
+        media_type = (self._answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
+        if media_type not in ("", "text/csv", "text/plain", "application/csv", "application/octet-stream"):
+            self._answer.failure = InvalidBodyError(f"expected text/csv, got {media_type[:60]!r}")
+            raise self._answer.failure
 
 
 def query_request(query: TimeseriesQuery) -> Request:
@@ -131,7 +122,7 @@ async def query_timeseries(session: Session, query: TimeseriesQuery, timeout: fl
     request = query_request(query)
 
     async def read(answer: StreamedAnswer, deadline: float) -> Timeseries:
-        stream = TimeseriesStream(request, answer, idle=session.idle_timeout(), until=deadline)
+        stream = TimeseriesStream(answer, idle=session.idle_timeout(), until=deadline)
         await stream.begin()
         collector = TimeseriesCollector(stream.columns)
         async for batch in stream.batches():
@@ -148,6 +139,6 @@ async def stream_timeseries(
     """Open an answer and read it as far as the columns."""
     request = query_request(query)
     async with session.stream(request, timeout) as answer:
-        stream = TimeseriesStream(request, answer, idle=session.idle_timeout())
+        stream = TimeseriesStream(answer, idle=session.idle_timeout())
         await stream.begin()
         yield stream
