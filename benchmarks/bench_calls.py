@@ -13,60 +13,51 @@ import importlib.util
 from collections.abc import Iterator
 
 from benchmarks.figures import Figure, table
-from benchmarks.runner import Figures, measure, ratio
+from benchmarks.runner import Compared, Figures, measure, ratio, take_turns
 from benchmarks.servers import nginx, paging
 
 
 def calls(rounds: int) -> Iterator[Figure]:
     """GET of one device, decoded to a model."""
     with nginx() as url:
-        for callers, number in ((1, 1500), (10, 4000), (100, 6000), (500, 6000)):
+        for callers, calls, few in ((1, 500, 200), (10, 1500, 200), (100, 2000, 150), (500, 3000, 500)):
             fast = ["ours", "bare"]
             if callers == 100 and importlib.util.find_spec("uvloop"):
                 fast += ["ours on uvloop", "bare on uvloop"]
-            results = measure("get", fast, {"url": url, "callers": callers, "calls": number}, rounds=rounds)
-            few = {"url": url, "callers": callers, "calls": max(number // 10, 500)}
-            results |= measure("get", ["peer", "httpx"], few, rounds=max(rounds // 2, 1))
-            yield from _call_figures(callers, results)
+            options = {rival: {"url": url, "callers": callers, "calls": calls} for rival in fast}
+            yield from _against_bare(callers, *take_turns("get", options, turns=8 * rounds))
+            options = {
+                rival: {"url": url, "callers": callers, "calls": few if rival in ("peer", "httpx") else calls}
+                for rival in ("ours", "peer", "httpx")
+            }
+            yield from _against_others(callers, *take_turns("get", options, turns=2 * rounds))
         for number in (1000, 10_000):
             results = measure("gathered", ["ours", "bare"], {"url": url, "calls": number}, rounds=1)
             results |= measure("gathered", ["peer"], {"url": url, "calls": 1000}, rounds=1)
             yield from _load_figures(number, results)
 
 
-def _call_figures(callers: int, results: dict[str, Figures]) -> Iterator[Figure]:
-    ours, bare, peer, httpx = (results[rival] for rival in ("ours", "bare", "peer", "httpx"))
-    rate = f"{ours['per_second']:,.0f}/s, bare {bare['per_second']:,.0f}/s, vendor's {peer['per_second']:,.0f}/s"
+def _against_bare(callers: int, results: dict[str, Figures], compared: Compared) -> Iterator[Figure]:
+    ours, bare = results["ours"], results["bare"]
     yield Figure(
         f"GET, {callers} callers: throughput of bare aiohttp",
-        ratio(ours["per_second"], bare["per_second"]),
+        compared("per_second", "ours", "bare"),
         goal=0.87 if callers == 100 else None,
-        note=rate,
+        note=f"{ours['per_second']:,.0f}/s, bare {bare['per_second']:,.0f}/s",
     )
     yield Figure(
         f"GET, {callers} callers: CPU more a call than bare aiohttp",
-        ours["cpu_us"] - bare["cpu_us"],
+        (compared("cpu_us", "ours", "bare") - 1) * bare["cpu_us"],
         "µs",
         goal=15 if callers == 100 else None,
         at_most=True,
-        note=f"{ours['cpu_us']:.0f} µs, bare {bare['cpu_us']:.0f} µs, vendor's {peer['cpu_us']:,.0f} µs",
-    )
-    yield Figure(
-        f"GET, {callers} callers: throughput of the vendor's SDK",
-        ratio(ours["per_second"], peer["per_second"]),
-        goal={1: 4.0, 100: 12.0}.get(callers),
-        note=f"vendor's fails {peer['failed']:.0%}",
-    )
-    yield Figure(
-        f"GET, {callers} callers: throughput of httpx",
-        ratio(ours["per_second"], httpx["per_second"]),
-        note=f"{httpx['per_second']:,.0f}/s, {httpx['cpu_us']:,.0f} µs a call, fails {httpx['failed']:.0%}",
+        note=f"{ours['cpu_us']:.0f} µs, bare {bare['cpu_us']:.0f} µs",
     )
     if "ours on uvloop" in results:
         faster, bare_faster = results["ours on uvloop"], results["bare on uvloop"]
         yield Figure(
             f"GET, {callers} callers, on uvloop: throughput of asyncio's own loop",
-            ratio(faster["per_second"], ours["per_second"]),
+            compared("per_second", "ours on uvloop", "ours"),
             note=f"{faster['per_second']:,.0f}/s, bare {bare_faster['per_second']:,.0f}/s; "
             f"{faster['cpu_us']:.0f} µs a call, bare {bare_faster['cpu_us']:.0f} µs",
         )
@@ -77,6 +68,17 @@ def _call_figures(callers: int, results: dict[str, Figures]) -> Iterator[Figure]
             goal=2.0 if callers == 500 else None,
             at_most=True,
             note=f"p50 {ours['p50_ms']:.0f} ms, p99 {ours['p99_ms']:.0f} ms; failed {ours['failed']:.1%}",
+        )
+
+
+def _against_others(callers: int, results: dict[str, Figures], compared: Compared) -> Iterator[Figure]:
+    for rival, name in (("peer", "the vendor's SDK"), ("httpx", "httpx")):
+        figures = results[rival]
+        yield Figure(
+            f"GET, {callers} callers: throughput of {name}",
+            compared("per_second", "ours", rival),
+            goal={1: 4.0, 100: 12.0}.get(callers) if rival == "peer" else None,
+            note=f"{figures['per_second']:,.0f}/s, {figures['cpu_us']:,.0f} µs a call, fails {figures['failed']:.0%}",
         )
 
 

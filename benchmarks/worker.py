@@ -1,7 +1,7 @@
 """One measurement in a process of its own: `python -m benchmarks.worker QUESTION RIVAL JSON-OPTIONS`.
 
-Prints one JSON object. Rivals: `ours`, `bare` (aiohttp behind the same semaphore), `httpx`, `peer` (the vendor's SDK);
-`ours on uvloop` and `bare on uvloop` run on that event loop.
+Prints one JSON object; where rivals take turns, one for each line of standard input. Rivals: `ours`, `bare` (aiohttp
+behind the same semaphore), `httpx`, `peer` (the vendor's SDK); `ours on uvloop` and `bare on uvloop` run on that loop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -66,30 +66,35 @@ async def get_peer(stack: AsyncExitStack, url: str) -> Get:
 GETS = {"ours": get_ours, "bare": get_bare, "httpx": get_httpx, "peer": get_peer}
 
 
-async def question_get(rival: str, url: str, callers: int, calls: int) -> dict[str, Any]:
-    """Call after call by so many callers."""
+async def question_get(rival: str, url: str, callers: int, calls: int) -> AsyncIterator[dict[str, Any]]:
+    """Call after call by so many callers, as often as it is asked for."""
     async with AsyncExitStack() as stack:
         get = await GETS[rival](stack, url)
-        await asyncio.gather(*(get() for _ in range(min(callers, 50))))
-        latencies: list[float] = []
-        failures = 0
-        left = calls
+        await calling(get, callers, calls)  # opens connections, and warms up
+        while True:
+            yield await calling(get, callers, calls)
 
-        async def caller() -> None:
-            nonlocal left, failures
-            while left > 0:
-                left -= 1
-                began = time.perf_counter()
-                try:
-                    await get()
-                except Exception:
-                    failures += 1
-                else:
-                    latencies.append(time.perf_counter() - began)
 
-        wall, cpu = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(caller() for _ in range(callers)))
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+async def calling(get: Get, callers: int, calls: int) -> dict[str, Any]:
+    latencies: list[float] = []
+    failures = 0
+    left = calls
+
+    async def caller() -> None:
+        nonlocal left, failures
+        while left > 0:
+            left -= 1
+            began = time.perf_counter()
+            try:
+                await get()
+            except Exception:
+                failures += 1
+            else:
+                latencies.append(time.perf_counter() - began)
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     latencies.sort()
     done = len(latencies) or 1
     return {
@@ -200,15 +205,24 @@ QUESTIONS = {
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     rival, _, loop = sys.argv[2].partition(" on ")
-    result = QUESTIONS[sys.argv[1]](rival, **json.loads(sys.argv[3]))
-    if asyncio.iscoroutine(result):
-        if loop == "uvloop":
-            import uvloop
+    asked = QUESTIONS[sys.argv[1]](rival, **json.loads(sys.argv[3]))
+    if isinstance(asked, dict):
+        print(json.dumps(asked))
+        return
+    if loop == "uvloop":
+        from uvloop import run
+    else:
+        from asyncio import run
+    run(answered(asked))
 
-            result = uvloop.run(result)
-        else:
-            result = asyncio.run(result)
-    print(json.dumps(result))
+
+async def answered(asked: Awaitable[dict[str, Any]] | AsyncIterator[dict[str, Any]]) -> None:
+    """Print one result, or one for each line of standard input."""
+    if isinstance(asked, AsyncIterator):
+        while sys.stdin.readline():  # nothing else is to run meanwhile
+            print(json.dumps(await anext(asked)), flush=True)
+    else:
+        print(json.dumps(await asked))
 
 
 if __name__ == "__main__":
