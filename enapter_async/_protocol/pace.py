@@ -18,6 +18,10 @@ speed, and also when others share it. So:
 
 A 429 for a request that was sent before the last cut is no reason for another one. When a 429 also stops the
 whole client is said at `Pace.rejected`.
+
+The constants are a compromise: a pace that is bolder wastes requests on 429, one that is shyer wastes time. What they
+give is measured by `benchmarks/bench_rate_limit.py` against nginx, and held by `tests/unit/test_limiter_finds_rate.py`
+against simulated limiters.
 """
 
 from __future__ import annotations
@@ -41,12 +45,15 @@ DOUBLING: Final = 0.1
 START: Final = 0.97
 """Part of the measured rate at which the pace goes on; after `patience` the curve has made it 1.006."""
 CURVE: Final = 0.036
+"""Steepness of growth from there: after t patiences the pace has grown by e to the power of CURVE * (2^t - 1)."""
 HASTE: Final = 0.2
 """Seconds in which growth doubles once patience has ended; at least five round trips."""
 STEEPEST: Final = 5.0
 """Doublings of growth after which the pace itself doubles in that time, and no faster."""
 SHORTEST_PATIENCE: Final = 0.5
+"""Seconds before the measured rate is reached again after a first measurement: soon, since it may be wrong."""
 LONGEST_PATIENCE: Final = 3.0
+"""Seconds of it where measurements have long agreed: each look for more costs a 429."""
 LEAST_REQUESTS: Final = 10
 """Requests for which patience lasts at least."""
 PAUSES_OF_PATIENCE: Final = 4.0
@@ -57,10 +64,12 @@ AGREEMENT: Final = 0.25
 FLOWING: Final = 5
 """Requests accepted within the last second that show that the server still serves us."""
 LEAST_RETRY_AFTER: Final = 1.0
+"""Seconds: the least that the header can say, and so no more than "not right now" where requests flow."""
 LONGEST_PAUSE: Final = 60.0
+"""Seconds for which a Retry-After can stop the whole client; calls give up sooner (`RetryPolicy.max_retry_after`)."""
 FIRST_BACKOFF: Final = 0.25
 LONGEST_BACKOFF: Final = 1.5
-"""Seconds; one request for the whole client then asks whether the server accepts again."""
+"""Seconds without a Retry-After; one request for the whole client then asks whether the server accepts again."""
 STOPPED: Final = 2
 """Cuts in a row with nothing accepted in between, after which the server counts as stopped, not as slow."""
 ASKING: Final = 0.25
@@ -71,6 +80,7 @@ RESUMED: Final = 1.0 / 8.0
 ENOUGH: Final = 8
 """Accepted requests that make a measurement."""
 SAMPLING: Final = 0.05
+"""Seconds between samples of what was accepted; a measurement over less would be one of chance."""
 
 
 class Meter:

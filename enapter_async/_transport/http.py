@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from enapter_async._protocol.request import Answer, Headers, Request, Safety
-from enapter_async._transport.faults import described
+from enapter_async._transport.failures import described
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.reading import StreamedAnswer, read_body
 from enapter_async.errors import (
