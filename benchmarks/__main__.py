@@ -31,7 +31,7 @@ _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument("--write", action="store_true", help="store table and figures")
     options = parser.parse_args()

@@ -25,12 +25,12 @@ def calls(rounds: int) -> Iterator[Figure]:
             if callers == 100 and importlib.util.find_spec("uvloop"):
                 fast += ["ours on uvloop", "bare on uvloop"]
             options = {rival: {"url": url, "callers": callers, "calls": calls} for rival in fast}
-            yield from _against_bare(callers, *take_turns("get", options, turns=8 * rounds))
+            yield from _against_bare(callers, *take_turns("get", options, turns=5 * rounds))
             options = {
                 rival: {"url": url, "callers": callers, "calls": few if rival in ("peer", "httpx") else calls}
                 for rival in ("ours", "peer", "httpx")
             }
-            yield from _against_others(callers, *take_turns("get", options, turns=2 * rounds))
+            yield from _against_others(callers, *take_turns("get", options, turns=rounds + 1))
         for number in (1000, 10_000):
             results = measure("gathered", ["ours", "bare"], {"url": url, "calls": number}, rounds=1)
             results |= measure("gathered", ["peer"], {"url": url, "calls": 1000}, rounds=1)

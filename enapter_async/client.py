@@ -264,6 +264,11 @@ class EnapterClient(Services):
         options["ssl_context"] = _gateway_ssl_context(options.get("ssl_context"), ca_file, verify=verify)
         return cls(token=token, base_url=f"{scheme}://{_authority(host)}/api", **options)
 
+    @property
+    def config(self) -> ClientConfig:
+        """The settings. The token is among them, and not in their repr."""
+        return self._config
+
     def with_options(
         self,
         *,

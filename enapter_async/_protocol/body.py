@@ -77,11 +77,6 @@ def nothing(answer: Answer) -> None:
     """Decode an answer whose body, if any, means nothing (reference.md, Known quirks 16)."""
 
 
-def raw_bytes(answer: Answer) -> bytes:
-    """Decode an answer whose body is the value."""
-    return answer.body
-
-
 def any_json(answer: Answer) -> JSON:
     """Decode an answer to plain JSON; an empty body is None."""
     return loads(answer.body) if answer.body.strip() else None

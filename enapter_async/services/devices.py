@@ -163,6 +163,9 @@ class Devices(Service):
 
         Returns:
             Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Role: OWNER.
+
+        Raises:
+            NotFoundError: There is no such device; a deletion that was re-sent and finds nothing has succeeded.
         """
         return await self._session.send(Request(_DELETE, device_path(device_id, site_id)), nothing, timeout)
 
@@ -178,6 +181,9 @@ class Devices(Service):
 
         Returns:
             The manifest. Re-sent freely. Role: READONLY.
+
+        Raises:
+            NotFoundError: There is no such device, or it has no blueprint.
         """
         request = Request(_GET_MANIFEST, device_path(device_id, site_id, "manifest"))
         return await self._session.send(request, _MANIFEST, timeout)

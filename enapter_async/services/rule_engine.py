@@ -29,6 +29,9 @@ class RuleEngines(Service):
 
         Returns:
             The engine. Re-sent freely. Role: not documented, at least READONLY.
+
+        Raises:
+            NotFoundError: There is no such site, or it has no Gateway.
         """
         return await self._session.send(Request(_GET, rule_engine_path(site_id)), _ENGINE, timeout)
 
@@ -42,6 +45,9 @@ class RuleEngines(Service):
         Returns:
             The engine as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
             documented, presumably OWNER.
+
+        Raises:
+            NotFoundError: There is no such site, or it has no Gateway.
         """
         return await self._session.send(Request(_SUSPEND, rule_engine_path(site_id, "suspend")), _ENGINE, timeout)
 
@@ -55,6 +61,9 @@ class RuleEngines(Service):
         Returns:
             The engine as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
             documented, presumably OWNER.
+
+        Raises:
+            NotFoundError: There is no such site, or it has no Gateway.
         """
         return await self._session.send(Request(_RESUME, rule_engine_path(site_id, "resume")), _ENGINE, timeout)
 

@@ -101,6 +101,7 @@ class Rules(Service):
             The rule. Re-sent freely. Role: not documented, at least READONLY.
 
         Raises:
+            NotFoundError: There is no such rule.
             SchemaError: Its script is no UTF-8 text in base64.
         """
         return await self._session.send(Request(_GET, _path(site_id, rule_id)), _RULE, timeout)
@@ -171,6 +172,10 @@ class Rules(Service):
         Returns:
             The rule as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
             documented, presumably OWNER.
+
+        Raises:
+            InvalidArgumentError: The script is no `RuleScript`.
+            NotFoundError: There is no such rule.
         """
         request = json_request(_UPDATE_SCRIPT, _path(site_id, rule_id, "update_script"), {"script": _script(script)})
         return await self._session.send(request, _RULE, timeout)
@@ -186,6 +191,9 @@ class Rules(Service):
         Returns:
             The rule as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
             documented, presumably OWNER.
+
+        Raises:
+            NotFoundError: There is no such rule.
         """
         return await self._session.send(Request(_ENABLE, _path(site_id, rule_id, "enable")), _RULE, timeout)
 
@@ -200,6 +208,9 @@ class Rules(Service):
         Returns:
             The rule as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
             documented, presumably OWNER.
+
+        Raises:
+            NotFoundError: There is no such rule.
         """
         return await self._session.send(Request(_DISABLE, _path(site_id, rule_id, "disable")), _RULE, timeout)
 
@@ -216,6 +227,10 @@ class Rules(Service):
         Returns:
             Nothing; the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
             failure with `resend_converging` only. Role: not documented, presumably OWNER.
+
+        Raises:
+            InvalidArgumentError: No rule is named, or an identifier cannot be.
+            NotFoundError: One of them does not exist.
         """
         return await self._session.send(_many(_ENABLE_MANY, "batch_enable", rule_ids, site_id), nothing, timeout)
 
@@ -232,6 +247,10 @@ class Rules(Service):
         Returns:
             Nothing; the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
             failure with `resend_converging` only. Role: not documented, presumably OWNER.
+
+        Raises:
+            InvalidArgumentError: No rule is named, or an identifier cannot be.
+            NotFoundError: One of them does not exist.
         """
         return await self._session.send(_many(_DISABLE_MANY, "batch_disable", rule_ids, site_id), nothing, timeout)
 
@@ -246,6 +265,9 @@ class Rules(Service):
         Returns:
             Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Role: not documented,
             presumably OWNER.
+
+        Raises:
+            NotFoundError: There is no such rule; a deletion that was re-sent and finds nothing has succeeded.
         """
         return await self._session.send(Request(_DELETE, _path(site_id, rule_id)), nothing, timeout)
 
@@ -270,6 +292,9 @@ class Rules(Service):
         Returns:
             A `Stream`; nothing is sent before it is entered. What was missed while the connection was lost is
             reported as `StreamGap`, and not replayed. Role: not documented, at least READONLY.
+
+        Raises:
+            InvalidArgumentError: An identifier or the policy cannot be.
         """
         request = Request(_FOLLOW_LOG, _path(site_id, rule_id, "logs"))
         return Stream(self._session, [Subscription(request)], RULE_LOG_RECORD, policy=policy, timeout=timeout)

@@ -22,7 +22,13 @@ _LEAST: Final = 0.001  # seconds; a call that has none left fails in the session
 
 
 class Service:
-    """A namespace of operations over one session."""
+    """A namespace of operations over one session.
+
+    What any call may raise is not said at each method: `InvalidArgumentError` before anything is sent, and then
+    `AuthenticationError` (401), `PermissionDeniedError` (403), `RateLimitedError`, `ServerError`, `TransportError`,
+    `DeadlineExceededError`, `DecodeError` and `ClientClosedError`; calls that are never re-sent after an ambiguous
+    failure also `OutcomeUnknownError`.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -94,6 +94,9 @@ class Sites(Service):
 
         Returns:
             A `Pager`. Re-sent freely. Cloud only. Role: OWNER.
+
+        Raises:
+            InvalidArgumentError: A number is out of its range.
         """
         return self._pager(
             _LIST_MINE,
@@ -131,6 +134,9 @@ class Sites(Service):
 
         Returns:
             The site. Re-sent freely. Gateway only. Role: READONLY.
+
+        Raises:
+            NotFoundError: The server is no Gateway.
         """
         return await self._session.send(Request(_GET_OWN, _OWN_PATH), _SITE, timeout)
 
@@ -221,6 +227,9 @@ class Sites(Service):
 
         Returns:
             Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Cloud only. Role: OWNER.
+
+        Raises:
+            NotFoundError: There is no such site; a deletion that was re-sent and finds nothing has succeeded.
         """
         return await self._session.send(Request(_DELETE, site_path(site_id)), nothing, timeout)
 

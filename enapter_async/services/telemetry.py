@@ -109,6 +109,10 @@ class Telemetry(Service):
 
         Returns:
             Points by attribute. Re-sent freely. Role: READONLY, and per attribute what the manifest says.
+
+        Raises:
+            InvalidArgumentError: A name cannot be.
+            NotFoundError: There is no such device.
         """
         pairs: list[tuple[str, str]] = []
         if attributes is not None:
@@ -247,6 +251,9 @@ class Telemetry(Service):
         Returns:
             A `Stream`; nothing is sent before it is entered. What was missed while the connection was lost is
             reported as `StreamGap`, and not replayed. Role: READONLY, and per attribute what the manifest says.
+
+        Raises:
+            InvalidArgumentError: The identifier or the policy cannot be.
         """
         request = Request(_FOLLOW, device_path(device_id, site_id, "telemetry"))
         return Stream(self._session, [Subscription(request)], TELEMETRY_FRAME, policy=policy, timeout=timeout)

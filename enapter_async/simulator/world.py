@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -251,8 +250,3 @@ class World:
         """List the attributes that a role may read."""
         names = dict.fromkeys([*device.blueprint.signals, *device.telemetry])
         return [name for name in names if device.blueprint.attribute_role(name) <= role]
-
-
-def random_id() -> str:
-    """Make an ID that nobody can guess, for sessions and channels."""
-    return str(uuid.uuid4())

@@ -170,17 +170,17 @@ class TestEnvironment:
         }
         client = EnapterClient.from_env(environment)
         assert repr(client) == "<EnapterClient http://gateway.local/api>"
-        config: ClientConfig = vars(client)["_config"]
+        config: ClientConfig = client.config
         assert (config.token, config.user) == (TOKEN, "somebody")
 
     def test_empty_variables_count_as_not_set(self) -> None:
         environment = {"ENAPTER_HTTP_API_TOKEN": TOKEN, "ENAPTER_HTTP_API_BASE_URL": "", "ENAPTER_HTTP_API_USER": " "}
-        config: ClientConfig = vars(EnapterClient.from_env(environment))["_config"]
+        config: ClientConfig = EnapterClient.from_env(environment).config
         assert (config.base_url, config.user) == (CLOUD_URL, None)
 
     def test_the_callers_user_wins(self) -> None:
         environment = {"ENAPTER_HTTP_API_TOKEN": TOKEN, "ENAPTER_HTTP_API_USER": "somebody"}
-        config: ClientConfig = vars(EnapterClient.from_env(environment, user="else"))["_config"]
+        config: ClientConfig = EnapterClient.from_env(environment, user="else").config
         assert config.user == "else"
 
     @pytest.mark.parametrize("environment", [{}, {"ENAPTER_HTTP_API_TOKEN": " "}])
@@ -256,10 +256,10 @@ class TestOptions:
 
     def test_a_copy_keeps_what_is_not_given(self) -> None:
         client = EnapterClient(token=TOKEN, user="u", retry=RetryPolicy.none(), timeouts=Timeouts(attempt=3))
-        config: ClientConfig = vars(client.with_options(timeout=2))["_config"]
+        config: ClientConfig = client.with_options(timeout=2).config
         assert config.timeouts == Timeouts(total=2, command=2, attempt=3)
         assert (config.user, config.retry, config.token) == ("u", RetryPolicy.none(), TOKEN)
-        original: ClientConfig = vars(client)["_config"]
+        original: ClientConfig = client.config
         assert original.timeouts == Timeouts(attempt=3)
 
 
