@@ -14,12 +14,13 @@ import nox
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "peer", "docs", "build"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "peer", "schemathesis", "docs", "build"]
 nox.options.stop_on_first_error = False
 
 ROOT = Path(__file__).parent
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
 PEER = "enapter==0.25.0"
+IN_TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")  # most tests wait most of the time
 _WITH_SBIN = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"
 
 
@@ -43,7 +44,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests on the newest dependencies, README snippets and examples among them."""
     session.install("-e", ".[dev,all]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_TWO_PROCESSES, *session.posargs)
 
 
 @nox.session
@@ -51,7 +52,7 @@ def lowest(session: nox.Session) -> None:
     """The unit, contract and fault tests on the lowest versions that pyproject.toml allows."""
     session.install("-e", ".[dev,all]")
     session.install(*_lowest())
-    session.run("pytest", "tests/unit", "tests/contract", "tests/faults", "-q", *session.posargs)
+    session.run("pytest", *IN_TWO_PROCESSES, "tests/unit", "tests/contract", "tests/faults", "-q", *session.posargs)
 
 
 @nox.session
