@@ -1,1 +1,1 @@
-"""The only rooms that sleep or talk: aiohttp, tenacity, timers and sockets."""
+"""What talks to the network, and decides who may: aiohttp, tenacity, limits, timers and sockets."""
