@@ -220,10 +220,11 @@ class Server:
             break_connection(request, reset=False)
             return spoiled
         for place in range(len(body)):
+            if place:  # nor after the last byte: with it the answer is complete
+                await self._sleep(fault.seconds)
             if self.stopping.is_set():
                 break
             await spoiled.write(body[place : place + 1])
-            await self._sleep(fault.seconds)
         return spoiled
 
     async def _sleep(self, seconds: float) -> None:

@@ -14,9 +14,11 @@ import json
 import logging
 import random
 import re
+import select
 import sys
 import time
 from collections import Counter
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -33,6 +35,8 @@ _OUTAGE_EVERY = 5.0
 _OUTAGE = 0.2
 _SPELL, _SPELL_EVERY = 30, 200
 """Faults, counted: how many of them make a spell in which there are refusals."""
+_A_WHILE = 2.0
+"""Seconds; longer than a process of a busy machine stands still."""
 
 
 class EffectLedger(Ledger):
@@ -76,22 +80,40 @@ class CountedExecutions(ExecutionStore):
 class WireCount:
     """Requests that somebody waits for: come in, not answered, on a connection that is still open.
 
-    The ledger's own count includes handlers whose client has hung up; those hold no slot of the client's.
+    The ledger's own count includes handlers whose client has hung up; those hold no slot of the client's. That it has
+    may show late: the client's event loop closes a connection one step after it gave it up, and each side may stand
+    still before that step. So a new peak counts when, a while later, those in it were answered or still wait.
     """
 
     def __init__(self) -> None:
         self.open: dict[RequestRecord, web.Request] = {}
+        self.abandoned: WeakSet[RequestRecord] = WeakSet()
         self.peak = 0
 
     def begin(self, record: RequestRecord, request: web.Request) -> None:
         self.open[record] = request
         if len(self.open) > self.peak:
-            waited_for = [
-                record
-                for record, request in self.open.items()
-                if request.transport is not None and not request.transport.is_closing() and not record.streamed
-            ]
-            self.peak = max(self.peak, len(waited_for))
+            waited_for = [record for record in self.open if not record.streamed and not self._is_abandoned(record)]
+            if len(waited_for) > self.peak:
+                asyncio.get_running_loop().call_later(_A_WHILE, self.settle, waited_for)
+
+    def end(self, record: RequestRecord) -> None:
+        if self._is_abandoned(record):
+            self.abandoned.add(record)
+        del self.open[record]
+
+    def settle(self, waited_for: list[RequestRecord]) -> None:
+        self.peak = max(self.peak, sum(not self._is_abandoned(record) for record in waited_for))
+
+    def _is_abandoned(self, record: RequestRecord) -> bool:
+        if record not in self.open:
+            return record in self.abandoned
+        transport = self.open[record].transport
+        if transport is None or transport.is_closing():
+            return True
+        poll = select.poll()  # what the system knows: this process may not have come to reading that yet
+        poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
 
 wire = WireCount()
@@ -107,7 +129,7 @@ class CountingServer(Server):
         try:
             return await super()._serve_recorded(request, operation, record)
         finally:
-            del wire.open[record]
+            wire.end(record)
 
 
 class RandomFaults(FaultPlan):
