@@ -20,7 +20,7 @@ nox.options.stop_on_first_error = False
 ROOT = Path(__file__).parent
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
 PEER = "enapter==0.25.0"
-IN_TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")  # most tests wait most of the time
+IN_TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
 _WITH_SBIN = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"
 
 
@@ -44,7 +44,9 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests on the newest dependencies, README snippets and examples among them."""
     session.install("-e", ".[dev,all]")
-    session.run("pytest", *IN_TWO_PROCESSES, *session.posargs)
+    # One after the other: commands, chaos and servers in processes of their own share the machine with the tests.
+    # Where cores are free, `nox -s tests -- -n 2` takes half the time.
+    session.run("pytest", *session.posargs)
 
 
 @nox.session
