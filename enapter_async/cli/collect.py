@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,7 +23,7 @@ from enapter_async.cli.gap import GapFiller, GapJournal, step_of
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.profiles import chosen_profile
 from enapter_async.cli.progress import Progress, clock, summary
-from enapter_async.cli.running import run, soon
+from enapter_async.cli.running import alongside, run, soon
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
 from enapter_async.cli.storage import NAMES, SUFFIXES, open_storage
@@ -181,14 +182,8 @@ async def _client(options: Options, traffic: Traffic, console: Console) -> Async
 @asynccontextmanager
 async def _shown(progress: Progress, console: Console, *, quiet: bool) -> AsyncGenerator[None, None]:
     """Show the progress for the length of a block."""
-    problem: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        if not quiet:
-            tasks.start_soon(progress.show, console)
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-            problem = error
-        tasks.cancel_scope.cancel()
-    if problem is not None:
-        raise problem
+    if quiet:
+        yield
+        return
+    async with alongside(partial(progress.show, console)):
+        yield

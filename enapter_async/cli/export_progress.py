@@ -10,6 +10,8 @@ import anyio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from enapter_async.cli.running import alongside
+
 _REFRESH_SECONDS: Final = 0.25
 _STEPS: Final = 10_000
 """Of the bar; it counts whole ones."""
@@ -48,14 +50,6 @@ async def shown(
             bar.update(task, completed=int(share() * _STEPS), rows=rows(), refresh=True)
             await anyio.sleep(_REFRESH_SECONDS)
 
-    problem: Exception | None = None
     with bar:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(refresh)
-            try:
-                yield
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                problem = error
-            tasks.cancel_scope.cancel()
-    if problem is not None:
-        raise problem
+        async with alongside(refresh):
+            yield

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, TypeVarTuple
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio
 
@@ -34,6 +35,21 @@ async def _cancellable(function: Callable[[*Arguments], Awaitable[T]], arguments
         return await function(*arguments)
     message, code = interruption.ended_by() or ("stopped", Exit.INTERRUPTED)
     raise Failure(message, Exit(code))
+
+
+@asynccontextmanager
+async def alongside(work: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[None]:
+    """Run something for the length of a block; an error of the block comes out as it is, and not in a group."""
+    problem: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+            problem = error
+        tasks.cancel_scope.cancel()
+    if problem is not None:
+        raise problem
 
 
 def soon(call: Callable[[], object]) -> interruption.Stop:
