@@ -20,7 +20,6 @@ nox.options.stop_on_first_error = False
 ROOT = Path(__file__).parent
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
 PEER = "enapter==0.25.0"
-IN_TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
 _WITH_SBIN = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"
 
 
@@ -54,7 +53,8 @@ def lowest(session: nox.Session) -> None:
     """The unit, contract and fault tests on the lowest versions that pyproject.toml allows."""
     session.install("-e", ".[dev,all]")
     session.install(*_lowest())
-    session.run("pytest", *IN_TWO_PROCESSES, "tests/unit", "tests/contract", "tests/faults", "-q", *session.posargs)
+    folders = ("tests/unit", "tests/contract", "tests/faults")
+    session.run("pytest", "-q", "-n", "2", "--dist", "loadfile", *folders, *session.posargs)
 
 
 @nox.session
