@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 import attrs
 
 from enapter_async.models.common import JSON
+from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async.models.commands import CommandExecution
@@ -28,7 +29,13 @@ def worst_outcome(first: Outcome, second: Outcome) -> Outcome:
 
 
 class EnapterError(Exception):
-    """The root of all errors of this SDK."""
+    """The root of all errors of this SDK.
+
+    `str()` is one line of printable text, whatever the server wrote: control characters become their escapes.
+    """
+
+    def __str__(self) -> str:
+        return make_visible(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions with keyword-only arguments do not pickle by themselves.
@@ -235,18 +242,22 @@ class OutcomeUnknownError(RequestError):
         self.started_at = started_at
 
 
+def _made_visible(text: str | None) -> str | None:
+    return None if text is None else make_visible(text)
+
+
 @attrs.frozen
 class ErrorDetail:
     """One entry of the server's error envelope.
 
     Attributes:
         code: Reported code, often with a `service/` prefix; open-ended, may be missing.
-        message: Text for people.
-        details: Additional fields.
+        message: Text for people, with control characters as escapes.
+        details: Additional fields, as they came.
     """
 
     code: str | None = None
-    message: str | None = None
+    message: str | None = attrs.field(default=None, converter=_made_visible)
     details: dict[str, JSON] = attrs.field(factory=dict[str, JSON])
 
 
@@ -279,11 +290,11 @@ class APIError(RequestError):
         first = errors[0] if errors else ErrorDetail()
         self.status = status
         self.code = first.code
-        self.message = first.message or message
+        self.message = first.message or make_visible(message)
         self.details = first.details
         self.errors = errors
         self.retry_after = retry_after
-        self.body_excerpt = body_excerpt
+        self.body_excerpt = make_visible(body_excerpt)
 
 
 class UnexpectedRedirectError(APIError):

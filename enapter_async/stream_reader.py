@@ -28,6 +28,7 @@ from enapter_async.errors import (
     WrongEventLoopError,
 )
 from enapter_async.models.stream_events import MalformedFrame, StreamGap
+from enapter_async.models.visible import make_visible
 from enapter_async.pagination import Page
 from enapter_async.session import Session
 
@@ -202,7 +203,7 @@ class StreamReader(Generic[T]):
             try:
                 frame = self._decode(message)
             except DecodeError as error:
-                await self._report_malformed(websocket, error, websocket.masked(excerpt(message)))
+                await self._report_malformed(websocket, error, make_visible(websocket.masked(excerpt(message))))
                 continue
             if self._catch_up is None or self._catch_up.is_new(frame):
                 await self._put(websocket, frame)

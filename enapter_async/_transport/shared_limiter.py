@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from enapter_async import hooks as events
 from enapter_async._transport.limiter import Limiter, Slot
 from enapter_async.hooks import Hook
+from enapter_async.models.visible import make_visible
 from enapter_async.shared_rate_limit import SharedRateLimit
 
 FIRST_PAUSE: Final = 1.0
@@ -184,7 +185,7 @@ class SharedLimiter:
         except TimeoutError:
             self._lost(f"no answer within {self._terms.timeout:g} s")
         except SourceUnavailableError as error:
-            self._lost(str(error))
+            self._lost(make_visible(str(error)))
         else:
             self._found()
             return wait

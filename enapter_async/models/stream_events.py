@@ -20,7 +20,7 @@ class StreamGap:
         since: Last sign of life of the connection that was lost, by our clock.
         until: When the next one was there, by our clock.
         attempts: How many handshakes it took.
-        reason: Why the connection was lost.
+        reason: Why the connection was lost, with control characters as escapes.
         device_ids: Devices whose frames were missed, where the stream needs several connections; else empty, which
             means everything that the stream follows.
         filled: What the server lists of the time in between was given before this event, without duplicates.
@@ -40,8 +40,8 @@ class MalformedFrame:
 
     Attributes:
         error: What is wrong with it.
-        excerpt: Its beginning; empty where the connection did not let it through (too large, not UTF-8), which a
-            `StreamGap` follows.
+        excerpt: Its beginning, with control characters as escapes; empty where the connection did not let it
+            through (too large, not UTF-8), which a `StreamGap` follows.
     """
 
     error: DecodeError

@@ -9,6 +9,7 @@ import attrs
 
 from enapter_async.errors import EnapterError
 from enapter_async.models.common import JSON
+from enapter_async.models.visible import make_visible
 
 
 @attrs.frozen(weakref_slot=False)
@@ -86,7 +87,7 @@ class ValueMissing:
     warning: str
 
     def __str__(self) -> str:
-        return f"{self.device} {self.attribute}: {self.warning}"
+        return make_visible(f"{self.device} {self.attribute}: {self.warning}")
 
 
 WatchEvent: TypeAlias = TickMissed | PollFailed | ValueMissing

@@ -189,6 +189,23 @@ async def test_a_server_that_echoes_the_token_does_not_make_us_show_it(caplog: p
         assert TOKEN[:8] not in text
 
 
+async def test_texts_of_the_server_forge_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    forged = "bye\r\nERROR root: fire\x1b[2J\x9b\u2028\u202e"
+    frames = (record(1), f'{{"a": 1}} {forged}', json.dumps({"log": forged}))
+    acts = (send(*frames, then=close(1000, forged)), send(then=close(1000, forged)))
+    async with serving(*acts) as server, client_of(server) as client:
+        async with client.logs.follow("d", policy=HASTY) as stream:
+            _, *malformed, gap = await take(stream, 4)
+        with pytest.raises(StreamError) as caught:
+            async with client.logs.follow("d", policy=StreamPolicy(reconnect=False)) as stream:
+                await anext(stream)
+    logged = [one.getMessage() for one in caplog.records if one.name == "enapter_async.stream"]
+    assert "ERROR root: fire" in gap.reason
+    assert "ERROR root: fire" in str(caught.value)
+    for text in (*logged, gap.reason, str(caught.value), *(f"{one.error} {one.excerpt}" for one in malformed)):
+        assert text.isprintable(), text
+
+
 # -- drops ------------------------------------------------
 
 
