@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Mapping
+from copy import copy
 from functools import lru_cache
 from http.cookies import SimpleCookie
 from io import BytesIO
@@ -204,17 +205,7 @@ class HttpTransport:
         owner = self._session(Safety.UNSAFE)
         if owner.closed:
             raise ClientClosedError("the injected aiohttp.ClientSession is closed")
-        session = aiohttp.ClientSession(
-            connector=owner.connector,
-            connector_owner=False,
-            headers=owner.headers,
-            cookie_jar=owner.cookie_jar,
-            trace_configs=owner.trace_configs,
-            trust_env=owner.trust_env,
-            timeout=_timeout(connect_timeout),
-            auto_decompress=False,
-            middlewares=(opening,),
-        )
+        session = _handshake_session(owner, opening, connect_timeout)
         failure: EnapterError
         timer = self._lifetime.begin(when)
         try:
@@ -249,6 +240,23 @@ class HttpTransport:
         self._pooled = self._fresh = None
         if self._resolver is not None:
             await self._resolver.close()
+
+
+def _handshake_session(owner: aiohttp.ClientSession, opening: Opening, connect_timeout: float) -> aiohttp.ClientSession:
+    """Return a session for one handshake on the connector of another; detach it, do not close it.
+
+    It is a copy, since only that brings along all that an injected session sets: its proxy, the proxy's password
+    and the limits of its parser have no public names.
+    """
+    session = copy(owner)
+    vars(session).update(
+        _connector_owner=False,
+        _timeout=_timeout(connect_timeout),
+        _auto_decompress=False,
+        _raise_for_status=False,  # as for other requests
+        _middlewares=(opening,),
+    )
+    return session
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:

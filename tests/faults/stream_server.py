@@ -73,7 +73,6 @@ class StreamServer:
         self.stopping = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        request["server"] = self
         if request.headers.get("Upgrade", "").lower() != "websocket":
             self.lists.append(dict(request.query))
             assert self.listing is not None, "a plain request was not expected"
@@ -83,10 +82,14 @@ class StreamServer:
         return await act(request)
 
 
+SERVER = web.AppKey("server", StreamServer)
+
+
 @asynccontextmanager
 async def serving(*acts: Act, ssl_context: Any = None) -> AsyncIterator[StreamServer]:
     server = StreamServer(*acts)
     app = web.Application()
+    app[SERVER] = server
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -147,7 +150,7 @@ def send(*frames: Any, then: Callable[[web.Request, web.WebSocketResponse], Awai
 
 async def stay(request: web.Request, socket: web.WebSocketResponse) -> None:
     """Answer pings until the client closes."""
-    server: StreamServer = request["server"]
+    server: StreamServer = request.app[SERVER]
     stopping = asyncio.ensure_future(server.stopping.wait())
     reading = asyncio.ensure_future(_read(server, socket, answering=True))
     await asyncio.wait({stopping, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -158,7 +161,7 @@ async def stay(request: web.Request, socket: web.WebSocketResponse) -> None:
 
 async def ignore(request: web.Request, socket: web.WebSocketResponse) -> None:
     """Note what comes and answer nothing: a peer that is as good as dead."""
-    await _read(request["server"], socket, answering=False)
+    await _read(request.app[SERVER], socket, answering=False)
 
 
 async def drop(request: web.Request, socket: web.WebSocketResponse) -> None:
@@ -189,5 +192,5 @@ async def _read(server: StreamServer, socket: web.WebSocketResponse, *, answerin
 
 async def hang(request: web.Request) -> web.StreamResponse:
     """Never answer."""
-    await request["server"].stopping.wait()
+    await request.app[SERVER].stopping.wait()
     return web.Response()

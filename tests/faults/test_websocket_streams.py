@@ -29,6 +29,7 @@ from enapter_async import (
 )
 from tests.faults.stream_server import (
     HASTY,
+    SERVER,
     TOKEN,
     StreamServer,
     client_of,
@@ -614,7 +615,7 @@ async def test_the_repr_tells_the_state_and_no_secret() -> None:
 
 async def test_cancellation_while_leaving_leaves_nothing() -> None:
     async def never_closes(request: web.Request, _: web.WebSocketResponse) -> None:
-        await request["server"].stopping.wait()
+        await request.app[SERVER].stopping.wait()
 
     async def leave(client: EnapterClient) -> None:
         async with client.logs.follow("d"), client.telemetry.follow("d"):
