@@ -6,7 +6,7 @@ import sys
 
 from enapter_async.cli import interruption
 
-_NEEDED = frozenset({"click", "rich", "rich_click"})
+_NEEDED = frozenset({"click", "platformdirs", "rich", "rich_click"})
 
 
 def main() -> None:

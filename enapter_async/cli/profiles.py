@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 import attrs
 import click
@@ -27,6 +27,9 @@ CLOUD_URL: Final = "https://api.enapter.com"
 _APP: Final = f"enapter-async-cli/{__version__}"
 _TOKEN_COMMAND_SECONDS: Final = 120.0
 _TOKENS: Final = ("token", "token_env", "token_command")
+_FOLDER: Final = "enapter-async"
+
+A = TypeVar("A", bound=attrs.AttrsInstance)
 
 
 @attrs.frozen(kw_only=True)
@@ -45,8 +48,8 @@ class Profile:
         ca_file: PEM file with the certificate to trust.
     """
 
-    name: str | None
-    source: str
+    name: str | None = None
+    source: str = "the environment"
     base_url: str = CLOUD_URL
     token: str | None = attrs.field(default=None, repr=False)
     token_env: str | None = None
@@ -135,97 +138,154 @@ async def _told(command: tuple[str, ...]) -> str:
         raise ConfigurationError(f"token_command {command[0]} cannot be run: {error.strerror or error}") from error
     if ended.returncode:
         raise ConfigurationError(f"token_command {command[0]} failed with exit code {ended.returncode}")
-    return ended.stdout.decode("utf-8", "replace").strip()
+    return ended.stdout.decode("utf-8-sig", "replace").strip()
 
 
-def config_path(environment: Mapping[str, str] | None = None) -> Path:
-    """Return where profiles stand: ENAPTER_CONFIG, else `enapter-async/config.toml` in the XDG folder."""
-    environment = os.environ if environment is None else environment
-    if environment.get("ENAPTER_CONFIG"):
-        return Path(environment["ENAPTER_CONFIG"])
-    folder = environment.get("XDG_CONFIG_HOME") or ""
-    base = Path(folder) if Path(folder).is_absolute() else Path.home() / ".config"
-    return base / "enapter-async" / "config.toml"
+def config_path() -> Path:
+    """Return the path of the file: `$ENAPTER_CONFIG`, or `config.toml` in the user's configuration folder.
+
+    The folder of earlier versions, `~/.config/enapter-async`, is used if only that one has the file.
+    """
+    if named := os.environ.get("ENAPTER_CONFIG"):
+        return Path(named)
+    from platformdirs import user_config_path
+
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    earlier = Path(folder) if Path(folder).is_absolute() else Path.home() / ".config"
+    folders = (user_config_path(_FOLDER, appauthor=False), earlier / _FOLDER)
+    paths = [one / "config.toml" for one in folders if one.is_absolute()]  # XDG: a relative folder is to be ignored
+    return next((path for path in paths if path.exists()), paths[0])
 
 
-def read_profiles(path: Path) -> tuple[dict[str, Profile], str | None]:
-    """Read all profiles of a file, and the name of the default one.
+@attrs.frozen(kw_only=True)
+class ProfileFile:
+    """The file with the profiles.
 
-    A file that does not exist has none.
+    A profile is checked when it is asked for, so that a faulty one does not block the others.
+
+    Attributes:
+        path: Where the file is.
+        default: Profile to use when none is named.
+        profiles: Settings of each profile, by name.
+    """
+
+    path: Path = Path()
+    default: str | None = None
+    profiles: dict[str, object] = attrs.field(factory=dict[str, object])
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read a file; None if it does not exist.
+
+        Raises:
+            ConfigurationError: It cannot be read, or has other settings than `default` and `profiles`.
+        """
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors may write a BOM
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path} is not UTF-8; save it as UTF-8") from error
+        except RecursionError as error:
+            raise ConfigurationError(f"{path} is nested too deeply") from error
+        except ValueError as error:
+            raise ConfigurationError(f"{path} is no TOML: {error}") from error
+        file = attrs.evolve(_structure(content, cls, str(path)), path=path)
+        if file.default is not None and file.default not in file.profiles:
+            raise ConfigurationError(f"{path}: default {file.default!r} is no profile; there are {file.names}")
+        return file
+
+    @property
+    def names(self) -> str:
+        """Names of all profiles, for people."""
+        return ", ".join(sorted(self.profiles)) or "none"
+
+    def profile(self, name: str) -> Profile:
+        """Return a profile.
+
+        Raises:
+            ConfigurationError: There is none of this name, or one of its settings is invalid.
+        """
+        if name not in self.profiles:
+            raise ConfigurationError(f"there is no profile {name!r} in {self.path}; there are {self.names}")
+        source = f"profile {name!r} of {self.path}"
+        settings = self.profiles[name]
+        if not isinstance(settings, dict):
+            raise ConfigurationError(f"{source} must be a table")
+        profile = _structure(cast("dict[str, object]", settings), Profile, source)
+        if sum(key in settings for key in _TOKENS) != 1:
+            raise ConfigurationError(f"{source} needs exactly one of {', '.join(_TOKENS)}")
+        if profile.token is not None and _is_readable_by_others(self.path):
+            raise ConfigurationError(f"{self.path} holds a token and others can read it: chmod 600 {self.path}")
+        ca_file = None if profile.ca_file is None else self.path.parent / profile.ca_file.expanduser()
+        return attrs.evolve(profile, name=name, source=source, ca_file=ca_file)
+
+
+def _structure(table: Mapping[str, object], kind: type[A], where: str) -> A:
+    """Make an object of a table, whose keys must be settings.
 
     Raises:
-        ConfigurationError: It cannot be read, or a setting in it cannot be.
+        ConfigurationError: The first thing that is wrong in the table.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
-    except FileNotFoundError:
-        return {}, None
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is no TOML: {error}") from error
-    _refuse_unknown(content, {"default", "profiles"}, str(path))
-    tables = cast("dict[str, object]", _typed(content, "profiles", dict, str(path)) or {})
-    profiles = {name: _profile(name, table, path) for name, table in tables.items()}
-    default = cast("str | None", _typed(content, "default", str, str(path)))
-    if default is not None and default not in profiles:
-        raise ConfigurationError(f"{path}: default {default!r} is no profile; there are {_names(profiles)}")
-    return profiles, default
+    from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
+    from cattrs.gen import make_dict_structure_fn, override
 
-
-def _profile(name: str, table: object, path: Path) -> Profile:
-    where = f"profile {name!r} of {path}"
-    if not isinstance(table, dict):
-        raise ConfigurationError(f"{where} must be a table")
-    settings = cast("dict[str, Any]", table)
-    _refuse_unknown(settings, {"base_url", "user", "site_id", "ca_file", *_TOKENS}, where)
-    texts = {
-        key: cast("str", _typed(settings, key, str, where))
-        for key in ("base_url", "user", "site_id", "token", "token_env")
-        if key in settings
-    }
-    command = settings.get("token_command", ())
-    if isinstance(command, str):
-        command = shlex.split(command)
-    if not isinstance(command, (list, tuple)) or not all(isinstance(one, str) for one in cast("list[object]", command)):
-        raise ConfigurationError(f"{where}: token_command must be a program and its arguments")
-    if sum(key in settings for key in _TOKENS) != 1 or ("token_command" in settings and not command):
-        raise ConfigurationError(f"{where} needs exactly one of {', '.join(_TOKENS)}")
-    if "token" in settings and _is_readable_by_others(path):
-        raise ConfigurationError(f"{path} holds a token and others can read it: chmod 600 {path}")
-    ca_file = cast("str | None", _typed(settings, "ca_file", str, where))
-    return Profile(
-        name=name,
-        source=where,
-        token_command=tuple(cast("list[str]", command)),
-        ca_file=None if ca_file is None else path.parent / Path(ca_file).expanduser(),
-        **texts,
+    converter = Converter()
+    converter.register_structure_hook(str, _text)  # cattrs' own would make text of a number
+    converter.register_structure_hook(Path, _path)
+    converter.register_structure_hook_func(lambda of: of == tuple[str, ...], _command)
+    converter.register_structure_hook_func(lambda of: of == dict[str, object], _table)
+    omit = override(omit=True)
+    structure = make_dict_structure_fn(
+        kind, converter, _cattrs_forbid_extra_keys=True, name=omit, source=omit, path=omit
     )
+    try:
+        return structure(table, kind)
+    except ClassValidationError as error:
+        typed, others = error.group_exceptions()
+        for problem in others:
+            if isinstance(problem, ForbiddenExtraKeysError):
+                known = ", ".join(sorted(set(attrs.fields_dict(kind)) - {"name", "source", "path"}))
+                unknown = min(problem.extra_fields)
+                raise ConfigurationError(f"{where}: {unknown!r} is no setting; there are {known}") from None
+        raise ConfigurationError(f"{where}: {typed[0][1].name} {typed[0][0]}") from None
 
 
-def _typed(table: Mapping[str, object], key: str, kind: type[object], where: str) -> object:
-    value = table.get(key)
-    if value is not None and (not isinstance(value, kind) or value == ""):
-        raise ConfigurationError(f"{where}: {key} must be {'text' if kind is str else 'a table'}")
+def _text(value: object, _: object = None) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be text")
     return value
 
 
-def _refuse_unknown(table: Mapping[str, object], known: set[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigurationError(f"{where}: {key!r} is no setting; there are {', '.join(sorted(known))}")
+def _path(value: object, _: object = None) -> Path:
+    return Path(_text(value))
+
+
+def _command(value: object, _: object = None) -> tuple[str, ...]:
+    words: object = value
+    if isinstance(value, str):
+        try:
+            words = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"is no command line: {error}") from error
+    if not isinstance(words, list) or not words or not all(isinstance(one, str) for one in cast("list[object]", words)):
+        raise ValueError("must be a program and its arguments")
+    return tuple(cast("list[str]", words))
+
+
+def _table(value: object, _: object = None) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table")  # noqa: TRY004 - as the others
+    return cast("dict[str, object]", value)
 
 
 def _is_readable_by_others(path: Path) -> bool:
     return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def _names(profiles: Iterable[str]) -> str:
-    return ", ".join(sorted(profiles)) or "none"
-
-
-def profile_named(name: str | None, environment: Mapping[str, str] | None = None) -> Profile:
+def profile_named(name: str | None) -> Profile:
     """Return the profile of a name; without one that of ENAPTER_PROFILE, the environment's, or the file's default.
 
     A profile that was named takes nothing from ENAPTER_HTTP_API_*: the token of one server must not go to another.
@@ -233,27 +293,22 @@ def profile_named(name: str | None, environment: Mapping[str, str] | None = None
     Raises:
         ConfigurationError: There is no such profile, or none at all.
     """
-    environment = os.environ if environment is None else environment
-    path = config_path(environment)
-    name = name or environment.get("ENAPTER_PROFILE") or None
-    token = environment.get("ENAPTER_HTTP_API_TOKEN", "").strip()
+    name = name or os.environ.get("ENAPTER_PROFILE") or None
+    token = os.environ.get("ENAPTER_HTTP_API_TOKEN", "").strip()
     if name is None and token:
         return Profile(
-            name=None,
-            source="the environment",
             token=token,
-            base_url=environment.get("ENAPTER_HTTP_API_BASE_URL", "").strip() or CLOUD_URL,
-            user=environment.get("ENAPTER_HTTP_API_USER", "").strip() or None,
+            base_url=os.environ.get("ENAPTER_HTTP_API_BASE_URL", "").strip() or CLOUD_URL,
+            user=os.environ.get("ENAPTER_HTTP_API_USER", "").strip() or None,
         )
-    profiles, default = read_profiles(path)
-    name = name or default
-    if name is None:
-        raise ConfigurationError(
-            f"the environment variable ENAPTER_HTTP_API_TOKEN is not set, and {path} names no default profile"
-        )
-    if name not in profiles:
-        raise ConfigurationError(f"there is no profile {name!r} in {path}; there are {_names(profiles)}")
-    return profiles[name]
+    path = config_path()
+    file = ProfileFile.read(path)
+    if name is None and (file is None or file.default is None):
+        missing = f"{path} does not exist" if file is None else f"{path} names no default profile"
+        raise ConfigurationError(f"the environment variable ENAPTER_HTTP_API_TOKEN is not set, and {missing}")
+    if file is None:
+        raise ConfigurationError(f"there is no profile {name!r}: {path} does not exist")
+    return file.profile(name or file.default or "")
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:

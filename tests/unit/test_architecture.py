@@ -37,7 +37,8 @@ APART: Final = {"simulator", "pytest_plugin", "__main__"}
 HOMES: Final = {
     "aiohttp": ("_transport", "simulator", "client"),  # the client: to name the session that is injected
     "tenacity": ("_transport.retry",),
-    "cattrs": ("_protocol.converter",),
+    "cattrs": ("_protocol.converter", "cli.profiles"),
+    "platformdirs": ("cli.profiles",),
     "yarl": ("_transport", "simulator"),
     "orjson": ("_protocol.json_text",),
     "zeroconf": ("_transport.mdns",),
