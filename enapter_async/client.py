@@ -8,7 +8,6 @@ import ssl
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, NoReturn, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ import aiohttp
 import anyio
 import attrs
 
+from enapter_async._files import load_ca_file
 from enapter_async._protocol import query as query_strings
 from enapter_async._protocol.body import any_json, dumps
 from enapter_async._protocol.request import JSON_TYPE, Operation, Request, Safety
@@ -477,10 +477,4 @@ def _gateway_ssl_context(
         unverified.check_hostname = False
         unverified.verify_mode = ssl.CERT_NONE
         return unverified
-    if ca_file is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=Path(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        message = f"ca_file cannot be read: {cast('object', error)}"
-    raise ConfigurationError(message)
+    return None if ca_file is None else load_ca_file(ca_file)

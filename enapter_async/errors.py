@@ -7,6 +7,7 @@ whether it can have had an effect (`outcome`). No error holds headers, body valu
 from __future__ import annotations
 
 from datetime import datetime
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import attrs
@@ -67,6 +68,20 @@ class MissingExtraError(EnapterError, ImportError):
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed: pip install 'enapter-async[{extra}]'")
         self.extra = extra
+
+
+class StorageError(EnapterError):
+    """A file, a folder or a database cannot be used, or not any more; what was stored before stays.
+
+    Attributes:
+        location: The file or folder, or the address of the database without its password.
+        reason: Why.
+    """
+
+    def __init__(self, location: str | PathLike[str], reason: str) -> None:
+        super().__init__(f"{fspath(location)}: {reason}")
+        self.location: str = fspath(location)
+        self.reason: str = reason
 
 
 class InvalidArgumentError(EnapterError, ValueError):

@@ -9,8 +9,6 @@ name only when it is complete, and the folder is removed after that.
 from __future__ import annotations
 
 import json
-import os
-import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -19,8 +17,8 @@ from typing import IO, Any, Final
 
 import attrs
 
+from enapter_async._files import TEMPORARY, NewFile, sync_file, try_to_lock
 from enapter_async.cli.exits import Exit, Failure
-from enapter_async.cli.new_file import TEMPORARY, NewFile, to_disk
 
 _RECORD: Final = "export.json"
 _JOURNAL: Final = "finished.jsonl"
@@ -76,7 +74,7 @@ class ExportFolder:
         if foreign := [name.name for name in self.path.iterdir() if not _is_ours(name.name)]:
             raise Failure(f"{self.path} holds something else ({foreign[0]}); choose another name", Exit.STORAGE)
         with (self.path / _LOCK).open("ab") as lock:
-            if not _locked(lock):
+            if not try_to_lock(lock):
                 raise Failure(f"another process exports to {self.target} now", Exit.STORAGE)
             self._load()
             try:
@@ -131,7 +129,6 @@ class ExportFolder:
                 raise self._exists()
             # From here on a file of this name and size is known to be ours.
             self._write_line({"joined": new.file.tell()})
-        _flush_folder(self.target.parent)
 
     def remove(self) -> None:
         """Remove what is in the folder, the journal late: until then it tells that the file is complete.
@@ -160,7 +157,7 @@ class ExportFolder:
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
         with self._writing, (self.path / _JOURNAL).open("ab") as journal:
             journal.write(text.encode())
-            to_disk(journal)
+            sync_file(journal)
 
     def _load(self) -> None:
         """Read the journal; a line that a crash cut is cut off, so that the next one begins a line."""
@@ -192,29 +189,3 @@ class ExportFolder:
 
 def _is_ours(name: str) -> bool:
     return name in {_RECORD, _JOURNAL, _LOCK} or name.endswith(TEMPORARY) or name.startswith("part-")
-
-
-def _flush_folder(path: Path) -> None:
-    """Bring a name to the disk, where folders can be opened for that."""
-    if sys.platform != "win32":
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Take a lock that ends with the process, however it ends."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

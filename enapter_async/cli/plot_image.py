@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from enapter_async import MissingExtraError
-from enapter_async.cli.new_file import NewFile
+from enapter_async._files import NewFile
 from enapter_async.cli.plot_chart import Chart, Line
 
 SUFFIXES: Final = (".png", ".svg")

@@ -15,6 +15,7 @@ import attrs
 import click
 
 from enapter_async import ConfigurationError, __version__
+from enapter_async._files import load_ca_file
 from enapter_async.cli.parameters import option
 
 if TYPE_CHECKING:
@@ -90,12 +91,7 @@ class Profile:
         """
         if self.ca_file is None:
             return None
-        import ssl
-
-        try:
-            return ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"{self.source}: ca_file {self.ca_file} cannot be used: {error}") from error
+        return load_ca_file(self.ca_file, f"{self.source}: ca_file {self.ca_file} cannot be used")
 
     @asynccontextmanager
     async def connected(self, hooks: Iterable[Hook] = ()) -> AsyncGenerator[EnapterClient, None]:

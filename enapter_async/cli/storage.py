@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from enapter_async import MissingExtraError
+from enapter_async._files import try_to_lock
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.store import Row, SqliteStore
 
@@ -95,11 +96,5 @@ def lock(file: IO[bytes], path: Path) -> None:
     Raises:
         Failure: Another process has it.
     """
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise Failure(f"another process collects into {path} now", Exit.STORAGE) from error
+    if sys.platform != "win32" and not try_to_lock(file):
+        raise Failure(f"another process collects into {path} now", Exit.STORAGE)

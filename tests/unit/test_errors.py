@@ -26,6 +26,7 @@ from enapter_async.errors import (
 
 ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "MissingExtraError": (("pyarrow", "arrow"), {}),
+    "StorageError": (("telemetry.sqlite", "the disk is full"), {}),
     "InvalidArgumentError": (("device_id", "must not be empty"), {}),
     "StreamError": (("lost",), {"gap": True, "attempts": 3, "status": 403}),
     "ExecutionPendingError": (("late",), {"execution_id": "E", "state": "PENDING"}),
