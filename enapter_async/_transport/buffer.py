@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
+from enapter_async._transport.failures import copy_error
 from enapter_async.errors import EnapterError
 
 E = TypeVar("E")
@@ -65,7 +66,7 @@ class Buffer(Generic[E]):
         """
         while not self._items:
             if self._ending is not None:
-                raise self._ending
+                raise copy_error(self._ending)
             self._filled.clear()
             await self._filled.wait()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from copy import copy
 
 import aiohttp
 
 from enapter_async.errors import (
     ConnectError,
     ConnectionLostError,
+    EnapterError,
     NameResolutionError,
     TLSError,
     TransportError,
@@ -36,6 +38,19 @@ def described(error: BaseException, *, sent: bool, phase: str) -> TransportError
     if sent:
         return ConnectionLostError(f"the connection was lost: {_reason(error)}", phase=phase)
     return ConnectionLostError(f"nothing could be sent: {_reason(error)}", phase="connect", outcome="not_sent")
+
+
+def copy_error(error: EnapterError) -> EnapterError:
+    """Return an equal error to raise in place of one that is kept.
+
+    Each raise adds to an error's traceback, and a call writes its own facts into it: what is raised more than once
+    would grow without end, or tell one caller about the call of another.
+    """
+    other = copy(error)
+    if hasattr(error, "__notes__"):
+        other.__notes__ = list(error.__notes__)
+    other.__cause__ = error.__cause__
+    return other
 
 
 def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:

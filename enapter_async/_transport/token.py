@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from copy import copy
 
+from enapter_async._transport.failures import copy_error
 from enapter_async.config import TokenProvider, checked_header_value
 from enapter_async.errors import ConfigurationError, EnapterError, TokenProviderError
 
@@ -37,7 +37,7 @@ class TokenSource:
         async with self._lock:
             if self.current is None:
                 if self._failures != failures and self._failure is not None:
-                    raise _once_more(self._failure)  # it was asked while we waited, and not for nothing once more
+                    raise copy_error(self._failure)  # it was asked while we waited, and not for nothing once more
                 self.current = await self._asked(self._provider)
             return self.current
 
@@ -65,10 +65,3 @@ class TokenSource:
         if self.current == token:
             self.current = None
         return True
-
-
-def _once_more(error: EnapterError) -> EnapterError:
-    """Return an error for another call, which writes its own facts into it."""
-    other = copy(error)
-    other.__cause__ = error.__cause__
-    return other

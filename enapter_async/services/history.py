@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from enapter_async._protocol.backoff import full_jitter
 from enapter_async._protocol.plan import HistoryPart
+from enapter_async._transport.failures import copy_error
 from enapter_async.errors import ClientClosedError, EnapterError, InvalidArgumentError, TransportError
 from enapter_async.models.timeseries import TimeseriesBatch
 from enapter_async.services.timeseries import stream_timeseries
@@ -112,7 +113,7 @@ class History(AsyncIterator[TimeseriesBatch]):
             if self.completed == len(self.parts):
                 raise StopAsyncIteration
             if self._end is not None:
-                raise self._end
+                raise copy_error(self._end)
             if self._tasks is not None:
                 await self._running[0].changed.wait()
             else:

@@ -11,6 +11,7 @@ from enapter_async._protocol.timeseries import TimeseriesReader
 from enapter_async._protocol.timeseries_collector import TimeseriesCollector
 from enapter_async._protocol.timeseries_header import DATA_TYPES_HEADER
 from enapter_async._protocol.timeseries_query import timeseries_body
+from enapter_async._transport.failures import copy_error
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async.errors import (
     ConnectionLostError,
@@ -51,8 +52,7 @@ class TimeseriesStream:
         self._check_media_type()
         while self._reader.columns is None and not self._ended:
             await self._read_more()
-            if self._failure is not None:
-                raise self._failure
+            self._raise_failure()
         self.columns = self._reader.columns or ()
 
     async def batches(self) -> AsyncIterator[TimeseriesBatch]:
@@ -66,8 +66,7 @@ class TimeseriesStream:
         while True:
             while self._ready:
                 yield self._ready.pop(0)
-            if self._failure is not None:
-                raise self._failure
+            self._raise_failure()
             if self._ended:
                 return
             await self._read_more()
@@ -82,11 +81,9 @@ class TimeseriesStream:
         try:
             await self._read_piece()
         except EnapterError as error:
-            self._failure = self._answer.failure = error
+            self._failure = error
         except BaseException:
-            self._failure = self._answer.failure = ConnectionLostError(
-                "reading this answer was interrupted", phase="body"
-            )
+            self._failure = ConnectionLostError("reading this answer was interrupted", phase="body")
             raise
 
     async def _read_piece(self) -> None:
@@ -100,6 +97,11 @@ class TimeseriesStream:
             self._take(self._reader.finish(complete=self._answer.ends_provably))
         else:
             self._take(self._reader.feed(piece))
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            self._answer.failure = failure = copy_error(self._failure)
+            raise failure
 
     def _take(self, batches: Iterator[TimeseriesBatch]) -> None:
         self._ready.extend(batches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,25 @@ async def test_the_first_ending_counts_and_comes_after_what_is_there() -> None:
     for _ in range(2):
         with pytest.raises(StreamError, match="first"):
             await buffer.ready()
+
+
+async def test_whoever_goes_on_after_the_end_gets_an_error_of_his_own_each_time() -> None:
+    buffer = Buffer[int](2, drop_oldest=False)
+    ending = StreamError("end", gap=True, status=401)
+    ending.__cause__ = OSError()
+    ending.add_note("a note")
+    buffer.close(ending)
+    got: list[StreamError] = []
+    for _ in range(100):
+        with pytest.raises(StreamError) as caught:
+            await buffer.ready()
+        got.append(caught.value)
+    assert len({id(error) for error in got}) == 100
+    assert len({len(traceback.extract_tb(error.__traceback__)) for error in got}) == 1
+    assert ending.__traceback__ is None
+    got[0].add_note("of one caller")
+    assert vars(got[-1]) == vars(ending)
+    assert got[-1].__cause__ is ending.__cause__
 
 
 async def test_a_cancelled_consumer_loses_nothing() -> None:
