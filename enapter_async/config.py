@@ -131,7 +131,8 @@ class StreamPolicy:
         heartbeat: Seconds of silence after which a ping is sent; when as many pass again without a sign of life,
             the connection counts as lost.
         reconnect: Connect again after a loss; False ends the stream with `StreamError` instead.
-        max_outage: Most seconds without a connection before the stream ends with `StreamError`; None for no bound.
+        max_outage: Most seconds of an outage before the stream ends with `StreamError`; None for no bound. An outage
+            ends with the first frame, or once a connection has been open for longer than `max_delay` and `heartbeat`.
         initial_delay: Upper bound of the random delay before the first reconnection, in seconds; it doubles each
             time that fails (the vendor's own client waits 1 s).
         max_delay: Upper bound of any delay; a connection that lived as long starts anew at `initial_delay`.

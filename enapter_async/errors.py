@@ -185,9 +185,11 @@ class RequestError(EnapterError):
         message = super().__str__()
         if not self.operation:
             return message
+        text = f"{self.operation} ({self.method} {self._request_path}): {message}"
+        if not self.attempts and not self.elapsed:  # about a frame of a stream, which has no attempts
+            return text
         tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
-        call = f"{self.operation} ({self.method} {self._request_path})"
-        return f"{call}: {message} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
+        return f"{text} [{tries}, {self.elapsed:.2f} s, {self.outcome}]"
 
 
 class TokenProviderError(RequestError):

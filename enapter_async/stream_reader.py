@@ -11,10 +11,12 @@ from typing import Final, Generic, Protocol, TypeVar
 import attrs
 
 from enapter_async._protocol.backoff import full_jitter
+from enapter_async._protocol.closing import refusal_of
 from enapter_async._protocol.failure import may_pass
 from enapter_async._protocol.frames import excerpt
 from enapter_async._protocol.request import Request
 from enapter_async._transport.buffer import Buffer
+from enapter_async._transport.failures import copy_error
 from enapter_async._transport.websocket import WebSocket
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import (
@@ -26,6 +28,7 @@ from enapter_async.errors import (
     RequestError,
     StreamError,
     WrongEventLoopError,
+    error_class,
 )
 from enapter_async.models.stream_events import MalformedFrame, StreamGap
 from enapter_async.models.visible import make_visible
@@ -84,6 +87,21 @@ class Record:
     malformed: int = 0
 
 
+@attrs.define
+class _Outage:
+    """A time without frames: it begins with a loss, and ends with a frame and not with a handshake.
+
+    Attributes:
+        began: Loop time.
+        attempts: How many handshakes were tried.
+        refusals: How often the server closed a connection because it does not want it.
+    """
+
+    began: float
+    attempts: int = 0
+    refusals: int = 0
+
+
 class StreamReader(Generic[T]):
     """Keeps one connection open, from the first to the last."""
 
@@ -108,6 +126,7 @@ class StreamReader(Generic[T]):
         self._buffer = buffer
         self._record = record
         self._failures = 0
+        self._outage: _Outage | None = None
         # A plain task: a task group would tie the order in which several streams are left to that of entering.
         self._task: asyncio.Task[None] | None = None
         self._websocket: WebSocket | None = None
@@ -196,7 +215,7 @@ class StreamReader(Generic[T]):
             try:
                 message = await websocket.receive()
             except DecodeError as error:
-                await self._report_malformed(websocket, error, "")
+                await self._report_malformed(websocket, copy_error(error), "")
                 return error
             except RequestError as error:
                 return error
@@ -205,6 +224,7 @@ class StreamReader(Generic[T]):
             except DecodeError as error:
                 await self._report_malformed(websocket, error, make_visible(websocket.masked(excerpt(message))))
                 continue
+            self._outage = None
             if self._catch_up is None or self._catch_up.is_new(frame):
                 await self._put(websocket, frame)
 
@@ -238,11 +258,17 @@ class StreamReader(Generic[T]):
         clock = asyncio.get_running_loop().time
         began = clock()
         since = datetime.now(UTC) - timedelta(seconds=began - websocket.heard)
-        ends = began + (_FOREVER if policy.max_outage is None else policy.max_outage)
+        # One that was quiet for so long has at least answered a ping.
+        lasted = began - websocket.opened >= max(policy.max_delay, policy.heartbeat)
+        if self._outage is None or lasted:
+            self._outage = _Outage(began)
+        outage = self._outage
+        ends = outage.began + (_FOREVER if policy.max_outage is None else policy.max_outage)
         if began - websocket.opened >= policy.max_delay:
             self._failures = 0
         _logger.warning("%s: %s", self._request.operation.name, lost)
-        attempts = 0
+        self._check_refused(websocket, lost, outage, useful=lasted or websocket.messages > 0)
+        before = outage.attempts
         last: EnapterError = lost
         while policy.reconnect and (left := ends - clock()) > 0:
             await session.sleep(min(self._delay(), left))
@@ -253,20 +279,42 @@ class StreamReader(Generic[T]):
             except (ClientClosedError, WrongEventLoopError):
                 raise
             except EnapterError as error:
-                attempts += error.attempts if isinstance(error, (RequestError, StreamError)) else 1
-                if not isinstance(error, DeadlineExceededError) or last is lost:
+                if not isinstance(error, DeadlineExceededError) or not outage.attempts:
                     last = error  # that time ran out says less than what happened before
+                outage.attempts += error.attempts if isinstance(error, (RequestError, StreamError)) else 1
                 if _is_final(error):
                     break
                 continue
+            outage.attempts += tried
             return fresh, StreamGap(
                 since=since,
                 until=datetime.now(UTC),
-                attempts=attempts + tried,
+                attempts=outage.attempts - before,
                 reason=str(lost),
                 device_ids=self._device_ids,
             )
-        raise self._given_up(lost, last, attempts) from last
+        raise self._given_up(lost, last, outage.attempts) from last
+
+    def _check_refused(self, websocket: WebSocket, lost: RequestError, outage: _Outage, *, useful: bool) -> None:
+        """Renew the token where the server closed the connection over it.
+
+        Raises:
+            StreamError: It did so before in this outage, or nothing could be better next time.
+        """
+        refusal = refusal_of(websocket.close_code)
+        if refusal is None:
+            return
+        outage.refusals += 1
+        if outage.refusals == 1:
+            renewed = refusal.is_about_the_token and self._session.shared.tokens.refused(websocket.token)
+            if renewed or useful:
+                return
+        status = refusal.status
+        operation = self._request.operation
+        cause = lost if status is None else error_class(status)(str(lost), status=status)
+        message = f"{operation.name}: {lost}"
+        cause.located(operation.name, operation.method, self._request.path)
+        raise StreamError(message, gap=True, attempts=outage.attempts, status=status) from cause
 
     def _delay(self) -> float:
         self._failures += 1
@@ -276,8 +324,11 @@ class StreamReader(Generic[T]):
 
     def _given_up(self, lost: RequestError, last: EnapterError, attempts: int) -> StreamError:
         message = f"{self._request.operation.name}: {lost}"
-        if attempts:
-            message += f"; not opened again in {attempts} attempt{'' if attempts == 1 else 's'}: {last}"
+        tries = f"{attempts} attempt{'' if attempts == 1 else 's'}"
+        if last is not lost:
+            message += f"; not opened again in {tries}: {last}"
+        elif attempts:
+            message += f"; opened again, and nothing came, in {tries}"
         status = last.status if isinstance(last, (APIError, StreamError)) else None
         return StreamError(message, gap=True, attempts=attempts, status=status)
 

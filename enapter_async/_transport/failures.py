@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from copy import copy
+from typing import TypeVar
 
 import aiohttp
 
@@ -15,6 +16,8 @@ from enapter_async.errors import (
     TLSError,
     TransportError,
 )
+
+E = TypeVar("E", bound=EnapterError)
 
 
 def described(error: BaseException, *, sent: bool, phase: str) -> TransportError:
@@ -40,7 +43,7 @@ def described(error: BaseException, *, sent: bool, phase: str) -> TransportError
     return ConnectionLostError(f"nothing could be sent: {_reason(error)}", phase="connect", outcome="not_sent")
 
 
-def copy_error(error: EnapterError) -> EnapterError:
+def copy_error(error: E) -> E:
     """Return an equal error to raise in place of one that is kept.
 
     Each raise adds to an error's traceback, and a call writes its own facts into it: what is raised more than once

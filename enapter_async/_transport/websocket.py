@@ -31,6 +31,7 @@ _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _ENDINGS: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED})
 _NOT_TEXT: Final = 1007
 _TOO_LARGE: Final = 1009
+_LONGEST_REASON: Final = 200
 _FAREWELL: Final = 1.0
 """Seconds that the server has to answer our closing."""
 
@@ -86,7 +87,7 @@ async def connect(
                 raise
             answer = handshake.refusal
         else:
-            return WebSocket(connection, heartbeat, handshake.answered_at, secret=headers.get("X-Enapter-Auth-Token"))
+            return WebSocket(connection, heartbeat, handshake.answered_at, token=headers.get("X-Enapter-Auth-Token"))
         location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
         target = same_host_target(url, location) if location and followed < _MAX_REDIRECTS else None
         if target is None:
@@ -143,6 +144,9 @@ class WebSocket:
         opened_at: When it was opened, by the server's clock where the server tells it (to the second).
         opened: Loop time of that.
         heard: Loop time of the last sign of life.
+        messages: How many messages came.
+        token: The token that it was opened with.
+        close_code: The code with which the server closed it, None where it gave none.
     """
 
     status: ClassVar = 101
@@ -153,18 +157,20 @@ class WebSocket:
         heartbeat: float,
         opened_at: datetime,
         *,
-        secret: str | None = None,
+        token: str | None = None,
     ) -> None:
         self._connection = connection
         self._heartbeat = heartbeat
-        self._secret = secret
+        self.token = token
         self._clock = asyncio.get_running_loop().time
         self.opened_at = opened_at
         self.opened = self.heard = self._clock()
+        self.messages = 0
+        self.close_code: int | None = None
 
     def masked(self, text: str) -> str:
         """Return a text of the server's without the token: it may echo what it was sent."""
-        return masked(text, self._secret)
+        return masked(text, self.token)
 
     async def receive(self) -> str | bytes:
         """Return the next message, text or binary; answer pings, and notice a peer that is gone.
@@ -195,6 +201,7 @@ class WebSocket:
                 await self._send(self._connection.pong(message.data))
                 continue
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
+                self.messages += 1
                 data: str | bytes = message.data
                 return data
             if message.type is WSMsgType.ERROR:
@@ -231,8 +238,10 @@ class WebSocket:
 
     def _ended(self, message: aiohttp.WSMessage) -> ConnectionLostError:
         if message.type is WSMsgType.CLOSE:
-            reason = f": {self.masked(message.extra[:200])}" if message.extra else ""
-            return _lost(f"the server closed the stream with code {message.data}{reason}")
+            self.close_code = message.data or None  # aiohttp says 0 where the frame was empty
+            code = f" with code {self.close_code}" if self.close_code else ""
+            reason = f": {self.masked(message.extra)[:_LONGEST_REASON]}" if message.extra else ""
+            return _lost(f"the server closed the stream{code}{reason}")
         return _lost("the connection was lost")
 
     def _broken(self, error: object) -> ConnectionLostError | DecodeError:

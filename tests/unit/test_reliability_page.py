@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text("utf-8")
 NAMED = sorted(set(re.findall(r"`([a-z_]+/test_\w+\.py)::(\w+)`", PAGE)))
-HEADINGS = ("What users are promised", "Retry safety", "Cancellation and structured concurrency", "Safety")
+HEADINGS = ("What users are promised", "Retry safety", "Cancellation and structured concurrency", "Streams", "Safety")
 
 
 @cache
