@@ -13,15 +13,19 @@ from typing import Final
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
+from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._protocol.request import Answer, Headers, Request, Safety
+from enapter_async._transport.connection import UnusableConnectionError, check_unused
 from enapter_async._transport.failures import described
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.reading import StreamedAnswer, read_body
 from enapter_async.errors import (
     AttemptTimeoutError,
     ClientClosedError,
+    ConnectionLostError,
     EnapterError,
     Outcome,
     StreamError,
@@ -105,7 +109,7 @@ class HttpTransport:
             RequestError: There was no complete answer.
             ClientClosedError: The injected session is closed.
         """
-        opening = Opening()
+        opening = self._opening(request)
         phase = "wait"
         timer = self._lifetime.begin(when)
         failure: EnapterError
@@ -139,10 +143,16 @@ class HttpTransport:
         url = self._base + request.path
         return f"{url}?{request.query}" if request.query else url
 
+    def _opening(self, request: Request) -> Opening:
+        # Our own connector closes connections by itself where that is wanted.
+        return Opening(closing=self._injected is not None and request.operation.safety is not Safety.READ)
+
     def _request(
         self, request: Request, headers: Mapping[str, str], opening: Opening, connect_timeout: float
     ) -> Awaitable[aiohttp.ClientResponse]:
         operation = request.operation
+        if opening.closing:
+            headers = CIMultiDict(headers, Connection="close")
         # What an injected session might do differently is overridden for this request, and nothing else.
         return self._session(operation.safety).request(
             operation.method,
@@ -171,7 +181,7 @@ class HttpTransport:
         self, request: Request, headers: Mapping[str, str], *, when: float, connect_timeout: float
     ) -> StreamedAnswer:
         """Send a request once and return as soon as the headers are there; close what is returned."""
-        opening = Opening()
+        opening = self._opening(request)
         failure: EnapterError
         timer = self._lifetime.begin(when)
         try:
@@ -279,31 +289,77 @@ def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportEr
 
 
 class Opening:
-    """Middleware of one request: knows whether it was sent, and stops aiohttp from repeating it.
+    """Middleware of one request: writes it once at most, on a connection that holds nothing, and knows whether.
 
     aiohttp repeats GET, PUT and DELETE once by itself when a connection dies, for which it looks at the type
-    of the exception: ours, raised in its place, passes through.
+    of the exception: ours, raised in its place, passes through. An injected session may be of a class that repeats
+    requests: what it repeats ends as it ended the first time.
     """
 
-    __slots__ = ("_request",)
+    __slots__ = ("_failure", "_request", "_response", "closing")
 
-    def __init__(self) -> None:
+    def __init__(self, *, closing: bool = False) -> None:
+        """Watch over one request.
+
+        Args:
+            closing: The connection is not to be used again.
+        """
+        self.closing = closing
         self._request: aiohttp.ClientRequest | None = None
+        self._response: aiohttp.ClientResponse | None = None
+        self._failure: TransportError | None = None
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        if self.sent:
+            return self._repeated()
         self._request = request
-        failure: TransportError
+        self._failure = None
         try:
-            response = await handler(request)
+            self._response = response = await self._exchange(request, handler)
         except _NO_REPEAT as error:
-            failure = described(error, sent=self.sent, phase="wait")
+            self._failure = described(error, sent=self.sent, phase="wait")
+        except UnusableConnectionError:
+            self._failure = ConnectionLostError(
+                "the connection ended, or the server sent something, before the request was written",
+                phase="connect",
+                outcome="not_sent",
+            )
         else:
             if hdrs.SET_COOKIE in response.headers:
                 response.cookies = SimpleCookie()  # the jar of an injected session is not ours to fill
             return response
-        raise failure
+        raise self._failure
+
+    async def _exchange(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        send = request.send
+
+        async def send_unless_used(conn: Connection) -> aiohttp.ClientResponse:
+            await check_unused(conn)
+            if self.closing and conn.protocol is not None:
+                conn.protocol.force_close()
+            return await send(conn)
+
+        # A middleware comes before a connection is chosen; this comes last, right before the request is written.
+        request.send = send_unless_used  # type: ignore[method-assign]
+        try:
+            while True:
+                try:
+                    return await handler(request)
+                except UnusableConnectionError as error:
+                    if not error.reused:
+                        raise
+        finally:
+            del request.send
+
+    def _repeated(self) -> aiohttp.ClientResponse:
+        """Return, or raise, what became of a request that must not be written again."""
+        if self._response is not None:
+            return self._response
+        raise self._failure or ConnectionLostError("given up, and not sent again", phase="wait")
 
     @property
     def sent(self) -> bool:

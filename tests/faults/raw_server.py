@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import gzip
 import json
+import os
 import socket
 import ssl
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
 import attrs
 
@@ -59,6 +61,11 @@ class Exchange:
 
     def close(self) -> None:
         self._writer.close()
+
+    def end(self) -> None:
+        """Send the end at once; `close` waits for the event loop."""
+        with socket.socket(fileno=os.dup(self._writer.get_extra_info("socket").fileno())) as connection:
+            connection.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         connection = self._writer.get_extra_info("socket")
@@ -144,7 +151,7 @@ class RawServer:
     @asynccontextmanager
     async def running(
         self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
-    ) -> AsyncGenerator[RawServer]:
+    ) -> AsyncGenerator[Self]:
         """Listen; `host` is the name that the URL has."""
         listening = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls)
         self.port = listening.sockets[0].getsockname()[1]
