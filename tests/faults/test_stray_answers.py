@@ -19,7 +19,16 @@ import aiohttp
 import pytest
 import trustme
 
-from enapter_async import ConnectionLostError, EnapterClient, RateLimit, RequestError, RetryPolicy, Safety, StreamPolicy
+from enapter_async import (
+    ConnectionLostError,
+    EnapterClient,
+    RateLimit,
+    RequestError,
+    RetryPolicy,
+    Safety,
+    StreamPolicy,
+    Timeouts,
+)
 from tests.faults.clients import CALLS, GOOD, impatient, read, unsafe
 from tests.faults.raw_server import Exchange, RawServer, as_json, response
 from tests.secrecy import assert_clean
@@ -92,7 +101,7 @@ class Answering(RawServer):
 
 @contextlib.asynccontextmanager
 async def client_of(server: RawServer, *, injected: bool, tls: bool = False) -> AsyncIterator[EnapterClient]:
-    options: dict[str, Any] = {"rate_limit": RateLimit(adaptive=False)}
+    options: dict[str, Any] = {"rate_limit": RateLimit(adaptive=False), "timeouts": Timeouts(total=10, attempt=5)}
     if tls:
         options["ssl_context"] = ssl.create_default_context()
         AUTHORITY.configure_trust(options["ssl_context"])  # pyright: ignore[reportUnknownMemberType]
@@ -358,9 +367,9 @@ async def hang(exchange: Exchange) -> None:
 async def test_a_session_that_repeats_requests_sends_none_twice(
     safety: Safety, behaviour: Callable[[Exchange], Awaitable[None]], outcome: str
 ) -> None:
-    session = Repeating(statuses=(404, 429, 503), patience=0.05)
+    session = Repeating(statuses=(404, 429, 503), patience=0.05 if behaviour is hang else None)
     async with RawServer(behaviour).running() as server, session:
-        client = impatient(server, http_session=session, retry=RetryPolicy.none())
+        client = impatient(server, http_session=session, retry=RetryPolicy.none(), timeouts=Timeouts(attempt=5))
         async with client:
             with pytest.raises(Exception) as caught:  # noqa: PT011 which one, the outcome says
                 await CALLS[safety](client)
