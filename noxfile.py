@@ -12,37 +12,53 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "peer", "schemathesis", "docs", "build"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "peer", "schemathesis", "docs", "build", "distribution"]
 nox.options.stop_on_first_error = False
 
 ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
-PEER = "enapter==0.25.0"
-_WITH_SBIN = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"
+EXTRAS = "all,redis"
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+LOCK = Path(".ci", "constraints.txt")
+_LOCKED = () if os.environ.get("NEWEST_DEPENDENCIES") else ("-c", str(LOCK))
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting."""
-    session.install("ruff>=0.17,<0.18")
+    """Style, formatting, and the security of the workflows."""
+    session.install(*_group("lint"))
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
+    session.run("zizmor", "--offline", "--quiet", "--persona", "pedantic", "--min-severity", "medium", ".github")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Update the versions that all sessions install to the newest that fit together."""
+    session.install(*_group("ci"))
+    groups = [argument for name in PYPROJECT["dependency-groups"] for argument in ("--group", name)]
+    session.run(
+        *("uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11", "--all-extras", *groups),
+        *("--upgrade", "--no-annotate", "--custom-compile-command", "nox -s lock", "--output-file", str(LOCK)),
+        silent=True,
+    )
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy and pyright, both strict."""
-    session.install("-e", ".[dev,all]")
+    _install(session)
     session.run("mypy")
     session.run("pyright")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests on the newest dependencies, README snippets and examples among them."""
-    session.install("-e", ".[dev,all]")
+    """All tests, README snippets and examples among them; NEWEST_DEPENDENCIES=1 leaves the lock file aside."""
+    _install(session)
     # One after the other: commands, chaos and servers in processes of their own share the machine with the tests.
     # Where cores are free, `nox -s tests -- -n 2` takes half the time.
     session.run("pytest", *session.posargs)
@@ -51,7 +67,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The unit, contract and fault tests on the lowest versions that pyproject.toml allows."""
-    session.install("-e", ".[dev,all]")
+    _install(session)
     session.install(*_lowest())
     folders = ("tests/unit", "tests/contract", "tests/faults")
     session.run("pytest", "-q", "-n", "2", "--dist", "loadfile", *folders, *session.posargs)
@@ -60,7 +76,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session
 def peer(session: nox.Session) -> None:
     """The vendor's own SDK, unchanged, against the simulator; results compared with ours."""
-    session.install("-e", ".[dev,all]", PEER)
+    _install(session, "peer")
     session.run("pytest", "tests/peer", *session.posargs)
     session.run("python", "tests/simulator/peer_calls.py")
 
@@ -68,30 +84,28 @@ def peer(session: nox.Session) -> None:
 @nox.session
 def schemathesis(session: nox.Session) -> None:
     """A third party's generator of requests against the simulator; SCHEMATHESIS_EXAMPLES sets how many."""
-    session.install("-e", ".[dev,all]", "schemathesis>=4.4")
+    _install(session, "schemathesis")
     session.run("pytest", "tests/simulator/test_simulator_schemathesis.py", *session.posargs)
 
 
 @nox.session
 def examples(session: nox.Session) -> None:
     """The examples and the README's snippets, executed against the simulator."""
-    session.install("-e", ".[dev,all]")
+    _install(session)
     session.run("pytest", "tests/docs", *session.posargs)
 
 
 @nox.session
 def dask(session: nox.Session) -> None:
     """The export on dask.distributed, with a worker that is killed half-way."""
-    session.install("-e", ".[dev,all,dask]")
+    _install(session, "dask")
     session.run("pytest", "tests/docs/test_export_on_dask.py", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, without warnings; `nox -s docs -- serve` shows it."""
-    session.install(
-        "-e", ".", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.27", "ruff>=0.17"
-    )  # ruff breaks long signatures
+    session.install("-e", ".", *_group("docs"))
     environment = {"NO_MKDOCS_2_WARNING": "1"}
     if session.posargs:
         session.run("mkdocs", *session.posargs, env=environment)
@@ -103,7 +117,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Branch coverage of all tests."""
-    session.install("-e", ".[dev,all]", "coverage[toml]>=7.6")
+    _install(session, "coverage")
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
     session.run("coverage", "report")
 
@@ -111,14 +125,14 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def chaos(session: nox.Session) -> None:
     """Ten minutes (`-- --seconds N` or `-- --requests N`) of faults of all kinds; every change is accounted for."""
-    session.install("-e", ".[dev,all]")
+    _install(session)
     session.run("python", "-W", "error", "-m", "tests.chaos.run", *session.posargs)
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Everything that parses what a server sends, against damaged answers; `-- N` examples of each test."""
-    session.install("-e", ".[dev,all]")
+    _install(session)
     examples = session.posargs[0] if session.posargs else "100"
     session.run(
         "pytest", "-q", "-x", "--hypothesis-profile=random", "tests/fuzz", env={"ENAPTER_FUZZ_EXAMPLES": examples}
@@ -128,30 +142,39 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def properties(session: nox.Session) -> None:
     """The tests that hold for any input, on inputs that differ in each run; what fails becomes an example."""
-    session.install("-e", ".[dev,all]")
+    _install(session)
     session.run("pytest", "--hypothesis-profile=random", "-m", "hypothesis", *session.posargs)
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Wheel and sdist: checked, the same when built again, and tried in empty environments, lowest and newest."""
-    session.install("build>=1.2", "twine>=6")
-    folder = Path(session.create_tmp()).resolve()
-    shutil.rmtree(folder / "dist", ignore_errors=True)
-    shutil.rmtree(folder / "again", ignore_errors=True)
+    """Wheel and sdist into `dist`: the same when built again, and with the files that belong there."""
+    session.install(*_group("build"))
+    again = Path(session.create_tmp()).resolve() / "again"
     # Times in archives would make each build another one; this is the time of the last commit, else a fixed one.
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or _commit_time() or "1700000000"
-    for target in ("dist", "again"):
-        session.run(
-            "python", "-m", "build", "--outdir", str(folder / target), env={"SOURCE_DATE_EPOCH": epoch}, silent=True
+    for folder in (DIST, again):
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run(  # not isolated: hatchling is the locked one
+            *("python", "-m", "build", "--no-isolation", "--outdir", str(folder)),
+            env={"SOURCE_DATE_EPOCH": epoch},
+            silent=True,
         )
-    artefacts = sorted((folder / "dist").iterdir())
-    session.run("twine", "check", "--strict", *map(str, artefacts))
-    for artefact in artefacts:
-        if artefact.read_bytes() != (folder / "again" / artefact.name).read_bytes():
+    wheel, sdist = _artefacts(DIST)
+    for artefact in (wheel, sdist):
+        if artefact.read_bytes() != (again / artefact.name).read_bytes():
             session.error(f"{artefact.name} is another one when built again")
-    wheel = next(path for path in artefacts if path.suffix == ".whl")
-    _check_contents(session, wheel, next(path for path in artefacts if path.suffix == ".gz"))
+        session.log(f"{artefact} {artefact.stat().st_size} bytes")
+    _check_contents(session, wheel, sdist)
+
+
+@nox.session
+def distribution(session: nox.Session) -> None:
+    """What `build` left in `dist`: its metadata checked, the wheel tried in empty environments, lowest and newest."""
+    session.install(*_group("check"))
+    wheel, sdist = _artefacts(DIST)
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    folder = Path(session.create_tmp()).resolve()
     for name, bounds in (("newest", []), ("lowest", _lowest())):
         environment = folder / name
         session.run("python", "-m", "venv", "--clear", str(environment))
@@ -159,14 +182,26 @@ def build(session: nox.Session) -> None:
         session.run(str(python), "-m", "pip", "install", "--quiet", str(wheel), *bounds, external=True)
         with session.chdir(folder):  # not beside the sources: what is imported is the wheel
             session.run(str(python), "-W", "error", str(ROOT / "tests" / "smoke.py"), external=True)
-    for artefact in artefacts:
-        session.log(f"{artefact} {artefact.stat().st_size} bytes")
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    """Install the package with its extras, what the tests need, and further groups of `pyproject.toml`."""
+    session.install("-e", f".[{EXTRAS}]", *_group("test", *groups))
+
+
+def _group(*names: str) -> tuple[str, ...]:
+    """Return the requirements of groups of `pyproject.toml`, in the locked versions."""
+    return (*nox.project.dependency_groups(PYPROJECT, *names), *_LOCKED)
+
+
+def _artefacts(folder: Path) -> tuple[Path, Path]:
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sdist
 
 
 def _lowest() -> list[str]:
     """Pin the dependencies to the lowest versions that pyproject.toml allows."""
-    project = nox.project.load_toml("pyproject.toml")["project"]
-    return [text.replace(">=", "==") for text in project["dependencies"]]
+    return [text.replace(">=", "==") for text in PYPROJECT["project"]["dependencies"]]
 
 
 def _commit_time() -> str:
@@ -196,15 +231,6 @@ def _check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, beside bare aiohttp and the vendor's SDK; prints tables, never fails on a figure."""
-    session.install("-e", ".[dev,all]", PEER)
-    _install_servers(session)
+    _install(session, "peer")
+    session.run(".ci/install-services", "nginx-light", "redis-server", external=True)
     session.run("python", "-m", "benchmarks", *session.posargs)
-
-
-def _install_servers(session: nox.Session) -> None:
-    """Install Debian's nginx and Redis where that can be done; the parts that need them are left out elsewhere."""
-    packages = {"nginx": "nginx-light", "redis-server": "redis-server"}
-    missing = [package for command, package in packages.items() if not shutil.which(command, path=_WITH_SBIN)]
-    if missing and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        session.run("apt-get", "update", "-qq", external=True, silent=True)
-        session.run("apt-get", "install", "-y", "-qq", *missing, external=True, silent=True)

@@ -3,10 +3,10 @@
     python examples/export_on_dask.py history/ --device ID --attribute power --start 2026-01-01 --end 2026-07-01 \
         [--scheduler tcp://scheduler:8786 | --workers 4] [--redis redis://host/0 --rate 200]
 
-Needs `pip install 'enapter-async[dask]'`, and `enapter-async[redis]` for --redis. The workers read token and address
-from their own environment, and write to the folder, which all of them must see. Each part of the history is one file,
-written beside and renamed when it is complete: whatever is there is whole, and is not written again, neither when a
-worker dies nor when the program is started again with the same arguments.
+Needs `pip install 'enapter-async[arrow]' 'dask[dataframe]' distributed`, and `enapter-async[redis]` for --redis. The
+workers read token and address from their own environment, and write to the folder, which all of them must see. Each
+part of the history is one file, written under another name and renamed when it is complete: whatever is there is whole,
+and is not written again, neither when a worker dies nor when the program is started again with the same arguments.
 """
 
 from __future__ import annotations

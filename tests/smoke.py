@@ -1,4 +1,4 @@
-"""Run by `nox -s build` with the wheel alone in an empty environment: it imports, starts, and answers."""
+"""Run by `nox -s distribution` with the wheel alone in an empty environment: it imports, starts, and answers."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from enapter_async.simulator import Simulator
 from tests.redis.server import BINARY as REDIS
 from tests.redis.server import redis_server
 
-pytest.importorskip("distributed", reason="the extra `dask` is not installed (nox -s dask)")
-pytest.importorskip("pyarrow", reason="the extra `dask` is not installed (nox -s dask)")
+pytest.importorskip("distributed", reason="the group `dask` is not installed (nox -s dask)")
+pytest.importorskip("pyarrow", reason="the group `dask` is not installed (nox -s dask)")
 
 from distributed import Client, LocalCluster
 from pyarrow import dataset
