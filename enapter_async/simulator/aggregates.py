@@ -7,13 +7,14 @@ against each other. Buckets begin at multiples of the granularity since 1970.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
 from .cells import writer
 from .signals import MINUTES, Signal, minute_levels
-from .tracks import Track
+from .tracks import DAY, Span, Track, merged
 
 _LONGEST_GAP = 7_200
 
@@ -79,10 +80,19 @@ class Column:
         granularity: Length of a bucket in seconds.
         aggregation: auto, avg, min, max, last or bool_or.
         look_around: Seconds for which the last known value fills a gap; 0 fills nothing.
+        outages: When the device was offline.
     """
 
-    def __init__(self, track: Track, granularity: int, aggregation: str, look_around: float = 0) -> None:
+    def __init__(
+        self,
+        track: Track,
+        granularity: int,
+        aggregation: str,
+        look_around: float = 0,
+        outages: tuple[Span, ...] = (),
+    ) -> None:
         self._track = track
+        self._outages = outages
         self.granularity = granularity
         profile = self._profile = track.signal
         aggregation = DEFAULTS[profile.data_type] if aggregation == "auto" else aggregation
@@ -167,7 +177,7 @@ class Column:
         """Take the samples of gaps out: whole buckets at once, of those at their ends a part."""
         step, last = self.granularity, first + len(cells)
         parted: set[int] = set()  # a long bucket has many gaps, and is made but once
-        for begin, stop in self._track.gaps(first * step, last * step):
+        for begin, stop in self._gaps(first * step, last * step):
             low, high = max(-(-begin // step), first), min(stop // step, last)
             if low < high:
                 cells[low - first : high - first] = [""] * (high - low)
@@ -177,19 +187,34 @@ class Column:
                 cells[bucket - first] = self._outside_gaps(bucket)
 
     def _outside_gaps(self, bucket: int) -> str:
-        """Give the cell of a bucket of which gaps take a part; gaps are whole minutes."""
+        """Give the cell of a bucket of which gaps take a part."""
         begin, end = bucket * self.granularity, (bucket + 1) * self.granularity
-        if self.granularity % 60 == 0:
+        gaps = self._gaps(begin, end)
+        if self.granularity % 60 == 0 and all(edge % 60 == 0 for gap in gaps for edge in gap):
             unit, reduce = 60, self._reduction.minutes
             levels = self._track.minutes(begin // 60, self.granularity // 60)
         else:
             unit, reduce = self._profile.period, self._reduction.samples
             (levels,) = self._buckets(bucket, 1)
         earliest = -(-begin // unit)
-        for gap in reversed(self._track.gaps(begin, end)):
-            low, high = (max(edge // unit - earliest, 0) for edge in gap)
+        for gap in reversed(gaps):
+            low, high = (max(-(-edge // unit) - earliest, 0) for edge in gap)
             del levels[low:high]
         return self._cell(reduce, levels)
+
+    def _gaps(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Give the spans within some time of which there are no samples: gaps of history, and outages."""
+        gaps = self._track.gaps(start, end)
+        if not self._outages:
+            return gaps
+        # Beyond a day the seconds of a bucket are too many to look at one by one.
+        unit = 60 if self.granularity > DAY else 1
+        outages = [
+            (unit * math.ceil(max(begin, start) / unit), unit * math.ceil(min(stop, end) / unit))
+            for begin, stop in self._outages
+            if begin < end and stop > start
+        ]
+        return merged(gaps + outages)
 
     def _cell(self, reduce: Callable[[Sequence[int]], int], levels: Sequence[int]) -> str:
         return self._write([reduce(levels) + self._offset])[0] if levels else ""

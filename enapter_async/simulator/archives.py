@@ -46,13 +46,13 @@ def read_archive(data: bytes) -> Archive:
         return Archive({}, [f"missed file {MANIFESTS[0]}"])
     try:
         text = files[name].decode("utf-8-sig")
-        manifest: Any = json.loads(text) if name.endswith(".json") else read_manifest(text)
+        manifest: Any = read_manifest(text, is_yaml=not name.endswith(".json"))
         # YAML has dates and keys that are no texts; what answers carry is JSON.
         manifest = json.loads(json.dumps(manifest, default=str, allow_nan=False))
     except (ValueError, RecursionError, TypeError) as error:
         return Archive({}, [f"{name}: {error}"[:500]])
     errors = validate_manifest(manifest)
-    return Archive({} if errors else _settle(manifest), errors)
+    return Archive({} if errors else manifest, errors)
 
 
 def read_files(data: bytes) -> dict[str, bytes]:
@@ -96,22 +96,6 @@ def compiled(blueprint: Blueprint) -> bytes:
     files = {name: data for name, data in read_files(original(blueprint)).items() if name not in MANIFESTS}
     manifest = json.dumps(compile_manifest(blueprint.manifest), indent=2, ensure_ascii=False)
     return write_archive(files | {"manifest.json": manifest.encode()})
-
-
-def _settle(node: Any) -> Any:
-    """Write access levels in lower case, and leave null ones out."""
-    items, entries = as_list(node), as_mapping(node)
-    if items is not None:
-        return [_settle(item) for item in items]
-    if entries is None:
-        return node
-    settled = {name: _settle(value) for name, value in entries.items()}
-    for name in ("access_level", "read_access_level"):
-        if name in settled and settled[name] is None:
-            del settled[name]
-        elif isinstance(settled.get(name), str):
-            settled[name] = settled[name].lower()
-    return settled
 
 
 def compile_manifest(manifest: dict[str, Any]) -> dict[str, Any]:

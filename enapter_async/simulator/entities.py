@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import attrs
 
 from .roles import Role, access_level
 from .signals import AUTOMATIC, Signal, signal
+from .wire_manifest import settle_manifest
 
 
 @attrs.define(eq=False)
@@ -26,7 +30,7 @@ class Blueprint:
     """A blueprint: a manifest that devices share."""
 
     id: str
-    manifest: dict[str, Any] = attrs.field(repr=False)
+    manifest: dict[str, Any] = attrs.field(repr=False, converter=settle_manifest)
     created_at: float
     full_names: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
     archive: bytes | None = attrs.field(default=None, repr=False)
@@ -64,15 +68,31 @@ class LogRecord:
     persistent: bool = True
 
 
+def _note_connectivity(device: Device, _: object, connectivity: str) -> str:
+    """Remember when a device goes offline and when it is back: it measures nothing meanwhile."""
+    if (connectivity == "OFFLINE") != (device.offline_since is not None):
+        now = device.clock()
+        if device.offline_since is not None:
+            device.past_outages.append((device.offline_since, now))
+        device.offline_since = now if connectivity == "OFFLINE" else None
+    return connectivity
+
+
 @attrs.define(eq=False)
 class Device:
     """A device. Tests may change any of this while the simulator runs.
 
     Attributes:
+        connectivity: `ONLINE`, `OFFLINE` or `UNKNOWN`. While it is `OFFLINE`, a device sends nothing: `latest`, streams
+            and its log have nothing of it, and neither has history later on (but see `store_and_forward` of
+            `Behaviour`). One that is built `OFFLINE` has never been online.
         raised_alert_names: The alerts that are active now; see also `World.raise_alert`.
         telemetry: Latest values that override the simulated ones.
         properties: Last reported properties.
         configuration: Values that were set, by group.
+        offline_since: Unix seconds when it went offline; None while it is not.
+        past_outages: When it was offline before: Unix seconds of the beginning and of the end.
+        clock: Unix seconds; the world's clock.
     """
 
     id: str
@@ -83,12 +103,30 @@ class Device:
     site_id: str | None
     updated_at: float
     communication: dict[str, Any] = attrs.field(factory=dict[str, Any])
-    connectivity: str = "ONLINE"
+    connectivity: str = attrs.field(default="ONLINE", on_setattr=_note_connectivity)
     properties: dict[str, Any] = attrs.field(factory=dict[str, Any])
     raised_alert_names: list[str] = attrs.field(factory=list[str])
     telemetry: dict[str, Any] = attrs.field(factory=dict[str, Any])
     configuration: dict[str, dict[str, Any]] = attrs.field(factory=dict[str, dict[str, Any]])
     logs: list[LogRecord] = attrs.field(factory=list[LogRecord])
+    offline_since: float | None = attrs.field(
+        default=attrs.Factory(lambda device: -math.inf if device.connectivity == "OFFLINE" else None, takes_self=True)
+    )
+    past_outages: list[tuple[float, float]] = attrs.field(factory=list[tuple[float, float]])
+    clock: Callable[[], float] = attrs.field(default=time.time, repr=False)
+
+    def outages(self, *, past: bool = True) -> tuple[tuple[float, float], ...]:
+        """Give the spans of time without values, the one that has not ended included.
+
+        Args:
+            past: Include the outages that are over.
+        """
+        now = () if self.offline_since is None else ((self.offline_since, math.inf),)
+        return (*self.past_outages, *now) if past else now
+
+    def was_online(self, at: float) -> bool:
+        """Tell whether the device was online at a time in Unix seconds."""
+        return not any(begin <= at < end for begin, end in self.outages())
 
     @property
     def upstream_id(self) -> str | None:

@@ -73,6 +73,15 @@ def not_found(what: str) -> Refusal:
     return Refusal(404, f"{what} not found")
 
 
+def no_telemetry() -> Refusal:
+    """Say that no attribute that was asked for exists; dashboards take this answer for a sign of health."""
+    return Refusal(
+        404,
+        "No requested telemetry attribute exists.",
+        code="telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND",
+    )
+
+
 def conflict(message: str) -> Refusal:
     """Say that an entity exists already, or is in the way."""
     return Refusal(409, message, code="already_exists")

@@ -51,7 +51,7 @@ def telemetry_frame(call: Call, device: Device) -> dict[str, Any] | None:
     values: dict[str, Any] = {}
     for name in call.world.readable(device, call.grant.role_on(device.site_id)):
         latest = call.world.latest(device, name)
-        if latest is not None:
+        if latest is not None and device.was_online(latest[1]):
             values[name] = latest[0]
     return {
         "device_id": device.id,

@@ -33,10 +33,12 @@ def _own_record(device_id: str, seed: int, number: int, interval: float) -> LogR
 
 
 def own_records(device: Device, seed: int, since: float, until: float, interval: float) -> list[LogRecord]:
-    """List what a device wrote by itself from one time on and before another."""
+    """List what a device wrote by itself from one time on and before another; offline it writes nothing."""
     numbers = range(int(since // interval) - 1, int(until // interval) + 2)
     records = (_own_record(device.id, seed, number, interval) for number in numbers)
-    return [record for record in records if since <= record.received_at < until]
+    return [
+        record for record in records if since <= record.received_at < until and device.was_online(record.received_at)
+    ]
 
 
 def rule_records(rule_id: str, seed: int, since: float, until: float, interval: float) -> list[dict[str, Any]]:

@@ -33,12 +33,12 @@ class LogFilter:
     """The filters that lists and streams share."""
 
     def __init__(self, query: Query) -> None:
-        self._severity = query.choice("severity", SEVERITIES, "") if "severity" in query.values else ""
+        self._severity = query.word("severity", SEVERITIES)
         name = "show" if "show" in query.values else "retention"
         self._retention = _RETENTIONS[query.choice(name, tuple(_RETENTIONS), "ALL")]
 
     def accepts(self, record: LogRecord) -> bool:
         """Tell whether a record is wanted."""
-        return (not self._severity or record.severity == self._severity) and (
+        return (self._severity is None or record.severity.lower() == self._severity) and (
             self._retention == "ALL" or record.persistent == (self._retention == "PERSISTENT")
         )

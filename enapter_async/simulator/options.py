@@ -27,6 +27,7 @@ class BehaviourOptions(TypedDict, total=False):
     stream_interval: float
     ping_interval: float
     log_interval: float
+    store_and_forward: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +51,8 @@ class Behaviour:
         stream_interval: Seconds between two telemetry frames of a device.
         ping_interval: Seconds between two pings on a WebSocket.
         log_interval: Seconds between two log records that a device makes by itself.
+        store_and_forward: Devices keep what they measure while they are offline, and history has it once they are
+            back; otherwise it is lost.
     """
 
     mode: Mode = attrs.field(default="any", validator=attrs.validators.in_(("any", "cloud", "gateway")))
@@ -68,3 +71,4 @@ class Behaviour:
     stream_interval: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
     ping_interval: float = attrs.field(default=15.0, validator=attrs.validators.gt(0))
     log_interval: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    store_and_forward: bool = False

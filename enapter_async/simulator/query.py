@@ -66,6 +66,15 @@ class Query:
             raise invalid_parameter(name, f"unknown value {text[:80]!r}; known: {', '.join(allowed)}")
         return text
 
+    def word(self, name: str, allowed: Sequence[str]) -> str | None:
+        """Give one of some known words in lower case, in whatever case it came; None where there is none."""
+        if name not in self.values:
+            return None
+        text = self.values[name][-1]
+        if text.lower() not in allowed:
+            raise invalid_parameter(name, f"unknown value {text[:80]!r}; known: {', '.join(allowed)}")
+        return text.lower()
+
     def time(self, name: str) -> float | None:
         """Give an RFC 3339 time as Unix seconds."""
         if name not in self.values:

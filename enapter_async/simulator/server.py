@@ -13,7 +13,7 @@ from aiohttp import web
 from .answers import json_answer, refusal_answer
 from .call import Call
 from .connections import TRUNCATE_AT, break_connection, peer_port
-from .errors import Refusal, envelope
+from .errors import Refusal, envelope, no_telemetry
 from .faults import Chaos, Fault, FaultPlan, FaultRule
 from .ledger import Ledger, RequestRecord, mask_headers
 from .operations import Mode, Operation
@@ -47,6 +47,7 @@ class Server:
     latency: Callable[[], float]
     stopping: asyncio.Event
     sockets: Sockets
+    _acting: dict[tuple[str, str], Grant] = attrs.field(factory=dict[tuple[str, str], Grant], init=False)
 
     def application(self) -> web.Application:
         """Build the aiohttp application."""
@@ -185,9 +186,14 @@ class Server:
             raise Refusal(403, "Authentication token is invalid.", code="invalid_header", details=_TOKEN_HEADER)
         if record.user and self.users is not None:
             role = self.users.get(record.user)
+            if role is None and operation.id == "queryTimeseries":
+                raise no_telemetry()  # history does not tell who exists (reference.md, section 6)
             if role is None:
                 raise Refusal(403, "there is no such user", code="invalid_header", details=_USER_HEADER)
-            return Grant(token=grant.token, role=min(role, grant.role))
+            # Kept: who creates a site as a user is its installer from then on.
+            acting = self._acting.setdefault((record.token, record.user), Grant(token=grant.token))
+            acting.role = min(role, grant.role)
+            return acting
         return grant
 
     async def _break(self, request: web.Request, fault: Fault) -> web.StreamResponse:

@@ -14,6 +14,9 @@ from typing import Any
 
 from .signals import MINUTES, Signal, minute_level, minute_levels
 
+Span = tuple[float, float]
+"""Beginning and end in Unix seconds."""
+
 DAY = 86_400
 _VARIANTS = 32
 _MASK = (1 << 64) - 1
@@ -93,14 +96,18 @@ class Track:
                     stop = begin + (2 + (number >> 24) % longest) * 60
                     if begin < end and stop > start:
                         spans.append((begin, stop))
-        spans.sort()
-        merged: list[tuple[int, int]] = []
-        for begin, stop in spans:
-            if merged and begin <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-            else:
-                merged.append((begin, stop))
-        return merged
+        return merged(spans)
+
+
+def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Give the same spans in order, those that touch each other as one."""
+    result: list[tuple[int, int]] = []
+    for begin, stop in sorted(spans):
+        if result and begin <= result[-1][1]:
+            result[-1] = (result[-1][0], max(stop, result[-1][1]))
+        else:
+            result.append((begin, stop))
+    return result
 
 
 @functools.lru_cache(maxsize=16_384)

@@ -57,6 +57,7 @@ class World:
         self.executions = ExecutionStore()
         self.devices = DeviceStore()
         for device in build_devices(seed, devices, list(self.sites.values()), stock, self.started_at):
+            device.clock = self.now
             self.devices.add(device)
 
     def now(self) -> float:
@@ -153,6 +154,7 @@ class World:
             updated_at=self.now(),
             communication=communication or {"type": "MQTT_V1_TLS"},
             properties=report_properties(blueprint, len(self.devices)),
+            clock=self.now,
         )
         self.check_slug(device.slug, site_id, device.id)
         self.devices.add(device)

@@ -103,6 +103,46 @@ def test_without_pyyaml_a_manifest_in_json_is_read_and_one_in_yaml_says_what_to_
     assert error == "manifest.yml: YAML is read by PyYAML: pip install 'enapter-async[simulator]'"
 
 
+def doubled(anchor: str, times: int) -> str:
+    """Write a few lines of YAML in which every alias stands for nine times more than the last."""
+    lines = [f"a0: &a0 {anchor}"]
+    lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, times)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (doubled("[x,x,x,x,x,x,x,x,x]", 10), "the manifest is too large with its aliases written out"),
+        (doubled("'" + "x" * 50_000 + "'", 4), "the manifest is too large with its aliases written out"),
+        (
+            "\n".join(["a0: &a0 {a: 1}", *(f"a{n}: &a{n} {{<<: [{f'*a{n - 1},' * 9}]}}" for n in range(1, 10))]),
+            "the manifest is too large with its aliases written out",
+        ),
+        ("a: &a [*a]", "an alias is part of what it stands for"),
+        ("&a {b: {c: *a}}", "an alias is part of what it stands for"),
+        ("a: 1" + ":1" * 100_000, "a number is too long"),
+        ("a: 1" + ":1" * 300 + ".5", "a number is too long"),
+        ("a: !!int 1" + ":1" * 300, "a number is too long"),
+        ("a: !!int ''", "a value does not fit its tag"),
+        ("a: !!bool maybe", "a value does not fit its tag"),
+        ("a: !!timestamp soon", "a value does not fit its tag"),
+        ("[" * 10_000, "the manifest is nested too deeply"),
+        ('{"a":' * 10_000, "the manifest is nested too deeply"),
+        ("[" + "[]," * 100_000 + "]", "the manifest is larger than 256 KiB"),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_a_small_manifest_cannot_make_a_large_one(text: str, error: str) -> None:
+    assert read_archive(archive(text)).errors == [f"manifest.yml: {error}"]
+
+
+def test_aliases_that_are_used_with_measure_are_read() -> None:
+    text = "common: &common {type: float, unit: W}\ntelemetry:\n  in: *common\n  out: {<<: *common, unit: kW}\n"
+    manifest = read_manifest(text)
+    assert manifest["telemetry"] == {"in": {"type": "float", "unit": "W"}, "out": {"type": "float", "unit": "kW"}}
+
+
 @given(st.text(alphabet="ab:-#'\"[]{},\n |>&*!%1.", max_size=60))
 def test_any_text_gives_a_value_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):

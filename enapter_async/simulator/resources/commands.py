@@ -61,8 +61,7 @@ def _declared(device: Device, asked: str) -> tuple[str, dict[str, Any]]:
     if asked in commands:
         return asked, commands[asked]
     for name, declaration in commands.items():
-        aliases: Any = declaration.get("aliases") or ()
-        if asked == aliases or (not isinstance(aliases, str) and asked in aliases):
+        if asked in declaration.get("aliases", ()):
             return name, declaration
     raise unprocessable(
         f"the blueprint has no command {asked[:200]!r}", code="unknown_command", details={"name": asked[:200]}

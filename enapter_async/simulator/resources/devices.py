@@ -43,7 +43,7 @@ def render_device(call: Call, device: Device, expand: list[str]) -> dict[str, An
         "updated_at": format_time(device.updated_at),
     }
     if implements:
-        answer["implemented_profiles"] = [implements] if isinstance(implements, str) else implements
+        answer["implemented_profiles"] = implements
     if "site" in expand and device.site_id in call.world.sites:
         answer["site"] = render_site(call.world.sites[device.site_id], call.grant)
     if "manifest" in expand:

@@ -45,9 +45,9 @@ async def list_sites(call: Call) -> web.Response:
 
 @operations.add("GET", "/v3/users/me/sites", "listMySites", mode="cloud")
 async def list_my_sites(call: Call) -> web.Response:
-    """List the sites where the caller is owner or more."""
+    """List the sites where the caller is owner or installer."""
     sites = call.world.sites.values()
-    return _page(call, [site for site in sites if call.grant.role_on(site.id) >= Role.OWNER])
+    return _page(call, [site for site in sites if call.grant.role_on(site.id) in (Role.OWNER, Role.INSTALLER)])
 
 
 @operations.add("POST", "/v3/sites", "createSite", mode="cloud")

@@ -32,7 +32,7 @@ def _datapoint(call: Call, device: Device, attribute: str, relevance: float, rea
     if not readable:
         return {"warning": "Telemetry attribute is not readable with this role."}
     value, timestamp = latest
-    if device.connectivity == "OFFLINE" or call.world.now() - timestamp > relevance:
+    if device.connectivity == "OFFLINE" or not device.was_online(timestamp) or call.world.now() - timestamp > relevance:
         return {"warning": "Telemetry attribute has no recent value."}
     return {"value": value, "timestamp": timestamp}
 

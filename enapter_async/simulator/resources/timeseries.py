@@ -18,10 +18,10 @@ from ..body import Body
 from ..call import Call
 from ..cells import quote
 from ..connections import TRUNCATE_AT, break_connection
-from ..errors import Refusal, not_found, unprocessable
+from ..errors import Refusal, no_telemetry, unprocessable
 from ..operations import Operations
 from ..times import format_duration, parse_duration, parse_time
-from ..tracks import Track
+from ..tracks import Span, Track
 
 operations = Operations()
 
@@ -123,28 +123,26 @@ def _series(call: Call, body: Body) -> list[Series]:
     exists = False
     series: list[Series] = []
     for selector in body.objects("telemetry"):
-        device = call.world.devices.find(selector.text("device"))
+        name = selector.text("device")
+        device = call.world.devices.find(name)
+        devices.add(name if device is None else device.id)
         if device is None:
-            raise not_found("device")
-        devices.add(device.id)
+            continue  # left out, like an attribute that does not exist
         attributes = _attributes(selector)
         options = default.of(selector)
         role = call.grant.role_on(device.site_id)
+        outages = device.outages(past=not call.behaviour.store_and_forward)
         for attribute in attributes:
             track = call.world.track(device, attribute)
             exists = exists or track is not None
             # What the caller may not read is left out like what does not exist.
             if track is not None and device.blueprint.attribute_role(attribute) <= role:
-                series.append(_one_series(track, device.id, options))
+                series.append(_one_series(track, device.id, options, outages))
     most = call.behaviour.max_devices
     if most is not None and len(devices) > most:
         raise unprocessable(f"a query may have {most} devices at most", code="too_many_devices")
     if not exists:
-        raise Refusal(
-            404,
-            "No requested telemetry attribute exists.",
-            code="telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND",
-        )
+        raise no_telemetry()
     return series
 
 
@@ -157,7 +155,7 @@ def _attributes(selector: Body) -> list[str]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _one_series(track: Track, device_id: str, options: Options) -> Series:
+def _one_series(track: Track, device_id: str, options: Options, outages: tuple[Span, ...]) -> Series:
     """Make a column; long histories are asked for in parts, with the same columns again and again."""
     attribute, data_type, aggregation = track.signal.name, track.signal.data_type, options.aggregation
     if not supports(data_type, aggregation):
@@ -176,7 +174,7 @@ def _one_series(track: Track, device_id: str, options: Options) -> Series:
     }
     heading = quote(" ".join(f"{name}={value}" for name, value in labels.items()))
     look_around = options.look_around if options.method == "locf" else 0
-    return Series(heading, Column(track, options.granularity, aggregation, look_around))
+    return Series(heading, Column(track, options.granularity, aggregation, look_around, outages))
 
 
 def _rows(series: list[Series], start: float, end: float) -> Iterator[str]:
