@@ -17,6 +17,7 @@ from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure, failure
 from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import profile_option
+from enapter_async.models.visible import make_visible
 
 # Where each command is at home, and what the list of commands says about it: so `--help` imports none of them.
 COMMANDS: Final = {
@@ -118,7 +119,7 @@ class Application(rich_click.RichGroup):
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    click.echo(f"enapter-async: {' '.join(message.split())}", err=True)
+    click.echo(f"enapter-async: {make_visible(' '.join(message.split()))}", err=True)
     sys.exit(code)
 
 

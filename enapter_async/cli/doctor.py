@@ -12,9 +12,10 @@ import rich_click
 from enapter_async import ConfigurationError
 from enapter_async.cli.examination import Finding, examine, no_settings
 from enapter_async.cli.exits import Exit
-from enapter_async.cli.output import Format, Printer, Shape, output_option, visible
+from enapter_async.cli.output import Format, Printer, Shape, output_option
 from enapter_async.cli.profiles import chosen_profile, profile_option
 from enapter_async.cli.running import run
+from enapter_async.models.visible import make_visible
 
 _SHAPE: Final = Shape.flat("check", "verdict", "said", "remedy")
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -60,6 +61,6 @@ async def _findings() -> AsyncIterator[Finding]:
 def _print(finding: Finding) -> None:
     verdict = click.style(f"{finding.verdict:<8}", fg=_COLOURS[finding.verdict], bold=True)
     color = False if os.environ.get("NO_COLOR") else None
-    click.echo(f"{verdict}  {finding.check:<10}  {visible(' '.join(finding.said.split()))}", color=color)
+    click.echo(f"{verdict}  {finding.check:<10}  {make_visible(' '.join(finding.said.split()))}", color=color)
     if finding.remedy is not None:
-        click.echo(f"{'':<22}-> {visible(finding.remedy)}", color=color)
+        click.echo(f"{'':<22}-> {make_visible(finding.remedy)}", color=color)

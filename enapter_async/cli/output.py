@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterable, Iterable, Mapping
+import re
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
+from itertools import repeat
 from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 import attrs
@@ -15,11 +17,14 @@ import click
 
 from enapter_async import JSON, Manifest
 from enapter_async.cli.parameters import option
+from enapter_async.models.visible import make_visible
 
 Format: TypeAlias = Literal["table", "json", "jsonl", "csv"]
 
 HIDDEN: Final = "(hidden)"
 _ID_WIDTH: Final = 38
+_MAY_ACT: Final = re.compile("[\x7f-\U0010ffff]")
+_encode_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 _LEAST_WIDTH: Final = 12
 """Of a column whose cells are folded, on an average; both with the space after them."""
 
@@ -95,11 +100,11 @@ class Printer:
         """Print the only record: in JSON as itself, in a table with one line for each field that is set."""
         plain = _object(record, show_secrets=self._show_secrets)
         if self._form == "json":
-            _print(_json(plain, indent=2))
+            _print(json_text(plain, indent=2))
         elif self._form == "table":
             _table(
                 ["field", "value"],
-                [[name, _cell(value, lines=True)] for name, value in plain.items() if value is not None],
+                [[_cell(name), _cell(value, lines=True)] for name, value in plain.items() if value is not None],
             )
         else:
             if self._form == "csv" and not self._fields:
@@ -117,12 +122,12 @@ class Printer:
             else:
                 self._rows.append(row)
         elif self._form == "jsonl":
-            _print(_json(plain))
+            _print(json_text(plain))
         elif self._form == "csv":
             _print(_csv_line(_csv_cell(plain.get(name)) for name in self._fields))
         else:
             _print("[" if not self._count else ",", end="\n")
-            _print(_indented(_json(plain, indent=2)), end="")
+            _print(_indented(json_text(plain, indent=2)), end="")
         self._count += 1
 
     def end(self) -> None:
@@ -146,44 +151,57 @@ def plain(value: object, *, show_secrets: bool = False) -> JSON:
     """Return a value as JSON has it: models as objects with their unknown fields among the others, times as ISO 8601.
 
     Args:
-        value: A model, or anything that models consist of.
+        value: A model, or anything that models consist of; nested as deeply as it may be.
         show_secrets: Whether fields that no repr shows are in it; `(hidden)` stands for them otherwise.
     """
+    result: list[Any] = [value]
+    todo: list[tuple[Any, int | str]] = [(result, 0)]
+    while todo:
+        parent, place = todo.pop()
+        one = parent[place] = _plain_outside(parent[place], show_secrets=show_secrets)
+        if isinstance(one, dict):
+            todo += ((one, name) for name in cast("dict[str, object]", one))
+        elif isinstance(one, list):
+            todo += ((one, number) for number in range(len(cast("list[object]", one))))
+    return cast("JSON", result[0])
+
+
+def _plain_outside(value: object, *, show_secrets: bool) -> object:
+    """Return a value as JSON has it, and what is in it as it is."""
     if isinstance(value, Manifest):
-        return value.raw
+        return dict(value.raw)
     if attrs.has(type(value)):
-        return _object(value, show_secrets=show_secrets)
+        return _fields(value, show_secrets=show_secrets)
     if isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
-        return {str(name): plain(one, show_secrets=show_secrets) for name, one in items}
+        return {str(name): one for name, one in cast("Mapping[object, object]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [plain(one, show_secrets=show_secrets) for one in cast("Iterable[object]", value)]
+        return list(cast("Iterable[object]", value))
     return _scalar(value)
 
 
-def _scalar(value: object) -> JSON:
+def _scalar(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return cast("JSON", value.value if isinstance(value, Enum) else value)
+    return value.value if isinstance(value, Enum) else value
 
 
-def _object(record: object, *, show_secrets: bool) -> dict[str, JSON]:
-    if isinstance(record, Mapping):
-        return cast("dict[str, JSON]", plain(cast("object", record), show_secrets=show_secrets))
-    found: dict[str, JSON] = {}
+def _fields(record: object, *, show_secrets: bool) -> dict[str, object]:
+    found: dict[str, object] = {}
     model = cast("type[attrs.AttrsInstance]", type(record))
     for field in cast("Iterable[attrs.Attribute[Any]]", attrs.fields(model)):
         value = getattr(record, field.name)
         secret = field.repr is False and not show_secrets
         if field.name == "extra":
             found.update({} if secret else {name: one for name, one in value.items() if name not in found})
-        elif secret and value is not None:
-            found[field.name] = HIDDEN
         else:
-            found[field.name] = plain(value, show_secrets=show_secrets)
+            found[field.name] = HIDDEN if secret and value is not None else value
     return found
+
+
+def _object(record: object, *, show_secrets: bool) -> dict[str, JSON]:
+    return cast("dict[str, JSON]", plain(record, show_secrets=show_secrets))
 
 
 def _at(record: Mapping[str, JSON], path: str) -> JSON:
@@ -193,8 +211,51 @@ def _at(record: Mapping[str, JSON], path: str) -> JSON:
     return value
 
 
-def _json(value: JSON, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def json_text(value: JSON, *, indent: int | None = None) -> str:
+    """Return a value as JSON text in which every character shows; it may be nested deeper than `json` can recurse.
+
+    Args:
+        value: The value.
+        indent: Spaces for each level; None for one line.
+    """
+    pieces: list[str] = []
+    unfinished = [(iter([("", value)]), "")]
+    while unfinished:
+        members, end = unfinished[-1]
+        lead, member = next(members, (None, None))
+        if lead is None:
+            pieces.append(end)
+            unfinished.pop()
+        elif isinstance(member, (dict, list)) and member:
+            opening, closing = "{}" if isinstance(member, dict) else "[]"
+            line = "" if indent is None else f"\n{' ' * indent * (len(unfinished) - 1)}"
+            pieces += (lead, opening)
+            unfinished.append((_members(member, indent, len(unfinished)), f"{line}{closing}"))
+        else:
+            pieces += (lead, _encode(member))
+    return "".join(pieces)
+
+
+def _members(parent: dict[str, JSON] | list[JSON], indent: int | None, level: int) -> Iterator[tuple[str, JSON]]:
+    """Yield what is in an object or array, each with the text before it."""
+    line = "" if indent is None else f"\n{' ' * indent * level}"
+    names = (f"{_encode(name)}: " for name in parent) if isinstance(parent, dict) else repeat("")
+    lead = line
+    for name, member in zip(names, parent.values() if isinstance(parent, dict) else parent, strict=False):
+        yield f"{lead}{name}", member
+        lead = f",{line or ' '}"
+
+
+def _encode(value: JSON) -> str:
+    text = _encode_json(value)
+    return text if text.isascii() and "\x7f" not in text else _MAY_ACT.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    if make_visible(character) == character:
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
 
 
 def _indented(text: str) -> str:
@@ -203,14 +264,15 @@ def _indented(text: str) -> str:
 
 def _csv_line(cells: Iterable[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    # The writer quotes line feeds only if they end its lines.
+    csv.writer(line, lineterminator="\n").writerow(make_visible(cell, lines=True) for cell in cells)
+    return line.getvalue().removesuffix("\n")
 
 
 def _csv_cell(value: JSON) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else _json(value)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _cell(value: JSON, *, lines: bool = False) -> str:
@@ -218,17 +280,7 @@ def _cell(value: JSON, *, lines: bool = False) -> str:
         return "-"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         value = ", ".join(cast("list[str]", value)) or "-"
-    return visible(value if isinstance(value, str) else _json(value), lines=lines)
-
-
-def visible(text: str, *, lines: bool = False) -> str:
-    """Return a text from elsewhere with control characters made visible: none may steer the terminal.
-
-    Args:
-        text: The text.
-        lines: Whether it may go on in another line.
-    """
-    return "".join(one if one.isprintable() or (lines and one == "\n") else repr(one)[1:-1] for one in text)
+    return make_visible(value if isinstance(value, str) else json_text(value), lines=lines)
 
 
 def _print(text: str, end: str = "\n") -> None:

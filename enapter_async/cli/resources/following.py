@@ -11,9 +11,10 @@ import click
 
 from enapter_async import FramesDropped, MalformedFrame, StreamGap
 from enapter_async.cli import interruption
-from enapter_async.cli.output import Format, Printer, Shape, visible
+from enapter_async.cli.output import Format, Printer, Shape
 from enapter_async.cli.parameters import option
 from enapter_async.cli.running import soon
+from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient, Stream
@@ -72,7 +73,7 @@ def _said(event: StreamGap | MalformedFrame | FramesDropped) -> str:
     if isinstance(event, FramesDropped):
         return f"{event.count} records were dropped: printing is too slow"
     if isinstance(event, MalformedFrame):
-        return visible(f"a record could not be read: {event.error}")
+        return make_visible(f"a record could not be read: {event.error}")
     span = f"from {event.since:%H:%M:%S} to {event.until:%H:%M:%S} UTC"
     what = "what the server has of it is above" if event.filled else "what came meanwhile is missing"
-    return visible(f"connection lost {span} ({event.reason}); {what}")
+    return make_visible(f"connection lost {span} ({event.reason}); {what}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Final
 import click
 
 from enapter_async.cli.exits import Exit, Failure
-from enapter_async.cli.output import Format, Printer, Shape, output_option, plain, secrets_option
+from enapter_async.cli.output import Format, Printer, Shape, json_text, output_option, plain, secrets_option
 from enapter_async.cli.parameters import option
 
 to_option: Final = option(
@@ -55,6 +54,6 @@ def place_for_secrets(to: Path | None, *, show_secrets: bool) -> Generator[None,
 def give_out(record: object, to: Path | None, form: Format, shape: Shape, *, show_secrets: bool) -> None:
     """Write a record with its secrets into the file that was reserved, and print it as far as it may be seen."""
     if to is not None:
-        to.write_text(json.dumps(plain(record, show_secrets=True), indent=2) + "\n", encoding="utf-8")
+        to.write_text(json_text(plain(record, show_secrets=True), indent=2) + "\n", encoding="utf-8")
         click.echo(f"secrets are in {to}", err=True)
     Printer(form, shape, show_secrets=show_secrets).one(record)

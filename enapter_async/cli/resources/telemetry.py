@@ -9,7 +9,7 @@ import click
 
 from enapter_async import Datapoint, ValueDeclaration, WatchEvent
 from enapter_async.cli.exits import Exit, Failure
-from enapter_async.cli.output import Format, Printer, Shape, output_option, visible
+from enapter_async.cli.output import Format, Printer, Shape, output_option
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.resources.declaration import (
     Resource,
@@ -20,6 +20,7 @@ from enapter_async.cli.resources.declaration import (
     site_option,
 )
 from enapter_async.cli.resources.following import follow_option, live_printer, until_stopped
+from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
@@ -86,7 +87,7 @@ async def _follow(
 
 
 def _tell(event: WatchEvent) -> None:
-    click.echo(f"enapter-async: {visible(str(event))}", err=True)
+    click.echo(f"enapter-async: {make_visible(str(event))}", err=True)
 
 
 _telemetry.add(

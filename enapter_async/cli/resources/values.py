@@ -46,6 +46,8 @@ def _value(text: str) -> JSON:
         value: JSON = json.loads(text, parse_constant=_refuse)
     except ValueError:
         return text
+    except RecursionError:
+        raise click.BadParameter("a value is nested too deeply") from None
     return value
 
 
