@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -207,6 +207,24 @@ def checked_header_value(name: str, value: object) -> str:
     return text
 
 
+class _Token(str):
+    """A token, whose repr does not show it: tools that print the locals of a traceback use that."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def checked_token(value: object) -> str:
+    """Return a token without surrounding white space.
+
+    Raises:
+        ConfigurationError: It is empty or holds control or non-ASCII characters.
+    """
+    return _Token(checked_header_value("token", value))
+
+
 def _of(type_: type[T]) -> Callable[[object, attrs.Attribute[T], T], None]:
     def check(_: object, attribute: attrs.Attribute[T], value: T) -> None:
         if not isinstance(value, type_):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -235,7 +253,7 @@ def _user(value: str | None) -> str | None:
 
 
 def _token(value: str | TokenProvider | None) -> str | TokenProvider | None:
-    return value if value is None or callable(value) else checked_header_value("token", value)
+    return value if value is None or callable(value) else checked_token(value)
 
 
 def _app(value: str | None) -> str | None:
@@ -277,6 +295,12 @@ class ClientConfig:
     max_response_bytes: int = attrs.field(default=DEFAULT_MAX_RESPONSE_BYTES, validator=_at_least_one)
     trust_env: bool = attrs.field(default=False, validator=_flag)
     proxy: str | None = attrs.field(default=None, converter=_proxy, repr=False)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self  # nothing in it can be changed
 
     def __reduce__(self) -> str:
         raise TypeError("a ClientConfig is not pickled: its token would go along")

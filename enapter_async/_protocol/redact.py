@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
 
 from enapter_async.models.common import JSON
@@ -11,10 +13,17 @@ _SHORTEST: Final = 4
 """What is shorter is no secret, and hiding it would make every text unreadable."""
 _BEGINNING: Final = 8
 """So much of a secret counts as the secret, for texts that were cut off in the middle of it."""
+_ESCAPES: Final = ("\\", "%", "&")
+"""What begins an escaped character: in a repr or in JSON, in a URL, in HTML."""
+_NAMES: Final = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
 def masked(text: str, *secrets: str | None) -> str:
-    """Return the text with every secret replaced: servers and proxies echo what they were sent."""
+    """Return the text with every secret replaced: servers and proxies echo what they were sent.
+
+    A secret is found in any way of writing it: as it is, or with characters escaped as in a repr, in JSON, in a URL
+    or in HTML.
+    """
     for secret in secrets:
         if secret and len(secret) >= _SHORTEST:
             text = _without(text, secret)
@@ -22,15 +31,47 @@ def masked(text: str, *secrets: str | None) -> str:
 
 
 def _without(text: str, secret: str) -> str:
-    beginning = secret[:_BEGINNING]
-    start = text.find(beginning)
-    while start >= 0:
-        end = start + len(beginning)
-        while end - start < len(secret) and text[end : end + 1] == secret[end - start]:
-            end += 1
-        text = text[:start] + MASK + text[end:]
-        start = text.find(beginning, start + len(MASK))
-    return text
+    escaped = any(one in text for one in _ESCAPES)
+    beginning, rest = _patterns(secret, escaped=escaped)
+    shown: list[str] = []
+    end = 0
+    while (found := beginning.search(text, end)) is not None:
+        shown += (text[end : found.start()], MASK)
+        end = found.end()
+        for pattern in rest:
+            if (more := pattern.match(text, end)) is None:
+                break
+            end = more.end()
+    shown.append(text[end:])
+    return "".join(shown)
+
+
+@lru_cache(maxsize=8)
+def _patterns(secret: str, *, escaped: bool) -> tuple[re.Pattern[str], tuple[re.Pattern[str], ...]]:
+    """Return what finds the beginning of a secret, and what each next piece of it may look like."""
+    pieces = re.findall(r"\\+|[^\\]", secret)
+    count, length = 0, 0
+    while length < _BEGINNING and count < len(pieces):
+        length += len(pieces[count])
+        count += 1
+    forms = [_any_form(piece) if escaped else re.escape(piece) for piece in pieces]
+    return re.compile("".join(forms[:count])), tuple(map(re.compile, forms[count:]))
+
+
+def _any_form(piece: str) -> str:
+    """Return a pattern for every way of writing a character, or several backslashes: each level doubles those."""
+    code = ord(piece[0])
+    if piece[0] == "\\":
+        count = len(piece)
+        return rf"(?:(?i:\\{{1,8}}(?:u005c|x5c)|%5c|&#0*92;|&#x0*5c;){{{count}}}|\\{{{count},{8 * count}}})"
+    forms = [
+        rf"(?i:%{code:02x}|&#0*{code};|&#x0*{code:x};)",
+        rf"\\{{1,8}}(?i:u{code:04x}|x{code:02x})",
+        r"\\{0,8}" + re.escape(piece),
+    ]
+    if piece in _NAMES:
+        forms.insert(0, f"&{_NAMES[piece]};")
+    return f"(?:{'|'.join(forms)})"
 
 
 def masked_json(value: JSON, *secrets: str | None) -> JSON:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from enapter_async._transport.failures import copy_error
-from enapter_async.config import TokenProvider, checked_header_value
+from enapter_async.config import TokenProvider, checked_token
 from enapter_async.errors import ConfigurationError, EnapterError, TokenProviderError
 
 
@@ -44,7 +44,7 @@ class TokenSource:
     async def _asked(self, provider: TokenProvider) -> str:
         failed: EnapterError
         try:
-            return checked_header_value("token", await provider())
+            return checked_token(await provider())
         except ConfigurationError as error:
             failed = error
         # A provider is foreign code; its fault is kept as the cause.
