@@ -5,6 +5,7 @@ Every pytest of an environment loads this module, so it imports nothing but pyte
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,6 +77,8 @@ async def enapter_client(enapter_simulator: Simulator, request: pytest.FixtureRe
     from enapter_async.client import EnapterClient
 
     options: dict[str, Any] = {"base_url": enapter_simulator.url, "token": enapter_simulator.token}
+    if enapter_simulator.ca_file is not None:
+        options["ssl_context"] = ssl.create_default_context(cafile=enapter_simulator.ca_file)
     options.update(_options(request.node, "enapter_client"))
     async with EnapterClient(**options) as client:
         yield client
@@ -83,11 +86,16 @@ async def enapter_client(enapter_simulator: Simulator, request: pytest.FixtureRe
 
 @pytest.fixture
 def enapter_environment(enapter_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment variables of `EnapterClient.from_env()`, set to `enapter_simulator` during the test."""
+    """The environment variables of `EnapterClient.from_env()`, set to `enapter_simulator` during the test.
+
+    With `tls=True`, `SSL_CERT_FILE` is among them: other processes trust its certificate.
+    """
     environment = {
         "ENAPTER_HTTP_API_BASE_URL": enapter_simulator.url,
         "ENAPTER_HTTP_API_TOKEN": enapter_simulator.token,
     }
+    if enapter_simulator.ca_file is not None:
+        environment["SSL_CERT_FILE"] = str(enapter_simulator.ca_file)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ENAPTER_HTTP_API_USER", raising=False)

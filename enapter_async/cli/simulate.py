@@ -38,6 +38,10 @@ MODES: Final = ("any", "cloud", "gateway")
 )
 @option("--latency-ms", type=click.FloatRange(0), default=0.0, metavar="L", help="Delay of every answer.")
 @option("--fault-rate", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Share of failures, 0 to 1.")
+@option("--tls", is_flag=True, help="Serve https with a certificate made for this run.")
+@option("--cert", type=click.Path(), metavar="FILE", help="Serve https with the certificate in this PEM file.")
+@option("--key", type=click.Path(), metavar="FILE", help="PEM file with its key, where that is another file.")
+@option("--allow-http", is_flag=True, help="Do not redirect http to https in the modes cloud and gateway.")
 @option("--until-stdin-closes", is_flag=True, hidden=True)
 def simulate(
     *,
@@ -50,11 +54,16 @@ def simulate(
     rate_limit: float | None,
     latency_ms: float,
     fault_rate: float,
+    tls: bool,
+    cert: str | None,
+    key: str | None,
+    allow_http: bool,
     until_stdin_closes: bool,
 ) -> None:
     """Run an Enapter Cloud or Gateway on this machine, with devices that are not there.
 
-    It prints one line with its address and token when it is ready, and stops on Ctrl-C.
+    It prints one line with its address and token (and with --tls the file of the authority to trust) when it is
+    ready, and stops on Ctrl-C.
     """
     from enapter_async.simulator import run  # a server is not needed for anything else
 
@@ -71,8 +80,12 @@ def simulate(
             rate_limit=rate_limit,
             latency_ms=latency_ms,
             fault_rate=fault_rate,
+            tls=tls,
+            cert=cert,
+            key=key,
+            allow_http=allow_http,
         )
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise Failure(str(error), Exit.CONFIGURATION) from error
 
 

@@ -24,10 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate-limit", type=float, metavar="R", help="requests per second; by default no limit")
     parser.add_argument("--latency-ms", type=float, default=0.0, metavar="L", help="delay of every answer")
     parser.add_argument("--fault-rate", type=float, default=0.0, metavar="P", help="share of failures, 0 to 1")
+    parser.add_argument("--tls", action="store_true", help="serve https with a certificate made for this run")
+    parser.add_argument("--cert", metavar="FILE", help="serve https with the certificate in this PEM file")
+    parser.add_argument("--key", metavar="FILE", help="PEM file with its key, where that is another file")
+    parser.add_argument("--allow-http", action="store_true", help="do not redirect http to https in cloud and gateway")
     options = parser.parse_args(arguments)
     try:
         run(**vars(options))
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:
         pass

@@ -28,6 +28,7 @@ class BehaviourOptions(TypedDict, total=False):
     ping_interval: float
     log_interval: float
     store_and_forward: bool
+    allow_http: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +54,8 @@ class Behaviour:
         log_interval: Seconds between two log records that a device makes by itself.
         store_and_forward: Devices keep what they measure while they are offline, and history has it once they are
             back; otherwise it is lost.
+        allow_http: Serve plain http in the modes `cloud` and `gateway` to clients, too, that do not send
+            `X-Enapter-Allow-HTTP`, instead of redirecting them to https.
     """
 
     mode: Mode = attrs.field(default="any", validator=attrs.validators.in_(("any", "cloud", "gateway")))
@@ -72,3 +75,4 @@ class Behaviour:
     ping_interval: float = attrs.field(default=15.0, validator=attrs.validators.gt(0))
     log_interval: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
     store_and_forward: bool = False
+    allow_http: bool = False

@@ -9,6 +9,7 @@ import sys
 
 from .operations import Mode
 from .simulator import Simulator
+from .tls import StrPath
 
 
 def run(
@@ -22,8 +23,15 @@ def run(
     rate_limit: float | None = None,
     latency_ms: float = 0.0,
     fault_rate: float = 0.0,
+    tls: bool = False,
+    cert: StrPath | None = None,
+    key: StrPath | None = None,
+    allow_http: bool = False,
 ) -> None:
-    """Run a simulator until SIGINT or SIGTERM; prints one line with address and token when it is ready.
+    """Run a simulator until SIGINT or SIGTERM.
+
+    When it is ready, it prints one line with its address and token, and with the file of the authority that clients
+    have to trust where it made a certificate.
 
     Args:
         host: Address to listen on.
@@ -35,11 +43,20 @@ def run(
         rate_limit: Requests per second; None is no limit.
         latency_ms: Milliseconds before every answer.
         fault_rate: Share of requests that fail, from 0 to 1.
+        tls: Serve https with a certificate made for the run.
+        cert: Serve https with the certificate in this PEM file.
+        key: PEM file with its key, where that is another file.
+        allow_http: Do not redirect plain http to https in the modes cloud and gateway.
 
     Raises:
         OSError: The address is taken.
         ValueError: An argument makes no sense.
+        ImportError: `tls` needs the extra `tls`.
     """
+    if key is not None and cert is None:
+        raise ValueError("a key needs its certificate")
+    if cert is not None and tls:
+        raise ValueError("give either tls, which makes a certificate, or a certificate of your own")
     simulator = Simulator(
         host=host,
         port=port,
@@ -51,6 +68,8 @@ def run(
         latency=latency_ms / 1000,
         fault_rate=fault_rate,
         record_limit=1_000,
+        tls=tls if cert is None else cert if key is None else (cert, key),
+        allow_http=allow_http,
     )
     asyncio.run(_run(simulator))
 
@@ -62,6 +81,7 @@ async def _run(simulator: Simulator) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
             loop.add_signal_handler(number, stop.set)
     async with simulator:
-        sys.stdout.write(f"listening on {simulator.url} token={simulator.token}\n")
+        authority = "" if simulator.ca_file is None else f" ca={simulator.ca_file}"
+        sys.stdout.write(f"listening on {simulator.url} token={simulator.token}{authority}\n")
         sys.stdout.flush()
         await stop.wait()

@@ -165,7 +165,7 @@ class Server:
 
     def _insist_on_https(self, request: web.Request) -> None:
         """Redirect plain http unless the client asks for it (reference.md, section 14)."""
-        allowed = request.headers.get("X-Enapter-Allow-HTTP", "").lower() == "true"
+        allowed = self.behaviour.allow_http or request.headers.get("X-Enapter-Allow-HTTP", "").lower() == "true"
         if self.behaviour.mode != "any" and not request.secure and not allowed:
             location = f"https://{request.host}{request.raw_path}"
             raise Refusal(308, "use https", code="permanent_redirect", headers={"Location": location})

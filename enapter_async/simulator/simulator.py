@@ -9,6 +9,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Self, Unpack
 
 from aiohttp import web
@@ -21,6 +22,7 @@ from .ratelimit import RateLimiter
 from .roles import Grant, Role, default_token
 from .server import Server
 from .sockets import Sockets
+from .tls import RunCertificate, Tls, load_certificate
 from .world import World
 
 # Defects of ours are logged by the server; what aiohttp has to say is about clients that speak no HTTP.
@@ -54,12 +56,15 @@ class Simulator:
         fault_rate: Share of requests that fail in some way, from 0 to 1.
         faults: A script of faults; also `sim.faults`, which may be changed while running.
         clock: Unix seconds; what the world takes for now.
+        tls: Serve https: True with a certificate made for the run (extra `tls`; clients trust `sim.ca_file`), or
+            with your own, as the path of a PEM file with certificate and key, or of a file for each.
         ssl_context: Serve https with this.
         record_limit: How many requests `sim.requests` keeps.
         **options: Fields of `Behaviour` by name, such as `legacy_rule_engine=True`.
 
     Raises:
-        ValueError: An argument makes no sense.
+        ValueError: An argument makes no sense, or the certificate cannot be used.
+        ImportError: `tls=True` needs the extra `tls`.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Simulator:
         fault_rate: float = 0.0,
         faults: FaultPlan | None = None,
         clock: Callable[[], float] = time.time,
+        tls: Tls = False,
         ssl_context: ssl.SSLContext | None = None,
         record_limit: int = 20_000,
         **options: Unpack[BehaviourOptions],
@@ -98,6 +104,15 @@ class Simulator:
             raise ValueError("latency must not be negative, nor its least above its most")
         self._host = host
         self._port = port
+        self._certificate: RunCertificate | None = None
+        if tls is not False:
+            if ssl_context is not None:
+                raise ValueError("give either tls or ssl_context")
+            if tls is True:
+                self._certificate = RunCertificate(host)
+                ssl_context = self._certificate.context
+            else:
+                ssl_context = load_certificate(tls)
         self._ssl_context = ssl_context
         self.token = default_token(seed) if token is None else token
         self.behaviour = Behaviour(mode=mode, **options)
@@ -127,6 +142,11 @@ class Simulator:
         scheme = "http" if self._ssl_context is None else "https"
         suffix = "/api" if self.behaviour.mode == "gateway" else ""
         return f"{scheme}://{host}:{self.port}{suffix}"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The PEM file with the authority that clients have to trust, where the certificate was made for the run."""
+        return None if self._certificate is None else self._certificate.ca_file
 
     @property
     def port(self) -> int:

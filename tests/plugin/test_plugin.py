@@ -74,6 +74,19 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+def test_the_client_trusts_the_certificate_of_the_simulator(project: Project) -> None:
+    project.passes(
+        """
+        @pytest.mark.enapter_simulator(devices=3, tls=True, mode="cloud")
+        async def test_reads(enapter_client: EnapterClient, enapter_simulator: Simulator, enapter_environment):
+            assert enapter_simulator.url.startswith("https://")
+            assert len(await enapter_client.devices.list().collect()) == 3
+            assert enapter_environment["SSL_CERT_FILE"] == str(enapter_simulator.ca_file)
+        """,
+        1,
+    )
+
+
 def test_a_simulator_and_a_client_for_each_test(project: Project) -> None:
     project.passes(
         """
