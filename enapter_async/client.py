@@ -134,7 +134,7 @@ class EnapterClient(Services):
         """Check the settings; nothing is opened or sent yet.
 
         Args:
-            token: API token, or an async callable that gives one (asked again, once, after a 401); None for
+            token: API token, or an async callable that gives one (asked again, once, when it is refused); None for
                 anonymous calls (validating and downloading blueprints).
             user: Name of the user to act as, from trusted services only.
             base_url: Address without `/v3`; that of a Gateway ends in `/api`.

@@ -21,7 +21,7 @@ DEFAULT_MAX_STREAMS: Final = 100
 DEFAULT_MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
-"""Gives the token; asked when first needed, and once more after a 401."""
+"""Gives the token; asked when first needed, and once more when the server refuses it."""
 
 
 def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:

@@ -246,9 +246,10 @@ class DeadlineExceededError(RequestError, TimeoutError):
 
 
 class OutcomeUnknownError(RequestError):
-    """A request that changes something may have reached the server, and no answer came.
+    """A command, or another request that does more when repeated, may have been carried out; nobody knows.
 
-    Do not simply repeat it: look first (for a command, `commands.list_executions` since `started_at`).
+    Do not simply repeat it: look first (for a command, `commands.list_executions` since `started_at`). Catching this
+    catches every such failure, `ServerOutcomeUnknownError` included.
 
     Attributes:
         started_at (datetime): UTC time (aware datetime) at which the call began.
@@ -323,11 +324,11 @@ class BadRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """401: no token, or one that is not accepted."""
+    """401, or 403 whose code is `invalid_header` for the token's header: the token is missing, invalid or expired."""
 
 
 class PermissionDeniedError(APIError):
-    """403: the token is invalid or expired, or its role is too low."""
+    """403: the role of the token is too low."""
 
 
 class NotFoundError(APIError):
@@ -352,6 +353,31 @@ class ServerError(APIError):
     """5xx: for a request that changes something the outcome is unknown, but with 501 and 505."""
 
     default_outcome: ClassVar[Outcome] = "unknown"
+
+
+class ServerOutcomeUnknownError(OutcomeUnknownError, ServerError):
+    """5xx to a command or a creation: it may have been carried out, since a proxy may have passed it on."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        started_at: datetime,
+        errors: tuple[ErrorDetail, ...] = (),
+        retry_after: float | None = None,
+        body_excerpt: str = "",
+    ) -> None:
+        ServerError.__init__(
+            self,
+            message,
+            status=status,
+            errors=errors,
+            retry_after=retry_after,
+            body_excerpt=body_excerpt,
+            outcome="unknown",
+        )
+        self.started_at = started_at
 
 
 class DecodeError(RequestError):

@@ -17,6 +17,7 @@ from enapter_async._protocol.request import Answer, Headers, Safety
 from enapter_async.config import RetryPolicy
 from enapter_async.errors import (
     APIError,
+    AuthenticationError,
     DeadlineExceededError,
     EnapterError,
     ErrorDetail,
@@ -31,6 +32,8 @@ from enapter_async.models.common import JSON
 
 _EXCERPT: Final = 300
 _PASSING: Final = frozenset({408, 425, 429})
+_NOT_PROCESSED: Final = frozenset({408, 425})
+"""Statuses by which the server says that it has not processed the request (RFC 9110, 408; RFC 8470)."""
 _SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?").fullmatch
 # With 500 and above nobody knows what became of the request: a proxy may have passed it on before it answered so,
 # also with a status of its own (524: no answer in time). These two alone say that it was not even begun.
@@ -87,7 +90,8 @@ def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
             message += f", code {first.code}"
         if first.message:
             message += f": {first.message}"
-    return error_class(status)(
+    refused = AuthenticationError if status == 403 and any(map(_names_token, errors)) else error_class(status)
+    return refused(
         message,
         status=status,
         errors=errors,
@@ -95,6 +99,13 @@ def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
         body_excerpt="" if errors else " ".join(text[:_EXCERPT].split()),
         outcome=outcome,
     )
+
+
+def _names_token(error: ErrorDetail) -> bool:
+    """Whether an error is about the token's header (reference.md, Errors: invalid and expired tokens are a 403)."""
+    header = error.details.get("header")
+    code = (error.code or "").rpartition("/")[2]
+    return code == "invalid_header" and isinstance(header, str) and header.lower() == "x-enapter-auth-token"
 
 
 def _redirect_message(status: int, location: str) -> str:
@@ -186,7 +197,8 @@ def decide(
         if asked is not None and (asked > policy.max_retry_after or asked >= remaining):
             return GIVE_UP
         return _within(0.0 if paced else delay, remaining, spends=False)
-    if not _may_repeat(error.outcome, safety, policy) or counted >= policy.max_attempts:
+    repeatable = _may_repeat(error.outcome, safety, policy) or (safety is Safety.READ and _not_processed(error))
+    if not repeatable or counted >= policy.max_attempts:
         return GIVE_UP
     delay = backoff(counted)
     if asked is not None:
@@ -202,6 +214,10 @@ def _may_repeat(outcome: Outcome, safety: Safety, policy: RetryPolicy) -> bool:
     if outcome == "unknown":
         return safety is Safety.READ or (safety is Safety.CONVERGE and policy.resend_converging)
     return False
+
+
+def _not_processed(error: RequestError) -> bool:
+    return isinstance(error, APIError) and error.status in _NOT_PROCESSED
 
 
 def _within(delay: float, remaining: float, *, spends: bool) -> Decision:

@@ -21,7 +21,7 @@ from enapter_async._transport.reading import StreamedAnswer
 from enapter_async._transport.token import TokenSource
 from enapter_async._transport.websocket import WebSocket, connect
 from enapter_async.config import StreamPolicy, Timeouts
-from enapter_async.errors import APIError, DeadlineExceededError, RequestError, StreamError
+from enapter_async.errors import APIError, AuthenticationError, DeadlineExceededError, RequestError, StreamError
 from enapter_async.hooks import Hook
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ class Attempts:
         if refusal is None:
             shared.budget.refund()
             return answered
-        if refusal.status == 401 and not call.token_renewed and shared.tokens.refused(token):
+        if isinstance(refusal, AuthenticationError) and not call.token_renewed and shared.tokens.refused(token):
             call.token_renewed = True
             call.note(refusal)
             return await self._run(call, send)

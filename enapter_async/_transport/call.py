@@ -19,6 +19,7 @@ from enapter_async.errors import (
     Outcome,
     OutcomeUnknownError,
     RequestError,
+    ServerOutcomeUnknownError,
     TransportError,
     worst_outcome,
 )
@@ -194,7 +195,7 @@ class Call:
             final.__cause__ = self._last_error
             self.fill(final)
         unsafe = self.request.operation.safety is Safety.UNSAFE
-        if unsafe and self.outcome == "unknown" and isinstance(final, (TransportError, DeadlineExceededError)):
+        if unsafe and self.outcome == "unknown":
             return self._unknown(final)
         final.outcome = self.outcome
         self.fill(final)
@@ -208,10 +209,22 @@ class Call:
         return error
 
     def _unknown(self, cause: EnapterError) -> OutcomeUnknownError:
-        error = OutcomeUnknownError(
-            "the request may have been carried out, but no answer came; look before repeating it",
-            started_at=datetime.now(UTC) - timedelta(seconds=self.elapsed),
-        )
+        started_at = datetime.now(UTC) - timedelta(seconds=self.elapsed)
+        error: OutcomeUnknownError
+        if isinstance(cause, APIError):
+            error = ServerOutcomeUnknownError(
+                f"{cause.args[0]}; the request may have been carried out, look before repeating it",
+                status=cause.status,
+                started_at=started_at,
+                errors=cause.errors,
+                retry_after=cause.retry_after,
+                body_excerpt=cause.body_excerpt,
+            )
+        else:
+            error = OutcomeUnknownError(
+                "the request may have been carried out, but no answer came; look before repeating it",
+                started_at=started_at,
+            )
         error.__cause__ = cause
         self.fill(error)
         return error

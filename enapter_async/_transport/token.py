@@ -59,7 +59,7 @@ class TokenSource:
         raise failed
 
     def refused(self, token: str | None) -> bool:
-        """Take back a token that the server answered with 401; say whether there can be another."""
+        """Take back a token that the server did not accept; say whether there can be another."""
         if self._provider is None:
             return False
         if self.current == token:

@@ -47,8 +47,8 @@ class Commands(Service):
     """Commands of devices, and their executions.
 
     A command moves real equipment and the API has no idempotency key: no method here sends a command again
-    after a failure that leaves open whether it arrived. Such a failure is an `OutcomeUnknownError`, or a
-    `ServerError` whose `outcome` is `unknown`; `list_executions(device_id, created_at_gte=error.started_at,
+    after a failure that leaves open whether it arrived. Such a failure is an `OutcomeUnknownError`;
+    `list_executions(device_id, created_at_gte=error.started_at,
     name_in=[name], expand={"ephemeral"})` tells whether the command arrived.
     """
 

@@ -34,6 +34,7 @@ from enapter_async import (
     Safety,
     SchemaError,
     ServerError,
+    ServerOutcomeUnknownError,
     UnexpectedRedirectError,
     UnprocessableError,
 )
@@ -208,7 +209,6 @@ STATUSES: dict[int, type[APIError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
     404: NotFoundError,
-    408: APIError,
     409: ConflictError,
     418: APIError,
     422: UnprocessableError,
@@ -224,7 +224,17 @@ def server_error(behaviour: Behaviour) -> Row:
         behaviour,
         Expected(ServerError, "unknown", 3),
         Expected(ServerError, "unknown", 1),
-        Expected(ServerError, "unknown", 1),
+        Expected(ServerOutcomeUnknownError, "unknown", 1),
+    )
+
+
+def not_processed(behaviour: Behaviour) -> Row:
+    """The server says that it has not done anything: what only reads may go again."""
+    return Row(
+        behaviour,
+        Expected(APIError, "final", 3),
+        Expected(APIError, "final", 1),
+        Expected(APIError, "final", 1),
     )
 
 
@@ -256,6 +266,8 @@ MATRIX: dict[str, Row] = {
             "a nesting of 100,000 lists": b"[" * 100_000,
         }.items()
     },
+    **{f"status {status}": not_processed(answering(b"", status)) for status in (408, 425)},
+    "408 and the end of the connection": not_processed(sending(response(b"", 408, "Connection: close"))),
     "404 with HTML": final(answering(HTML, 404), NotFoundError),
     # Where the status says what matters, the body may be what it likes.
     **{f"404 {name}": final(behaviour, NotFoundError) for name, behaviour in without_a_usable_body(404).items()},

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from enapter_async import (
     AuthenticationError,
     ConfigurationError,
+    DecodeError,
     EnapterClient,
     EnapterError,
+    PermissionDeniedError,
     Safety,
+    Series,
+    StreamError,
+    TimeseriesQuery,
     TokenProviderError,
 )
 from tests.faults.clients import CALLS, GOOD, SITE, impatient, read, unsafe
-from tests.faults.raw_server import Exchange, RawServer, response, sending
+from tests.faults.raw_server import Exchange, RawServer, as_json, response, sending
 from tests.secrecy import TOKEN, Watcher, assert_clean, texts_within
 
 pytestmark = pytest.mark.anyio
@@ -37,14 +44,19 @@ class Provider:
         return f"{TOKEN}-{number}"
 
 
-def accepting(*tokens: str) -> Callable[[Exchange], Awaitable[None]]:
+def accepting(*tokens: str, refusal: tuple[bytes, int] = (b"", 401)) -> Callable[[Exchange], Awaitable[None]]:
     async def behaviour(exchange: Exchange) -> None:
         if exchange.request.headers.get("x-enapter-auth-token") in tokens:
             await exchange.answer(GOOD[Safety.UNSAFE if exchange.request.method == "POST" else Safety.READ])
         else:
-            await exchange.answer(b"", 401)
+            await exchange.answer(*refusal)
 
     return behaviour
+
+
+EXPIRED = as_json({"errors": [{"code": "invalid_header", "details": {"header": "X-Enapter-Auth-Token"}}]})
+REFUSALS = {"401": (b"", 401), "403 for the token": (EXPIRED, 403)}
+each_refusal = pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 
 
 def sent(server: RawServer) -> list[str]:
@@ -59,16 +71,79 @@ async def test_many_callers_ask_once() -> None:
     assert (provider.asked, set(sent(server))) == (1, {"-1"})
 
 
+@each_refusal
 @each_class
-async def test_it_is_renewed_once_after_a_401(safety: Safety) -> None:
+async def test_it_is_renewed_once_after_a_refusal(safety: Safety, refusal: tuple[bytes, int]) -> None:
     provider = Provider()
     watcher = Watcher()
     options = {"token": provider, "hooks": [watcher]}
-    async with RawServer(accepting(f"{TOKEN}-2")).running() as server, impatient(server, **options) as client:
+    async with (
+        RawServer(accepting(f"{TOKEN}-2", refusal=refusal)).running() as server,
+        impatient(server, **options) as client,
+    ):
         await CALLS[safety](client)
     assert (provider.asked, sent(server)) == (2, ["-1", "-2"])
     assert watcher.names == ["RequestStarted", "AttemptFailed", "RequestFinished"]
     watcher.assert_clean()
+
+
+@each_refusal
+async def test_it_is_renewed_for_a_stream_of_rows(refusal: tuple[bytes, int]) -> None:
+    provider = Provider()
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    query = TimeseriesQuery(start=begin, end=begin + timedelta(hours=1), granularity=60, series=[Series("D", ["a"])])
+    async with (
+        RawServer(accepting(f"{TOKEN}-2", refusal=refusal)).running() as server,
+        impatient(server, token=provider) as client,
+    ):
+        with contextlib.suppress(DecodeError):  # the answer is no series
+            async with client.telemetry.stream_timeseries(query) as stream:
+                await anext(aiter(stream))
+    assert sent(server)[:2] == ["-1", "-2"]
+
+
+@each_refusal
+async def test_it_is_renewed_for_a_websocket(refusal: tuple[bytes, int]) -> None:
+    provider = Provider()
+    async with (
+        RawServer(accepting(f"{TOKEN}-2", refusal=refusal)).running() as server,
+        impatient(server, token=provider) as client,
+    ):
+        with pytest.raises(StreamError, match="status 200"):  # accepted, by a server that knows no WebSockets
+            async with client.logs.follow("D") as stream:
+                await anext(stream)
+    assert sent(server)[:2] == ["-1", "-2"]
+
+
+@each_class
+async def test_a_403_for_the_role_renews_nothing(safety: Safety) -> None:
+    provider = Provider()
+    forbidden = (as_json({"errors": [{"code": "forbidden", "message": "OWNER is needed"}]}), 403)
+    async with (
+        RawServer(accepting(refusal=forbidden)).running() as server,
+        impatient(server, token=provider) as client,
+    ):
+        with pytest.raises(PermissionDeniedError):
+            await CALLS[safety](client)
+    assert (provider.asked, server.seen) == (1, 1)
+
+
+async def test_a_token_that_rotates_works_for_ever() -> None:
+    provider = Provider()
+    valid = 1
+
+    async def behaviour(exchange: Exchange) -> None:
+        if exchange.request.headers["x-enapter-auth-token"] == f"{TOKEN}-{valid}":
+            await exchange.answer(SITE)
+        else:
+            await exchange.answer(EXPIRED, 403)
+
+    async with RawServer(behaviour).running() as server, impatient(server, token=provider) as client:
+        for _ in range(5):
+            await read(client)
+            await read(client)
+            valid += 1  # what was valid until now has expired
+    assert provider.asked == 5
 
 
 async def test_many_callers_renew_once() -> None:

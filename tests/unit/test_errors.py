@@ -56,6 +56,8 @@ CLASSES = [
 
 
 def example(class_: type[EnapterError]) -> EnapterError:
+    if issubclass(class_, errors.ServerOutcomeUnknownError):
+        return class_("status 503", started_at=datetime(2026, 1, 1, tzinfo=UTC), **API)
     if issubclass(class_, APIError):
         return class_("status 418", **API)
     args, options = ARGUMENTS.get(class_.__name__, (("something",), {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from datetime import UTC, datetime
 
@@ -11,10 +12,12 @@ import pytest
 
 from enapter_async import (
     APIError,
+    AuthenticationError,
     ClientClosedError,
     ConnectError,
     ConnectionLostError,
     DeadlineExceededError,
+    PermissionDeniedError,
     RateLimitedError,
     RequestError,
     RetryPolicy,
@@ -209,11 +212,54 @@ def test_a_server_error_that_asks_for_patience_gets_at_least_that() -> None:
     assert Case(error=failure("unknown", 0.1)).decided().delay == 0.5
 
 
+@pytest.mark.parametrize("status", [408, 425])
+@pytest.mark.parametrize("safety", Safety)
+def test_what_the_server_has_not_processed_is_read_again(status: int, safety: Safety) -> None:
+    decision = Case(error=APIError("late", status=status), safety=safety).decided()
+    assert (decision.delay is not None) == (safety is Safety.READ)
+    assert decision.spends == (safety is Safety.READ)
+
+
 # -- errors of answers ---------------------------------------------------------------------------------------
 
 
 def answered(status: int, body: bytes = b"", **lines: str) -> APIError:
     return api_error(Answer(status, headers(**lines), body), NOW, TOKEN)
+
+
+def invalid_header(header: object, code: str = "invalid_header") -> bytes:
+    return json.dumps({"errors": [{"code": code, "message": "m", "details": {"header": header}}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        invalid_header("X-Enapter-Auth-Token"),
+        invalid_header("x-enapter-auth-token"),
+        invalid_header("X-Enapter-Auth-Token", "gateway/invalid_header"),
+        invalid_header("X-Enapter-Auth-Token").replace(b'"errors": [', b'"errors": [{"code": "other"}, '),
+    ],
+)
+def test_a_403_for_the_token_is_a_failed_authentication(body: bytes) -> None:
+    error = answered(403, body)
+    assert type(error) is AuthenticationError
+    assert error.status == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"errors": [{"code": "invalid_header", "message": "m"}]}',
+        invalid_header("X-Enapter-Auth-User"),
+        invalid_header(["X-Enapter-Auth-Token"]),
+        invalid_header("X-Enapter-Auth-Token", "forbidden"),
+    ],
+)
+def test_another_403_is_a_matter_of_the_role(body: bytes) -> None:
+    assert type(answered(403, body)) is PermissionDeniedError
+    assert type(answered(400, invalid_header("X-Enapter-Auth-Token"))) is not AuthenticationError
 
 
 def test_the_documented_envelope() -> None:
