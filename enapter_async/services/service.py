@@ -25,8 +25,8 @@ class Service:
     """A namespace of operations over one session.
 
     What any call may raise is not said at each method: `InvalidArgumentError` before anything is sent, and then
-    `AuthenticationError` (the token), `PermissionDeniedError` (the role), `RateLimitedError`, `ServerError`, `TransportError`,
-    `DeadlineExceededError`, `DecodeError` and `ClientClosedError`; calls that are never re-sent after an ambiguous
+    `AuthenticationError` (the token), `PermissionDeniedError` (the role), `RateLimitedError`, `ServerError`,
+    `TransportError`, `DeadlineExceededError`, `DecodeError` and `ClientClosedError`; calls that are never re-sent after an ambiguous
     failure also `OutcomeUnknownError`.
     """
 

@@ -9,10 +9,10 @@ import anyio
 import pytest
 
 from enapter_async import (
+    AuthenticationError,
     ClientClosedError,
     EnapterClient,
     InvalidArgumentError,
-    PermissionDeniedError,
     PollFailed,
     RetryPolicy,
     ValueMissing,
@@ -107,7 +107,7 @@ async def test_a_token_that_is_refused_ends_it(hasty: Simulator, client: Enapter
     async with client.telemetry.watch(attributes, interval=INTERVAL, on_event=lambda _: None) as live:
         await anext(live)
         hasty.grants[hasty.token].expired = True
-        with pytest.raises(PermissionDeniedError), anyio.fail_after(5):
+        with pytest.raises(AuthenticationError), anyio.fail_after(5):
             async for _ in live:
                 pass
 

@@ -10,11 +10,11 @@ import pytest
 from simulator_calls import device_of
 
 from enapter_async import (
+    AuthenticationError,
     EnapterClient,
     FramesDropped,
     MalformedFrame,
     NotFoundError,
-    PermissionDeniedError,
     StreamGap,
     StreamPolicy,
 )
@@ -125,7 +125,7 @@ async def test_refusals(sim: Simulator, client: EnapterClient) -> None:
         async with client.logs.follow("no-such-device"):
             pass
     async with EnapterClient(base_url=sim.url, token="wrong") as stranger:
-        with pytest.raises(PermissionDeniedError):
+        with pytest.raises(AuthenticationError):
             async with stranger.streams.devices(["battery-1"]):
                 pass
 
