@@ -33,7 +33,10 @@ class Enveloped(Generic[T]):
 
 
 class Optionally(Generic[T]):
-    """Decodes `{"telemetry": {...}}` where a missing key means that there is nothing: an empty value."""
+    """Decodes `{"telemetry": {...}}` where null and an empty answer mean that there is nothing: an empty value.
+
+    Older servers answer without this envelope. What they say is refused: it would look like an answer without values.
+    """
 
     __slots__ = ("_key", "_type")
 
@@ -42,7 +45,10 @@ class Optionally(Generic[T]):
         self._type = type_
 
     def __call__(self, answer: Answer) -> T:
-        value = loads_object(answer).get(self._key)
+        payload = loads_object(answer)
+        if payload and self._key not in payload:
+            raise SchemaError("is missing; the answer has an older form", path=self._key)
+        value = payload.get(self._key)
         return self._type() if value is None else structurer(self._type, at=self._key)(value)
 
 

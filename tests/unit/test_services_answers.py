@@ -263,6 +263,33 @@ async def test_a_device_or_an_attribute_without_points_may_be_null(recorder: Rec
     assert await client.telemetry.latest_for_device("A", attributes=["power"]) == {}
 
 
+POINT = {"value": 4.5, "timestamp": 1773482400}
+
+
+@pytest.mark.parametrize(
+    "old", [{"A": {"power": POINT}}, {"A": {}}, {"A": None}, {"power": POINT}, {"power": 4.5}, {"A": {"power": 4.5}}]
+)
+async def test_latest_values_without_their_envelope_are_refused(
+    recorder: Recorder, client: EnapterClient, old: object
+) -> None:
+    """So older servers answer; an empty answer would say that there are no values."""
+    answer(recorder, old)
+    with pytest.raises(SchemaError, match="telemetry: is missing"):
+        await client.telemetry.latest({"A": ["power"]})
+    with pytest.raises(SchemaError, match="telemetry: is missing"):
+        await client.telemetry.latest_for_device("A", attributes=["power"])
+    with pytest.raises(SchemaError, match="properties: is missing"):
+        await client.properties.get("A")
+
+
+async def test_an_answer_without_anything_in_it_has_no_values(recorder: Recorder, client: EnapterClient) -> None:
+    for nothing in ({}, {"telemetry": None, "properties": None}, {"telemetry": {}, "properties": {}, "more": 1}):
+        answer(recorder, nothing)
+        assert await client.telemetry.latest({"A": ["power"]}) == {"A": {}}
+        assert await client.telemetry.latest_for_device("A") == {}
+        assert await client.properties.get("A") == {}
+
+
 async def test_the_raw_twins_tell_the_facts_of_a_call(recorder: Recorder, client: EnapterClient) -> None:
     answer(recorder, {"execution_id": "E"})
     started = await client.raw.commands.start("D", "stop")
