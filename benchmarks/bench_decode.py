@@ -83,7 +83,7 @@ def device(number: int, part: str) -> dict[str, Any]:
 def decoder(rival: str, part: str) -> Callable[[bytes], object]:
     if rival == "peer":
         return peer_decoder(part)
-    from enapter_async._protocol.converter import structurer
+    from enapter_async._protocol.decoding.converter import structurer
     from enapter_async.models.devices import Device
     from enapter_async.models.telemetry import LatestPoint
 

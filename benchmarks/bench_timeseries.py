@@ -116,8 +116,8 @@ async def ours(source: str, data: str, rival: str) -> int:
         sys.modules["pyarrow"] = None  # type: ignore[assignment]
     if source.startswith("http"):
         return await our_client(source, rival)
-    from enapter_async._protocol.timeseries import TimeseriesReader
-    from enapter_async._protocol.timeseries_collector import TimeseriesCollector
+    from enapter_async._protocol.timeseries.reader import TimeseriesReader
+    from enapter_async._protocol.timeseries.table_builder import TimeseriesCollector
     from enapter_async.models.timeseries import TimeseriesBatch
 
     reader = TimeseriesReader(TYPES[data], engine="arrow" if rival.startswith("arrow") else "standard")

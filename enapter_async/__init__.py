@@ -3,151 +3,30 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from enapter_async._protocol.plan import HistoryPart, HistoryPlan, plan_history
-    from enapter_async._protocol.request import Headers, Safety
-    from enapter_async.client import ClientOptions, EnapterClient, Load
-    from enapter_async.config import ClientConfig, RateLimit, RetryPolicy, StreamPolicy, Timeouts, TokenProvider
-    from enapter_async.discovery import DiscoveredGateway, discover_gateways
-    from enapter_async.errors import (
-        APIError,
-        AttemptTimeoutError,
-        AuthenticationError,
-        BadRequestError,
-        ClientClosedError,
-        CommandFailedError,
-        ConfigurationError,
-        ConflictError,
-        ConnectError,
-        ConnectionLostError,
-        DeadlineExceededError,
-        DecodeError,
-        EnapterError,
-        ErrorDetail,
-        ExecutionPendingError,
-        InsecureConnectionWarning,
-        InvalidArgumentError,
-        InvalidBodyError,
-        MissingExtraError,
-        NameResolutionError,
-        NotFoundError,
-        Outcome,
-        OutcomeUnknownError,
-        PaginationError,
-        PermissionDeniedError,
-        RateLimitedError,
-        RequestError,
-        ResponseTooLargeError,
-        SchemaError,
-        ServerError,
-        ServerOutcomeUnknownError,
-        StorageError,
-        StreamError,
-        TimeseriesFormatError,
-        TLSError,
-        TokenProviderError,
-        TransportError,
-        UnexpectedRedirectError,
-        UnprocessableError,
-        WrongEventLoopError,
-    )
-    from enapter_async.hooks import (
-        AttemptFailed,
-        CallEvent,
-        Event,
-        Hook,
-        RequestFinished,
-        RequestStarted,
-        RetryScheduled,
-        SharedLimitLost,
-        SharedLimitRestored,
-    )
-    from enapter_async.models.blueprints import Blueprint, BlueprintName, BlueprintValidation, BlueprintView
-    from enapter_async.models.commands import (
-        CommandExecution,
-        CommandRequest,
-        CommandResponse,
-        ExecutionState,
-        ResponseState,
-    )
-    from enapter_async.models.common import JSON, UNSET, AccessRole, Duration, OpenEnum, Unset
-    from enapter_async.models.communication import (
-        CommunicationConfig,
-        MqttCredentials,
-        MqttProtocol,
-        MqttProtocolName,
-        TimeSyncProtocol,
-    )
-    from enapter_async.models.declarations import (
-        AlertDeclaration,
-        AlertSeverity,
-        ArgumentDeclaration,
-        CommandDeclaration,
-        ConfigurationGroup,
-        Confirmation,
-        EnumValue,
-        ManifestProblem,
-        ValueDeclaration,
-        ValueType,
-    )
-    from enapter_async.models.devices import (
-        Communication,
-        CommunicationType,
-        Connectivity,
-        ConnectivityStatus,
-        Device,
-        DeviceType,
-    )
-    from enapter_async.models.logs import LogRecord, LogRetention, LogSeverity, RuleLogRecord
-    from enapter_async.models.manifest import Manifest
-    from enapter_async.models.provisioning import ProvisionedDevice
-    from enapter_async.models.rule_engine import RuleEngine, RuleEngineState
-    from enapter_async.models.rules import Rule, RuleScript, RuleState, RuntimeVersion
-    from enapter_async.models.sites import Location, Site
-    from enapter_async.models.stream_events import FramesDropped, MalformedFrame, StreamEvent, StreamGap
-    from enapter_async.models.streams import DeviceFrame, TelemetryFrame
-    from enapter_async.models.telemetry import LatestPoint
-    from enapter_async.models.terminal import TerminalSession
-    from enapter_async.models.timeseries import (
-        Aggregation,
-        Column,
-        ColumnHeader,
-        DataType,
-        Locf,
-        Series,
-        Timeseries,
-        TimeseriesBatch,
-        TimeseriesQuery,
-        TimeseriesRow,
-        TimeseriesValue,
-    )
-    from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
-    from enapter_async.pagination import Page, Pager
-    from enapter_async.response import Response
-    from enapter_async.services.blueprints import BlueprintViewName
-    from enapter_async.services.commands import ExecutionExpand, ExecutionListExpand, ExecutionOrder, ExecutionStateName
-    from enapter_async.services.devices import DeviceExpand
-    from enapter_async.services.history import History
-    from enapter_async.services.logs import LogOrder, LogRetentionName, LogSeverityName
-    from enapter_async.services.packing import BlueprintSource
-    from enapter_async.services.timeseries import TimeseriesStream
-    from enapter_async.services.waiting import OnProgress
-    from enapter_async.services.watch import Watch
-    from enapter_async.shared_rate_limit import SharedRateLimit
-    from enapter_async.stream import Stream
+from typing import Final
 
 __version__ = "0.1.0.dev0"
 
-# Where each name is at home. Names are imported when first asked for: making all classes takes longer than opening
-# a client, and programs use few of them.
-_HOMES: Final = {
-    "enapter_async._protocol.plan": ("HistoryPart", "HistoryPlan", "plan_history"),
+# Each public name once, under the module that defines it. Names are imported when first used: all of them take 50 ms.
+# `python tests/unit/test_public_api.py` writes the stub for type checkers, `__init__.pyi`, from this table.
+_MODULES: Final = {
     "enapter_async._protocol.request": ("Headers", "Safety"),
+    "enapter_async._protocol.timeseries.plan": ("HistoryPart", "HistoryPlan", "plan_history"),
+    "enapter_async._streaming.history": ("History",),
+    "enapter_async._streaming.stream": ("Stream",),
+    "enapter_async._streaming.timeseries": ("TimeseriesStream",),
+    "enapter_async._streaming.watch": ("Watch",),
     "enapter_async.client": ("ClientOptions", "EnapterClient", "Load"),
-    "enapter_async.config": ("ClientConfig", "RateLimit", "RetryPolicy", "StreamPolicy", "Timeouts", "TokenProvider"),
-    "enapter_async.discovery": ("DiscoveredGateway", "discover_gateways"),
+    "enapter_async.config": (
+        "CLOUD_URL",
+        "ClientConfig",
+        "RateLimit",
+        "RetryPolicy",
+        "SharedRateLimit",
+        "StreamPolicy",
+        "Timeouts",
+        "TokenProvider",
+    ),
     "enapter_async.errors": (
         "APIError",
         "AttemptTimeoutError",
@@ -201,6 +80,7 @@ _HOMES: Final = {
         "SharedLimitLost",
         "SharedLimitRestored",
     ),
+    "enapter_async.integrations.discovery": ("DiscoveredGateway", "discover_gateways"),
     "enapter_async.models.blueprints": ("Blueprint", "BlueprintName", "BlueprintValidation", "BlueprintView"),
     "enapter_async.models.commands": (
         "CommandExecution",
@@ -269,195 +149,28 @@ _HOMES: Final = {
         "WatchStatistics",
     ),
     "enapter_async.pagination": ("Page", "Pager"),
-    "enapter_async.response": ("Response",),
-    "enapter_async.services.devices": ("DeviceExpand",),
-    "enapter_async.services.logs": ("LogOrder", "LogRetentionName", "LogSeverityName"),
-    "enapter_async.services.waiting": ("OnProgress",),
-    "enapter_async.services.commands": (
+    "enapter_async.resources._packing": ("BlueprintSource",),
+    "enapter_async.resources._waiting": ("OnProgress",),
+    "enapter_async.resources.blueprints": ("BlueprintViewName",),
+    "enapter_async.resources.commands": (
         "ExecutionExpand",
         "ExecutionListExpand",
         "ExecutionOrder",
         "ExecutionStateName",
     ),
-    "enapter_async.services.blueprints": ("BlueprintViewName",),
-    "enapter_async.services.packing": ("BlueprintSource",),
-    "enapter_async.services.history": ("History",),
-    "enapter_async.services.timeseries": ("TimeseriesStream",),
-    "enapter_async.services.watch": ("Watch",),
-    "enapter_async.shared_rate_limit": ("SharedRateLimit",),
-    "enapter_async.stream": ("Stream",),
+    "enapter_async.resources.devices": ("DeviceExpand",),
+    "enapter_async.resources.logs": ("LogOrder", "LogRetentionName", "LogSeverityName"),
+    "enapter_async.response": ("Response",),
 }
-_HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "JSON",
-    "UNSET",
-    "APIError",
-    "AccessRole",
-    "Aggregation",
-    "AlertDeclaration",
-    "AlertSeverity",
-    "ArgumentDeclaration",
-    "AttemptFailed",
-    "AttemptTimeoutError",
-    "AuthenticationError",
-    "BadRequestError",
-    "Blueprint",
-    "BlueprintName",
-    "BlueprintSource",
-    "BlueprintValidation",
-    "BlueprintView",
-    "BlueprintViewName",
-    "CallEvent",
-    "ClientClosedError",
-    "ClientConfig",
-    "ClientOptions",
-    "Column",
-    "ColumnHeader",
-    "CommandDeclaration",
-    "CommandExecution",
-    "CommandFailedError",
-    "CommandRequest",
-    "CommandResponse",
-    "Communication",
-    "CommunicationConfig",
-    "CommunicationType",
-    "ConfigurationError",
-    "ConfigurationGroup",
-    "Confirmation",
-    "ConflictError",
-    "ConnectError",
-    "ConnectionLostError",
-    "Connectivity",
-    "ConnectivityStatus",
-    "DataType",
-    "Datapoint",
-    "DeadlineExceededError",
-    "DecodeError",
-    "Device",
-    "DeviceExpand",
-    "DeviceFrame",
-    "DeviceType",
-    "DiscoveredGateway",
-    "Duration",
-    "EnapterClient",
-    "EnapterError",
-    "EnumValue",
-    "ErrorDetail",
-    "Event",
-    "ExecutionExpand",
-    "ExecutionListExpand",
-    "ExecutionOrder",
-    "ExecutionPendingError",
-    "ExecutionState",
-    "ExecutionStateName",
-    "FramesDropped",
-    "Headers",
-    "History",
-    "HistoryPart",
-    "HistoryPlan",
-    "Hook",
-    "InsecureConnectionWarning",
-    "InvalidArgumentError",
-    "InvalidBodyError",
-    "LatestPoint",
-    "Load",
-    "Location",
-    "Locf",
-    "LogOrder",
-    "LogRecord",
-    "LogRetention",
-    "LogRetentionName",
-    "LogSeverity",
-    "LogSeverityName",
-    "MalformedFrame",
-    "Manifest",
-    "ManifestProblem",
-    "MissingExtraError",
-    "MqttCredentials",
-    "MqttProtocol",
-    "MqttProtocolName",
-    "NameResolutionError",
-    "NotFoundError",
-    "OnProgress",
-    "OpenEnum",
-    "Outcome",
-    "OutcomeUnknownError",
-    "Page",
-    "Pager",
-    "PaginationError",
-    "PermissionDeniedError",
-    "PollFailed",
-    "ProvisionedDevice",
-    "RateLimit",
-    "RateLimitedError",
-    "RequestError",
-    "RequestFinished",
-    "RequestStarted",
-    "Response",
-    "ResponseState",
-    "ResponseTooLargeError",
-    "RetryPolicy",
-    "RetryScheduled",
-    "Rule",
-    "RuleEngine",
-    "RuleEngineState",
-    "RuleLogRecord",
-    "RuleScript",
-    "RuleState",
-    "RuntimeVersion",
-    "Safety",
-    "SchemaError",
-    "Series",
-    "ServerError",
-    "ServerOutcomeUnknownError",
-    "SharedLimitLost",
-    "SharedLimitRestored",
-    "SharedRateLimit",
-    "Site",
-    "StorageError",
-    "Stream",
-    "StreamError",
-    "StreamEvent",
-    "StreamGap",
-    "StreamPolicy",
-    "TLSError",
-    "TelemetryFrame",
-    "TerminalSession",
-    "TickMissed",
-    "TimeSyncProtocol",
-    "Timeouts",
-    "Timeseries",
-    "TimeseriesBatch",
-    "TimeseriesFormatError",
-    "TimeseriesQuery",
-    "TimeseriesRow",
-    "TimeseriesStream",
-    "TimeseriesValue",
-    "TokenProvider",
-    "TokenProviderError",
-    "TransportError",
-    "UnexpectedRedirectError",
-    "UnprocessableError",
-    "Unset",
-    "ValueDeclaration",
-    "ValueMissing",
-    "ValueType",
-    "Watch",
-    "WatchEvent",
-    "WatchStatistics",
-    "WrongEventLoopError",
-    "__version__",
-    "discover_gateways",
-    "plan_history",
-]
+_HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = ("__version__", *sorted(_HOMES))  # noqa: PLE0604 - text, but derived
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
+    module = _HOMES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    value = getattr(import_module(module), name)
     globals()[name] = value
     return value
 

@@ -21,12 +21,14 @@ from enapter_async._protocol import query as query_strings
 from enapter_async._protocol.body import any_json, dumps
 from enapter_async._protocol.request import JSON_TYPE, Operation, Request, Safety
 from enapter_async._protocol.urls import relative_path
-from enapter_async._transport.attempt import Shared
+from enapter_async._protocol.values import require_timeout
+from enapter_async._session import Session
+from enapter_async._transport.client_state import ClientState
 from enapter_async._transport.http import HttpTransport
 from enapter_async._transport.lifetime import Lifetime
-from enapter_async._transport.limiter import Gate, Limiter, RetryBudget
+from enapter_async._transport.rate_limit.limiter import Gate, Limiter, RetryBudget
+from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, Source
 from enapter_async._transport.resolver import LocalNameResolver, is_local_name
-from enapter_async._transport.shared_limiter import SharedLimiter, Source
 from enapter_async._transport.token import TokenSource
 from enapter_async.config import (
     CLOUD_URL,
@@ -36,6 +38,7 @@ from enapter_async.config import (
     ClientConfig,
     RateLimit,
     RetryPolicy,
+    SharedRateLimit,
     Timeouts,
     TokenProvider,
     checked_header_value,
@@ -49,9 +52,7 @@ from enapter_async.errors import (
 )
 from enapter_async.hooks import Hook
 from enapter_async.models.common import JSON, UNSET, Unset
-from enapter_async.services.catalogue import RawServices, Services
-from enapter_async.session import Session, checked_timeout
-from enapter_async.shared_rate_limit import SharedRateLimit
+from enapter_async.resources._catalogue import RawServices, Services
 
 
 class ClientOptions(TypedDict, total=False):
@@ -197,7 +198,7 @@ class EnapterClient(Services):
         )
         width = min(config.max_in_flight, transport.connection_limit or config.max_in_flight)
         limiter, self._source = _limiter(config, width, hooks, lifetime.now)
-        shared = Shared(
+        state = ClientState(
             transport=transport,
             limiter=limiter,
             budget=RetryBudget(clock=lifetime.now),
@@ -210,7 +211,7 @@ class EnapterClient(Services):
             adaptive=config.rate_limit.adaptive,
             max_response_bytes=config.max_response_bytes,
         )
-        session = Session(shared, timeouts=config.timeouts, retry=config.retry, user=config.user)
+        session = Session(state, timeouts=config.timeouts, retry=config.retry, user=config.user)
         self._use(config, session, owner=True)
 
     def _use(self, config: ClientConfig, session: Session, *, owner: bool) -> None:
@@ -292,7 +293,7 @@ class EnapterClient(Services):
             ConfigurationError: Another option cannot be.
         """
         if timeout is not None:
-            total = checked_timeout(timeout)
+            total = require_timeout(timeout)
             given = self._config if timeouts is None else attrs.evolve(self._config, timeouts=timeouts)
             timeouts = attrs.evolve(given.timeouts, total=total, command=total)
         if user is not None:
@@ -349,9 +350,9 @@ class EnapterClient(Services):
     @property
     def load(self) -> Load:
         """What the client is doing at this moment."""
-        shared = self._session.shared
-        limiter = shared.limiter
-        return Load(limiter.in_flight, limiter.waiting, limiter.pace, shared.budget.available)
+        state = self._session.state
+        limiter = state.limiter
+        return Load(limiter.in_flight, limiter.waiting, limiter.pace, state.budget.available)
 
     async def aclose(self) -> None:
         """End all calls that are under way, and close what the client has opened.
@@ -364,19 +365,19 @@ class EnapterClient(Services):
         """
         if not self._owner:
             return
-        shared = self._session.shared
-        if not shared.lifetime.closed:
-            shared.lifetime.enter()
-        shared.limiter.close()
+        state = self._session.state
+        if not state.lifetime.closed:
+            state.lifetime.enter()
+        state.limiter.close()
         # A scope of anyio that was cancelled cancels whatever is awaited in it: everything would stay open.
         with anyio.CancelScope(shield=True):
-            await shared.lifetime.close()
-            await shared.transport.close()
+            await state.lifetime.close()
+            await state.transport.close()
             if self._source is not None:
                 await self._source.aclose()
 
     async def __aenter__(self) -> Self:
-        self._session.shared.lifetime.enter()
+        self._session.state.lifetime.enter()
         return self
 
     async def __aexit__(
@@ -401,7 +402,7 @@ def _limiter(
     if terms is None:
         return Limiter(config.rate_limit, width, clock=clock), None
     try:
-        from enapter_async._transport.redis_source import RedisSource
+        from enapter_async.integrations.redis_rate_limit import RedisSource
     except ImportError as error:
         raise MissingExtraError("throttled-py", "redis") from error
     # Also alone, while nothing can be shared, a client sends no more than all of them together may.

@@ -21,7 +21,7 @@ from typing import Any
 
 import attrs
 
-import enapter_async.services
+import enapter_async.resources
 from enapter_async import APIError, EnapterClient, Location
 from enapter_async._protocol.request import Operation
 from enapter_async.models.commands import ExecutionState
@@ -96,8 +96,8 @@ class Call:
 def operations() -> dict[str, Operation]:
     """Return every operation that a service module declares, by name."""
     found: dict[str, Operation] = {}
-    for module in pkgutil.iter_modules(enapter_async.services.__path__):
-        declared = vars(importlib.import_module(f"{enapter_async.services.__name__}.{module.name}"))
+    for module in pkgutil.iter_modules(enapter_async.resources.__path__):
+        declared = vars(importlib.import_module(f"{enapter_async.resources.__name__}.{module.name}"))
         for value in declared.values():
             if isinstance(value, Operation):
                 assert found.setdefault(value.name, value) is value, f"two operations are called {value.name}"

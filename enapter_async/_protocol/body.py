@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, TypeVar, cast
 
-from enapter_async._protocol import json_text
-from enapter_async._protocol.request import Answer
+from enapter_async._protocol.decoding import json_text
+from enapter_async._protocol.request import JSON_TYPE, Answer, Operation, Request
 from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
 from enapter_async.models.common import JSON, UNSET
 
@@ -35,7 +35,16 @@ def dumps(value: object, argument: str) -> bytes:
     raise InvalidArgumentError(argument, message)
 
 
-def given(fields: Mapping[str, object]) -> dict[str, object]:
+def json_request(operation: Operation, path: str, body: object, argument: str = "body") -> Request:
+    """Return a request with a JSON body.
+
+    Raises:
+        InvalidArgumentError: The body cannot be written as JSON.
+    """
+    return Request(operation, path, body=dumps(body, argument), content_type=JSON_TYPE)
+
+
+def select_given(fields: Mapping[str, object]) -> dict[str, object]:
     """Return the fields that the caller gave: what is UNSET is not sent."""
     return {name: value for name, value in fields.items() if value is not UNSET}
 

@@ -7,6 +7,7 @@ caller to see which argument it was.
 from __future__ import annotations
 
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,7 @@ __all__ = [
     "from_unix_seconds",
     "parse_duration",
     "parse_time",
+    "require_timeout",
     "to_timedelta",
 ]
 
@@ -131,3 +133,14 @@ def _milliseconds(value: Duration, argument: str) -> int:
     if rest:
         raise InvalidArgumentError(argument, "must be a whole number of milliseconds")
     return milliseconds
+
+
+def require_timeout(timeout: object) -> float:
+    """Return a per-call timeout in seconds.
+
+    Raises:
+        InvalidArgumentError: It is not a positive finite number.
+    """
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 < timeout <= sys.float_info.max:
+        return float(timeout)
+    raise InvalidArgumentError("timeout", "must be a positive number of seconds")

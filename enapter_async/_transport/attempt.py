@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from random import Random
 from typing import TypeVar
 
-import attrs
 from multidict import CIMultiDict
 
 from enapter_async._protocol import failure
 from enapter_async._protocol.request import Answer, Request
 from enapter_async._transport.call import Call
-from enapter_async._transport.http import MAX_REFUSAL, HttpTransport
-from enapter_async._transport.lifetime import Lifetime
-from enapter_async._transport.limiter import Gate, RetryBudget, Slot
+from enapter_async._transport.client_state import ClientState
+from enapter_async._transport.http import MAX_REFUSAL
+from enapter_async._transport.rate_limit.limiter import Slot
 from enapter_async._transport.reading import StreamedAnswer
-from enapter_async._transport.token import TokenSource
 from enapter_async._transport.websocket import WebSocket, connect
 from enapter_async.config import StreamPolicy, Timeouts
 from enapter_async.errors import APIError, AuthenticationError, DeadlineExceededError, RequestError, StreamError
-from enapter_async.hooks import Hook
 
 T = TypeVar("T")
 Answered = TypeVar("Answered", Answer, StreamedAnswer | Answer, WebSocket | Answer)
 
 
-@attrs.define
-class Shared:
-    """What a client and its `with_options` copies have in common."""
-
-    transport: HttpTransport
-    limiter: Gate
-    budget: RetryBudget
-    lifetime: Lifetime
-    tokens: TokenSource
-    streams: asyncio.Semaphore
-    max_streams: int
-    hooks: tuple[Hook, ...]
-    fixed_headers: Mapping[str, str]
-    adaptive: bool
-    max_response_bytes: int
-    random: Random = attrs.field(factory=Random)
-
-
 class Attempts:
     """Makes the attempts of all calls that have the same options."""
 
-    def __init__(self, shared: Shared, timeouts: Timeouts, user: str | None) -> None:
-        self._shared = shared
+    def __init__(self, state: ClientState, timeouts: Timeouts, user: str | None) -> None:
+        self._state = state
         self._timeouts = timeouts
         self._user = user
         # One mapping per token and media types: building headers for each request costs more than finding them.
         self._headers: dict[tuple[str | None, str, str | None], CIMultiDict[str]] = {}
 
-    def exchange(self, call: Call) -> Awaitable[Answer]:
+    def send(self, call: Call) -> Awaitable[Answer]:
         """Run one attempt of a call whose answer is read whole.
 
         Raises:
@@ -64,7 +41,7 @@ class Attempts:
         """
         return self._run(call, self._whole)
 
-    async def open(self, call: Call) -> StreamedAnswer:
+    async def stream(self, call: Call) -> StreamedAnswer:
         """Run one attempt of a call whose answer is read as it comes; close what is returned.
 
         Raises:
@@ -82,12 +59,12 @@ class Attempts:
             StreamError: The server answered with success, and did not switch protocols.
         """
 
-        def connected(call: Call, headers: Mapping[str, str], when: float) -> Awaitable[WebSocket | Answer]:
+        def connected(call: Call, headers: Mapping[str, str], deadline: float) -> Awaitable[WebSocket | Answer]:
             return connect(
-                self._shared.transport,
+                self._state.transport,
                 call.request,
                 headers,
-                when=when,
+                deadline=deadline,
                 connect_timeout=self._timeouts.connect,
                 heartbeat=policy.heartbeat,
                 max_message_bytes=policy.max_frame_bytes,
@@ -106,12 +83,12 @@ class Attempts:
 
     async def _run(self, call: Call, send: Callable[[Call, Mapping[str, str], float], Awaitable[Answered]]) -> Answered:
         """Run one attempt; `send` gets the headers and when to give up, and what it returns is not refused."""
-        shared = self._shared
-        token = shared.tokens.current
-        if shared.tokens.needs_asking:
-            token = await self.bounded(call, shared.tokens.ask())
+        state = self._state
+        token = state.tokens.current
+        if state.tokens.needs_asking:
+            token = await self.bounded(call, state.tokens.ask())
         call.token = token
-        slot = (call.rejected_slot is None and shared.limiter.try_acquire()) or await self._wait_for_slot(call)
+        slot = (call.rejected_slot is None and state.limiter.try_acquire()) or await self._wait_for_slot(call)
         try:
             call.attempts += 1
             answered = await send(
@@ -123,35 +100,35 @@ class Attempts:
                 refusal = self._refusal(answered, token)
             self._settle(call, slot, refusal)
         finally:
-            shared.limiter.release(slot)
+            state.limiter.release(slot)
         if refusal is None:
-            shared.budget.refund()
+            state.budget.refund()
             return answered
-        if isinstance(refusal, AuthenticationError) and not call.token_renewed and shared.tokens.refused(token):
+        if isinstance(refusal, AuthenticationError) and not call.token_renewed and state.tokens.refused(token):
             call.token_renewed = True
             call.note(refusal)
             return await self._run(call, send)
         raise refusal
 
-    def _whole(self, call: Call, headers: Mapping[str, str], when: float) -> Awaitable[Answer]:
-        return self._shared.transport.exchange(
+    def _whole(self, call: Call, headers: Mapping[str, str], deadline: float) -> Awaitable[Answer]:
+        return self._state.transport.send(
             call.request,
             headers,
-            when=when,
+            deadline=deadline,
             connect_timeout=self._timeouts.connect,
-            limit=self._shared.max_response_bytes,
+            limit=self._state.max_response_bytes,
         )
 
-    async def _begun(self, call: Call, headers: Mapping[str, str], when: float) -> StreamedAnswer | Answer:
-        streamed = await self._shared.transport.stream(
-            call.request, headers, when=when, connect_timeout=self._timeouts.connect
+    async def _begun(self, call: Call, headers: Mapping[str, str], deadline: float) -> StreamedAnswer | Answer:
+        streamed = await self._state.transport.stream(
+            call.request, headers, deadline=deadline, connect_timeout=self._timeouts.connect
         )
-        return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed, when)
+        return streamed if 200 <= streamed.status < 300 else await self._error_body(streamed, deadline)
 
-    async def _error_body(self, streamed: StreamedAnswer, when: float) -> Answer:
+    async def _error_body(self, streamed: StreamedAnswer, deadline: float) -> Answer:
         body = b""
         try:
-            async for piece in streamed.pieces(idle=self._timeouts.attempt, until=when, limit=MAX_REFUSAL):
+            async for piece in streamed.pieces(idle=self._timeouts.attempt, until=deadline, limit=MAX_REFUSAL):
                 body += piece
         except RequestError:
             pass  # the status says what matters; the text of an error may be cut
@@ -162,9 +139,9 @@ class Attempts:
     def _settle(self, call: Call, slot: Slot, refusal: APIError | None) -> None:
         if refusal is not None and refusal.status == 429:
             call.rejected_slot = slot
-            self._shared.limiter.rejected(slot, refusal.retry_after)
+            self._state.limiter.rejected(slot, refusal.retry_after)
         else:
-            self._shared.limiter.succeeded(slot)
+            self._state.limiter.succeeded(slot)
 
     def _refusal(self, answer: Answer, token: str | None) -> APIError:
         return failure.api_error(answer, datetime.now(UTC), token)
@@ -172,7 +149,7 @@ class Attempts:
     async def _wait_for_slot(self, call: Call) -> Slot:
         before = call.elapsed
         try:
-            return await self.bounded(call, self._shared.limiter.acquire(again=call.rejected_slot))
+            return await self.bounded(call, self._state.limiter.acquire(again=call.rejected_slot))
         finally:
             call.waited += call.elapsed - before
 
@@ -183,7 +160,7 @@ class Attempts:
             DeadlineExceededError: It took too long.
             ClientClosedError: The client was closed.
         """
-        lifetime = self._shared.lifetime
+        lifetime = self._state.lifetime
         timer = lifetime.begin(call.deadline)
         try:
             async with timer:
@@ -202,7 +179,7 @@ class Attempts:
         if headers is None:
             if len(self._headers) > 64:  # tokens that are renewed must not pile up
                 self._headers.clear()
-            headers = CIMultiDict(self._shared.fixed_headers)
+            headers = CIMultiDict(self._state.fixed_headers)
             headers["Accept"] = request.operation.accept
             if token is not None:
                 headers["X-Enapter-Auth-Token"] = token

@@ -9,7 +9,7 @@ from itertools import count
 from enapter_async import hooks as events
 from enapter_async._protocol.redact import masked
 from enapter_async._protocol.request import Request, Safety
-from enapter_async._transport.limiter import Slot
+from enapter_async._transport.rate_limit.limiter import Slot
 from enapter_async.errors import (
     APIError,
     AttemptTimeoutError,

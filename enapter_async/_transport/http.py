@@ -18,8 +18,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._protocol.request import Answer, Headers, Request, Safety
+from enapter_async._transport.aiohttp_errors import described
 from enapter_async._transport.connection import UnusableConnectionError, check_unused
-from enapter_async._transport.failures import described
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.reading import StreamedAnswer, read_body
 from enapter_async.errors import (
@@ -93,15 +93,15 @@ class HttpTransport:
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=self._trust_env
         )
 
-    async def exchange(
-        self, request: Request, headers: Mapping[str, str], *, when: float, connect_timeout: float, limit: int
+    async def send(
+        self, request: Request, headers: Mapping[str, str], *, deadline: float, connect_timeout: float, limit: int
     ) -> Answer:
         """Send a request once and read the whole answer; of a refusal, the status will do.
 
         Args:
             request: What to send.
             headers: All headers, auth included.
-            when: Loop time at which to give up.
+            deadline: Loop time at which to give up.
             connect_timeout: Seconds to make a connection.
             limit: Most decoded bytes of the body.
 
@@ -111,7 +111,7 @@ class HttpTransport:
         """
         opening = self._opening(request)
         phase = "wait"
-        timer = self._lifetime.begin(when)
+        timer = self._lifetime.begin(deadline)
         failure: EnapterError
         response: aiohttp.ClientResponse | None = None
         refusal: Answer | None = None
@@ -178,12 +178,12 @@ class HttpTransport:
         return described(error, sent=opening.sent, phase=phase)
 
     async def stream(
-        self, request: Request, headers: Mapping[str, str], *, when: float, connect_timeout: float
+        self, request: Request, headers: Mapping[str, str], *, deadline: float, connect_timeout: float
     ) -> StreamedAnswer:
         """Send a request once and return as soon as the headers are there; close what is returned."""
         opening = self._opening(request)
         failure: EnapterError
-        timer = self._lifetime.begin(when)
+        timer = self._lifetime.begin(deadline)
         try:
             async with timer:
                 response = await self._request(request, headers, opening, connect_timeout)
@@ -202,7 +202,7 @@ class HttpTransport:
         headers: Mapping[str, str],
         opening: Opening,
         *,
-        when: float,
+        deadline: float,
         connect_timeout: float,
         max_message_bytes: int,
     ) -> aiohttp.ClientWebSocketResponse:
@@ -217,7 +217,7 @@ class HttpTransport:
             raise ClientClosedError("the injected aiohttp.ClientSession is closed")
         session = _handshake_session(owner, opening, connect_timeout)
         failure: EnapterError
-        timer = self._lifetime.begin(when)
+        timer = self._lifetime.begin(deadline)
         try:
             async with timer:
                 return await session.ws_connect(

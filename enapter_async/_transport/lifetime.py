@@ -96,17 +96,17 @@ class Lifetime:
                 "make a new client in each process"
             )
 
-    def begin(self, when: float) -> asyncio.Timeout:
-        """Return a timer that expires at loop time `when`, or at closing; pass it to `end` afterwards."""
+    def begin(self, deadline: float) -> asyncio.Timeout:
+        """Return a timer that expires at loop time `deadline`, or at closing; pass it to `end` afterwards."""
         if self.closed:
             timer = asyncio.timeout_at(0)  # what begins between two steps of a call must not hold the closing up
-        elif when < (loop := self._loop or self.enter()).time() + 2 * _NEAR:
-            timer = asyncio.timeout_at(when)
+        elif deadline < (loop := self._loop or self.enter()).time() + 2 * _NEAR:
+            timer = asyncio.timeout_at(deadline)
         else:
             timer = asyncio.timeout(None)
-            if self._look is None or self._look.when() > when - _NEAR:
-                self._look_at(when - _NEAR, loop)
-        self._timers[timer] = when
+            if self._look is None or self._look.when() > deadline - _NEAR:
+                self._look_at(deadline - _NEAR, loop)
+        self._timers[timer] = deadline
         return timer
 
     def end(self, timer: asyncio.Timeout) -> None:
@@ -117,9 +117,9 @@ class Lifetime:
             if self.closed:
                 self._idle.set()
 
-    def _look_at(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _look_at(self, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
         self._look_no_more()
-        self._look = loop.call_at(when, self._take_look, loop)
+        self._look = loop.call_at(deadline, self._take_look, loop)
 
     def _look_no_more(self) -> None:
         if self._look is not None:
@@ -131,18 +131,18 @@ class Lifetime:
         self._look = None
         near = loop.time() + 2 * _NEAR  # so that looks are at least `_NEAR` apart
         first_far = math.inf
-        for timer, when in self._timers.items():
-            if when >= near:
-                first_far = min(first_far, when)
+        for timer, deadline in self._timers.items():
+            if deadline >= near:
+                first_far = min(first_far, deadline)
             elif timer.when() is None:
-                timer.reschedule(when)
+                timer.reschedule(deadline)
         if first_far < math.inf:
             self._look_at(first_far - _NEAR, loop)
 
     @asynccontextmanager
-    async def until(self, when: float) -> AsyncGenerator[None]:
-        """Bound a block by loop time `when` and by closing; both end it with TimeoutError."""
-        timer = self.begin(when)
+    async def until(self, deadline: float) -> AsyncGenerator[None]:
+        """Bound a block by loop time `deadline` and by closing; both end it with TimeoutError."""
+        timer = self.begin(deadline)
         try:
             async with timer:
                 yield

@@ -10,7 +10,7 @@ from aiohttp import hdrs
 
 from enapter_async._protocol.gzip import GzipDecoder
 from enapter_async._protocol.request import Headers
-from enapter_async._transport.failures import described
+from enapter_async._transport.aiohttp_errors import described
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async.errors import (
     AttemptTimeoutError,
@@ -128,9 +128,9 @@ class StreamedAnswer:
             raise
 
     async def _read(self, idle: float, until: float | None) -> bytes:
-        when = self._lifetime.enter().time() + idle
+        deadline = self._lifetime.enter().time() + idle
         failure: EnapterError
-        timer = self._lifetime.begin(when if until is None else min(when, until))
+        timer = self._lifetime.begin(deadline if until is None else min(deadline, until))
         try:
             async with timer:
                 return await self._response.content.read(_READ_SIZE)

@@ -41,7 +41,7 @@ async def connect(
     request: Request,
     headers: Mapping[str, str],
     *,
-    when: float,
+    deadline: float,
     connect_timeout: float,
     heartbeat: float,
     max_message_bytes: int,
@@ -54,7 +54,7 @@ async def connect(
         transport: Makes the connection.
         request: What to ask for; a GET.
         headers: All headers, auth included.
-        when: Loop time at which to give up.
+        deadline: Loop time at which to give up.
         connect_timeout: Seconds to make the connection.
         heartbeat: Seconds of silence before a ping, and after it.
         max_message_bytes: Most bytes of one message.
@@ -76,7 +76,7 @@ async def connect(
                 url,
                 headers,
                 handshake,
-                when=when,
+                deadline=deadline,
                 connect_timeout=connect_timeout,
                 max_message_bytes=max_message_bytes,
             )

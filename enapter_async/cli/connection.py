@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 import click
 from rich.console import Console
 
-from enapter_async import EnapterClient, Hook, __version__
+from enapter_async import CLOUD_URL, EnapterClient, Hook, __version__
 from enapter_async.cli.parameters import option
-from enapter_async.cli.profiles import CLOUD_URL, chosen_profile, profile_option
+from enapter_async.cli.profiles import chosen_profile, profile_option
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
 

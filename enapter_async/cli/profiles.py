@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 import attrs
 import click
 
-from enapter_async import ConfigurationError, __version__
+from enapter_async import CLOUD_URL, ConfigurationError, __version__
 from enapter_async._files import load_ca_file
 from enapter_async.cli.parameters import option
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from enapter_async import EnapterClient, Hook
 
 _CHOSEN: Final = "enapter_async.cli.profile"
-CLOUD_URL: Final = "https://api.enapter.com"
 _APP: Final = f"enapter-async-cli/{__version__}"
 _TOKEN_COMMAND_SECONDS: Final = 120.0
 _TOKENS: Final = ("token", "token_env", "token_command")

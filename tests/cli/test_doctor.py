@@ -82,7 +82,7 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, host: str, re
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr("anyio.getaddrinfo", fail)
-    monkeypatch.setattr("enapter_async.cli.examination.find_spec", lambda _: None)
+    monkeypatch.setattr("enapter_async.cli.doctor.examination.find_spec", lambda _: None)
     check_problem(examine(f"https://{host}/api"), "name", 6, f"{host} has no address", remedy)
 
 
@@ -106,7 +106,7 @@ def test_no_tls_where_tls_is_expected(world: Served) -> None:
 
 
 def test_plain_http_to_far_away_is_warned_of(world: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enapter_async.cli.examination._is_local", lambda _: False)
+    monkeypatch.setattr("enapter_async.cli.doctor.examination._is_local", lambda _: False)
     found = findings(world.run("doctor", "-o", "json"))
     assert found["TLS"]["verdict"] == "warning"
     assert found["TLS"]["remedy"] == "use https://"
@@ -181,7 +181,7 @@ def test_no_device() -> None:
 def test_a_clock_that_is_wrong(world: Served, monkeypatch: pytest.MonkeyPatch, ahead: float, said: str) -> None:
     from time import time
 
-    monkeypatch.setattr("enapter_async.cli.examination.time", lambda: time() + ahead)
+    monkeypatch.setattr("enapter_async.cli.doctor.examination.time", lambda: time() + ahead)
     clock = findings(world.run("doctor", "-o", "json"))["clock"]
     assert clock["verdict"] == "warning"
     assert said in clock["said"] or said.replace("100", "101" if ahead > 0 else "99") in clock["said"]

@@ -75,7 +75,13 @@ def check_stopped(ended: Ended, message: str = "stopped", code: int = 130) -> No
 
 @pytest.mark.parametrize(
     "module",
-    ["enapter_async.cli.application", "rich_click.rich_command", "enapter_async.cli.doctor", "anyio", "aiohttp"],
+    [
+        "enapter_async.cli.application",
+        "rich_click.rich_command",
+        "enapter_async.cli.doctor.command",
+        "anyio",
+        "aiohttp",
+    ],
 )
 def test_while_modules_are_imported(module: str) -> None:
     check_stopped(run_with(f"sys.meta_path.insert(0, Before({module!r}))", "doctor", "--output", "jsonl"))

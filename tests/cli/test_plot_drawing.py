@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from enapter_async.cli import plot_terminal
-from enapter_async.cli.plot_chart import Chart, Line, Point, panels
-from enapter_async.cli.plot_ticks import time_ticks, value_labels, value_ticks
+from enapter_async.cli.plot import terminal
+from enapter_async.cli.plot.chart import Chart, Line, Point, panels
+from enapter_async.cli.plot.ticks import time_ticks, value_labels, value_ticks
 
 START = datetime(2026, 3, 14, tzinfo=UTC)
 FIRST = int(START.timestamp())
@@ -26,7 +26,7 @@ def drawn(*lines: Line, color: bool = False, width: int = 60, hours: int = 10) -
         file=file, width=width, height=20, force_terminal=color, color_system="truecolor" if color else None
     )
     chart = Chart("Pump", START, START + timedelta(hours=hours), panels(lines, apart=not color))
-    plot_terminal.draw(chart, console)
+    terminal.draw(chart, console)
     return file.getvalue().splitlines()
 
 

@@ -27,7 +27,7 @@ class Exchanges(list[tuple[Request, Answer]]):
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> Exchanges:
     """Judge every exchange, and keep it."""
     kept = Exchanges()
-    exchange = HttpTransport.exchange
+    exchange = HttpTransport.send
 
     async def judged(self: HttpTransport, request: Request, headers: Mapping[str, str], **options: Any) -> Answer:
         answer = await exchange(self, request, headers, **options)
@@ -35,7 +35,7 @@ def exchanges(monkeypatch: pytest.MonkeyPatch) -> Exchanges:
         judge(request, dict(headers), answer)
         return answer
 
-    monkeypatch.setattr(HttpTransport, "exchange", judged)
+    monkeypatch.setattr(HttpTransport, "send", judged)
     return kept
 
 

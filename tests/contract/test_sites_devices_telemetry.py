@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from enapter_async import ConflictError, DeviceType, EnapterClient, Location, NotFoundError
-from enapter_async.services.devices import _EXPANDS
+from enapter_async.resources.devices import _EXPANDS
 from tests.contract.conftest import Exchanges
 
 pytestmark = pytest.mark.anyio

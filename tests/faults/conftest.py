@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.clocks import SteadyLoop
 from tests.secrecy import TOKEN
-from tests.steady_time import SteadyLoop
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
+from tests.steady_time import SteadyLoop
 
 from enapter_async import (
     ConnectionLostError,
@@ -32,7 +33,6 @@ from enapter_async import (
 from tests.faults.clients import CALLS, GOOD, impatient, read, unsafe
 from tests.faults.raw_server import Exchange, RawServer, as_json, response
 from tests.secrecy import assert_clean
-from tests.steady_time import SteadyLoop
 
 pytestmark = pytest.mark.anyio
 

@@ -109,7 +109,7 @@ async def test_malformed_frames_are_events_and_the_stream_goes_on(caplog: pytest
     assert middle[0].excerpt == "garbage"
     assert middle[0].error.operation == "logs.follow"
     assert len(middle[-1].excerpt) <= 200
-    ours = [r.levelno for r in caplog.records if r.name == "enapter_async.stream"]
+    ours = [r.levelno for r in caplog.records if r.name == "enapter_async._streaming.stream"]
     assert ours == [logging.WARNING] * 3, "the 1st, 2nd and 4th are logged"
 
 
@@ -555,7 +555,7 @@ async def test_cancellation_after_any_number_of_steps_leaves_nothing() -> None:
                 await consumer
             assert readers() == []
             assert client.load.in_flight == 0
-        assert not client._session.shared.streams.locked()
+        assert not client._session.state.streams.locked()
 
 
 async def test_frames_that_came_before_the_client_was_closed_are_given_first() -> None:

@@ -129,7 +129,7 @@ def fuzzed() -> Iterator[Fuzzed]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.ExitStack() as stack:
         stack.callback(one.close)
-        for name, substitute in (("exchange", one.exchange), ("stream", one.stream), ("upgrade", one.upgrade)):
+        for name, substitute in (("send", one.exchange), ("stream", one.stream), ("upgrade", one.upgrade)):
             stack.enter_context(patch.object(HttpTransport, name, _ignoring_self(substitute)))
         yield one
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

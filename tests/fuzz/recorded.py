@@ -19,7 +19,7 @@ HARDWARE_ID = "0123456789ABCDEF" * 2
 async def record() -> dict[str, Answer]:
     """Return the answer of each operation to a call that succeeds, by the operation's name."""
     answers: dict[str, Answer] = {}
-    exchange = HttpTransport.exchange
+    exchange = HttpTransport.send
 
     async def keep(self: HttpTransport, request: Request, headers: Mapping[str, str], **how: Any) -> Answer:
         answer = await exchange(self, request, headers, **how)
@@ -29,7 +29,7 @@ async def record() -> dict[str, Answer]:
 
     async with Simulator(command_seconds=0.01) as simulator:
         async with EnapterClient(base_url=simulator.url, token=simulator.token) as client:
-            with patch.object(HttpTransport, "exchange", keep):
+            with patch.object(HttpTransport, "send", keep):
                 await _call_everything(client)
     return answers
 

@@ -48,7 +48,10 @@ class Project:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         options = ["-p", "no:cacheprovider", "-W", "error", "--strict-markers", "-q"]
         if not any(point.name == "enapter_async" for point in entry_points(group="pytest11")):
-            options += ["-p", "enapter_async.pytest_plugin"]  # an editable installation older than the entry point
+            options += [
+                "-p",
+                "enapter_async.integrations.pytest_plugin",
+            ]  # an editable installation older than the entry point
         if find_spec("pytest_asyncio") is not None and not (self.folder / "pytest.ini").exists():
             options += ["-p", "no:asyncio"]
         return subprocess.run(
@@ -340,7 +343,7 @@ def test_pytest_asyncio_in_auto_mode(project: Project) -> None:
     project.write(
         "conftest.py",
         """
-        from enapter_async.virtual_time import VirtualTimeLoop
+        from enapter_async.integrations.virtual_time import VirtualTimeLoop
 
         def pytest_asyncio_loop_factories(config, item):
             return {"virtual": VirtualTimeLoop}
@@ -385,4 +388,9 @@ def test_costs_next_to_nothing_where_it_is_not_used(project: Project) -> None:
         found[2]: int(found[1])
         for found in re.finditer(r"import time: +(\d+) \| +\d+ \| +(enapter_async[\w.]*)", timed.stderr)
     }
-    assert set(ours) == {"enapter_async", "enapter_async.pytest_plugin"}
+    assert set(ours) == {
+        "enapter_async",
+        "enapter_async.integrations",
+        "enapter_async.integrations.pytest_plugin",
+        "enapter_async.pytest_plugin",
+    }

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from enapter_async._protocol.converter import structure, unstructure
+from enapter_async._protocol.decoding.converter import structure, unstructure
 from enapter_async.errors import SchemaError
 from enapter_async.models.blueprints import Blueprint, BlueprintValidation
 from enapter_async.models.commands import CommandExecution, StartedExecution

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from enapter_async._transport.budget import RetryBudget
+from enapter_async._transport.rate_limit.budget import RetryBudget
 
 ROUNDING = 1e-6
 

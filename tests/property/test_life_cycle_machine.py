@@ -29,7 +29,7 @@ from enapter_async import (
 )
 from enapter_async._protocol.request import Request
 from enapter_async._transport.http import HttpTransport
-from tests.virtual_time import VirtualTimeLoop, timers_of
+from tests.clocks import SocketlessLoop, timers_of
 
 ROUNDING = 0.001
 GOOD = b'{"site": {"id": "S"}, "execution_id": "E"}'
@@ -92,7 +92,7 @@ class ClientMachine(RuleBasedStateMachine):
         max_in_flight=st.integers(1, 4), adaptive=st.booleans(), attempts=st.integers(1, 3), opted_in=st.booleans()
     )
     def make(self, max_in_flight: int, adaptive: bool, attempts: int, opted_in: bool) -> None:
-        self.loop = VirtualTimeLoop()
+        self.loop = SocketlessLoop()
         self.max_in_flight = max_in_flight
         self.opted_in = opted_in
         self.sent_twice = False
@@ -107,7 +107,7 @@ class ClientMachine(RuleBasedStateMachine):
             timeouts=Timeouts(attempt=5),
             max_in_flight=max_in_flight,
         )
-        shared: Any = self.client._session.shared
+        shared: Any = self.client._session.state
         shared.random.seed(0)
         shared.limiter._pace._random.seed(0)
         self.patch = patch.object(HttpTransport, "_request", self.request)

@@ -13,10 +13,10 @@ from random import Random
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from enapter_async._transport.limiter import Limiter, Slot
+from enapter_async._transport.rate_limit.limiter import Limiter, Slot
 from enapter_async.config import RateLimit
 from enapter_async.errors import ClientClosedError
-from tests.virtual_time import VirtualTimeLoop, timers_of
+from tests.clocks import SocketlessLoop, timers_of
 
 ROUNDING = 1e-4
 indices = st.integers(0, 7)
@@ -50,7 +50,7 @@ class LimiterMachine(RuleBasedStateMachine):
         adaptive: bool,
         seed: int,
     ) -> None:
-        self.loop = VirtualTimeLoop()
+        self.loop = SocketlessLoop()
         self.max_in_flight = max_in_flight
         self.rate_limit = RateLimit(
             requests_per_second=requests_per_second,

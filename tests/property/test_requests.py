@@ -12,7 +12,7 @@ from yarl import URL
 
 from enapter_async._protocol import query
 from enapter_async._protocol.failure import retry_after
-from enapter_async._protocol.latest import parts
+from enapter_async._protocol.latest_query import parts
 from enapter_async._protocol.query import MAX_BYTES
 from enapter_async._protocol.redact import masked
 from enapter_async._protocol.request import Headers

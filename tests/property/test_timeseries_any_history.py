@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async._protocol.plan import HistoryPart, plan_history
+from enapter_async._protocol.timeseries.plan import HistoryPart, plan_history
 from enapter_async.models.timeseries import Series, Timeseries, TimeseriesQuery
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enapter_async._protocol import timeseries
 from enapter_async._protocol.gzip import GzipDecoder
-from enapter_async._protocol.timeseries import Engine, TimeseriesReader
-from enapter_async._protocol.timeseries_collector import TimeseriesCollector
+from enapter_async._protocol.timeseries.reader import Engine, TimeseriesReader
+from enapter_async._protocol.timeseries.reader import reader as timeseries
+from enapter_async._protocol.timeseries.table_builder import TimeseriesCollector
 from enapter_async.errors import EnapterError, TimeseriesFormatError
 
 try:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from enapter_async import EnapterClient, Event, RateLimit, SharedLimitLost, SharedLimitRestored, SharedRateLimit
-from enapter_async._transport.shared_limiter import SourceUnavailableError
+from enapter_async._transport.rate_limit.shared_limiter import SourceUnavailableError
 from enapter_async.simulator import Simulator
 from tests.redis.server import RedisServer
 
@@ -27,7 +27,7 @@ def client_of(simulator: Simulator, terms: SharedRateLimit, events: list[Event] 
 
 @pytest.mark.parametrize("rate", [0.01, 0.4, 2.5, 50.0, 1000.0])
 async def test_the_bucket_grants_its_burst_and_then_names_the_wait(redis: RedisServer, rate: float) -> None:
-    from enapter_async._transport.redis_source import RedisSource
+    from enapter_async.integrations.redis_rate_limit import RedisSource
 
     source = RedisSource(share(redis, rate=rate, burst=2))
     try:
@@ -43,7 +43,7 @@ async def test_the_bucket_grants_its_burst_and_then_names_the_wait(redis: RedisS
 
 
 async def test_buckets_of_different_names_have_nothing_to_do_with_each_other(redis: RedisServer) -> None:
-    from enapter_async._transport.redis_source import RedisSource
+    from enapter_async.integrations.redis_rate_limit import RedisSource
 
     sources = [RedisSource(share(redis, name=name, rate=0.1, burst=1)) for name in ("one", "two")]
     assert [await source.ask() for source in sources] == [0, 0]
@@ -53,7 +53,7 @@ async def test_buckets_of_different_names_have_nothing_to_do_with_each_other(red
 
 
 async def test_trouble_is_named_without_the_password(redis: RedisServer) -> None:
-    from enapter_async._transport.redis_source import RedisSource
+    from enapter_async.integrations.redis_rate_limit import RedisSource
 
     url = redis.url.replace("redis://", "redis://:secret@")
     source = RedisSource(SharedRateLimit(url, name="plant", requests_per_second=1))

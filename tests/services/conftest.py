@@ -16,7 +16,7 @@ from tests.contract.specification import judge
 
 @pytest.fixture(autouse=True)
 def judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = HttpTransport.exchange
+    exchange = HttpTransport.send
 
     async def exchange_and_judge(
         self: HttpTransport, request: Request, headers: Mapping[str, str], **how: Any
@@ -25,7 +25,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
         judge(request, dict(headers), answer)
         return answer
 
-    monkeypatch.setattr(HttpTransport, "exchange", exchange_and_judge)
+    monkeypatch.setattr(HttpTransport, "send", exchange_and_judge)
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from enapter_async import (
     TimeseriesQuery,
     UnprocessableError,
 )
+from enapter_async.integrations.virtual_time import VirtualTimeLoop
 from enapter_async.models.timeseries import TimeseriesValue
 from enapter_async.simulator import Fault, Simulator
-from enapter_async.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 

@@ -23,8 +23,8 @@ from enapter_async import (
     TimeseriesQuery,
     TimeseriesRow,
 )
+from enapter_async.integrations.virtual_time import VirtualTimeLoop
 from enapter_async.simulator import Fault, Simulator
-from enapter_async.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 

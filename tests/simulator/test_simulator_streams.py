@@ -13,8 +13,8 @@ import pytest
 from simulator_calls import Caller, device_of
 from simulator_contract import check_value
 
+from enapter_async.integrations.virtual_time import VirtualTimeLoop
 from enapter_async.simulator import Device, Role, Simulator
-from enapter_async.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 

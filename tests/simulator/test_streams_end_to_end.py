@@ -18,8 +18,8 @@ from enapter_async import (
     StreamGap,
     StreamPolicy,
 )
+from enapter_async.integrations.virtual_time import VirtualTimeLoop
 from enapter_async.simulator import Device, Simulator
-from enapter_async.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 

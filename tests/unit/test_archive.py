@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from enapter_async import InvalidArgumentError, InvalidBodyError
 from enapter_async._protocol import archive
 from enapter_async._protocol.request import Answer, Headers
-from enapter_async.services import packing
+from enapter_async.resources import _packing as packing
 
 FILES = {
     "manifest.yml": b"blueprint_spec: device/3.0\n",

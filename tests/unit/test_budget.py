@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enapter_async._transport.budget import RetryBudget
+from enapter_async._transport.rate_limit.budget import RetryBudget
 
 
 class Clock:

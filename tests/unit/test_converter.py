@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
-from enapter_async._protocol.converter import structure, structurer, unstructure
+from enapter_async._protocol.decoding.converter import structure, structurer, unstructure
 from enapter_async.errors import SchemaError
 from enapter_async.models.blueprints import Blueprint, BlueprintValidation
 from enapter_async.models.commands import CommandExecution, CommandResponse, ExecutionState, StartedExecution
@@ -555,8 +555,8 @@ def test_hooks_are_made_when_first_needed() -> None:
     import subprocess
 
     program = (
-        "import enapter_async._protocol.converter as converter\n"
-        "import enapter_async._protocol.model_reader as model_reader\n"
+        "import enapter_async._protocol.decoding.converter as converter\n"
+        "import enapter_async._protocol.decoding.model_reader as model_reader\n"
         "made = []\n"
         "original = converter.model_reader\n"
         "converter.model_reader = lambda *a: made.append(a[0].__name__) or original(*a)\n"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async import DecodeError, DeviceFrame, InvalidBodyError, SchemaError, TelemetryFrame
-from enapter_async._protocol.frames import (
+from enapter_async._protocol.decoding.frames import (
     DEVICE_FRAME,
     LOG_RECORD,
     RULE_LOG_RECORD,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async._protocol import json_text
-from enapter_async._protocol.json_text import standard_loads
+from enapter_async._protocol.decoding import json_text
+from enapter_async._protocol.decoding.json_text import standard_loads
 
 pytest.importorskip("orjson")
 

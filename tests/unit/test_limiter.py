@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from enapter_async._transport.limiter import Gate, Limiter, Slot
+from enapter_async._transport.rate_limit.limiter import Gate, Limiter, Slot
 from enapter_async.config import RateLimit
 from enapter_async.errors import ClientClosedError
-from tests.virtual_time import VirtualTimeLoop, pending_timers
+from tests.clocks import SocketlessLoop, pending_timers
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
+    return "asyncio", {"loop_factory": SocketlessLoop}
 
 
 def make(max_in_flight: int = 100, **rate_limit: Any) -> Limiter:
@@ -114,7 +114,7 @@ async def test_nobody_overtakes_those_whose_time_has_come_but_whose_timer_is_lat
     taken(limiter)
     (waiter,) = await waiting(limiter)
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualTimeLoop)
+    assert isinstance(loop, SocketlessLoop)
     loop.advance(0.15)
     assert limiter.try_acquire() is None
     await waiter

@@ -11,9 +11,9 @@ from random import Random
 
 import pytest
 
-from enapter_async._transport.limiter import Limiter
+from enapter_async._transport.rate_limit.limiter import Limiter
 from enapter_async.config import RateLimit
-from tests.virtual_time import VirtualTimeLoop
+from tests.clocks import SocketlessLoop
 
 
 class LeakyBucket:
@@ -112,7 +112,7 @@ def measure(
                 )
         return loop.time() - began
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=SocketlessLoop) as runner:
         seconds = runner.run(run())
     return seconds, server.rejections / calls
 
@@ -179,7 +179,7 @@ def test_it_asks_little_while_everything_is_refused_and_is_soon_back(
             for _ in range(300):
                 group.create_task(caller(limiter))
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=SocketlessLoop) as runner:
         runner.run(run())
     before = sum(begins - 1 <= at < begins for at in accepted)
     afterwards = sum(ends + 3 <= at < ends + 4 for at in accepted)

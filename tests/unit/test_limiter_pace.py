@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from enapter_async._protocol.pace import FORGOTTEN_AFTER, LONGEST_PAUSE, START, Pace
-from enapter_async._protocol.spacing import Spacing
+from enapter_async._transport.rate_limit.pace import FORGOTTEN_AFTER, LONGEST_PAUSE, START, Pace
+from enapter_async._transport.rate_limit.spacing import Spacing
 
 NOW = 1000.0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from enapter_async._protocol.converter import structure
+from enapter_async._protocol.decoding.converter import structure
 from enapter_async.models.common import AccessRole
 from enapter_async.models.declarations import AlertSeverity, EnumValue, ManifestProblem, ValueType
 from enapter_async.models.devices import Device

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 import enapter_async.models
-from enapter_async._protocol.converter import structure
+from enapter_async._protocol.decoding.converter import structure
 from enapter_async.errors import CommandFailedError, ExecutionPendingError, InvalidArgumentError
 from enapter_async.models.commands import CommandExecution, CommandRequest, ExecutionState
 from enapter_async.models.common import UNSET, AccessRole, OpenEnum

@@ -10,7 +10,7 @@ import attrs
 import pytest
 import yaml
 
-from enapter_async._protocol.converter import structure
+from enapter_async._protocol.decoding.converter import structure
 from enapter_async.models.blueprints import Blueprint, BlueprintValidation
 from enapter_async.models.commands import CommandExecution, StartedExecution
 from enapter_async.models.communication import CommunicationConfig

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from enapter_async.observability import OpenTelemetryHook
+from enapter_async.integrations.opentelemetry import OpenTelemetryHook
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async._protocol.overlap import MARGIN, LogOverlap
+from enapter_async._protocol.log_overlap import MARGIN, LogOverlap
 from enapter_async.models.logs import LogRecord
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

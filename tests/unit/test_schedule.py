@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.services.schedule import Schedule
+from enapter_async._streaming.schedule import Schedule
 
 NOON = 1_773_489_600.0
 

@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 
 from enapter_async import ConfigurationError, EnapterClient, Event, SharedLimitLost, SharedLimitRestored
-from enapter_async._transport.limiter import Gate, Limiter, Slot
-from enapter_async._transport.shared_limiter import SharedLimiter, SourceUnavailableError
-from enapter_async.config import RateLimit
-from enapter_async.shared_rate_limit import SharedRateLimit
-from tests.virtual_time import VirtualTimeLoop
+from enapter_async._transport.rate_limit.limiter import Gate, Limiter, Slot
+from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, SourceUnavailableError
+from enapter_async.config import RateLimit, SharedRateLimit
+from tests.clocks import SocketlessLoop
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
+    return "asyncio", {"loop_factory": SocketlessLoop}
 
 
 def now() -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async import StreamError, StreamPolicy
-from enapter_async._transport.buffer import Buffer
+from enapter_async._streaming.buffer import Buffer
 from enapter_async.errors import ConfigurationError
 
 pytestmark = pytest.mark.anyio

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from enapter_async._protocol import timeseries
-from enapter_async._protocol.timeseries import Engine, TimeseriesReader
-from enapter_async._protocol.timeseries_collector import TimeseriesCollector
+from enapter_async._protocol.timeseries.reader import Engine, TimeseriesReader
+from enapter_async._protocol.timeseries.reader import reader as timeseries
+from enapter_async._protocol.timeseries.table_builder import TimeseriesCollector
 from enapter_async.errors import TimeseriesFormatError
 from enapter_async.models.timeseries import DataType, Timeseries
 
@@ -339,7 +339,7 @@ def test_a_block_in_doubt_is_read_by_the_standard_reader_and_the_rest_by_pyarrow
 
 
 def test_without_pyarrow_the_standard_reader_reads_long_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "enapter_async._protocol.timeseries_arrow", raising=False)
+    monkeypatch.delitem(sys.modules, "enapter_async._protocol.timeseries.arrow", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     table = read("\n".join(LONG), ["float"], "auto")
     assert isinstance(table.columns[0].stored, list)

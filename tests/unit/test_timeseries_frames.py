@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from enapter_async._protocol.timeseries import Engine, TimeseriesReader
+from enapter_async._protocol.timeseries.reader import Engine, TimeseriesReader
 from enapter_async.errors import EnapterError, InvalidArgumentError, MissingExtraError
 from enapter_async.models.timeseries import Column, DataType, Timeseries, TimeseriesBatch
 

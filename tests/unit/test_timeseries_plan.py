@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from enapter_async._protocol.plan import HistoryPart, plan_history
+from enapter_async._protocol.timeseries.plan import HistoryPart, plan_history
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.timeseries import Series, Timeseries, TimeseriesQuery
 

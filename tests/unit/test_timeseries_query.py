@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from enapter_async._protocol.plan import plan_history
-from enapter_async._protocol.timeseries_query import timeseries_body
+from enapter_async._protocol.timeseries.plan import plan_history
+from enapter_async._protocol.timeseries.query import timeseries_body
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.timeseries import Aggregation, Locf, Series, TimeseriesQuery
 

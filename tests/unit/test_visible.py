@@ -15,8 +15,8 @@ import pytest
 from enapter_async import EnapterError, ErrorDetail, PollFailed, RateLimit, SharedRateLimit, ValueMissing, errors
 from enapter_async._protocol.failure import api_error
 from enapter_async._protocol.request import Answer, Headers
-from enapter_async._transport.limiter import Limiter
-from enapter_async._transport.shared_limiter import SharedLimiter, SourceUnavailableError
+from enapter_async._transport.rate_limit.limiter import Limiter
+from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, SourceUnavailableError
 from enapter_async.hooks import Event, SharedLimitLost
 from enapter_async.models.visible import make_visible
 

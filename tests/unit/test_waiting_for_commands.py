@@ -26,14 +26,14 @@ from enapter_async import (
 )
 from enapter_async._protocol.request import Answer, Headers, Request
 from enapter_async.models.commands import CommandExecution, ExecutionState
-from tests.virtual_time import VirtualTimeLoop
+from tests.clocks import SocketlessLoop
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
+    return "asyncio", {"loop_factory": SocketlessLoop}
 
 
 def now() -> float:
@@ -77,7 +77,7 @@ def answer(status: int, body: Any, *headers: tuple[bytes, bytes]) -> Answer:
 def client_of(platform: Platform) -> EnapterClient:
     # The pace after a 429 goes by the real clock, which stands still here.
     client = EnapterClient(token="t", retry=RetryPolicy.none(), rate_limit=RateLimit(adaptive=False))
-    client._session.shared.transport = platform  # type: ignore[assignment]
+    client._session.state.transport = platform  # type: ignore[assignment]
     return client
 
 

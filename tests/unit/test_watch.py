@@ -29,7 +29,7 @@ from enapter_async import (
     WatchEvent,
 )
 from enapter_async.models.common import JSON
-from tests.virtual_time import VirtualTimeLoop
+from tests.clocks import SocketlessLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ Fetch = Callable[[str], Awaitable[Answer]]
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
+    return "asyncio", {"loop_factory": SocketlessLoop}
 
 
 def clock() -> float:

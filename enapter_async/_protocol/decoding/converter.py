@@ -1,0 +1,241 @@
+"""From JSON to models and back; the only module that knows cattrs.
+
+cattrs finds, makes and keeps the hook of each type, when it is first needed. The hooks are ours (`scalars`,
+`model_reader`), because its own coerce: None becomes "None", "false" becomes True. They name the place of a
+mismatch themselves, by looking again after a failure, so there is one converter and no slower second one.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar, cast
+
+import attrs
+from cattrs import Converter
+
+from enapter_async._protocol.decoding import quirks, scalars
+from enapter_async._protocol.decoding.mismatch import Mismatch
+from enapter_async._protocol.decoding.model_reader import ModelField, model_reader, read_manifest, read_within, shared
+from enapter_async._protocol.decoding.scalars import Hook, Seen
+from enapter_async._protocol.values import format_duration
+from enapter_async.errors import SchemaError
+from enapter_async.models.common import JSON, OpenEnum
+from enapter_async.models.manifest import Manifest
+from enapter_async.models.rules import RuleScript
+from enapter_async.models.sites import Location
+
+T = TypeVar("T")
+
+
+def structure(value: JSON, type_: type[T], *, at: str = "") -> T:
+    """Return JSON as a value of a type.
+
+    Args:
+        value: What `json.loads` gave.
+        type_: A model class, or `list[...]`, `dict[str, ...]` and the like of one.
+        at: Where the value stands in the answer, such as `devices`; begins the path of an error.
+
+    Raises:
+        SchemaError: The value has another shape; its path names the place.
+    """
+    return structurer(type_, at=at)(value)
+
+
+def structurer(type_: type[T], *, at: str = "") -> Callable[[JSON], T]:
+    """Return the function that `structure` calls for a type; it is made once."""
+    known = _structurers.get((type_, at))
+    if known is None:
+        known = _structurers[type_, at] = _make_structurer(type_, at)
+    return known
+
+
+_structurers: Final[dict[tuple[object, str], Callable[[JSON], Any]]] = {}
+
+
+def _make_structurer(type_: object, at: str) -> Callable[[JSON], Any]:
+    hook = _hook_of(type_, _converter)
+
+    def structure_value(value: JSON) -> Any:
+        try:
+            return hook(value, {})
+        except Mismatch as mismatch:
+            message, path = mismatch.message, mismatch.path(at)
+        raise SchemaError(message, path=path)
+
+    return structure_value
+
+
+def unstructure(value: Location | RuleScript) -> dict[str, JSON]:
+    """Return a value that the user built as JSON for a request; what is not set is left out."""
+    return cast("dict[str, JSON]", _converter.unstructure(value))
+
+
+# Model classes.
+
+
+def _class_hook(cls: type[Any], converter: Converter) -> Hook:
+    hints = typing.get_type_hints(cls)
+    fields = [
+        _field(cls, attribute, _without_none(hints[attribute.name]), converter)
+        for attribute in attrs.fields(cls)
+        if attribute.name != "extra"
+    ]
+    read = model_reader(cls, fields, quirks.BARE_FIELDS.get(cls))
+    if cls in quirks.RESHAPES:
+        reshape = scalars.by_shape(quirks.RESHAPES[cls])
+        return lambda value, seen: read(reshape(value, None), seen)
+    return shared(cls, read, quirks.REPEATED[cls]) if cls in quirks.REPEATED else read
+
+
+def _field(cls: type[Any], attribute: attrs.Attribute[Any], type_: Any, converter: Converter) -> ModelField:
+    name = attribute.name
+    other_name = quirks.OTHER_NAMES.get(cls, {}).get(name)
+    read = quirks.READERS.get(cls, {}).get(name)
+    if read is not None:
+        hook, inline, lookup = scalars.by_shape(read), scalars.INLINE.get(read, "{read}"), None
+    elif _is_open_enum(type_):
+        hook, inline, lookup = scalars.member_of(type_), "{lookup}(v) or {read}", scalars.members(type_).get
+    else:
+        hook, lookup = _hook_of(type_, converter), None
+        inline = scalars.INLINE.get(hook, "{read}")
+    return ModelField(name, other_name, attribute.default, hook, inline, lookup)
+
+
+# Containers.
+
+
+def _list_hook(type_: Any, converter: Converter) -> Hook:
+    item = _hook_of(_item_type(type_, 0), converter)
+
+    def read(value: object, seen: Seen) -> list[Any]:
+        items = scalars.json_array(value)
+        try:
+            return [item(one, seen) for one in items]
+        except Mismatch:
+            for index, one in enumerate(items):
+                read_within(index, item, one)
+            raise
+
+    return read
+
+
+def _tuple_hook(type_: Any, converter: Converter) -> Hook:
+    if _item_type(type_, 0) is str:
+        return scalars.texts
+    read_list = _list_hook(type_, converter)
+    return lambda value, seen: tuple(read_list(value, seen))
+
+
+def _dict_hook(type_: Any, converter: Converter) -> Hook:
+    item_type = _item_type(type_, 1)
+    if item_type is Any:
+        return scalars.json_object
+    item = _hook_of(item_type, converter)
+
+    def read(value: object, seen: Seen) -> dict[str, Any]:
+        entries = scalars.json_object(value, seen)
+        try:
+            return {name: item(one, seen) for name, one in entries.items() if one is not None}  # null counts as absent
+        except Mismatch:
+            for name, one in entries.items():
+                if one is not None:
+                    read_within(name, item, one)
+            raise
+
+    return read
+
+
+def _optional_hook(type_: Any, converter: Converter) -> Hook:
+    inner = _hook_of(_without_none(type_), converter)
+    return lambda value, seen: None if value is None else inner(value, seen)
+
+
+# Which type has which hook.
+
+
+def _hook_of(type_: Any, converter: Converter) -> Hook:
+    # An enum of strings is a str, and cattrs would find the hook of str for it.
+    return scalars.member_of(type_) if _is_open_enum(type_) else converter.get_structure_hook(type_)
+
+
+def _item_type(type_: Any, index: int) -> Any:
+    arguments = typing.get_args(type_)
+    return arguments[index] if arguments else Any
+
+
+def _is_open_enum(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, OpenEnum)
+
+
+def _is_optional(type_: Any) -> bool:
+    return typing.get_origin(type_) in (types.UnionType, typing.Union)
+
+
+def _without_none(type_: Any) -> Any:
+    """Return T for `T | None`, and any other type as it is."""
+    if not _is_optional(type_):
+        return type_
+    first, *others = (one for one in typing.get_args(type_) if one is not types.NoneType)
+    if others:
+        raise TypeError(f"no rule tells the members of {type_} apart")
+    return first
+
+
+def _origin_is(origin: type) -> Callable[[Any], bool]:
+    return lambda type_: type_ is origin or typing.get_origin(type_) is origin
+
+
+def _no_hook(type_: Any) -> Hook:
+    raise TypeError(f"no hook reads {type_}")
+
+
+def _make_converter() -> Converter:
+    converter = Converter()
+    # The last one that fits is taken; the first refuses what cattrs would coerce.
+    converter.register_structure_hook_factory(lambda _: True, _no_hook)
+    converter.register_structure_hook_factory(attrs.has, _class_hook)
+    converter.register_structure_hook_factory(_is_optional, _optional_hook)
+    converter.register_structure_hook_factory(_origin_is(list), _list_hook)
+    converter.register_structure_hook_factory(_origin_is(tuple), _tuple_hook)
+    converter.register_structure_hook_factory(_origin_is(dict), _dict_hook)
+    converter.register_structure_hook_func(lambda type_: type_ is Any, scalars.anything)
+    hooks: dict[type, Hook] = {
+        str: scalars.text,
+        bool: scalars.boolean,
+        int: scalars.integer,
+        float: scalars.number,
+        datetime: scalars.time,
+        timedelta: scalars.duration,
+        Manifest: read_manifest,
+    }
+    for type_, hook in hooks.items():
+        converter.register_structure_hook(type_, hook)
+    converter.register_unstructure_hook(Location, _location_body)
+    converter.register_unstructure_hook(RuleScript, _script_body)
+    return converter
+
+
+def _location_body(location: Location) -> dict[str, JSON]:
+    body: dict[str, JSON] = {
+        "name": location.name,
+        "latitude": location.latitude,
+        "longitude": location.longitude,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _script_body(script: RuleScript) -> dict[str, JSON]:
+    body: dict[str, JSON] = {
+        "code": quirks.to_base64(script.code),
+        "runtime_version": script.runtime_version.value,
+    }
+    # Left out for V3, where zero stands for none.
+    if script.exec_interval:
+        body["exec_interval"] = format_duration(script.exec_interval, "exec_interval")
+    return body
+
+
+_converter: Final = _make_converter()

@@ -1,0 +1,102 @@
+"""How the JSON of an answer becomes a model: the quirks of envelopes."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from enapter_async._protocol.body import any_json, loads, loads_object
+from enapter_async._protocol.decoding.converter import structurer
+from enapter_async._protocol.request import Answer
+from enapter_async.errors import SchemaError
+
+T = TypeVar("T")
+
+
+class Enveloped(Generic[T]):
+    """Decodes `{"device": {...}}`: one value under one key."""
+
+    __slots__ = ("_key", "_type")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T:
+        payload = loads_object(answer)
+        try:
+            value = payload[self._key]
+        except KeyError:
+            pass
+        else:
+            return structurer(self._type, at=self._key)(value)
+        raise SchemaError("is missing", path=self._key)
+
+
+class Optionally(Generic[T]):
+    """Decodes `{"telemetry": {...}}` where null and an empty answer mean that there is nothing: an empty value.
+
+    Older servers answer without this envelope. What they say is refused: it would look like an answer without values.
+    """
+
+    __slots__ = ("_key", "_type")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T:
+        payload = loads_object(answer)
+        if payload and self._key not in payload:
+            raise SchemaError("is missing; the answer has an older form", path=self._key)
+        value = payload.get(self._key)
+        return self._type() if value is None else structurer(self._type, at=self._key)(value)
+
+
+class OrNone(Generic[T]):
+    """Decodes `{"device": {...}}` where some servers answer with nothing, or with something else: None."""
+
+    __slots__ = ("_key", "_type")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T | None:
+        payload = any_json(answer)
+        value = payload.get(self._key) if isinstance(payload, dict) else None
+        return None if value is None else structurer(self._type, at=self._key)(value)
+
+
+class Whole(Generic[T]):
+    """Decodes an answer that is the value itself."""
+
+    __slots__ = ("_type",)
+
+    def __init__(self, type_: type[T]) -> None:
+        self._type = type_
+
+    def __call__(self, answer: Answer) -> T:
+        return structurer(self._type)(loads(answer.body))
+
+
+class PageOf(Generic[T]):
+    """Decodes `{"devices": [...], "total_count": n}`; the count may be missing (reference.md, Pagination)."""
+
+    __slots__ = ("_items", "_key")
+
+    def __init__(self, key: str, type_: type[T]) -> None:
+        self._key = key
+        self._items: type[list[T]] = list[type_]  # type: ignore[valid-type]
+
+    def __call__(self, answer: Answer) -> tuple[list[T], int | None]:
+        payload = loads_object(answer)
+        if self._key not in payload:
+            raise SchemaError("is missing", path=self._key)
+        items = payload[self._key]
+        if items is None:
+            items = []  # an empty list, as servers write one that they have never put anything into
+        total = payload.get("total_count")
+        if total is not None and (type(total) is not int or total < 0):
+            shown = total if type(total) is int else type(total).__name__
+            raise SchemaError(f"expected a count, got {shown}", path="total_count")
+        return structurer(self._items, at=self._key)(items), total

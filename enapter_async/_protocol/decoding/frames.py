@@ -1,0 +1,60 @@
+"""WebSocket messages to typed frames, in every shape of reference.md, section 10."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar, cast
+
+from enapter_async._protocol.decoding import json_text
+from enapter_async._protocol.decoding.converter import structurer
+from enapter_async.errors import InvalidBodyError, SchemaError
+from enapter_async.models.common import JSON
+from enapter_async.models.logs import LogRecord, RuleLogRecord
+from enapter_async.models.streams import DeviceFrame, TelemetryFrame
+
+F = TypeVar("F", LogRecord, RuleLogRecord, DeviceFrame, TelemetryFrame)
+
+_EXCERPT: Final = 200
+_LOG_FIELDS: Final = frozenset({"log", "message", "severity"})
+
+
+class FrameOf(Generic[F]):
+    """Decodes one message; text and binary alike, as long as it is a JSON object."""
+
+    __slots__ = ("_is_log", "_type")
+
+    def __init__(self, type_: type[F]) -> None:
+        self._type: type[F] = type_
+        self._is_log = type_ in (LogRecord, RuleLogRecord)
+
+    def __call__(self, message: str | bytes) -> F:
+        """Return the frame.
+
+        Raises:
+            InvalidBodyError: The message is not JSON.
+            SchemaError: It is JSON of another shape.
+        """
+        payload = _loads(message)
+        if self._is_log and isinstance(payload, dict) and _LOG_FIELDS.isdisjoint(payload):
+            # Every field of a record is optional: without this, an object about something else would pass for one.
+            raise SchemaError("the frame holds no log record")
+        return structurer(self._type)(payload)
+
+
+def excerpt(message: str | bytes) -> str:
+    """Return the beginning of a message, for people."""
+    piece = message[:_EXCERPT]
+    return piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
+
+
+def _loads(message: str | bytes) -> JSON:
+    try:
+        return cast("JSON", json_text.loads(message if isinstance(message, bytes) else message.encode()))
+    except (ValueError, RecursionError) as error:
+        reason = type(error).__name__ if isinstance(error, RecursionError) else str(error)
+    raise InvalidBodyError(f"the frame is not JSON ({reason})")
+
+
+LOG_RECORD: Final = FrameOf(LogRecord)
+RULE_LOG_RECORD: Final = FrameOf(RuleLogRecord)
+DEVICE_FRAME: Final = FrameOf(DeviceFrame)
+TELEMETRY_FRAME: Final = FrameOf(TelemetryFrame)

@@ -1,0 +1,1 @@
+"""From CSV to columns, and from spans of time to requests."""

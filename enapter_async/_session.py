@@ -1,0 +1,345 @@
+"""The session: one method that runs a request, from its deadline to its decoded value."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from random import Random
+from typing import TypeVar, cast
+
+import attrs
+
+from enapter_async._protocol import failure
+from enapter_async._protocol.body import Decode
+from enapter_async._protocol.request import Answer, Headers, Operation, Request, Safety
+from enapter_async._protocol.values import require_timeout
+from enapter_async._transport.attempt import Attempts
+from enapter_async._transport.call import Call
+from enapter_async._transport.client_state import ClientState
+from enapter_async._transport.reading import StreamedAnswer
+from enapter_async._transport.websocket import WebSocket
+from enapter_async.config import ClientConfig, RetryPolicy, StreamPolicy, Timeouts
+from enapter_async.errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    EnapterError,
+    NotFoundError,
+    RequestError,
+    TokenProviderError,
+    worst_outcome,
+)
+from enapter_async.response import Response
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+class Session:
+    """Runs requests with one set of options; copies with other options share everything else."""
+
+    def __init__(self, state: ClientState, *, timeouts: Timeouts, retry: RetryPolicy, user: str | None) -> None:
+        self._state = state
+        self._timeouts = timeouts
+        self._retry = retry
+        self._user = user
+        self._attempts = Attempts(state, timeouts, user)
+
+    @property
+    def state(self) -> ClientState:
+        """What all copies have in common."""
+        return self._state
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._state.lifetime.closed
+
+    @property
+    def max_streams(self) -> int:
+        """How many streams of the client may be open at once."""
+        return self._state.max_streams
+
+    @property
+    def random(self) -> Random:
+        """The client's source of chance."""
+        return self._state.random
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long things may take in this session."""
+        return self._timeouts
+
+    def with_options(
+        self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None, user: str | None = None
+    ) -> Session:
+        """Return a copy with other options on the same pool, limiter and budget."""
+        return Session(
+            self._state,
+            timeouts=self._timeouts if timeouts is None else timeouts,
+            retry=self._retry if retry is None else retry,
+            user=self._user if user is None else user,
+        )
+
+    async def send(self, request: Request, decode: Decode[T], timeout: float | None = None) -> T:
+        """Run a request and return its decoded value.
+
+        Args:
+            request: What to send.
+            decode: Makes the value of the answer.
+            timeout: Seconds for the whole call; None for the client's.
+
+        Raises:
+            EnapterError: As the class of error tells.
+        """
+        call = self._begin(request, timeout)
+        answer = await self._run(call, self._attempts.send)
+        return self._finish(call, answer, decode)
+
+    def raw(self) -> RawSession:
+        """Return a copy whose `send` gives a `Response` around every value."""
+        return RawSession(self._state, timeouts=self._timeouts, retry=self._retry, user=self._user)
+
+    def applied_to(self, config: ClientConfig) -> ClientConfig:
+        """Return the settings with this session's options in them."""
+        return attrs.evolve(config, timeouts=self._timeouts, retry=self._retry, user=self._user)
+
+    async def respond(self, request: Request, decode: Decode[T], timeout: float | None = None) -> Response[T]:
+        """Run a request and return its decoded value with the facts of the call."""
+        call = self._begin(request, timeout)
+        answer = await self._run(call, self._attempts.send)
+        value = self._finish(call, answer, decode)
+        return Response(
+            status=answer.status,
+            headers=answer.headers,
+            attempts=call.attempts,
+            elapsed=call.elapsed,
+            value=value,
+        )
+
+    @asynccontextmanager
+    async def stream(self, request: Request, timeout: float | None = None) -> AsyncGenerator[StreamedAnswer]:
+        """Run a request whose body is read piece by piece.
+
+        The in-flight slot is given back after the headers: a consumer may take its time, and may make calls
+        meanwhile. Open streams are counted against `max_streams`.
+
+        Args:
+            request: What to send; a READ.
+            timeout: Seconds until the headers are there; None for the client's.
+        """
+        call = self._begin(request, timeout)
+        await self._take_place(call)
+        streamed: StreamedAnswer | None = None
+        try:
+            streamed = await self._run(call, self._attempts.stream)
+            call.finished()
+            yield streamed
+        except RequestError as error:
+            # Not those of other calls, which a consumer may make meanwhile.
+            if streamed is not None and error is streamed.failure:
+                call.fill(error)
+            raise
+        finally:
+            if streamed is not None:
+                streamed.close()
+            self.give_place_back()
+
+    async def upgrade(
+        self, request: Request, policy: StreamPolicy, *, timeout: float | None = None, again: bool = False
+    ) -> tuple[WebSocket, int]:
+        """Open a WebSocket; the handshake is a call like any other, and holds no slot afterwards.
+
+        Args:
+            request: What to ask for.
+            policy: The stream's settings.
+            timeout: Seconds until it is open; None for the client's.
+            again: The stream has its place among `max_streams` already. Otherwise it takes one, which the caller
+                gives back with `give_place_back` once this has returned.
+
+        Returns:
+            The connection, and how many attempts it took.
+        """
+        call = self._begin(request, timeout)
+
+        async def attempt(_: Call) -> WebSocket:
+            return await self._attempts.upgrade(call, policy)
+
+        if not again:
+            await self._take_place(call)
+        try:
+            websocket = await self._run(call, attempt)
+        except BaseException:
+            if not again:
+                self.give_place_back()
+            raise
+        call.finished()
+        return websocket, call.attempts
+
+    def give_place_back(self) -> None:
+        """Give up a stream's place among `max_streams`."""
+        self._state.streams.release()
+
+    async def consume(
+        self, request: Request, read: Callable[[StreamedAnswer, float], Awaitable[T]], timeout: float | None = None
+    ) -> T:
+        """Run a request whose body is read while it comes; an attempt that breaks in the middle is begun again.
+
+        Args:
+            request: What to send; a READ.
+            read: Reads the body; gets the answer and the loop time of the deadline, and is called once for
+                each attempt.
+            timeout: Seconds for the whole call; None for the client's.
+        """
+        call = self._begin(request, timeout)
+
+        async def attempt(call: Call) -> T:
+            streamed = await self._attempts.stream(call)
+            try:
+                return await read(streamed, call.deadline)
+            finally:
+                streamed.close()
+
+        await self._take_place(call)
+        try:
+            value = await self._run(call, attempt)
+        finally:
+            self.give_place_back()
+        call.finished()
+        return value
+
+    def time_for(self, operation: Operation) -> float:
+        """Return the seconds for a whole call where the caller gives none."""
+        return self._timeouts.command if operation.waits_for_device else self._timeouts.total
+
+    async def sleep(self, delay: float) -> None:
+        """Sleep between the requests of one call.
+
+        Raises:
+            ClientClosedError: The client was closed meanwhile.
+        """
+        await self._state.lifetime.sleep(delay)
+
+    def open_until(self, deadline: float) -> AbstractAsyncContextManager[None]:
+        """Bound a block by a loop time, and by the life of the client: either ends it with TimeoutError."""
+        return self._state.lifetime.until(deadline)
+
+    def may_resume(self, fruitless: int) -> bool:
+        """Pay for reading on where an answer was cut off; False where it is time to give up.
+
+        Args:
+            fruitless: How many answers in a row were cut off before anything new came.
+        """
+        return fruitless < self._retry.max_attempts and self._state.budget.try_spend()
+
+    def refuse_token(self, token: str | None) -> bool:
+        """Take in that the server refused a token; return whether its provider will be asked for another one."""
+        return self._state.tokens.refused(token)
+
+    def idle_timeout(self) -> float:
+        """Return the seconds that a stream may be silent."""
+        return self._timeouts.attempt
+
+    # -- one call ------------------------------------------------------------------------------------------
+
+    def _begin(self, request: Request, timeout: float | None) -> Call:
+        state = self._state
+        clock = state.lifetime.enter().time
+        total = self.time_for(request.operation) if timeout is None else require_timeout(timeout)
+        return Call(request, clock, total, state.hooks)
+
+    def _finish(self, call: Call, answer: Answer, decode: Decode[T]) -> T:
+        try:
+            value = decode(answer)
+        except RequestError as error:
+            error.outcome = worst_outcome(call.outcome, error.outcome)
+            call.fill(error)
+            if call.request.operation.safety is not Safety.READ:
+                error.add_note(
+                    "the server accepted the request, so it was probably carried out; look before repeating it"
+                )
+            call.finished(error)
+            raise
+        call.finished()
+        return value
+
+    async def _run(self, call: Call, attempt: Callable[[Call], Awaitable[A]]) -> A:
+        failed: RequestError
+        try:
+            return await attempt(call)
+        except RequestError as error:
+            failed = error
+        except BaseException as error:
+            call.finished(error)
+            raise
+        final: EnapterError
+        try:
+            return await self._recover(call, failed, attempt)
+        except RequestError as error:
+            final = call.concluded(error, closed=self._state.lifetime.closed)
+        except ClientClosedError:
+            final = call.ended_by_closing()
+        except BaseException as error:
+            call.finished(error)
+            raise
+        call.finished(final)
+        raise final
+
+    async def _recover(self, call: Call, failed: RequestError, attempt: Callable[[Call], Awaitable[A]]) -> A:
+        # Most programs meet no failure for a long time, and importing tenacity is a good part of opening a client.
+        from enapter_async._transport.retry import recover
+
+        async def again() -> A:
+            return await attempt(call)
+
+        def plan(error: RequestError) -> float | None:
+            call.note(error)
+            return self._planned(call, error)
+
+        try:
+            return await recover(failed, again, plan, self._state.lifetime.sleep)
+        except NotFoundError as error:
+            if call.outcome == "unknown" and call.request.operation.method == "DELETE":
+                # The first one was done after all: what a re-sent delete does not find is gone.
+                return cast("A", Answer(error.status, Headers(), b""))
+            raise
+
+    def _planned(self, call: Call, error: RequestError) -> float | None:
+        """Return the delay before the next attempt, or None to give up."""
+        state = self._state
+        if state.lifetime.closed or isinstance(error, (DeadlineExceededError, TokenProviderError)):
+            return None
+        decision = failure.decide(
+            error,
+            call.request.operation.safety,
+            self._retry,
+            counted=call.attempts - call.rejected,
+            rejected=call.rejected,
+            remaining=call.remaining,
+            paced=state.adaptive,
+            random=state.random,
+        )
+        if decision.delay is None:
+            return None
+        if decision.spends and not state.budget.try_spend():
+            error.add_note("not sent again: the client's retry budget is used up")
+            return None
+        call.retry_scheduled(error, decision.delay, state.budget.available)
+        return decision.delay
+
+    async def _take_place(self, call: Call) -> None:
+        """Wait for a place among `max_streams`."""
+        try:
+            await self._attempts.bounded(call, self._state.streams.acquire())
+        except BaseException as error:
+            if isinstance(error, RequestError):
+                call.fill(error)
+            call.finished(error)
+            raise
+
+
+class RawSession(Session):
+    """A session whose `send` gives a `Response` around every value; services on it serve `client.raw`."""
+
+    async def send(self, request: Request, decode: Decode[T], timeout: float | None = None) -> T:
+        """Run a request and return a `Response`; the services' raw types say so."""
+        return cast("T", await self.respond(request, decode, timeout))

@@ -1,0 +1,203 @@
+"""History of any span and any number of devices: many requests at once, delivered in order, resumed where cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from enapter_async._protocol.backoff import full_jitter
+from enapter_async._protocol.timeseries.plan import HistoryPart
+from enapter_async._session import Session
+from enapter_async._streaming.timeseries import stream_timeseries
+from enapter_async._transport.aiohttp_errors import copy_error
+from enapter_async.errors import ClientClosedError, EnapterError, InvalidArgumentError, TransportError
+from enapter_async.models.timeseries import TimeseriesBatch
+
+DEFAULT_CONCURRENCY: Final = 8
+
+_BUFFERED: Final = 4
+"""Batches that a part may hold until its turn comes; then the server has to wait."""
+_AHEAD: Final = 2
+"""Parts that may have been begun, times the concurrency: one that is late does not hold up all others."""
+_FIRST_DELAY: Final = 0.25
+"""Seconds, at most, before reading on after an answer that brought nothing new; each further one doubles it."""
+_LONGEST_DELAY: Final = 10.0
+
+
+class _Running:
+    """A part that is being read."""
+
+    def __init__(self, part: HistoryPart) -> None:
+        self.part = part
+        self.batches: deque[TimeseriesBatch] = deque()
+        self.ended = False
+        self.error: EnapterError | None = None
+        self.changed = anyio.Event()
+
+    def notify(self) -> None:
+        """Wake whoever waits for a change, on either side."""
+        self.changed.set()
+        self.changed = anyio.Event()
+
+
+class History(AsyncIterator[TimeseriesBatch]):
+    """The batches of a history, window by window, in time order for each device.
+
+    Inside `async with` parts are read ahead while you work, each at most a few batches: memory is bounded by
+    twice the `concurrency`. Iterated without it, as many parts as may be under way are read at once and held
+    whole, and nothing runs between two steps. It can be iterated once; where it ends without an error, everything
+    was delivered.
+
+    Attributes:
+        parts (Sequence[HistoryPart]): The requests that it consists of: independent, picklable, each with the rows
+            that are its own.
+        completed (int): How many of them have been delivered whole, and the next batch been asked for: whoever
+            stores each batch before the next step may go on later with `history(parts[completed:])`.
+        rows (int): Rows delivered so far.
+    """
+
+    def __init__(
+        self, session: Session, parts: Sequence[HistoryPart], *, concurrency: int, timeout: float | None
+    ) -> None:
+        if type(concurrency) is not int or concurrency < 1:
+            raise InvalidArgumentError("concurrency", "must be a whole number of at least 1")
+        self._session = session
+        # Parts that wait for the place of another part would use up their time if the caller takes his.
+        self._concurrency = min(concurrency, session.max_streams)
+        self._timeout = timeout
+        self._running: deque[_Running] = deque()
+        self._begun = 0
+        self._tasks: TaskGroup | None = None
+        self._end: EnapterError | None = None
+        self._turn = asyncio.Lock()  # tasks may share a history: each batch goes to one of them
+        self.parts = parts
+        self.completed = 0
+        self.rows = 0
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        tasks, self._tasks = self._tasks, None
+        self._end = self._end or ClientClosedError("the block of this history has ended")
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            # Without the body's exception, which would come out wrapped in a group; it goes on by itself.
+            await tasks.__aexit__(None, None, None)
+
+    async def __anext__(self) -> TimeseriesBatch:
+        async with self._turn:
+            return await self._next()
+
+    async def _next(self) -> TimeseriesBatch:
+        while True:
+            batch = self._take()
+            if self._tasks is not None:
+                # Before the batch is handed out: what it made room for loads while the caller works.
+                self._begin(self._tasks, _BUFFERED)
+            if batch is not None:
+                self.rows += len(batch)
+                return batch
+            if self.completed == len(self.parts):
+                raise StopAsyncIteration
+            if self._end is not None:
+                raise copy_error(self._end)
+            if self._tasks is not None:
+                await self._running[0].changed.wait()
+            else:
+                async with anyio.create_task_group() as tasks:  # ends with this await: a `break` leaves nothing
+                    self._begin(tasks, None)
+
+    def _take(self) -> TimeseriesBatch | None:
+        """Return the next batch in order if it is there."""
+        while self._running and self._end is None:
+            head = self._running[0]
+            if head.batches:
+                batch = head.batches.popleft()
+                head.notify()
+                return batch
+            if not head.ended:
+                break
+            if head.error is not None:
+                self._end = head.error
+                break
+            self._running.popleft()
+            self.completed += 1
+        return None
+
+    def _begin(self, tasks: TaskGroup, buffered: int | None) -> None:
+        most = self._concurrency if buffered is None else _AHEAD * self._concurrency
+        under_way = sum(not running.ended for running in self._running)
+        while (
+            self._end is None
+            and under_way < self._concurrency
+            and len(self._running) < most
+            and self._begun < len(self.parts)
+        ):
+            under_way += 1
+            running = _Running(self.parts[self._begun])
+            self._begun += 1
+            self._running.append(running)
+            tasks.start_soon(self._read, running, buffered)
+
+    async def _read(self, running: _Running, buffered: int | None) -> None:
+        try:
+            await self._read_resuming(running, buffered)
+        except EnapterError as error:
+            running.error = error
+        except BaseException:
+            # Whoever iterates on after a cancelled step must not take half a part for a whole one.
+            running.error = ClientClosedError("reading this history was interrupted")
+            raise
+        finally:
+            running.ended = True
+            running.notify()
+            if self._tasks is not None and running.error is None:
+                self._begin(self._tasks, _BUFFERED)
+
+    async def _read_resuming(self, running: _Running, buffered: int | None) -> None:
+        """Read a part; what is cut off in the middle goes on after the last row that came."""
+        part = running.part
+        fruitless = 0
+        while True:
+            last: int | None = None
+            try:
+                async with stream_timeseries(self._session, part.query, self._timeout) as stream:
+                    async for batch in stream.batches():
+                        own = part.own_rows(batch)
+                        if not len(own):
+                            continue
+                        last = own.unix_seconds[-1]
+                        while buffered is not None and len(running.batches) >= buffered:
+                            await running.changed.wait()
+                        running.batches.append(own)
+                        running.notify()
+                return
+            except TransportError as error:
+                fruitless = 0 if last is not None else fruitless + 1
+                # Before the answer began, the session has done all the repeating that there is to do.
+                if error.phase != "body" or not self._session.may_resume(fruitless):
+                    raise
+            if last is None:
+                await self._pause(fruitless)
+                continue
+            rest = part.after(last)
+            if rest is None:
+                return
+            part = rest
+
+    async def _pause(self, fruitless: int) -> None:
+        delay = full_jitter(_FIRST_DELAY, _LONGEST_DELAY, fruitless, self._session.random)
+        await self._session.sleep(delay)

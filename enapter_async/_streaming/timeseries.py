@@ -1,0 +1,146 @@
+"""History of telemetry: one answer as a table, or as a stream of batches in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from enapter_async._protocol.body import json_request
+from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._protocol.timeseries.header import DATA_TYPES_HEADER
+from enapter_async._protocol.timeseries.query import timeseries_body
+from enapter_async._protocol.timeseries.reader import TimeseriesReader
+from enapter_async._protocol.timeseries.table_builder import TimeseriesCollector
+from enapter_async._session import Session
+from enapter_async._transport.aiohttp_errors import copy_error
+from enapter_async._transport.reading import StreamedAnswer
+from enapter_async.errors import (
+    ConnectionLostError,
+    EnapterError,
+    InvalidBodyError,
+    TransportError,
+)
+from enapter_async.models.timeseries import ColumnHeader, Timeseries, TimeseriesBatch, TimeseriesQuery, TimeseriesRow
+
+QUERY: Final = Operation("telemetry.query_timeseries", "POST", Safety.READ, accept="text/csv")
+
+_PATH: Final = "v3/telemetry/query_timeseries"
+
+
+class TimeseriesStream:
+    """One answer, read while it comes; use it inside the `async with` that gave it.
+
+    Iterate it once: `async for batch in stream.batches()` is the fast path, `async for row in stream` the
+    convenient one. It ends without an error only when the whole answer was read.
+
+    Attributes:
+        columns: What the columns are about.
+    """
+
+    def __init__(self, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
+        self._answer = answer
+        self._pieces = answer.pieces(idle=idle, until=until)
+        self._reader = TimeseriesReader(answer.headers.get_all(DATA_TYPES_HEADER))
+        self._ready: list[TimeseriesBatch] = []
+        self._ended = False
+        self._failure: EnapterError | None = None
+        self.columns: tuple[ColumnHeader, ...] = ()
+
+    async def begin(self) -> None:
+        """Read as far as the columns."""
+        self._check_media_type()
+        while self._reader.columns is None and not self._ended:
+            await self._read_more()
+            self._raise_failure()
+        self.columns = self._reader.columns or ()
+
+    async def batches(self) -> AsyncIterator[TimeseriesBatch]:
+        """Yield what is left of the answer, column by column, in batches of some thousand rows.
+
+        Raises:
+            TimeseriesFormatError: It is malformed or incomplete; rows before that came out already.
+            TransportError: The connection was lost, or nothing came for `Timeouts.attempt`; all whole rows that
+                came are yielded before.
+        """
+        while True:
+            while self._ready:
+                yield self._ready.pop(0)
+            self._raise_failure()
+            if self._ended:
+                return
+            await self._read_more()
+
+    async def __aiter__(self) -> AsyncIterator[TimeseriesRow]:
+        async for batch in self.batches():
+            for row in batch.rows():
+                yield row
+
+    async def _read_more(self) -> None:
+        """Read a piece; what ends the reading before its end is kept, so that no later step takes it for one."""
+        try:
+            await self._read_piece()
+        except EnapterError as error:
+            self._failure = error
+        except BaseException:
+            self._failure = ConnectionLostError("reading this answer was interrupted", phase="body")
+            raise
+
+    async def _read_piece(self) -> None:
+        try:
+            piece = await anext(self._pieces, None)
+        except TransportError:
+            self._take(self._reader.rest())
+            raise
+        if piece is None:
+            self._ended = True
+            self._take(self._reader.finish(complete=self._answer.ends_provably))
+        else:
+            self._take(self._reader.feed(piece))
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            self._answer.failure = failure = copy_error(self._failure)
+            raise failure
+
+    def _take(self, batches: Iterator[TimeseriesBatch]) -> None:
+        self._ready.extend(batches)
+
+    def _check_media_type(self) -> None:
+        """Refuse an answer that says it is something else: a web page in the place of data."""
+        media_type = (self._answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
+        if media_type not in ("", "text/csv", "text/plain", "application/csv", "application/octet-stream"):
+            self._answer.failure = InvalidBodyError(f"expected text/csv, got {media_type[:60]!r}")
+            raise self._answer.failure
+
+
+def query_request(query: TimeseriesQuery) -> Request:
+    """Return the request of a query."""
+    return json_request(QUERY, _PATH, timeseries_body(query), "query")
+
+
+async def query_timeseries(session: Session, query: TimeseriesQuery, timeout: float | None) -> Timeseries:
+    """Read a whole answer into a table; an attempt that breaks in the middle is begun again."""
+    request = query_request(query)
+
+    async def read(answer: StreamedAnswer, deadline: float) -> Timeseries:
+        stream = TimeseriesStream(answer, idle=session.idle_timeout(), until=deadline)
+        await stream.begin()
+        collector = TimeseriesCollector(stream.columns)
+        async for batch in stream.batches():
+            collector.add(batch)
+        return collector.result()
+
+    return await session.consume(request, read, timeout)
+
+
+@asynccontextmanager
+async def stream_timeseries(
+    session: Session, query: TimeseriesQuery, timeout: float | None
+) -> AsyncGenerator[TimeseriesStream]:
+    """Open an answer and read it as far as the columns."""
+    request = query_request(query)
+    async with session.stream(request, timeout) as answer:
+        stream = TimeseriesStream(answer, idle=session.idle_timeout())
+        await stream.begin()
+        yield stream

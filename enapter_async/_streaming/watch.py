@@ -1,0 +1,312 @@
+"""Live telemetry by polling: every new datapoint once, on a schedule that does not drift."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup
+
+from enapter_async._protocol.failure import may_pass
+from enapter_async._streaming.schedule import Schedule
+from enapter_async.errors import DecodeError, EnapterError
+from enapter_async.models.telemetry import LatestPoint
+from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
+
+Latest: TypeAlias = Mapping[str, Mapping[str, LatestPoint]]
+FetchLatest: TypeAlias = Callable[[str], Awaitable[Latest]]
+"""Fetches the latest points of one part of all attributes; takes the part's query string."""
+
+_OVERLAP: Final = 3
+"""Most requests of one part under way at once."""
+_REMEMBERED: Final = _OVERLAP + 1
+
+_logger = logging.getLogger("enapter_async.watch")
+
+
+class _Part:
+    """A part of all attributes: what fits into one request."""
+
+    __slots__ = ("answered_at", "answered_tick", "pending", "query")
+
+    def __init__(self, query: str) -> None:
+        self.query = query
+        self.pending = 0
+        self.answered_tick = 0
+        self.answered_at: datetime | None = None
+
+
+class Watch:
+    """New datapoints as they come; made by `telemetry.watch`.
+
+    Best used as `async with client.telemetry.watch(...) as live: async for datapoint in live: ...`. Requests then
+    go on while the datapoints are worked on, and end with the block. Plain `async for` without the block works
+    too, and leaves nothing running at a `break`: each round of requests is then waited for as a whole.
+
+    Ticks begin only while somebody waits for the next datapoint: nothing piles up behind a slow consumer; what
+    it could not keep up with is reported as `TickMissed`.
+
+    Attributes:
+        statistics (WatchStatistics): What was done so far.
+    """
+
+    def __init__(
+        self,
+        queries: Sequence[str],
+        fetch: FetchLatest,
+        *,
+        interval: float,
+        on_event: Callable[[WatchEvent], object] | None = None,
+        congested: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.time,
+        chance: random.Random | None = None,
+    ) -> None:
+        """Lay the schedule; nothing is sent yet.
+
+        Args:
+            queries: One query string for each request of a tick.
+            fetch: Sends one.
+            interval: Seconds between two ticks.
+            on_event: Gets every event; by default they are logged as warnings.
+            congested: Whether requests wait for their turn already, so that more of them would only queue.
+            clock: Unix seconds.
+            chance: Places the ticks; seed it in tests.
+        """
+        self.statistics = WatchStatistics()
+        self._parts = [_Part(query) for query in queries]
+        self._fetch = fetch
+        self._interval = interval
+        self._on_event = on_event
+        self._congested = congested
+        self._clock = clock
+        self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._schedule: Schedule | None = None
+        self._recent: dict[str, dict[str, tuple[datetime, ...]]] = {}
+        self._warned: dict[tuple[str, str], str] = {}
+        self._ready: deque[list[Datapoint]] = deque()
+        self._failure: EnapterError | None = None
+        self._arrived = anyio.Event()
+        self._tasks: TaskGroup | None = None
+        self._closed = False
+        self._finishing = False
+        self._under_way = 0
+        self._fastest: float | None = None  # seconds that the fastest of all answers took
+        self._current: list[Datapoint] = []
+        self._position = 0
+        # Tasks may share a watch: each batch, and each datapoint, goes to one of them.
+        self._waiting = asyncio.Lock()
+        self._turning = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        tasks, self._tasks = self._tasks, None
+        self._closed = True
+        self._arrived.set()
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            # Without the body's exception, which would come out wrapped in a group; it goes on by itself.
+            await tasks.__aexit__(None, None, None)
+
+    def __aiter__(self) -> AsyncIterator[Datapoint]:
+        return self
+
+    async def __anext__(self) -> Datapoint:
+        while self._position >= len(self._current):
+            async with self._turning:
+                if self._position >= len(self._current):  # else another task has got a batch while this one waited
+                    self._current, self._position = await self._next_batch(), 0
+        datapoint = self._current[self._position]
+        self._position += 1
+        return datapoint
+
+    def batches(self) -> AsyncIterator[list[Datapoint]]:
+        """Iterate over the new datapoints of one answer each, as lists: the fast path."""
+        return _Batches(self._next_batch)
+
+    def finish(self) -> None:
+        """Begin no more ticks: the iteration ends once the requests under way have ended and all is returned."""
+        self._finishing = True
+        self._arrived.set()
+
+    async def _next_batch(self) -> list[Datapoint]:
+        """Wait for an answer with new datapoints and return these.
+
+        Raises:
+            StopAsyncIteration: The `async with` block has ended, or `finish` was called and all is returned.
+            EnapterError: For a reason that will not pass by itself: the token is refused, the request is wrong,
+                the client is closed.
+        """
+        async with self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._tasks is not None:
+                await self._advance(self._tasks)
+            else:
+                async with anyio.create_task_group() as tasks:  # ends with this await: a `break` leaves nothing behind
+                    await self._advance(tasks)
+            if self._ready:
+                return self._ready.popleft()
+            self._closed = True
+            if self._failure is not None:
+                raise self._failure
+            raise StopAsyncIteration
+
+    async def _advance(self, tasks: TaskGroup) -> None:
+        """Begin the ticks that are due until something can be returned or raised."""
+        if self._schedule is None:
+            self._schedule = Schedule(self._interval, self._clock(), self._chance)
+        schedule = self._schedule
+        while True:
+            beginning = self._failure is None and not self._finishing and not self._closed
+            if beginning and (due := schedule.take(self._clock())) is not None:
+                self._tick(tasks, *due)
+            if self._ready or self._closed or self._failure is not None:
+                return
+            if self._finishing and not self._under_way:
+                return
+            self._arrived = anyio.Event()
+            with anyio.move_on_after(max(0.0, schedule.due - self._clock()) if beginning else None):
+                await self._arrived.wait()
+
+    def _tick(self, tasks: TaskGroup, due: float, passed: int) -> None:
+        statistics = self.statistics
+        requests = len(self._parts)
+        moment = datetime.fromtimestamp(due, UTC)
+        if passed:
+            statistics.missed_ticks += passed
+            first = datetime.fromtimestamp(due - passed * self._interval, UTC)
+            self._report(TickMissed(due=first, count=passed, skipped=requests, requests=requests))
+        statistics.ticks += 1
+        number = statistics.ticks
+        spare = 0 if self._congested() else self._spare()
+        skipped = 0
+        # Whoever has waited longest goes first: where not all get their turn within a tick, nobody starves.
+        for part in sorted(self._parts, key=_answered_tick):
+            if part.pending:
+                if part.pending >= _OVERLAP or spare <= 0:
+                    skipped += 1
+                    continue
+                spare -= 1
+            part.pending += 1
+            self._under_way += 1
+            statistics.requests += 1
+            tasks.start_soon(self._poll, part, number, moment)
+        if skipped:
+            statistics.skipped_requests += skipped
+            statistics.missed_ticks += 1
+            self._report(TickMissed(due=moment, count=1, skipped=skipped, requests=requests))
+
+    def _spare(self) -> int:
+        """Return how many parts may be asked for although an earlier request for them is still under way.
+
+        Where even the fastest answer took as long as the interval, the way is long: all parts, so that nothing
+        is lost. Where some were fast the others either hang, which concerns a few, or the server cannot keep up:
+        then more requests would only lengthen its queue until they all come too late.
+        """
+        far = self._fastest is None or self._fastest > 0.8 * self._interval
+        parts = len(self._parts)
+        most = parts * (_OVERLAP - 1) if far else max(_OVERLAP - 1, parts // 4)
+        return most - sum(part.pending - 1 for part in self._parts if part.pending)
+
+    async def _poll(self, part: _Part, number: int, due: datetime) -> None:
+        began = anyio.current_time()
+        try:
+            answer = await self._fetch(part.query)
+        except EnapterError as error:
+            if may_pass(error) or isinstance(error, DecodeError):  # a proxy's page with status 200 passes as a 502 does
+                self.statistics.failures += 1
+                self._report(PollFailed(due=due, error=error))
+            else:
+                self._failure = self._failure or error
+        else:
+            took = anyio.current_time() - began
+            self._fastest = took if self._fastest is None else min(took, self._fastest)
+            late = number < part.answered_tick
+            if not late:
+                self._note_answer(part, number, due)
+            batch = self._new(answer, late=late)
+            if batch:
+                self._ready.append(batch)
+        finally:
+            part.pending -= 1
+            self._under_way -= 1
+            self._arrived.set()
+
+    def _note_answer(self, part: _Part, number: int, due: datetime) -> None:
+        if part.answered_at is not None:
+            gap = (due - part.answered_at).total_seconds()
+            self.statistics.longest_gap = max(self.statistics.longest_gap, gap)
+        part.answered_tick, part.answered_at = number, due
+
+    def _new(self, answer: Latest, *, late: bool) -> list[Datapoint]:
+        """Return what of an answer was not returned before.
+
+        The last few timestamps of an attribute are remembered, not only the newest: answers may overtake each
+        other, and a device whose clock was set back measures new values all the same.
+        """
+        batch: list[Datapoint] = []
+        repeats = 0
+        for device, points in answer.items():
+            series = self._recent.get(device)
+            if series is None:
+                series = self._recent[device] = {}
+            for attribute, point in points.items():
+                if point.warning is not None:
+                    self._warn(device, attribute, point.warning)
+                timestamp = point.timestamp
+                if timestamp is None:
+                    continue
+                recent = series.get(attribute, ())
+                if timestamp in recent or (late and len(recent) == _REMEMBERED and timestamp < min(recent)):
+                    repeats += 1
+                    continue
+                series[attribute] = (timestamp, *recent[: _REMEMBERED - 1])
+                batch.append(Datapoint(device, attribute, timestamp, point.value))
+        self.statistics.repeats += repeats
+        self.statistics.datapoints += len(batch)
+        return batch
+
+    def _warn(self, device: str, attribute: str, warning: str) -> None:
+        key = (device, attribute)
+        if self._warned.get(key) != warning:
+            self._warned[key] = warning
+            self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
+
+    def _report(self, event: WatchEvent) -> None:
+        if self._on_event is None:
+            _logger.warning("%s: %s", type(event).__name__, event)
+            return
+        try:
+            self._on_event(event)
+        except Exception:  # a callback is foreign code: its faults must not end the watch
+            _logger.exception("on_event raised on %s", type(event).__name__)
+
+
+class _Batches(AsyncIterator[list[Datapoint]]):
+    """The datapoints of a watch, one answer at a time."""
+
+    def __init__(self, next_batch: Callable[[], Awaitable[list[Datapoint]]]) -> None:
+        self._next_batch = next_batch
+
+    async def __anext__(self) -> list[Datapoint]:
+        return await self._next_batch()
+
+
+def _answered_tick(part: _Part) -> int:
+    return part.answered_tick

@@ -1,0 +1,287 @@
+"""Who may send next: the in-flight window, one queue and one pace for the whole client.
+
+A client has one `Limiter`, shared by its `with_options` copies; another origin has another one. There is no
+background task: whoever waits is woken by the caller who leaves, or by a single timer that exists only while
+somebody waits for the pace.
+
+Order. Newcomers are served first come, first served. A request that was answered with 429 has had its turn
+already: it goes before them (`acquire(again=slot)`), once its own Retry-After is over. At the end of the queue
+the very calls that have waited longest would run into their deadlines. It cannot starve anybody: the requests
+rejected are no more than those once admitted, and they take their turns at the same pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from random import Random
+from typing import Final, Protocol, TypeAlias
+
+from enapter_async._transport.rate_limit.budget import RetryBudget
+from enapter_async._transport.rate_limit.pace import Pace
+from enapter_async.config import RateLimit
+from enapter_async.errors import ClientClosedError
+
+__all__ = ["Gate", "Limiter", "RetryBudget", "Slot"]
+
+
+class Slot:
+    """The permission to send one request; give it back with `Limiter.release`.
+
+    Attributes:
+        reserved_at: When it was given, by the limiter's clock.
+        not_before: After a 429: when the same request may be sent again at the earliest.
+    """
+
+    __slots__ = ("not_before", "reserved_at")
+
+    def __init__(self, reserved_at: float) -> None:
+        self.reserved_at = reserved_at
+        self.not_before = 0.0
+
+
+class Gate(Protocol):
+    """What a session asks of a limiter.
+
+    The seam for other sources of permission: `SharedLimiter`, whose pace several processes share, is another one.
+    """
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def pace(self) -> float | None: ...
+    def try_acquire(self) -> Slot | None: ...
+    async def acquire(self, *, again: Slot | None = None) -> Slot: ...
+    def release(self, slot: Slot) -> None: ...
+    def succeeded(self, slot: Slot) -> None: ...
+    def rejected(self, slot: Slot, retry_after: float | None) -> None: ...
+    def close(self) -> None: ...
+
+
+_SHORTEST_TIMER: Final = 1e-6
+"""Seconds; what is left of a wait by rounding alone must not become a timer that never gets there."""
+
+_Waiter: TypeAlias = "asyncio.Future[Slot | None]"  # None: closed
+
+
+class Limiter:
+    """FIFO gate: at most a window of requests in flight, at a pace once there is one."""
+
+    __slots__ = (
+        "_again",
+        "_clock",
+        "_closed",
+        "_in_flight",
+        "_initial_window",
+        "_max_window",
+        "_meter",
+        "_pace",
+        "_queue",
+        "_resting",
+        "_spacing",
+        "_timer",
+        "_window",
+    )
+
+    def __init__(
+        self,
+        rate_limit: RateLimit,
+        max_in_flight: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        """Make a limiter that nobody waits for.
+
+        Args:
+            rate_limit: See `RateLimit`.
+            max_in_flight: Most requests in flight.
+            clock: Seconds, monotonic.
+            random: Spreads pauses that the server did not name; seed it in tests.
+        """
+        self._clock = clock
+        self._max_window = max_in_flight
+        self._initial_window = min(rate_limit.initial_in_flight, max_in_flight)
+        self._window = self._initial_window
+        self._in_flight = 0
+        self._pace = Pace(
+            rate_limit.requests_per_second,
+            rate_limit.burst,
+            adaptive=rate_limit.adaptive,
+            random=random or Random(),  # noqa: S311 - spreads load, keeps no secret
+        )
+        self._spacing = self._pace.spacing
+        self._meter = self._pace.meter
+        self._again: OrderedDict[_Waiter, None] = OrderedDict()
+        self._queue: OrderedDict[_Waiter, None] = OrderedDict()
+        self._resting: dict[_Waiter, asyncio.TimerHandle] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    # -- for hooks and metrics -----------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Slots that are out."""
+        return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Callers who wait for a slot."""
+        return len(self._again) + len(self._queue) + len(self._resting)
+
+    @property
+    def window(self) -> int:
+        """How many slots may be out now."""
+        return self._window
+
+    @property
+    def pace(self) -> float | None:
+        """Requests per second now; None when only the window counts."""
+        return self._spacing.rate
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which the whole client still waits because of a 429; 0 when it does not."""
+        return max(0.0, self._spacing.held_until - self._clock())
+
+    @property
+    def rejections(self) -> int:
+        """429 answers so far."""
+        return self._pace.rejections
+
+    # -- slots ---------------------------------------------------------------------------------------------
+
+    def try_acquire(self) -> Slot | None:
+        """Return a slot if nobody waits, the window has room and the pace allows it; else None."""
+        if self._in_flight >= self._window or self._queue or self._again:
+            return None
+        now = self._clock()
+        if self._spacing.ready_at > now:
+            return None
+        return self._take(now)
+
+    async def acquire(self, *, again: Slot | None = None) -> Slot:
+        """Wait for a slot; bound it with a timeout of your own.
+
+        A cancelled waiter has taken nothing and is in nobody's way.
+
+        Args:
+            again: The slot whose request was answered with 429 and is to be sent again: it waits out its own
+                Retry-After, then goes before newcomers.
+
+        Raises:
+            ClientClosedError: The limiter was closed.
+        """
+        loop = asyncio.get_running_loop()
+        waiter: _Waiter = loop.create_future()
+        if self._closed:
+            raise ClientClosedError
+        rest = 0.0 if again is None else again.not_before - self._clock()
+        if rest > 0.0:
+            self._resting[waiter] = loop.call_later(rest, self._rested, waiter)
+        else:
+            (self._queue if again is None else self._again)[waiter] = None
+            self._dispatch()
+        try:
+            slot = await waiter
+        except asyncio.CancelledError:
+            self._withdraw(waiter)
+            raise
+        if slot is None:
+            raise ClientClosedError
+        return slot
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot back, whatever became of the request."""
+        self._in_flight -= 1
+        if self._queue or self._again:
+            self._dispatch()
+
+    def succeeded(self, slot: Slot) -> None:
+        """Note an answer that was not 429."""
+        self._meter.accepted += 1
+        if self._window < self._max_window:
+            self._window += 1
+
+    def rejected(self, slot: Slot, retry_after: float | None) -> None:
+        """Note a 429.
+
+        Args:
+            slot: That of the rejected request.
+            retry_after: Seconds that the server asks for, None if it does not.
+        """
+        now = self._clock()
+        if retry_after is not None:
+            slot.not_before = now + retry_after
+        self._pace.rejected(now, slot.reserved_at, retry_after)
+
+    def close(self) -> None:
+        """Send all waiters away with `ClientClosedError`, and refuse later ones; slots that are out stay valid."""
+        self._closed = True
+        self._window = self._max_window = 0
+        for waiter in (*self._again, *self._queue, *self._resting):
+            if not waiter.done():
+                waiter.set_result(None)
+        for timer in self._resting.values():
+            timer.cancel()
+        self._again.clear()
+        self._queue.clear()
+        self._resting.clear()
+        self._stop_timer()
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _take(self, now: float) -> Slot:
+        if self._spacing.rate is not None and self._pace.forgotten(now):
+            self._window = self._initial_window
+        self._pace.reserve(now)
+        self._in_flight += 1
+        return Slot(now)
+
+    def _dispatch(self) -> None:
+        """Hand out what can be handed out, in order, and set the timer for what cannot yet."""
+        while queue := self._again or self._queue:
+            if self._in_flight >= self._window:
+                return  # whoever releases a slot comes back here
+            now = self._clock()
+            ready_at = self._spacing.ready_at
+            if ready_at > now:
+                if self._timer is None:  # else it comes early at worst, and is set again then
+                    delay = max(ready_at - now, _SHORTEST_TIMER)
+                    self._timer = next(iter(queue)).get_loop().call_later(delay, self._wake)
+                return
+            waiter, _ = queue.popitem(last=False)
+            if not waiter.done():  # else it was cancelled and has not run since
+                waiter.set_result(self._take(now))
+        self._stop_timer()
+
+    def _rested(self, waiter: _Waiter) -> None:
+        del self._resting[waiter]
+        self._again[waiter] = None
+        self._dispatch()
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """Forget a waiter whose task was cancelled, also when it had been given a slot at the same moment."""
+        if waiter.cancelled():
+            if timer := self._resting.pop(waiter, None):
+                timer.cancel()
+            self._again.pop(waiter, None)
+            self._queue.pop(waiter, None)
+        elif (slot := waiter.result()) is not None:
+            self._in_flight -= 1
+            self._pace.give_back(slot.reserved_at)
+        self._dispatch()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._dispatch()

@@ -1,0 +1,178 @@
+"""`enapter-async plot`: a time series as a chart."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+import rich_click
+from rich.console import Console
+
+from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclaration, ValueType
+from enapter_async.cli import interruption
+from enapter_async.cli.connection import chosen_simulator, connected, server_options
+from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.export import AGGREGATIONS
+from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.plot import image, terminal
+from enapter_async.cli.plot.chart import Chart, Line, panels, points
+from enapter_async.cli.plot.ticks import round_seconds
+from enapter_async.cli.running import run
+from enapter_async.cli.selection import Selected, select
+from enapter_async.cli.span import Moment, moment
+
+_USUAL_POINTS: Final = 500
+_MOST_POINTS: Final = 50_000
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """The options of `plot`.
+
+    Attributes:
+        device: ID, slug or name.
+        attributes: Telemetry attributes.
+        since: From when on.
+        until: Up to when.
+        granularity: Seconds of a step; None for one that suits the span.
+        aggregation: How values of a step become one; None leaves it to the server.
+        output: Picture to make; None draws in the terminal.
+        simulator: Options of `simulate` and their values; None reads from the server of the environment.
+    """
+
+    device: str
+    attributes: tuple[str, ...]
+    since: Moment
+    until: Moment
+    granularity: float | None
+    aggregation: str | None
+    output: Path | None
+    simulator: dict[str, str] | None
+
+
+@rich_click.command()
+@rich_click.argument("device")  # pyright: ignore[reportUnknownMemberType]
+@rich_click.argument("attributes", nargs=-1, required=True)  # pyright: ignore[reportUnknownMemberType]
+@option(
+    "--from",
+    "since",
+    type=moment,
+    default="1d",
+    show_default=True,
+    metavar="TIME",
+    help="2026-03-14T09:26Z, or how long ago: 30d.",
+)
+@option("--until", type=moment, default="now", show_default=True, metavar="TIME", help="As --from; not included.")
+@option("--granularity", type=duration(1), metavar="DURATION", help="Length of a step. [default: as suits the span]")
+@option("--aggregation", type=click.Choice(AGGREGATIONS), help="How the values of a step become one. [default: auto]")
+@option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Make a picture (.png or .svg) instead.",
+)
+@server_options
+def plot(
+    *,
+    device: str,
+    attributes: tuple[str, ...],
+    since: Moment,
+    until: Moment,
+    granularity: float | None,
+    aggregation: str | None,
+    output: Path | None,
+    **simulator: Any,
+) -> None:
+    """Draw the history of telemetry attributes of one device: in the terminal, or as a picture.
+
+    DEVICE is an ID, a slug or a name. Attributes of one unit share an axis; times are UTC.
+    """
+    if output is None:
+        terminal.check_installed()
+    elif output.suffix.lower() not in image.SUFFIXES:
+        raise click.BadParameter(f"{output} must end in {' or '.join(image.SUFFIXES)}", param_hint="--output")
+    else:
+        image.check_installed()
+    options = Options(
+        device=device,
+        attributes=tuple(dict.fromkeys(attributes)),
+        since=since,
+        until=until,
+        granularity=granularity,
+        aggregation=aggregation,
+        output=output,
+        simulator=chosen_simulator(simulator),
+    )
+    chart, lines = run(_read, options)
+    console = Console(highlight=False)
+    if output is None:
+        apart = not terminal.has_colors(console)
+        terminal.draw(attrs.evolve(chart, panels=panels(lines, apart=apart)), console)
+        return
+    with interruption.raising():
+        image.draw(attrs.evolve(chart, panels=panels(lines)), output)
+    click.echo(f"{output}: {sum(len(line.points) for line in lines):,} points")
+
+
+async def _read(options: Options) -> tuple[Chart, list[Line]]:
+    start, end, step = _span(options)
+    async with connected(options.simulator, Console(stderr=True)) as client:
+        (selected,) = await select(client, [options.device], options.attributes)
+        for attribute, declaration in selected.attributes.items():
+            _check_drawable(attribute, declaration)
+        query = TimeseriesQuery(
+            start=start,
+            end=end,
+            granularity=step,
+            series=[Series(selected.device, options.attributes)],
+            aggregation=options.aggregation,
+        )
+        batches: list[TimeseriesBatch] = []
+        async with client.telemetry.history(query) as history:
+            async for batch in history:
+                batches.append(batch)  # noqa: PERF401 - ruff does not know what it would have to be
+    return Chart(selected.name, start, end, ()), _lines(selected, batches, start, end)
+
+
+def _span(options: Options) -> tuple[datetime, datetime, float]:
+    now, second = datetime.now(UTC), timedelta(seconds=1)
+    start, end = options.since.resolve(now, second), options.until.resolve(now, second)
+    if end <= start:
+        raise click.BadParameter(
+            f"{options.until.text} is not later than --from {options.since.text}", param_hint="--until"
+        )
+    seconds = (end - start).total_seconds()
+    step = options.granularity or round_seconds(seconds / _USUAL_POINTS)
+    if seconds / step > _MOST_POINTS:
+        least = round_seconds(seconds / _MOST_POINTS)
+        raise click.BadParameter(
+            f"{seconds / step:,.0f} points are more than a chart can show; make it at least {least}s",
+            param_hint="--granularity",
+        )
+    return start, end, step
+
+
+def _check_drawable(attribute: str, declaration: ValueDeclaration | None) -> None:
+    kind = None if declaration is None else declaration.type
+    if kind is not None and not kind.is_numeric and kind != ValueType.BOOLEAN:
+        raise Failure(f"values of {attribute} are no numbers but {kind}", Exit.USAGE)
+
+
+def _lines(selected: Selected, batches: list[TimeseriesBatch], start: datetime, end: datetime) -> list[Line]:
+    found = points(batches, selected.attributes)
+    lines = [
+        Line((one.display_name if one else "") or attribute, one.unit if one else None, found[attribute])
+        for attribute, one in selected.attributes.items()
+        if found[attribute]
+    ]
+    silent = [attribute for attribute in found if not found[attribute]]
+    if not lines:
+        span = f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+        raise Failure(f"{selected.name} gave no value of {', '.join(silent)} {span}", Exit.NOT_FOUND)
+    for attribute in silent:
+        click.echo(f"enapter-async: no value of {attribute} in this span", err=True)
+    return lines

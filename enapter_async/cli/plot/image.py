@@ -1,0 +1,84 @@
+"""A chart as a picture (matplotlib)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from enapter_async import MissingExtraError
+from enapter_async._files import NewFile
+from enapter_async.cli.plot.chart import Chart, Line
+
+SUFFIXES: Final = (".png", ".svg")
+
+_WIDTH: Final = 10.0  # inches
+_PANEL_HEIGHT: Final = 2.8
+_HEAD_HEIGHT: Final = 1.2
+_DOTS_PER_INCH: Final = 150
+
+
+def check_installed() -> None:
+    """Raise an error at once if it will not be possible.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    _matplotlib("figure")
+
+
+def _matplotlib(module: str) -> Any:
+    """Import a part of it; it takes a second, so only where it is needed. Its types are not complete."""
+    try:
+        return import_module(f"matplotlib.{module}")
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plot") from error
+
+
+def draw(chart: Chart, target: Path) -> None:
+    """Write a chart to a file, which appears when it is complete; one of that name is replaced.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    dates = _matplotlib("dates")
+    figure = _matplotlib("figure").Figure(
+        figsize=(_WIDTH, _HEAD_HEIGHT + _PANEL_HEIGHT * len(chart.panels)), layout="constrained"
+    )
+    figure.suptitle(chart.title)
+    axes = figure.subplots(len(chart.panels), 1, sharex=True, squeeze=False)[:, 0]
+    number = 0
+    for axis, lines in zip(axes, chart.panels, strict=True):
+        for line in lines:
+            _draw_line(axis, line, f"C{number}")
+            number += 1
+        axis.yaxis.set_major_formatter("{x:,.10g}")
+        axis.grid(visible=True, alpha=0.3)
+        axis.margins(x=0)
+        if len(lines) > 1:
+            axis.set_ylabel(lines[0].unit or "")
+            # Above the lines: wherever it stood among them it would hide some.
+            axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines), frameon=False, borderaxespad=0.2)
+        else:
+            axis.set_ylabel(lines[0].title)
+    figure.align_ylabels()
+    last = axes[-1]
+    last.set_xlim(chart.start, chart.end)
+    locator = dates.AutoDateLocator(tz=UTC)
+    last.xaxis.set_major_locator(locator)
+    last.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
+    last.set_xlabel("UTC")
+    form = target.suffix.lower().removeprefix(".")
+    with NewFile(target) as new:
+        figure.savefig(new.file, format=form, dpi=_DOTS_PER_INCH, metadata={"Date": None} if form == "svg" else None)
+
+
+def _draw_line(axis: Any, line: Line, color: str) -> None:
+    label: str | None = line.label
+    for piece in line.pieces():
+        moments = [datetime.fromtimestamp(moment, UTC) for moment, _ in piece]
+        values = [value for _, value in piece]
+        # A point between two gaps has no line to be seen by.
+        axis.plot(moments, values, color=color, label=label, linewidth=1.2, marker="." if len(piece) == 1 else "")
+        label = None

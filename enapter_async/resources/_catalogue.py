@@ -1,0 +1,188 @@
+"""All services by name. Each is imported when first used: programs use few, and importing all costs 50 ms."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enapter_async._session import RawSession, Session
+    from enapter_async.resources.blueprints import Blueprints, RawBlueprints
+    from enapter_async.resources.commands import Commands, RawCommands
+    from enapter_async.resources.configuration import Configuration, RawConfiguration
+    from enapter_async.resources.devices import Devices, RawDevices
+    from enapter_async.resources.logs import Logs
+    from enapter_async.resources.properties import Properties, RawProperties
+    from enapter_async.resources.provisioning import Provisioning, RawProvisioning
+    from enapter_async.resources.rule_engine import RawRuleEngines, RuleEngines
+    from enapter_async.resources.rules import RawRules, Rules
+    from enapter_async.resources.sites import RawSites, Sites
+    from enapter_async.resources.streams import Streams
+    from enapter_async.resources.telemetry import RawTelemetry, Telemetry
+
+
+class Services:
+    """The services of a client."""
+
+    _session: Session
+
+    @cached_property
+    def sites(self) -> Sites:
+        """Sites: where devices stand."""
+        from enapter_async.resources.sites import Sites
+
+        return Sites(self._session)
+
+    @cached_property
+    def devices(self) -> Devices:
+        """Devices, and what they are."""
+        from enapter_async.resources.devices import Devices
+
+        return Devices(self._session)
+
+    @cached_property
+    def commands(self) -> Commands:
+        """Commands: what devices are told to do."""
+        from enapter_async.resources.commands import Commands
+
+        return Commands(self._session)
+
+    @cached_property
+    def properties(self) -> Properties:
+        """Properties that devices reported."""
+        from enapter_async.resources.properties import Properties
+
+        return Properties(self._session)
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """Configuration of devices, by group."""
+        from enapter_async.resources.configuration import Configuration
+
+        return Configuration(self._session)
+
+    @cached_property
+    def logs(self) -> Logs:
+        """Logs of devices, listed or followed."""
+        from enapter_async.resources.logs import Logs
+
+        return Logs(self._session)
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """Telemetry: latest values, history, and live."""
+        from enapter_async.resources.telemetry import Telemetry
+
+        return Telemetry(self._session)
+
+    @cached_property
+    def streams(self) -> Streams:
+        """Everything that chosen devices send, live."""
+        from enapter_async.resources.streams import Streams
+
+        return Streams(self._session)
+
+    @cached_property
+    def provisioning(self) -> Provisioning:
+        """New devices."""
+        from enapter_async.resources.provisioning import Provisioning
+
+        return Provisioning(self._session)
+
+    @cached_property
+    def blueprints(self) -> Blueprints:
+        """Blueprints: what kinds of devices there are."""
+        from enapter_async.resources.blueprints import Blueprints
+
+        return Blueprints(self._session)
+
+    @cached_property
+    def rule_engine(self) -> RuleEngines:
+        """The rule engine of a site."""
+        from enapter_async.resources.rule_engine import RuleEngines
+
+        return RuleEngines(self._session)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Rules of a site."""
+        from enapter_async.resources.rules import Rules
+
+        return Rules(self._session)
+
+
+class RawServices:
+    """The services of a client whose methods return a `Response`: those that are one request."""
+
+    def __init__(self, session: RawSession) -> None:
+        self._session = session
+
+    @cached_property
+    def sites(self) -> RawSites:
+        """Sites: where devices stand."""
+        from enapter_async.resources.sites import RawSites
+
+        return RawSites(self._session)
+
+    @cached_property
+    def devices(self) -> RawDevices:
+        """Devices, and what they are."""
+        from enapter_async.resources.devices import RawDevices
+
+        return RawDevices(self._session)
+
+    @cached_property
+    def commands(self) -> RawCommands:
+        """Commands: what devices are told to do."""
+        from enapter_async.resources.commands import RawCommands
+
+        return RawCommands(self._session)
+
+    @cached_property
+    def properties(self) -> RawProperties:
+        """Properties that devices reported."""
+        from enapter_async.resources.properties import RawProperties
+
+        return RawProperties(self._session)
+
+    @cached_property
+    def configuration(self) -> RawConfiguration:
+        """Configuration of devices, by group."""
+        from enapter_async.resources.configuration import RawConfiguration
+
+        return RawConfiguration(self._session)
+
+    @cached_property
+    def telemetry(self) -> RawTelemetry:
+        """Telemetry: latest values, history, and live."""
+        from enapter_async.resources.telemetry import RawTelemetry
+
+        return RawTelemetry(self._session)
+
+    @cached_property
+    def provisioning(self) -> RawProvisioning:
+        """New devices."""
+        from enapter_async.resources.provisioning import RawProvisioning
+
+        return RawProvisioning(self._session)
+
+    @cached_property
+    def blueprints(self) -> RawBlueprints:
+        """Blueprints: what kinds of devices there are."""
+        from enapter_async.resources.blueprints import RawBlueprints
+
+        return RawBlueprints(self._session)
+
+    @cached_property
+    def rule_engine(self) -> RawRuleEngines:
+        """The rule engine of a site."""
+        from enapter_async.resources.rule_engine import RawRuleEngines
+
+        return RawRuleEngines(self._session)
+
+    @cached_property
+    def rules(self) -> RawRules:
+        """Rules of a site."""
+        from enapter_async.resources.rules import RawRules
+
+        return RawRules(self._session)

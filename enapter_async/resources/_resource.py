@@ -1,0 +1,115 @@
+"""What the services have in common: paths of the two families, pagers, and raw access."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, ParamSpec, TypeVar, cast
+
+from enapter_async._protocol import query
+from enapter_async._protocol.decoding.envelopes import PageOf
+from enapter_async._protocol.request import Operation, Request
+from enapter_async._protocol.urls import segment
+from enapter_async._protocol.values import require_timeout
+from enapter_async._session import Session
+from enapter_async.pagination import DEFAULT_CONCURRENCY, Page, Pager
+from enapter_async.response import Response
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_LEAST: Final = 0.001  # seconds; a call that has none left fails in the session, as every late one
+
+
+class Resource:
+    """A namespace of operations over one session.
+
+    What any call may raise is not said at each method: `InvalidArgumentError` before anything is sent, and then
+    `AuthenticationError` (the token), `PermissionDeniedError` (the role), `RateLimitedError`, `ServerError`,
+    `TransportError`, `DeadlineExceededError`, `DecodeError` and `ClientClosedError`; calls that are never re-sent
+    after an ambiguous failure also `OutcomeUnknownError`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def _countdown(self, timeout: float | None) -> Callable[[], float]:
+        """Return a function that gives the seconds left for a call of several requests."""
+        seconds = self._session.timeouts.total if timeout is None else require_timeout(timeout)
+        now = asyncio.get_running_loop().time
+        deadline = now() + seconds
+        return lambda: max(deadline - now(), _LEAST)
+
+    def _pager(
+        self,
+        operation: Operation,
+        path: str,
+        decode: PageOf[T],
+        *,
+        key: Callable[[T], Hashable] | None,
+        filters: list[tuple[str, str]],
+        page_size: int | None,
+        offset: int,
+        max_items: int | None,
+        concurrency: int | None,
+        timeout: float | None,
+        default_concurrency: int = DEFAULT_CONCURRENCY,
+        probing: bool = False,
+    ) -> Pager[T]:
+        """Return a pager whose pages are requests of one operation; `probing` begins without limit and offset."""
+        if timeout is not None:
+            require_timeout(timeout)
+
+        async def page(pairs: list[tuple[str, str]], start: int) -> Page[T]:
+            request = Request(operation, path, query.encode(pairs))
+            items, total_count = await self._session.send(request, decode, timeout)
+            return Page(items, start, total_count)
+
+        async def fetch(start: int, limit: int) -> Page[T]:
+            pairs = [*filters, ("limit", str(limit))]
+            if start:
+                pairs.append(("offset", str(start)))
+            return await page(pairs, start)
+
+        async def probe() -> Page[T]:
+            return await page(filters, 0)
+
+        return Pager(
+            fetch,
+            operation=(operation.name, operation.method, path),
+            key=key,
+            page_size=page_size,
+            offset=offset,
+            max_items=max_items,
+            concurrency=concurrency,
+            default_concurrency=default_concurrency,
+            probe=probe if probing else None,
+        )
+
+
+def site_path(site_id: str, *rest: str) -> str:
+    """Return a path below one site; `rest` is encoded already."""
+    return "/".join(("v3/sites", segment(site_id, "site_id"), *rest))
+
+
+def device_path(device_id: str, site_id: str | None, *rest: str) -> str:
+    """Return a path below one device, site-scoped where the site is given; `rest` is encoded already.
+
+    Both families are live; on the Cloud a slug works in site-scoped paths only (reference.md, Operations).
+    """
+    device = segment(device_id, "device_id")
+    if site_id is None:
+        return "/".join(("v3/devices", device, *rest)) if rest else "v3/devices/" + device
+    return site_path(site_id, "devices", device, *rest)
+
+
+def rule_engine_path(site_id: str | None, *rest: str) -> str:
+    """Return a path below a site's rule engine, or below the Gateway's own where no site is given."""
+    if site_id is None:
+        return "/".join(("v3/site/rule_engine", *rest))
+    return site_path(site_id, "rule_engine", *rest)
+
+
+def raw(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[Response[T]]]:
+    """Type a method of a service on a raw session, which returns a `Response` around every value."""
+    return cast("Callable[P, Awaitable[Response[T]]]", method)

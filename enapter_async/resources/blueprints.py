@@ -1,0 +1,251 @@
+"""Blueprints: what makes a device known to the platform."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from anyio import to_thread
+
+from enapter_async._protocol import archive, query
+from enapter_async._protocol.body import nothing
+from enapter_async._protocol.decoding.envelopes import Enveloped, Whole
+from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._protocol.urls import segment
+from enapter_async._session import Session
+from enapter_async._transport.reading import StreamedAnswer
+from enapter_async.errors import NotFoundError
+from enapter_async.models.blueprints import Blueprint, BlueprintValidation, BlueprintView
+from enapter_async.resources import _packing as packing
+from enapter_async.resources._packing import BlueprintSource
+from enapter_async.resources._resource import Resource, raw
+from enapter_async.resources._saving import appearing_when_complete, checked_target
+
+BlueprintViewName: TypeAlias = Literal["ORIGINAL", "COMPILED"]
+"""A blueprint as it was uploaded, or as the platform made it."""
+
+_ZIP: Final = "application/zip"
+_ANY_ARCHIVE: Final = "application/zip, application/octet-stream, */*;q=0.5"
+
+_VALIDATE: Final = Operation("blueprints.validate", "POST", Safety.READ, anonymous=True)
+_UPLOAD: Final = Operation("blueprints.upload", "POST", Safety.UNSAFE)
+_GET: Final = Operation("blueprints.get", "GET", Safety.READ)
+_GET_BY_NAME: Final = Operation("blueprints.get_by_name", "GET", Safety.READ)
+_DOWNLOAD: Final = Operation("blueprints.download", "GET", Safety.READ, accept=_ANY_ARCHIVE, anonymous=True)
+_DOWNLOAD_TO: Final = Operation("blueprints.download_to", "GET", Safety.READ, accept=_ANY_ARCHIVE, anonymous=True)
+_DOWNLOAD_PROFILES: Final = Operation("blueprints.download_device_profiles", "GET", Safety.READ, accept=_ANY_ARCHIVE)
+_UPLOAD_PROFILES: Final = Operation("blueprints.upload_device_profiles", "POST", Safety.UNSAFE)
+
+_BLUEPRINT: Final = Enveloped("blueprint", Blueprint)
+_UPLOADED: Final = Whole(Blueprint)
+_VALIDATION: Final = Whole(BlueprintValidation)
+
+
+class Blueprints(Resource):
+    """Blueprints. A source is the bytes of a zip archive, the path of one, or the path of a folder.
+
+    A folder becomes a zip archive that is the same, byte for byte, for the same files. Version control, caches
+    and litter of editors are left out; a link that leads out of the folder is refused.
+    """
+
+    async def validate(self, source: BlueprintSource, *, timeout: float | None = None) -> BlueprintValidation:
+        """Ask the platform whether a blueprint is right; nothing is stored.
+
+        Args:
+            source: Bytes of a zip archive, its path, or a folder with `manifest.yml` in it.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            What is wrong, if anything: a blueprint that is not right is a result, not an error. Re-sent freely.
+            Role: none, not even a token.
+
+        Raises:
+            InvalidArgumentError: The source cannot be read, or is larger than 64 MiB.
+        """
+        request = await _archive_request(_VALIDATE, "v3/blueprints/validate", source)
+        return await self._session.send(request, _VALIDATION, timeout)
+
+    async def upload(self, source: BlueprintSource, *, timeout: float | None = None) -> Blueprint:
+        """Store a blueprint; `devices.assign_blueprint` gives it to a device.
+
+        Args:
+            source: Bytes of a zip archive, its path, or a folder with `manifest.yml` in it.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The blueprint, as far as the server tells. Never re-sent after an ambiguous failure. Role: any user.
+
+        Raises:
+            InvalidArgumentError: The source cannot be read, or is larger than 64 MiB.
+            OutcomeUnknownError: No answer came; it may be stored, under an ID that nobody has seen.
+        """
+        request = await _archive_request(_UPLOAD, "v3/blueprints/upload", source)
+        return await self._session.send(request, _UPLOADED, timeout)
+
+    async def get(self, blueprint_id: str, *, timeout: float | None = None) -> Blueprint:
+        """Get what is known of a blueprint; `download` gives its content.
+
+        Args:
+            blueprint_id: Its ID.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The blueprint. Re-sent freely. Role: any user.
+
+        Raises:
+            NotFoundError: There is no such blueprint.
+        """
+        path = "v3/blueprints/" + segment(blueprint_id, "blueprint_id")
+        return await self._session.send(Request(_GET, path), _BLUEPRINT, timeout)
+
+    async def get_by_name(
+        self, name: str, *, namespace: str = "enapter", tag: str = "latest", timeout: float | None = None
+    ) -> Blueprint:
+        """Get a blueprint by the name that it is published under.
+
+        Args:
+            name: Name in the namespace.
+            namespace: Whose it is.
+            tag: Version.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The blueprint. Re-sent freely. Role: any user.
+
+        Raises:
+            NotFoundError: There is no such name, or the server lacks the endpoint.
+        """
+        parts = (segment(namespace, "namespace"), segment(name, "name"), segment(tag, "tag"))
+        return await self._session.send(Request(_GET_BY_NAME, "/".join(("v3/blueprints", *parts))), _BLUEPRINT, timeout)
+
+    async def download(
+        self,
+        blueprint_id: str,
+        *,
+        view: BlueprintView | BlueprintViewName = BlueprintView.ORIGINAL,
+        timeout: float | None = None,
+    ) -> bytes:
+        """Download a blueprint as a zip archive.
+
+        Args:
+            blueprint_id: Its ID.
+            view: ORIGINAL as it was uploaded, or COMPILED as the platform made it. Always sent, since servers
+                and clients differ in their defaults.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The archive. Re-sent freely. Role: none, not even a token.
+
+        Raises:
+            NotFoundError: There is no such blueprint.
+            ResponseTooLargeError: It is larger than `max_response_bytes`; `download_to` has no such bound.
+        """
+        return await self._session.send(_download(_DOWNLOAD, blueprint_id, view), archive.complete, timeout)
+
+    async def download_to(
+        self,
+        blueprint_id: str,
+        path: str | os.PathLike[str],
+        *,
+        view: BlueprintView | BlueprintViewName = BlueprintView.ORIGINAL,
+        timeout: float | None = None,
+    ) -> Path:
+        """Download a blueprint to a file, which appears only when it is complete.
+
+        It is written beside the target under another name, piece by piece, and renamed at the end; nothing
+        stays behind of a download that fails or is cancelled.
+
+        Args:
+            blueprint_id: Its ID.
+            path: The file; one that exists is replaced.
+            view: ORIGINAL as it was uploaded, or COMPILED as the platform made it.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The path. Re-sent freely, from its beginning. Role: none, not even a token.
+
+        Raises:
+            InvalidArgumentError: The file cannot be written.
+            NotFoundError: There is no such blueprint.
+        """
+        target = checked_target(path)
+        request = _download(_DOWNLOAD_TO, blueprint_id, view)
+        async with appearing_when_complete(target) as part:
+
+            async def save(answer: StreamedAnswer, deadline: float) -> None:
+                await part.begin()
+                async for piece in answer.pieces(idle=self._session.idle_timeout(), until=deadline):
+                    await part.write(piece)
+                await part.flush()
+                if not answer.ends_provably:
+                    await to_thread.run_sync(archive.check_end, part.path)
+
+            await self._session.consume(request, save, timeout)
+        return target
+
+    async def download_device_profiles(self, *, timeout: float | None = None) -> bytes:
+        """Download the device profiles that blueprints may implement, as a zip archive.
+
+        Args:
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The archive. Where the server answers 404, the path of older servers is tried. Re-sent freely.
+            Role: not documented.
+
+        Raises:
+            NotFoundError: The server has neither path.
+        """
+        left = self._countdown(timeout)
+        try:
+            return await self._profiles("device_profiles/download", left())
+        except NotFoundError:
+            pass
+        return await self._profiles("download_device_profiles", left())
+
+    async def upload_device_profiles(self, source: BlueprintSource, *, timeout: float | None = None) -> None:
+        """Replace the device profiles.
+
+        Args:
+            source: Bytes of a zip archive, its path, or a folder.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Nothing; the server's answer is not documented. Never re-sent after an ambiguous failure. Role: not
+            documented.
+
+        Raises:
+            InvalidArgumentError: The source cannot be read, or is larger than 64 MiB.
+            OutcomeUnknownError: No answer came, and it may have been done.
+        """
+        request = await _archive_request(_UPLOAD_PROFILES, "v3/blueprints/upload_device_profiles", source)
+        return await self._session.send(request, nothing, timeout)
+
+    async def _profiles(self, path: str, timeout: float) -> bytes:
+        request = Request(_DOWNLOAD_PROFILES, f"v3/blueprints/{path}")
+        return await self._session.send(request, archive.complete, timeout)
+
+
+class RawBlueprints:
+    """The methods of `Blueprints` that give one answer, with the facts of their call."""
+
+    def __init__(self, session: Session) -> None:
+        blueprints = Blueprints(session)
+        self.validate = raw(blueprints.validate)
+        self.upload = raw(blueprints.upload)
+        self.get = raw(blueprints.get)
+        self.get_by_name = raw(blueprints.get_by_name)
+        self.download = raw(blueprints.download)
+        self.download_device_profiles = raw(blueprints.download_device_profiles)
+        self.upload_device_profiles = raw(blueprints.upload_device_profiles)
+
+
+def _download(operation: Operation, blueprint_id: str, view: BlueprintView | BlueprintViewName) -> Request:
+    path = f"v3/blueprints/{segment(blueprint_id, 'blueprint_id')}/zip"
+    return Request(operation, path, query.encode([("view", query.member(view, BlueprintView, "view"))]))
+
+
+async def _archive_request(operation: Operation, path: str, source: BlueprintSource) -> Request:
+    data = await to_thread.run_sync(packing.read, source)
+    return Request(operation, path, body=data, content_type=_ZIP)

@@ -1,0 +1,134 @@
+"""Configuration: parameters that a device is told, in the groups that its manifest declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from enapter_async._protocol import query
+from enapter_async._protocol.body import json_request
+from enapter_async._protocol.decoding.envelopes import Enveloped
+from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._protocol.urls import segment
+from enapter_async._session import Session
+from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.common import JSON, UNSET, Unset
+from enapter_async.resources._resource import Resource, device_path, raw
+
+_GET: Final = Operation("configuration.get", "GET", Safety.READ)
+_UPDATE: Final = Operation("configuration.update", "PATCH", Safety.CONVERGE)
+_RESET_ALL: Final = Operation("configuration.reset_all", "POST", Safety.UNSAFE)
+
+_VALUES: Final = Enveloped("configuration", dict[str, JSON])
+
+
+class Configuration(Resource):
+    """Configuration of devices, group by group."""
+
+    async def get(
+        self,
+        device_id: str,
+        group: str,
+        *,
+        names: Iterable[str] | None = None,
+        site_id: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, JSON]:
+        """Get the current values of a group.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            group: Name of the group in the manifest.
+            names: Only these parameters.
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Values by parameter name. Re-sent freely. Role: the group's access level, USER by default.
+
+        Raises:
+            NotFoundError: There is no such device or group.
+        """
+        pairs = [] if names is None else [("param_names", query.listed(names, "names"))]
+        request = Request(_GET, _path(device_id, site_id, group), query.encode(pairs))
+        return await self._session.send(request, _VALUES, timeout)
+
+    async def update(
+        self,
+        device_id: str,
+        group: str,
+        *,
+        set: Mapping[str, JSON] | Unset = UNSET,  # noqa: A002 - the API's own word
+        reset: Iterable[str] | Unset = UNSET,
+        site_id: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, JSON]:
+        """Change values of a group; parameters that are not named stay as they are.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            group: Name of the group in the manifest.
+            set: New values by parameter name.
+            reset: Names of parameters that get their default again, or lose their value where there is none.
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Values of the group after the change. Re-sent after an ambiguous failure with `resend_converging`
+            only. Role: the group's access level, USER by default.
+
+        Raises:
+            InvalidArgumentError: Nothing to change was given, or one parameter is in both.
+            UnprocessableError: The device's manifest does not allow a value.
+        """
+        if set is UNSET and reset is UNSET:
+            raise InvalidArgumentError("set", "give at least one of set and reset")
+        values = {} if set is UNSET else _checked_values(set)
+        names = [] if reset is UNSET else query.texts(reset, "reset")
+        for name in names:
+            if name in values:
+                raise InvalidArgumentError("reset", f"{name!r} is in set too")
+        fields = {key: value for key, value in (("set", values), ("reset", names)) if value}
+        request = json_request(_UPDATE, _path(device_id, site_id, group), fields, "set")
+        return await self._session.send(request, _VALUES, timeout)
+
+    async def reset_all(
+        self, device_id: str, group: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> dict[str, JSON]:
+        """Give every parameter of a group its default again; those without one lose their value.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            group: Name of the group in the manifest.
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Values of the group after the reset. Never re-sent after an ambiguous failure. Role: the group's
+            access level, USER by default.
+
+        Raises:
+            OutcomeUnknownError: No answer came, and it may have been done.
+        """
+        request = Request(_RESET_ALL, _path(device_id, site_id, group, "reset_all"))
+        return await self._session.send(request, _VALUES, timeout)
+
+
+class RawConfiguration:
+    """The methods of `Configuration`, with the facts of their call."""
+
+    def __init__(self, session: Session) -> None:
+        configuration = Configuration(session)
+        self.get = raw(configuration.get)
+        self.update = raw(configuration.update)
+        self.reset_all = raw(configuration.reset_all)
+
+
+def _path(device_id: str, site_id: str | None, group: str, *rest: str) -> str:
+    return device_path(device_id, site_id, "configuration", segment(group, "group"), *rest)
+
+
+def _checked_values(values: Mapping[str, JSON]) -> dict[str, JSON]:
+    if not isinstance(values, Mapping) or not values:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("set", "must be values by parameter name, at least one")
+    return {query.text(name, "set"): value for name, value in values.items()}

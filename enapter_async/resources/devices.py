@@ -1,0 +1,283 @@
+"""Devices: electrolysers, batteries, inverters, sensors, and the UCMs and Gateways that they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+from enapter_async._protocol import query
+from enapter_async._protocol.body import json_request, nothing, select_given
+from enapter_async._protocol.decoding.envelopes import Enveloped, OrNone, PageOf, Whole
+from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._session import Session
+from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.common import UNSET, Unset
+from enapter_async.models.communication import CommunicationConfig, MqttProtocol, MqttProtocolName
+from enapter_async.models.devices import Device
+from enapter_async.models.manifest import Manifest
+from enapter_async.models.terminal import TerminalSession
+from enapter_async.pagination import DEFAULT_CONCURRENCY, Pager
+from enapter_async.resources._resource import Resource, device_path, raw, site_path
+
+DeviceExpand: TypeAlias = Literal[
+    "site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"
+]
+"""What a device can be expanded with; what is not asked for is None."""
+
+_LIST: Final = Operation("devices.list", "GET", Safety.READ)
+_GET: Final = Operation("devices.get", "GET", Safety.READ)
+_UPDATE: Final = Operation("devices.update", "PATCH", Safety.CONVERGE)
+_DELETE: Final = Operation("devices.delete", "DELETE", Safety.CONVERGE)
+_GET_MANIFEST: Final = Operation("devices.get_manifest", "GET", Safety.READ)
+_ASSIGN_BLUEPRINT: Final = Operation("devices.assign_blueprint", "POST", Safety.CONVERGE)
+_GENERATE_CONFIG: Final = Operation("devices.generate_communication_config", "POST", Safety.UNSAFE)
+_RUN_TERMINAL: Final = Operation("devices.run_terminal", "POST", Safety.UNSAFE)
+
+_DEVICE: Final = Enveloped("device", Device)
+_DEVICE_IF_ANY: Final = OrNone("device", Device)
+_MANIFEST: Final = Enveloped("manifest", Manifest)
+_CONFIG: Final = Enveloped("config", CommunicationConfig)
+_TERMINAL: Final = Whole(TerminalSession)
+_PAGE: Final = PageOf("devices", Device)
+_EXPANDS: Final = frozenset({"site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"})
+# Manifests are large, and all pages of a window are held at once. Of 5,000 devices at 20 ms, 4 pages at a time take
+# 1.3 s, 8 take 0.9 s, 16 take 0.7 s.
+_CONCURRENCY_WITH_MANIFESTS: Final = 8
+
+
+class Devices(Resource):
+    """Devices, under their own path or under their site's."""
+
+    def list(
+        self,
+        *,
+        site_id: str | None = None,
+        expand: Iterable[DeviceExpand] = (),
+        page_size: int | None = None,
+        offset: int = 0,
+        max_items: int | None = None,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+    ) -> Pager[Device]:
+        """List the devices that the token can see, ordered by ID.
+
+        Args:
+            site_id: Only devices of this site.
+            expand: What to include: site, manifest, properties, connectivity, communication, raised_alert_names.
+            page_size: Items to ask for at once, 1 to 50.
+            offset: Items to skip.
+            max_items: Most items to give.
+            concurrency: Most pages in flight; 1 = one after the other.
+            timeout: Seconds for each request.
+
+        Returns:
+            A `Pager`; nothing is sent before it is iterated. Re-sent freely. Role: READONLY.
+
+        Raises:
+            InvalidArgumentError: An argument cannot be.
+        """
+        expanded = query.chosen(expand, _EXPANDS, "expand")
+        return self._pager(
+            _LIST,
+            "v3/devices" if site_id is None else site_path(site_id, "devices"),
+            _PAGE,
+            key=_id,
+            filters=[("expand", expanded)] if expanded else [],
+            page_size=page_size,
+            offset=offset,
+            max_items=max_items,
+            concurrency=concurrency,
+            timeout=timeout,
+            default_concurrency=_CONCURRENCY_WITH_MANIFESTS if "manifest" in expanded else DEFAULT_CONCURRENCY,
+        )
+
+    async def get(
+        self,
+        device_id: str,
+        *,
+        site_id: str | None = None,
+        expand: Iterable[DeviceExpand] = (),
+        timeout: float | None = None,
+    ) -> Device:
+        """Get a device.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            site_id: Site of the device.
+            expand: What to include: site, manifest, properties, connectivity, communication, raised_alert_names.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The device; what was not expanded is None. Re-sent freely. Role: READONLY.
+
+        Raises:
+            NotFoundError: There is no such device, or the token cannot see it.
+        """
+        expanded = query.chosen(expand, _EXPANDS, "expand")
+        request = Request(
+            _GET, device_path(device_id, site_id), query.encode([("expand", expanded)]) if expanded else ""
+        )
+        return await self._session.send(request, _DEVICE, timeout)
+
+    async def update(
+        self,
+        device_id: str,
+        *,
+        name: str | Unset = UNSET,
+        slug: str | Unset = UNSET,
+        site_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Device:
+        """Change a device's name or slug; only what is given is sent.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            name: New name for people.
+            slug: New slug, unique within the site.
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The device as it is now. Re-sent after an ambiguous failure with `resend_converging` only.
+            Role: OWNER.
+
+        Raises:
+            InvalidArgumentError: Nothing to change was given.
+            ConflictError: Another device has the slug.
+        """
+        fields = select_given({"name": name, "slug": slug})
+        if not fields:
+            raise InvalidArgumentError("name", "give at least one of name and slug")
+        for argument, value in fields.items():
+            query.text(value, argument)
+        request = json_request(_UPDATE, device_path(device_id, site_id), fields)
+        return await self._session.send(request, _DEVICE, timeout)
+
+    async def delete(self, device_id: str, *, site_id: str | None = None, timeout: float | None = None) -> None:
+        """Delete a device. Delete Lua devices before the UCM that they run on.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Role: OWNER.
+
+        Raises:
+            NotFoundError: There is no such device; a deletion that was re-sent and finds nothing has succeeded.
+        """
+        return await self._session.send(Request(_DELETE, device_path(device_id, site_id)), nothing, timeout)
+
+    async def get_manifest(
+        self, device_id: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> Manifest:
+        """Get the manifest of a device's blueprint: what it measures, reports, accepts and can be told.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The manifest. Re-sent freely. Role: READONLY.
+
+        Raises:
+            NotFoundError: There is no such device, or it has no blueprint.
+        """
+        request = Request(_GET_MANIFEST, device_path(device_id, site_id, "manifest"))
+        return await self._session.send(request, _MANIFEST, timeout)
+
+    async def assign_blueprint(
+        self, device_id: str, blueprint_id: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> Device:
+        """Give a device another blueprint.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            blueprint_id: ID of the blueprint.
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The device as it is now; where the server does not tell, it is asked with `get`. Re-sent after an
+            ambiguous failure with `resend_converging` only. Role: OWNER.
+
+        Raises:
+            NotFoundError: There is no such device or blueprint.
+        """
+        left = self._countdown(timeout)
+        device = await self._assign_blueprint(device_id, blueprint_id, site_id=site_id, timeout=left())
+        return device if device is not None else await self.get(device_id, site_id=site_id, timeout=left())
+
+    async def _assign_blueprint(
+        self, device_id: str, blueprint_id: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> Device | None:
+        fields = {"blueprint_id": query.text(blueprint_id, "blueprint_id")}
+        request = json_request(_ASSIGN_BLUEPRINT, device_path(device_id, site_id, "assign_blueprint"), fields)
+        return await self._session.send(request, _DEVICE_IF_ANY, timeout)
+
+    async def generate_communication_config(
+        self,
+        device_id: str,
+        *,
+        protocol: MqttProtocol | MqttProtocolName,
+        site_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CommunicationConfig:
+        """Generate what a device needs to connect; an earlier config may stop working.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            protocol: MQTT (with a password) or MQTTS (with a certificate).
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The config, with secrets in it. Never re-sent after an ambiguous failure. Role: OWNER.
+
+        Raises:
+            OutcomeUnknownError: No answer came; the device may have a config that nobody has seen.
+        """
+        path = device_path(device_id, site_id, "generate_config")
+        request = json_request(_GENERATE_CONFIG, path, {"protocol": query.member(protocol, MqttProtocol, "protocol")})
+        return await self._session.send(request, _CONFIG, timeout)
+
+    async def run_terminal(
+        self, device_id: str, *, site_id: str | None = None, timeout: float | None = None
+    ) -> TerminalSession:
+        """Open a terminal session on a Gateway that allows it. Cloud only.
+
+        Args:
+            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            site_id: Site of the device.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Where the session waits, and the secret that opens it. Never re-sent after an ambiguous failure.
+            Role: not documented.
+
+        Raises:
+            OutcomeUnknownError: No answer came; a session may be open.
+        """
+        request = Request(_RUN_TERMINAL, device_path(device_id, site_id, "run_terminal"))
+        return await self._session.send(request, _TERMINAL, timeout)
+
+
+class RawDevices:
+    """The methods of `Devices` that are one request, with the facts of their call."""
+
+    def __init__(self, session: Session) -> None:
+        devices = Devices(session)
+        self.get = raw(devices.get)
+        self.update = raw(devices.update)
+        self.delete = raw(devices.delete)
+        self.get_manifest = raw(devices.get_manifest)
+        # One request; its value is None where the server does not tell.
+        self.assign_blueprint = raw(devices._assign_blueprint)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self.generate_communication_config = raw(devices.generate_communication_config)
+        self.run_terminal = raw(devices.run_terminal)
+
+
+def _id(device: Device) -> str:
+    return device.id

@@ -1,0 +1,271 @@
+"""Sites: where devices stand."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from enapter_async._protocol import query
+from enapter_async._protocol.body import json_request, nothing, select_given
+from enapter_async._protocol.decoding.converter import unstructure
+from enapter_async._protocol.decoding.envelopes import Enveloped, PageOf
+from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._session import Session
+from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.common import UNSET, Unset
+from enapter_async.models.sites import Location, Site
+from enapter_async.pagination import Pager
+from enapter_async.resources._resource import Resource, raw, site_path
+
+_LIST: Final = Operation("sites.list", "GET", Safety.READ)
+_LIST_MINE: Final = Operation("sites.list_mine", "GET", Safety.READ)
+_GET: Final = Operation("sites.get", "GET", Safety.READ)
+_GET_OWN: Final = Operation("sites.get_own", "GET", Safety.READ)
+_CREATE: Final = Operation("sites.create", "POST", Safety.UNSAFE)
+_UPDATE: Final = Operation("sites.update", "PATCH", Safety.CONVERGE)
+_UPDATE_OWN: Final = Operation("sites.update_own", "PATCH", Safety.CONVERGE)
+_DELETE: Final = Operation("sites.delete", "DELETE", Safety.CONVERGE)
+
+_SITE: Final = Enveloped("site", Site)
+_PAGE: Final = PageOf("sites", Site)
+_OWN_PATH: Final = "v3/site"
+
+
+class Sites(Resource):
+    """Sites, in the Cloud and on a Gateway (which has exactly one)."""
+
+    def list(
+        self,
+        *,
+        name: str | None = None,
+        page_size: int | None = None,
+        offset: int = 0,
+        max_items: int | None = None,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+    ) -> Pager[Site]:
+        """List the sites that the token can see.
+
+        Args:
+            name: Only sites whose name matches; how it is matched is not documented.
+            page_size: Items to ask for at once, 1 to 50.
+            offset: Items to skip.
+            max_items: Most items to give.
+            concurrency: Most pages in flight; 1 = one after the other.
+            timeout: Seconds for each request.
+
+        Returns:
+            A `Pager`; nothing is sent before it is iterated. Re-sent freely. Role: READONLY.
+
+        Raises:
+            InvalidArgumentError: A number is out of its range.
+        """
+        return self._pager(
+            _LIST,
+            "v3/sites",
+            _PAGE,
+            key=_id,
+            filters=[] if name is None else [("name", query.text(name, "name"))],
+            page_size=page_size,
+            offset=offset,
+            max_items=max_items,
+            concurrency=concurrency,
+            timeout=timeout,
+        )
+
+    def list_mine(
+        self,
+        *,
+        page_size: int | None = None,
+        offset: int = 0,
+        max_items: int | None = None,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+    ) -> Pager[Site]:
+        """List the sites where the caller is owner or installer.
+
+        The path is not documented well: prefer `list` and look at `authorized_role`.
+
+        Args:
+            page_size: Items to ask for at once, 1 to 50.
+            offset: Items to skip.
+            max_items: Most items to give.
+            concurrency: Most pages in flight; 1 = one after the other.
+            timeout: Seconds for each request.
+
+        Returns:
+            A `Pager`. Re-sent freely. Cloud only. Role: OWNER.
+
+        Raises:
+            InvalidArgumentError: A number is out of its range.
+        """
+        return self._pager(
+            _LIST_MINE,
+            "v3/users/me/sites",
+            _PAGE,
+            key=_id,
+            filters=[],
+            page_size=page_size,
+            offset=offset,
+            max_items=max_items,
+            concurrency=concurrency,
+            timeout=timeout,
+        )
+
+    async def get(self, site_id: str, *, timeout: float | None = None) -> Site:
+        """Get a site.
+
+        Args:
+            site_id: ID of the site.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The site. Re-sent freely. Role: READONLY.
+
+        Raises:
+            NotFoundError: There is no such site, or the token cannot see it.
+        """
+        return await self._session.send(Request(_GET, site_path(site_id)), _SITE, timeout)
+
+    async def get_own(self, *, timeout: float | None = None) -> Site:
+        """Get the one site of a Gateway.
+
+        Args:
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The site. Re-sent freely. Gateway only. Role: READONLY.
+
+        Raises:
+            NotFoundError: The server is no Gateway.
+        """
+        return await self._session.send(Request(_GET_OWN, _OWN_PATH), _SITE, timeout)
+
+    async def create(
+        self,
+        *,
+        name: str,
+        timezone: str,
+        location: Location | Unset = UNSET,
+        timeout: float | None = None,
+    ) -> Site:
+        """Create a site; the caller becomes its INSTALLER.
+
+        Args:
+            name: Name for people.
+            timezone: IANA name, such as `Europe/Lisbon`.
+            location: Where it is.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The new site. Never re-sent after an ambiguous failure. Role: any user; a Gateway may refuse.
+
+        Raises:
+            OutcomeUnknownError: No answer came; look for the site before creating it again.
+        """
+        body = _body(name=query.text(name, "name"), timezone=query.text(timezone, "timezone"), location=location)
+        return await self._session.send(json_request(_CREATE, "v3/sites", body), _SITE, timeout)
+
+    async def update(
+        self,
+        site_id: str,
+        *,
+        name: str | Unset = UNSET,
+        timezone: str | Unset = UNSET,
+        location: Location | Unset = UNSET,
+        timeout: float | None = None,
+    ) -> Site:
+        """Change a site; only what is given is sent.
+
+        Args:
+            site_id: ID of the site.
+            name: New name.
+            timezone: New IANA time zone.
+            location: New location.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The site as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: OWNER.
+
+        Raises:
+            InvalidArgumentError: Nothing to change was given.
+        """
+        body = _changes(name, timezone, location)
+        return await self._session.send(json_request(_UPDATE, site_path(site_id), body), _SITE, timeout)
+
+    async def update_own(
+        self,
+        *,
+        name: str | Unset = UNSET,
+        timezone: str | Unset = UNSET,
+        location: Location | Unset = UNSET,
+        timeout: float | None = None,
+    ) -> Site:
+        """Change the one site of a Gateway; only what is given is sent.
+
+        Args:
+            name: New name.
+            timezone: New IANA time zone.
+            location: New location.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            The site as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Gateway
+            only. Role: OWNER.
+
+        Raises:
+            InvalidArgumentError: Nothing to change was given.
+        """
+        body = _changes(name, timezone, location)
+        return await self._session.send(json_request(_UPDATE_OWN, _OWN_PATH, body), _SITE, timeout)
+
+    async def delete(self, site_id: str, *, timeout: float | None = None) -> None:
+        """Delete a site.
+
+        Args:
+            site_id: ID of the site.
+            timeout: Seconds for the whole call.
+
+        Returns:
+            Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Cloud only. Role: OWNER.
+
+        Raises:
+            NotFoundError: There is no such site; a deletion that was re-sent and finds nothing has succeeded.
+        """
+        return await self._session.send(Request(_DELETE, site_path(site_id)), nothing, timeout)
+
+
+class RawSites:
+    """The methods of `Sites` that are one request, with the facts of their call."""
+
+    def __init__(self, session: Session) -> None:
+        sites = Sites(session)
+        self.get = raw(sites.get)
+        self.get_own = raw(sites.get_own)
+        self.create = raw(sites.create)
+        self.update = raw(sites.update)
+        self.update_own = raw(sites.update_own)
+        self.delete = raw(sites.delete)
+
+
+def _id(site: Site) -> str:
+    return site.id
+
+
+def _body(*, name: str | Unset, timezone: str | Unset, location: Location | Unset) -> dict[str, object]:
+    place: object = UNSET
+    if not isinstance(location, Unset):
+        if not isinstance(location, Location):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("location", f"must be a Location, not {type(location).__name__}")
+        place = unstructure(location)
+    return select_given({"name": name, "timezone": timezone, "location": place})
+
+
+def _changes(name: str | Unset, timezone: str | Unset, location: Location | Unset) -> dict[str, object]:
+    if not isinstance(name, Unset):
+        query.text(name, "name")
+    if not isinstance(timezone, Unset):
+        query.text(timezone, "timezone")
+    body = _body(name=name, timezone=timezone, location=location)
+    if not body:
+        raise InvalidArgumentError("name", "give at least one of name, timezone and location")
+    return body
