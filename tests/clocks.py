@@ -61,7 +61,7 @@ class SocketlessLoop(VirtualTimeLoop):
 
     def __init__(self) -> None:
         self.jumps = 0
-        super().__init__(grace=0)
+        super().__init__(start=1000.0, grace=0)
 
     def advance(self, seconds: float) -> None:
         self.jumps += 1

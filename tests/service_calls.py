@@ -21,6 +21,7 @@ from typing import Any
 
 import attrs
 
+import enapter_async._streaming
 import enapter_async.resources
 from enapter_async import APIError, EnapterClient, Location
 from enapter_async._protocol.request import Operation
@@ -94,11 +95,12 @@ class Call:
 
 
 def operations() -> dict[str, Operation]:
-    """Return every operation that a service module declares, by name."""
+    """Return every operation that a module of the resources or streams declares, by name."""
     found: dict[str, Operation] = {}
-    for module in pkgutil.iter_modules(enapter_async.resources.__path__):
-        declared = vars(importlib.import_module(f"{enapter_async.resources.__name__}.{module.name}"))
-        for value in declared.values():
+    rooms = (enapter_async.resources, enapter_async._streaming)
+    names = [f"{room.__name__}.{module.name}" for room in rooms for module in pkgutil.iter_modules(room.__path__)]
+    for name in names:
+        for value in vars(importlib.import_module(name)).values():
             if isinstance(value, Operation):
                 assert found.setdefault(value.name, value) is value, f"two operations are called {value.name}"
     return found

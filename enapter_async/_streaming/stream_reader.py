@@ -37,7 +37,7 @@ from enapter_async.pagination import Page
 
 T = TypeVar("T")
 
-_logger = logging.getLogger("enapter_async._streaming.stream")
+_logger = logging.getLogger("enapter_async.stream")
 
 _FOREVER: Final = 1e9  # seconds; only closing the client ends the timer
 

@@ -19,13 +19,13 @@ from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import profile_option
 from enapter_async.models.visible import make_visible
 
-# Where each command is at home, and what the list of commands says about it: so `--help` imports none of them.
+# The module of each command (and its name there, where it is another one), and what the list of commands says about it: so `--help` imports none of them.
 COMMANDS: Final = {
     "collect": ("collect", "Collect the latest telemetry of all devices into a database."),
     "export": ("export", "Write the history of telemetry into a file."),
-    "plot": ("plot", "Draw a time series, in the terminal or as a picture."),
+    "plot": ("plot.command:plot", "Draw a time series, in the terminal or as a picture."),
     "simulate": ("simulate", "Run an Enapter Cloud or Gateway on this machine."),
-    "doctor": ("doctor", "Find out why it does not work."),
+    "doctor": ("doctor.command:doctor", "Find out why it does not work."),
     "completion": ("completion", "Print what makes the shell complete commands and options."),
     "sites": ("resources.sites", "Sites: places with devices."),
     "devices": ("resources.devices", "Devices."),
@@ -62,8 +62,9 @@ class Application(rich_click.RichGroup):
         home, summary = COMMANDS[cmd_name]
         if self._only_listing:
             return rich_click.RichCommand(name=cmd_name, help=summary, short_help=summary)
-        module = import_module(f"enapter_async.cli.{home}")
-        return cast("click.Command", getattr(module, home.rpartition(".")[2]))
+        path, _, name = home.partition(":")
+        module = import_module(f"enapter_async.cli.{path}")
+        return cast("click.Command", getattr(module, name or path.rpartition(".")[2]))
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""

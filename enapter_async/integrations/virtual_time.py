@@ -28,13 +28,15 @@ _DEADLOCK: Final = 5.0
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose time stands still while something happens, and jumps to the next timer when nothing does."""
 
-    def __init__(self, *, grace: float = _GRACE) -> None:
+    def __init__(self, *, start: float | None = None, grace: float = _GRACE) -> None:
         """Make the loop.
 
         Args:
+            start: First loop time in seconds; None for about that of the system's monotonic clock.
             grace: Real seconds of silence before the clock jumps; 0 where no socket is used.
         """
-        self._now = float(math.ceil(time.monotonic()))  # whole, so that a sleep of 30 is 30 and not 29.999
+        # Whole seconds, so that a sleep of 30 is 30 and not 29.999.
+        self._now = float(math.ceil(time.monotonic())) if start is None else start
         self._jobs = 0
         super().__init__(_JumpingSelector(self, grace))
 

@@ -148,7 +148,7 @@ async def test_a_handshake_differs_from_its_session_in_what_is_overridden_only(
         monkeypatch.setattr(aiohttp.ClientSession, "_ws_connect", look)
         with pytest.raises(RequestError):
             await transport.upgrade(
-                "http://127.0.0.1:1/", {}, Opening(), when=1e9, connect_timeout=1, max_message_bytes=1
+                "http://127.0.0.1:1/", {}, Opening(), deadline=1e9, connect_timeout=1, max_message_bytes=1
             )
         assert vars(session) == before
     [during] = seen

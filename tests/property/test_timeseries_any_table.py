@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enapter_async._protocol.gzip import GzipDecoder
+from enapter_async._protocol.timeseries import reader as timeseries
 from enapter_async._protocol.timeseries.reader import Engine, TimeseriesReader
-from enapter_async._protocol.timeseries.reader import reader as timeseries
 from enapter_async._protocol.timeseries.table_builder import TimeseriesCollector
 from enapter_async.errors import EnapterError, TimeseriesFormatError
 

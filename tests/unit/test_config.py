@@ -158,7 +158,7 @@ def test_nothing_that_is_shown_holds_the_token() -> None:
             assert TOKEN not in text
     for name, value in vars(client).items():
         assert TOKEN not in f"{name} {value!r}"
-    assert TOKEN not in repr(vars(client)["_session"].shared)
+    assert TOKEN not in repr(vars(client)["_session"].state)
 
 
 class TestEnvironment:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from enapter_async._protocol.timeseries import reader as timeseries
 from enapter_async._protocol.timeseries.reader import Engine, TimeseriesReader
-from enapter_async._protocol.timeseries.reader import reader as timeseries
 from enapter_async._protocol.timeseries.table_builder import TimeseriesCollector
 from enapter_async.errors import TimeseriesFormatError
 from enapter_async.models.timeseries import DataType, Timeseries

@@ -51,8 +51,8 @@ class Platform:
         self.instead: Callable[[int], Answer | None] = lambda _: None
         self.start_answer: Callable[[], Answer] = lambda: answer(200, {"execution_id": "E"})
 
-    async def exchange(
-        self, request: Request, headers: Any, *, when: float, connect_timeout: float, limit: int
+    async def send(
+        self, request: Request, headers: Any, *, deadline: float, connect_timeout: float, limit: int
     ) -> Answer:
         if request.operation.name == "commands.start":
             self.starts += 1
