@@ -19,7 +19,8 @@ from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import profile_option
 from enapter_async.models.visible import make_visible
 
-# The module of each command (and its name there, where it is another one), and what the list of commands says about it: so `--help` imports none of them.
+# The module of each command (and its name there, where it is another one) and its line in the list of commands, so
+# that `--help` imports none of them.
 COMMANDS: Final = {
     "collect": ("collect", "Collect the latest telemetry of all devices into a database."),
     "export": ("export", "Write the history of telemetry into a file."),
