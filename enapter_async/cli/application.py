@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "provisioning": ("resources.provisioning", "New devices."),
     "blueprints": ("resources.blueprints", "Blueprints: what makes a device known to the platform."),
     "rules": ("resources.rules", "Rules: programs that a site's rule engine runs."),
+    "api": ("api", "Send a request to any endpoint of the API."),
     "rule-engine": ("resources.rule_engine", "The rule engine of a site; without a site, the Gateway's own."),
 }
 

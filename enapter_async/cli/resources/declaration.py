@@ -203,6 +203,6 @@ def read_text(path: Path) -> str:
         Failure: It cannot be read, or is no UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows may begin a file with a BOM
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"{path} cannot be read: {error}", Exit.STORAGE) from error

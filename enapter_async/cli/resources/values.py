@@ -43,13 +43,25 @@ def pairs(texts: Iterable[str]) -> dict[str, JSON]:
 
 def _value(text: str) -> JSON:
     try:
-        value: JSON = json.loads(text, parse_constant=_refuse)
-    except ValueError:
+        return read_json(text)
+    except ValueError as error:
+        if isinstance(error.__cause__, RecursionError):
+            raise click.BadParameter(str(error)) from None
         return text
-    except RecursionError:
-        raise click.BadParameter("a value is nested too deeply") from None
+
+
+def read_json(text: str) -> JSON:
+    """Read a JSON text; NaN and Infinity are none, whatever Python thinks.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        value: JSON = json.loads(text, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     return value
 
 
 def _refuse(constant: str) -> JSON:
-    raise ValueError(constant)  # NaN and Infinity are no JSON, whatever Python thinks
+    raise ValueError(f"{constant} is not a JSON value")
