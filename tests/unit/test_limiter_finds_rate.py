@@ -11,7 +11,8 @@ from random import Random
 
 import pytest
 
-from enapter_async._transport.rate_limit.limiter import Limiter
+from enapter_async._transport.rate_limit.limiter import Limiter, Slot
+from enapter_async._transport.rate_limit.pace import Ritual
 from enapter_async.config import RateLimit
 from tests.clocks import SocketlessLoop
 
@@ -203,3 +204,55 @@ def test_a_fixed_pace_below_the_servers_wastes_nothing() -> None:
     seconds, wasted = measure(rate_limit=RateLimit(requests_per_second=190, burst=10))
     assert seconds == pytest.approx(2000 / 190, rel=0.01)
     assert wasted == 0
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.0, 1.0])
+@pytest.mark.parametrize("calls", [40, 100, 300])
+def test_a_server_that_refuses_every_request_once_starves_nobody(retry_after: float | None, calls: int) -> None:
+    """It asks for no rate, and every lower pace would be refused as well."""
+    known: set[int] = set()
+
+    async def caller(number: int, limiter: Limiter) -> None:
+        rejected: Slot | None = None
+        while True:
+            slot = await limiter.acquire(again=rejected)
+            await asyncio.sleep(0.005)
+            if number in known:
+                limiter.succeeded(slot)
+                limiter.release(slot)
+                return
+            known.add(number)
+            limiter.rejected(slot, retry_after)
+            limiter.release(slot)
+            rejected = slot
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(RateLimit(), 100, clock=loop.time, random=Random(1))
+        began = loop.time()
+        async with asyncio.TaskGroup() as group:
+            for number in range(calls):
+                group.create_task(caller(number, limiter))
+        return loop.time() - began
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(run()) < 8
+
+
+def test_a_second_try_that_is_refused_is_a_matter_of_the_rate_again() -> None:
+    ritual = Ritual()
+    for _ in range(8):
+        ritual.rejected(again=False, at_lower_pace=True)
+        ritual.accepted(again=True)
+    assert ritual.holds
+    ritual.rejected(again=True, at_lower_pace=True)
+    assert not ritual.holds
+
+
+def test_a_first_try_that_is_accepted_shows_that_the_rate_counts() -> None:
+    ritual = Ritual()
+    for _ in range(100):
+        ritual.rejected(again=False, at_lower_pace=True)
+        ritual.accepted(again=True)
+        ritual.accepted(again=False)
+    assert not ritual.holds

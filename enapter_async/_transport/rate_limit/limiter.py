@@ -32,13 +32,15 @@ class Slot:
 
     Attributes:
         reserved_at: When it was given, by the limiter's clock.
+        again: It is for a request that was answered with 429 before.
         not_before: After a 429: when the same request may be sent again at the earliest.
     """
 
-    __slots__ = ("not_before", "reserved_at")
+    __slots__ = ("again", "not_before", "reserved_at")
 
-    def __init__(self, reserved_at: float) -> None:
+    def __init__(self, reserved_at: float, *, again: bool = False) -> None:
         self.reserved_at = reserved_at
+        self.again = again
         self.not_before = 0.0
 
 
@@ -205,6 +207,7 @@ class Limiter:
     def succeeded(self, slot: Slot) -> None:
         """Note an answer that was not 429."""
         self._meter.accepted += 1
+        self._pace.ritual.accepted(again=slot.again)
         if self._window < self._max_window:
             self._window += 1
 
@@ -218,7 +221,7 @@ class Limiter:
         now = self._clock()
         if retry_after is not None:
             slot.not_before = now + retry_after
-        self._pace.rejected(now, slot.reserved_at, retry_after)
+        self._pace.rejected(now, slot.reserved_at, retry_after, again=slot.again)
 
     def close(self) -> None:
         """Send all waiters away with `ClientClosedError`, and refuse later ones; slots that are out stay valid."""
@@ -236,12 +239,12 @@ class Limiter:
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _take(self, now: float) -> Slot:
+    def _take(self, now: float, *, again: bool = False) -> Slot:
         if self._spacing.rate is not None and self._pace.forgotten(now):
             self._window = self._initial_window
         self._pace.reserve(now)
         self._in_flight += 1
-        return Slot(now)
+        return Slot(now, again=again)
 
     def _dispatch(self) -> None:
         """Hand out what can be handed out, in order, and set the timer for what cannot yet."""
@@ -257,7 +260,7 @@ class Limiter:
                 return
             waiter, _ = queue.popitem(last=False)
             if not waiter.done():  # else it was cancelled and has not run since
-                waiter.set_result(self._take(now))
+                waiter.set_result(self._take(now, again=queue is self._again))
         self._stop_timer()
 
     def _rested(self, waiter: _Waiter) -> None:

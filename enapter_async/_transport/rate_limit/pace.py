@@ -70,6 +70,10 @@ LONGEST_PAUSE: Final = 60.0
 FIRST_BACKOFF: Final = 0.25
 LONGEST_BACKOFF: Final = 1.5
 """Seconds without a Retry-After; one request for the whole client then asks whether the server accepts again."""
+SECOND_TRIES: Final = 8
+FIRST_TRIES: Final = 4
+"""Second tries accepted, and first tries refused at a lower pace, without an exception, that show that refusing is no
+matter of the rate."""
 STOPPED: Final = 2
 """Cuts in a row with nothing accepted in between, after which the server counts as stopped, not as slow."""
 ASKING: Final = 0.25
@@ -138,12 +142,50 @@ class Meter:
         return measured
 
 
+class Ritual:
+    """Recognizes a server, or something before it, that refuses every request once, at any pace.
+
+    A rate limit does not ask whether a request comes for the first time: after a cut it accepts new ones too. Where
+    only second tries are accepted, slowing down helps nobody and starves the calls that wait.
+    """
+
+    __slots__ = ("_first_tries", "_second_tries")
+
+    def __init__(self) -> None:
+        self._first_tries = self._second_tries = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether every first try is refused, and every second one accepted."""
+        return self._second_tries >= SECOND_TRIES and self._first_tries >= FIRST_TRIES
+
+    def accepted(self, *, again: bool) -> None:
+        """Note a request that was accepted."""
+        if again:
+            self._second_tries += 1
+        else:
+            self._first_tries = self._second_tries = 0
+
+    def rejected(self, *, again: bool, at_lower_pace: bool) -> None:
+        """Note a 429.
+
+        Args:
+            again: The request had been answered with 429 before.
+            at_lower_pace: It was sent after the last cut.
+        """
+        if again:
+            self._first_tries = self._second_tries = 0
+        elif at_lower_pace:
+            self._first_tries += 1
+
+
 class Pace:
     """The pace of a client, kept by its reservations and by what the server answered.
 
     Attributes:
         spacing: When the next request may go.
         meter: What was accepted.
+        ritual: Whether refusing has anything to do with the pace.
         rejections: 429 answers so far.
     """
 
@@ -166,6 +208,7 @@ class Pace:
         "_stable_since",
         "meter",
         "rejections",
+        "ritual",
         "spacing",
     )
 
@@ -180,6 +223,7 @@ class Pace:
         """
         self.spacing = Spacing()
         self.meter = Meter()
+        self.ritual = Ritual()
         self.rejections = 0
         self._ceiling = requests_per_second
         self._burst = burst
@@ -223,7 +267,9 @@ class Pace:
         self._forget()
         return True
 
-    def rejected(self, now: float, reserved_at: float, retry_after: float | None) -> None:
+    def rejected(
+        self, now: float, reserved_at: float, retry_after: float | None, *, again: bool = False
+    ) -> None:
         """Take a 429 into account.
 
         The whole client stops for Retry-After, with one exception. The header counts whole seconds: 1 is the
@@ -237,11 +283,16 @@ class Pace:
             now: Time of the answer.
             reserved_at: Time at which the request got its place.
             retry_after: Seconds that the server asks for, if it does.
+            again: The request had been answered with 429 before.
         """
         self.rejections += 1
+        news = reserved_at > self._cut_at
+        self.ritual.rejected(again=again, at_lower_pace=news)
         if not self._adaptive:
             return
-        news = reserved_at > self._cut_at
+        if self.ritual.holds:
+            self._forget()
+            return
         if news:
             self._setbacks = self._setbacks + 1 if self.meter.accepted == self._cut_accepted else 0
             self._round_trip = now - reserved_at
