@@ -7,7 +7,7 @@ import math
 import os
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -36,8 +36,7 @@ class Lifetime:
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._forked = False
-        self._loop_time: Callable[[], float] | None = None
-        self._epoch = 0.0
+        self._epoch: float | None = None  # of a loop whose time is not that of the system
         self._timers: dict[asyncio.Timeout, float] = {}
         self._look: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -73,17 +72,19 @@ class Lifetime:
             )
         self._loop = loop
         if isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is not asyncio.BaseEventLoop.time:
-            self._loop_time = loop.time
             self._epoch = time.time() - loop.time()
         _bound.add(self)
 
     def now(self) -> float:
-        """Return seconds that only grow: of a loop with a time of its own, as tests have, else of the system."""
-        return time.monotonic() if self._loop_time is None else self._loop_time()
+        """Return the loop's time: timers, deadlines, the pace and the budget go by this one clock.
+
+        Before the client is bound to a loop no time passes.
+        """
+        return 0.0 if self._loop is None else self._loop.time()
 
     def unix_now(self) -> float:
-        """Return Unix seconds, which pass as those of `now` do."""
-        return time.time() if self._loop_time is None else self._epoch + self._loop_time()
+        """Return Unix seconds; in a loop with a time of its own, as tests have, they pass as those of `now` do."""
+        return time.time() if self._epoch is None else self._epoch + self.now()
 
     def forked(self) -> None:
         """Note that this is the copy in a forked process: its sockets are those of the parent."""

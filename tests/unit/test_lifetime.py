@@ -8,6 +8,7 @@ import gc
 import os
 import pickle
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 
 from enapter_async import ConfigurationError, EnapterClient, WrongEventLoopError
 from enapter_async._transport.lifetime import Lifetime
+from enapter_async._transport.rate_limit.limiter import Limiter
+from enapter_async.config import RateLimit
 from tests.clocks import SocketlessLoop, pending_timers
 
 REFUSED, USED, OTHER = 3, 4, 5
@@ -192,3 +195,40 @@ def test_closing_ends_near_and_far_timers_alike() -> None:
         assert pending_timers() == 0
 
     in_virtual_time(main)
+
+
+def test_time_is_that_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of the system, which tests freeze: freezegun leaves the loop its own with `real_asyncio=True`."""
+    lifetime = Lifetime()
+    assert lifetime.now() == lifetime.now() == 0.0
+
+    async def use(real: Callable[[], float]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.time = real  # type: ignore[method-assign]
+        monkeypatch.setattr(time, "monotonic", lambda: 1.0)
+        monkeypatch.setattr(time, "time", lambda: 1.0)
+        lifetime.enter()
+        before = lifetime.now()
+        await asyncio.sleep(0.01)
+        assert lifetime.now() - before >= 0.009
+
+    with asyncio.Runner() as runner:
+        runner.run(use(time.monotonic))
+        monkeypatch.undo()
+
+
+def test_calls_pass_at_their_pace_while_the_system_clock_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(real: Callable[[], float]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.time = real  # type: ignore[method-assign]
+        monkeypatch.setattr(time, "monotonic", lambda: 1.0)
+        lifetime = Lifetime()
+        lifetime.enter()
+        limiter = Limiter(RateLimit(requests_per_second=200, burst=1), 8, clock=lifetime.now, random=Random(1))
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(limiter.acquire())
+
+    with asyncio.Runner() as runner:
+        runner.run(use(time.monotonic))
+        monkeypatch.undo()

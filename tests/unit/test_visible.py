@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
+import time
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -112,7 +113,9 @@ async def test_what_redis_says_is_visible_in_log_and_event(caplog: pytest.LogCap
 
     heard: list[Event] = []
     terms = SharedRateLimit("redis://127.0.0.1:1", name="plant", requests_per_second=5)
-    limiter = SharedLimiter(Limiter(RateLimit(), 1), Broken(), terms, hooks=(heard.append,))
+    limiter = SharedLimiter(
+        Limiter(RateLimit(), 1, clock=time.monotonic), Broken(), terms, hooks=(heard.append,), clock=time.monotonic
+    )
     with caplog.at_level(logging.WARNING):
         limiter.release(await limiter.acquire())
     lost = [event for event in heard if isinstance(event, SharedLimitLost)]

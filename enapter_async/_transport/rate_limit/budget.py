@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -27,7 +26,7 @@ class RetryBudget:
         refund: float = 0.1,
         minimum: float = 10.0,
         per_second: float = 0.5,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         """Make a full budget.
 

@@ -13,7 +13,6 @@ rejected are no more than those once admitted, and they take their turns at the 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from random import Random
@@ -94,7 +93,7 @@ class Limiter:
         rate_limit: RateLimit,
         max_in_flight: int,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
         random: Random | None = None,
     ) -> None:
         """Make a limiter that nobody waits for.

@@ -267,9 +267,7 @@ class Pace:
         self._forget()
         return True
 
-    def rejected(
-        self, now: float, reserved_at: float, retry_after: float | None, *, again: bool = False
-    ) -> None:
+    def rejected(self, now: float, reserved_at: float, retry_after: float | None, *, again: bool = False) -> None:
         """Take a 429 into account.
 
         The whole client stops for Retry-After, with one exception. The header counts whole seconds: 1 is the

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
@@ -60,7 +59,7 @@ class SharedLimiter:
         terms: SharedRateLimit,
         *,
         hooks: tuple[Hook, ...] = (),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
         random: Random | None = None,
     ) -> None:
         """Put a source before a limiter.
