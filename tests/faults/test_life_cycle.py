@@ -394,7 +394,7 @@ def test_another_event_loop_is_refused_and_nothing_is_sent() -> None:
             client = impatient(server, http_session=None)
             await read(client)
             # The pool is emptied in its own loop, and the client stays open.
-            shared: Any = vars(client)["_session"].shared
+            shared: Any = vars(client)["_session"].state
             await shared.transport.close()
             seen.append(server.seen)
 
@@ -457,7 +457,7 @@ async def test_no_task_and_no_timer_outlives_a_call(server: RawServer) -> None:
         await asyncio.gather(*(read(client) for _ in range(20)))
         await asyncio.sleep(0.01)
         assert asyncio.all_tasks() - before - set(vars(server)["_tasks"]) == set()
-        shared: Any = vars(client)["_session"].shared
+        shared: Any = vars(client)["_session"].state
         assert not vars(shared.lifetime)["_timers"]
 
 
