@@ -163,7 +163,7 @@ _MODULES: Final = {
     "enapter_async.response": ("Response",),
 }
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = ("__version__", *sorted(_HOMES))  # noqa: PLE0604 - text, but derived
+__all__ = ("__version__", *sorted(_HOMES))  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -167,12 +167,12 @@ class RequestError(EnapterError):
 
     def __init__(self, message: str, *, outcome: Outcome | None = None) -> None:
         super().__init__(message)
-        self.operation = ""
-        self.method = ""
-        self.path = ""
+        self.operation: str = ""
+        self.method: str = ""
+        self.path: str = ""
         self._request_path = ""
-        self.attempts = 0
-        self.elapsed = 0.0
+        self.attempts: int = 0
+        self.elapsed: float = 0.0
         self.outcome: Outcome = outcome or self.default_outcome
 
     def located(self, operation: str, method: str, path: str) -> Self:
@@ -307,12 +307,12 @@ class APIError(RequestError):
         super().__init__(message, outcome=outcome)
         first = errors[0] if errors else ErrorDetail()
         self.status = status
-        self.code = first.code
-        self.message = first.message or make_visible(message)
-        self.details = first.details
+        self.code: str | None = first.code
+        self.message: str = first.message or make_visible(message)
+        self.details: dict[str, JSON] = first.details
         self.errors = errors
         self.retry_after = retry_after
-        self.body_excerpt = make_visible(body_excerpt)
+        self.body_excerpt: str = make_visible(body_excerpt)
 
 
 class UnexpectedRedirectError(APIError):
@@ -405,7 +405,7 @@ class SchemaError(DecodeError):
         """Fill in which call this error belongs to; `path` goes on telling where in the body."""
         where = self.path
         super().located(operation, method, path)
-        self.path = where
+        self.path: str = where
         return self
 
 

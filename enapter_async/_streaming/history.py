@@ -77,8 +77,8 @@ class History(AsyncIterator[TimeseriesBatch]):
         self._end: EnapterError | None = None
         self._turn = asyncio.Lock()  # tasks may share a history: each batch goes to one of them
         self.parts = parts
-        self.completed = 0
-        self.rows = 0
+        self.completed: int = 0
+        self.rows: int = 0
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()

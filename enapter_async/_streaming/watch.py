@@ -80,7 +80,7 @@ class Watch:
             clock: Unix seconds.
             chance: Places the ticks; seed it in tests.
         """
-        self.statistics = WatchStatistics()
+        self.statistics: WatchStatistics = WatchStatistics()
         self._parts = [_Part(query) for query in queries]
         self._fetch = fetch
         self._interval = interval

@@ -304,7 +304,7 @@ class Opening:
         Args:
             closing: The connection is not to be used again.
         """
-        self.closing = closing
+        self.closing: bool = closing
         self._request: aiohttp.ClientRequest | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._failure: TransportError | None = None

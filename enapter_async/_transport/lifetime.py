@@ -33,7 +33,7 @@ class Lifetime:
     """
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._forked = False
         self._epoch: float | None = None  # of a loop whose time is not that of the system

@@ -80,8 +80,8 @@ class StreamedAnswer:
     def __init__(self, response: aiohttp.ClientResponse, lifetime: Lifetime) -> None:
         self._response = response
         self._lifetime = lifetime
-        self.status = response.status
-        self.headers = Headers(response.raw_headers)
+        self.status: int = response.status
+        self.headers: Headers = Headers(response.raw_headers)
         self.failure: EnapterError | None = None
 
     @property

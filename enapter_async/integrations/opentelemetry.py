@@ -27,8 +27,8 @@ from enapter_async import (
 try:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer
-except ImportError as error:
-    raise MissingExtraError("opentelemetry-api", "otel") from error
+except ImportError as _error:
+    raise MissingExtraError("opentelemetry-api", "otel") from _error
 
 _SCOPE: Final = "enapter_async"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)

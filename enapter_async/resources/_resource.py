@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, ParamSpec, TypeVar, cast
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from enapter_async._protocol import query
 from enapter_async._protocol.decoding.envelopes import PageOf
@@ -110,6 +111,27 @@ def rule_engine_path(site_id: str | None, *rest: str) -> str:
     return site_path(site_id, "rule_engine", *rest)
 
 
-def raw(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[Response[T]]]:
-    """Type a method of a service on a raw session, which returns a `Response` around every value."""
-    return cast("Callable[P, Awaitable[Response[T]]]", method)
+class RawResource:
+    """The base of the twins of resources, whose methods give a `Response` around every value."""
+
+    def __init__(self, plain: Resource) -> None:
+        """Wrap a resource on a raw session."""
+        self.plain: Resource = plain
+
+
+def raw(
+    method: Callable[Concatenate[Any, P], Awaitable[T]],
+) -> Callable[[Callable[[Any], None]], Callable[Concatenate[Any, P], Awaitable[Response[T]]]]:
+    """Make a method of a `RawResource` that calls a method of its resource, and type it.
+
+    Type checkers take the signature from the method; the decorated function gives the name and the docstring only.
+    """
+
+    def decorate(twin: Callable[[Any], None]) -> Callable[Concatenate[Any, P], Awaitable[Response[T]]]:
+        @wraps(twin)
+        def send(self: RawResource, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Response[T]]:
+            return cast("Awaitable[Response[T]]", method(self.plain, *args, **kwargs))
+
+        return send
+
+    return decorate

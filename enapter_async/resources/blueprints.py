@@ -19,7 +19,7 @@ from enapter_async.errors import NotFoundError
 from enapter_async.models.blueprints import Blueprint, BlueprintValidation, BlueprintView
 from enapter_async.resources import _packing as packing
 from enapter_async.resources._packing import BlueprintSource
-from enapter_async.resources._resource import Resource, raw
+from enapter_async.resources._resource import RawResource, Resource, raw
 from enapter_async.resources._saving import appearing_when_complete, checked_target
 
 BlueprintViewName: TypeAlias = Literal["ORIGINAL", "COMPILED"]
@@ -227,18 +227,39 @@ class Blueprints(Resource):
         return await self._session.send(request, archive.complete, timeout)
 
 
-class RawBlueprints:
+class RawBlueprints(RawResource):
     """The methods of `Blueprints` that give one answer, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        blueprints = Blueprints(session)
-        self.validate = raw(blueprints.validate)
-        self.upload = raw(blueprints.upload)
-        self.get = raw(blueprints.get)
-        self.get_by_name = raw(blueprints.get_by_name)
-        self.download = raw(blueprints.download)
-        self.download_device_profiles = raw(blueprints.download_device_profiles)
-        self.upload_device_profiles = raw(blueprints.upload_device_profiles)
+        super().__init__(Blueprints(session))
+
+    @raw(Blueprints.validate)
+    def validate(self) -> None:
+        """Like `Blueprints.validate`."""
+
+    @raw(Blueprints.upload)
+    def upload(self) -> None:
+        """Like `Blueprints.upload`."""
+
+    @raw(Blueprints.get)
+    def get(self) -> None:
+        """Like `Blueprints.get`."""
+
+    @raw(Blueprints.get_by_name)
+    def get_by_name(self) -> None:
+        """Like `Blueprints.get_by_name`."""
+
+    @raw(Blueprints.download)
+    def download(self) -> None:
+        """Like `Blueprints.download`."""
+
+    @raw(Blueprints.download_device_profiles)
+    def download_device_profiles(self) -> None:
+        """Like `Blueprints.download_device_profiles`."""
+
+    @raw(Blueprints.upload_device_profiles)
+    def upload_device_profiles(self) -> None:
+        """Like `Blueprints.upload_device_profiles`."""
 
 
 def _download(operation: Operation, blueprint_id: str, view: BlueprintView | BlueprintViewName) -> Request:

@@ -18,7 +18,7 @@ from enapter_async.errors import EnapterError, ExecutionPendingError, InvalidArg
 from enapter_async.models.commands import CommandExecution, ExecutionState, StartedExecution
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.pagination import Pager
-from enapter_async.resources._resource import Resource, device_path, raw, site_path
+from enapter_async.resources._resource import RawResource, Resource, device_path, raw, site_path
 from enapter_async.resources._waiting import OnProgress, Waiting
 
 ExecutionExpand: TypeAlias = Literal["log"]
@@ -338,14 +338,23 @@ class Commands(Resource):
         return self._session.time_for(_EXECUTE) if timeout is None else require_timeout(timeout)
 
 
-class RawCommands:
+class RawCommands(RawResource):
     """The methods of `Commands` that are one request, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        commands = Commands(session)
-        self.execute = raw(commands.execute)
-        self.start = raw(commands.start)
-        self.get_execution = raw(commands.get_execution)
+        super().__init__(Commands(session))
+
+    @raw(Commands.execute)
+    def execute(self) -> None:
+        """Like `Commands.execute`."""
+
+    @raw(Commands.start)
+    def start(self) -> None:
+        """Like `Commands.start`."""
+
+    @raw(Commands.get_execution)
+    def get_execution(self) -> None:
+        """Like `Commands.get_execution`."""
 
 
 def _command(name: str, arguments: Mapping[str, JSON] | None, ephemeral: bool | Unset) -> bytes:

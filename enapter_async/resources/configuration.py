@@ -13,7 +13,7 @@ from enapter_async._protocol.urls import segment
 from enapter_async._session import Session
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import JSON, UNSET, Unset
-from enapter_async.resources._resource import Resource, device_path, raw
+from enapter_async.resources._resource import RawResource, Resource, device_path, raw
 
 _GET: Final = Operation("configuration.get", "GET", Safety.READ)
 _UPDATE: Final = Operation("configuration.update", "PATCH", Safety.CONVERGE)
@@ -114,14 +114,23 @@ class Configuration(Resource):
         return await self._session.send(request, _VALUES, timeout)
 
 
-class RawConfiguration:
+class RawConfiguration(RawResource):
     """The methods of `Configuration`, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        configuration = Configuration(session)
-        self.get = raw(configuration.get)
-        self.update = raw(configuration.update)
-        self.reset_all = raw(configuration.reset_all)
+        super().__init__(Configuration(session))
+
+    @raw(Configuration.get)
+    def get(self) -> None:
+        """Like `Configuration.get`."""
+
+    @raw(Configuration.update)
+    def update(self) -> None:
+        """Like `Configuration.update`."""
+
+    @raw(Configuration.reset_all)
+    def reset_all(self) -> None:
+        """Like `Configuration.reset_all`."""
 
 
 def _path(device_id: str, site_id: str | None, group: str, *rest: str) -> str:

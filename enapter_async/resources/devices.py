@@ -17,7 +17,7 @@ from enapter_async.models.devices import Device
 from enapter_async.models.manifest import Manifest
 from enapter_async.models.terminal import TerminalSession
 from enapter_async.pagination import DEFAULT_CONCURRENCY, Pager
-from enapter_async.resources._resource import Resource, device_path, raw, site_path
+from enapter_async.resources._resource import RawResource, Resource, device_path, raw, site_path
 
 DeviceExpand: TypeAlias = Literal[
     "site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"
@@ -264,19 +264,39 @@ class Devices(Resource):
         return await self._session.send(request, _TERMINAL, timeout)
 
 
-class RawDevices:
+class RawDevices(RawResource):
     """The methods of `Devices` that are one request, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        devices = Devices(session)
-        self.get = raw(devices.get)
-        self.update = raw(devices.update)
-        self.delete = raw(devices.delete)
-        self.get_manifest = raw(devices.get_manifest)
-        # One request; its value is None where the server does not tell.
-        self.assign_blueprint = raw(devices._assign_blueprint)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        self.generate_communication_config = raw(devices.generate_communication_config)
-        self.run_terminal = raw(devices.run_terminal)
+        super().__init__(Devices(session))
+
+    @raw(Devices.get)
+    def get(self) -> None:
+        """Like `Devices.get`."""
+
+    @raw(Devices.update)
+    def update(self) -> None:
+        """Like `Devices.update`."""
+
+    @raw(Devices.delete)
+    def delete(self) -> None:
+        """Like `Devices.delete`."""
+
+    @raw(Devices.get_manifest)
+    def get_manifest(self) -> None:
+        """Like `Devices.get_manifest`."""
+
+    @raw(Devices._assign_blueprint)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    def assign_blueprint(self) -> None:
+        """Like `Devices.assign_blueprint`, but one request: its value is None where the server does not tell."""
+
+    @raw(Devices.generate_communication_config)
+    def generate_communication_config(self) -> None:
+        """Like `Devices.generate_communication_config`."""
+
+    @raw(Devices.run_terminal)
+    def run_terminal(self) -> None:
+        """Like `Devices.run_terminal`."""
 
 
 def _id(device: Device) -> str:

@@ -8,7 +8,7 @@ from enapter_async._protocol.decoding.envelopes import Optionally
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._session import Session
 from enapter_async.models.common import JSON
-from enapter_async.resources._resource import Resource, device_path, raw
+from enapter_async.resources._resource import RawResource, Resource, device_path, raw
 
 _GET: Final = Operation("properties.get", "GET", Safety.READ)
 
@@ -39,8 +39,12 @@ class Properties(Resource):
         return await self._session.send(request, _PROPERTIES, timeout)
 
 
-class RawProperties:
+class RawProperties(RawResource):
     """The methods of `Properties`, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        self.get = raw(Properties(session).get)
+        super().__init__(Properties(session))
+
+    @raw(Properties.get)
+    def get(self) -> None:
+        """Like `Properties.get`."""

@@ -12,7 +12,7 @@ from enapter_async._session import Session
 from enapter_async.models.common import UNSET, Unset
 from enapter_async.models.communication import MqttProtocol, MqttProtocolName
 from enapter_async.models.provisioning import ProvisionedDevice
-from enapter_async.resources._resource import Resource, raw
+from enapter_async.resources._resource import RawResource, Resource, raw
 
 _STANDALONE: Final = Operation("provisioning.standalone", "POST", Safety.UNSAFE)
 _VUCM: Final = Operation("provisioning.vucm", "POST", Safety.UNSAFE)
@@ -131,15 +131,27 @@ class Provisioning(Resource):
         return await self._session.send(json_request(operation, f"v3/provisioning/{path}", body), _DEVICE, timeout)
 
 
-class RawProvisioning:
+class RawProvisioning(RawResource):
     """The methods of `Provisioning`, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        provisioning = Provisioning(session)
-        self.standalone = raw(provisioning.standalone)
-        self.vucm = raw(provisioning.vucm)
-        self.lua_device = raw(provisioning.lua_device)
-        self.ucm = raw(provisioning.ucm)
+        super().__init__(Provisioning(session))
+
+    @raw(Provisioning.standalone)
+    def standalone(self) -> None:
+        """Like `Provisioning.standalone`."""
+
+    @raw(Provisioning.vucm)
+    def vucm(self) -> None:
+        """Like `Provisioning.vucm`."""
+
+    @raw(Provisioning.lua_device)
+    def lua_device(self) -> None:
+        """Like `Provisioning.lua_device`."""
+
+    @raw(Provisioning.ucm)
+    def ucm(self) -> None:
+        """Like `Provisioning.ucm`."""
 
 
 def _site(site_id: str | None) -> str | Unset:

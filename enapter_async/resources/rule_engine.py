@@ -8,7 +8,7 @@ from enapter_async._protocol.decoding.envelopes import Enveloped
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._session import Session
 from enapter_async.models.rule_engine import RuleEngine
-from enapter_async.resources._resource import Resource, raw, rule_engine_path
+from enapter_async.resources._resource import RawResource, Resource, raw, rule_engine_path
 
 _GET: Final = Operation("rule_engine.get", "GET", Safety.READ)
 _SUSPEND: Final = Operation("rule_engine.suspend", "POST", Safety.CONVERGE)
@@ -68,11 +68,20 @@ class RuleEngines(Resource):
         return await self._session.send(Request(_RESUME, rule_engine_path(site_id, "resume")), _ENGINE, timeout)
 
 
-class RawRuleEngines:
+class RawRuleEngines(RawResource):
     """The methods of `RuleEngines`, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        engines = RuleEngines(session)
-        self.get = raw(engines.get)
-        self.suspend = raw(engines.suspend)
-        self.resume = raw(engines.resume)
+        super().__init__(RuleEngines(session))
+
+    @raw(RuleEngines.get)
+    def get(self) -> None:
+        """Like `RuleEngines.get`."""
+
+    @raw(RuleEngines.suspend)
+    def suspend(self) -> None:
+        """Like `RuleEngines.suspend`."""
+
+    @raw(RuleEngines.resume)
+    def resume(self) -> None:
+        """Like `RuleEngines.resume`."""

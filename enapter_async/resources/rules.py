@@ -21,7 +21,7 @@ from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.models.logs import RuleLogRecord
 from enapter_async.models.rules import Rule, RuleScript
 from enapter_async.pagination import Pager
-from enapter_async.resources._resource import Resource, raw, rule_engine_path
+from enapter_async.resources._resource import RawResource, Resource, raw, rule_engine_path
 
 _LIST: Final = Operation("rules.list", "GET", Safety.READ)
 _GET: Final = Operation("rules.get", "GET", Safety.READ)
@@ -300,20 +300,47 @@ class Rules(Resource):
         return Stream(self._session, [Subscription(request)], RULE_LOG_RECORD, policy=policy, timeout=timeout)
 
 
-class RawRules:
+class RawRules(RawResource):
     """The methods of `Rules` that are one request, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        rules = Rules(session)
-        self.get = raw(rules.get)
-        self.create = raw(rules.create)
-        self.update = raw(rules.update)
-        self.update_script = raw(rules.update_script)
-        self.enable = raw(rules.enable)
-        self.disable = raw(rules.disable)
-        self.enable_many = raw(rules.enable_many)
-        self.disable_many = raw(rules.disable_many)
-        self.delete = raw(rules.delete)
+        super().__init__(Rules(session))
+
+    @raw(Rules.get)
+    def get(self) -> None:
+        """Like `Rules.get`."""
+
+    @raw(Rules.create)
+    def create(self) -> None:
+        """Like `Rules.create`."""
+
+    @raw(Rules.update)
+    def update(self) -> None:
+        """Like `Rules.update`."""
+
+    @raw(Rules.update_script)
+    def update_script(self) -> None:
+        """Like `Rules.update_script`."""
+
+    @raw(Rules.enable)
+    def enable(self) -> None:
+        """Like `Rules.enable`."""
+
+    @raw(Rules.disable)
+    def disable(self) -> None:
+        """Like `Rules.disable`."""
+
+    @raw(Rules.enable_many)
+    def enable_many(self) -> None:
+        """Like `Rules.enable_many`."""
+
+    @raw(Rules.disable_many)
+    def disable_many(self) -> None:
+        """Like `Rules.disable_many`."""
+
+    @raw(Rules.delete)
+    def delete(self) -> None:
+        """Like `Rules.delete`."""
 
 
 def _path(site_id: str | None, rule_id: str, *rest: str) -> str:

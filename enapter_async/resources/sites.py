@@ -14,7 +14,7 @@ from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import UNSET, Unset
 from enapter_async.models.sites import Location, Site
 from enapter_async.pagination import Pager
-from enapter_async.resources._resource import Resource, raw, site_path
+from enapter_async.resources._resource import RawResource, Resource, raw, site_path
 
 _LIST: Final = Operation("sites.list", "GET", Safety.READ)
 _LIST_MINE: Final = Operation("sites.list_mine", "GET", Safety.READ)
@@ -234,17 +234,35 @@ class Sites(Resource):
         return await self._session.send(Request(_DELETE, site_path(site_id)), nothing, timeout)
 
 
-class RawSites:
+class RawSites(RawResource):
     """The methods of `Sites` that are one request, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        sites = Sites(session)
-        self.get = raw(sites.get)
-        self.get_own = raw(sites.get_own)
-        self.create = raw(sites.create)
-        self.update = raw(sites.update)
-        self.update_own = raw(sites.update_own)
-        self.delete = raw(sites.delete)
+        super().__init__(Sites(session))
+
+    @raw(Sites.get)
+    def get(self) -> None:
+        """Like `Sites.get`."""
+
+    @raw(Sites.get_own)
+    def get_own(self) -> None:
+        """Like `Sites.get_own`."""
+
+    @raw(Sites.create)
+    def create(self) -> None:
+        """Like `Sites.create`."""
+
+    @raw(Sites.update)
+    def update(self) -> None:
+        """Like `Sites.update`."""
+
+    @raw(Sites.update_own)
+    def update_own(self) -> None:
+        """Like `Sites.update_own`."""
+
+    @raw(Sites.delete)
+    def delete(self) -> None:
+        """Like `Sites.delete`."""
 
 
 def _id(site: Site) -> str:

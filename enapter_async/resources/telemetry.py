@@ -30,7 +30,7 @@ from enapter_async.models.telemetry import LatestPoint
 from enapter_async.models.timeseries import Timeseries, TimeseriesQuery
 from enapter_async.models.watch import WatchEvent
 from enapter_async.resources._concurrency import gather
-from enapter_async.resources._resource import Resource, device_path, raw
+from enapter_async.resources._resource import RawResource, Resource, device_path, raw
 
 _LATEST: Final = Operation("telemetry.latest", "GET", Safety.READ)
 _LATEST_FOR_DEVICE: Final = Operation("telemetry.latest_for_device", "GET", Safety.READ)
@@ -300,11 +300,15 @@ class Telemetry(Resource):
         return History(self._session, parts, concurrency=concurrency, timeout=timeout)
 
 
-class RawTelemetry:
+class RawTelemetry(RawResource):
     """The methods of `Telemetry` that are one request, with the facts of their call."""
 
     def __init__(self, session: Session) -> None:
-        self.latest_for_device = raw(Telemetry(session).latest_for_device)
+        super().__init__(Telemetry(session))
+
+    @raw(Telemetry.latest_for_device)
+    def latest_for_device(self) -> None:
+        """Like `Telemetry.latest_for_device`."""
 
 
 def _checked_query(query: TimeseriesQuery) -> TimeseriesQuery:

@@ -17,8 +17,8 @@ from enapter_async.rows.row import COLUMNS, Row, clean_text, split_value
 try:
     import pyarrow as pa
     from pyarrow import compute, parquet
-except ImportError as error:
-    raise MissingExtraError("pyarrow", "arrow") from error
+except ImportError as _error:
+    raise MissingExtraError("pyarrow", "arrow") from _error
 
 TIME: Final = pa.timestamp("us", "UTC")
 VALUE: Final = pa.float64()

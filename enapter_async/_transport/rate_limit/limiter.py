@@ -38,9 +38,9 @@ class Slot:
     __slots__ = ("again", "not_before", "reserved_at")
 
     def __init__(self, reserved_at: float, *, again: bool = False) -> None:
-        self.reserved_at = reserved_at
-        self.again = again
-        self.not_before = 0.0
+        self.reserved_at: float = reserved_at
+        self.again: bool = again
+        self.not_before: float = 0.0
 
 
 class Gate(Protocol):
