@@ -57,6 +57,7 @@ _MODULES: Final = {
         "RequestError",
         "ResponseTooLargeError",
         "SchemaError",
+        "SelectionError",
         "ServerError",
         "ServerOutcomeUnknownError",
         "StorageError",

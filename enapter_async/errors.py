@@ -84,6 +84,10 @@ class StorageError(EnapterError):
         self.reason: str = reason
 
 
+class SelectionError(EnapterError, LookupError):
+    """The token can see no device or attribute of that name, or nothing at all that could be read."""
+
+
 class InvalidArgumentError(EnapterError, ValueError):
     """A call was given an argument that cannot work; nothing was sent.
 

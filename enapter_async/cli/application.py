@@ -23,7 +23,7 @@ from enapter_async.models.visible import make_visible
 # that `--help` imports none of them.
 COMMANDS: Final = {
     "collect": ("collect", "Collect the latest telemetry of all devices into a database."),
-    "export": ("export", "Write the history of telemetry into a file."),
+    "export": ("export.command:export", "Write the history of telemetry into a file."),
     "plot": ("plot.command:plot", "Draw a time series, in the terminal or as a picture."),
     "simulate": ("simulate", "Run an Enapter Cloud or Gateway on this machine."),
     "doctor": ("doctor.command:doctor", "Find out why it does not work."),

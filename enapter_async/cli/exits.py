@@ -19,7 +19,9 @@ from enapter_async import (
     OutcomeUnknownError,
     PermissionDeniedError,
     RateLimitedError,
+    SelectionError,
     ServerError,
+    StorageError,
     TransportError,
 )
 
@@ -54,11 +56,11 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exit]
     (ConfigurationError, Exit.CONFIGURATION),
     (InvalidArgumentError, Exit.USAGE),
     ((AuthenticationError, PermissionDeniedError), Exit.NOT_ALLOWED),
-    (NotFoundError, Exit.NOT_FOUND),
+    ((NotFoundError, SelectionError), Exit.NOT_FOUND),
     (OutcomeUnknownError, Exit.UNKNOWN_OUTCOME),
     ((TransportError, DeadlineExceededError, RateLimitedError, ServerError), Exit.UNAVAILABLE),
+    ((OSError, StorageError, sqlite3.Error), Exit.STORAGE),
     (EnapterError, Exit.FAILED),
-    ((OSError, sqlite3.Error), Exit.STORAGE),
 )
 
 

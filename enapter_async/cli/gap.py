@@ -28,8 +28,8 @@ from enapter_async import (
 )
 from enapter_async.cli.collector import Plan
 from enapter_async.cli.exits import Exit, Failure
-from enapter_async.cli.exporter import none_is_empty
 from enapter_async.cli.store import BUSY_SECONDS, INSERT, Row
+from enapter_async.exporter.export import none_is_empty
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS telemetry_gaps (

@@ -12,6 +12,7 @@ import rich_click
 F = TypeVar("F", bound=Callable[..., object])
 
 _PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_AMBIGUOUS: Final = re.compile(r"\dM(?!s)", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
@@ -29,6 +30,8 @@ def duration(minimum: float) -> Callable[[str], float]:
     """
 
     def convert(value: str) -> float:
+        if _AMBIGUOUS.search(value):
+            raise click.BadParameter(f"{value!r} is ambiguous: m is minutes, and there is no unit for months")
         seconds = _seconds(value.strip().lower())
         if seconds is None:
             raise click.BadParameter(f"{value!r} is no length of time; write 500ms, 30s, 2m30s or 1h")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import attrs
 import click
 
 from enapter_async.cli.parameters import duration
 
+AGGREGATIONS: Final = ("auto", "avg", "min", "max", "last", "bool_or")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ago = duration(0)
+_BARE_NUMBER: Final = re.compile(r"\d{4,}(\.\d*)?")
+"""A year, a date or Unix time as much as seconds."""
 
 
 @attrs.frozen
@@ -26,6 +31,20 @@ class Moment:
     text: str
     at: datetime | None = None
     seconds_ago: float = 0.0
+
+    @property
+    def value(self) -> datetime | timedelta:
+        """The time, or how long before now.
+
+        Raises:
+            click.BadParameter: It is longer ago than there is time.
+        """
+        if self.at is not None:
+            return self.at
+        try:
+            return timedelta(seconds=self.seconds_ago)
+        except OverflowError:
+            raise click.BadParameter(f"{self.text!r} ago is before all times") from None
 
     def resolve(self, now: datetime, step: timedelta) -> datetime:
         """Return the time.
@@ -52,6 +71,8 @@ def moment(text: str) -> Moment:
     text = text.strip()
     if text.lower() == "now":
         return Moment("now")
+    if _BARE_NUMBER.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is ambiguous; write 2026-03-14T09:26Z, or how long ago: {text}s")
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -62,7 +83,9 @@ def moment(text: str) -> Moment:
         return Moment(text, at.astimezone(UTC))
     try:
         return Moment(text, seconds_ago=_ago(text))
-    except click.BadParameter:
+    except click.BadParameter as error:
+        if "ambiguous" in error.message:
+            raise
         raise click.BadParameter(
             f"{text!r} is no time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"
         ) from None

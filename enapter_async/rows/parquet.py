@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from enapter_async.errors import MissingExtraError
@@ -104,15 +105,15 @@ class ParquetWriter:
         rows: How many rows were given so far.
     """
 
-    def __init__(self, file: IO[bytes], rows_in_group: int = _ROWS_IN_GROUP) -> None:
+    def __init__(self, file: IO[bytes], rows_in_group: int | None = None) -> None:
         """Begin the file.
 
         Args:
             file: Where to; it stays open.
-            rows_in_group: Rows that are kept in memory until they are written together.
+            rows_in_group: Rows that are kept in memory until they are written together; by default 65,536.
         """
         self.rows: int = 0
-        self._most = rows_in_group
+        self._most: int = rows_in_group or _ROWS_IN_GROUP
         self._waiting: list[pa.Table] = []
         self._count = 0
         self._writer = parquet.ParquetWriter(file, SCHEMA, compression=_COMPRESSION)
@@ -141,3 +142,10 @@ class ParquetWriter:
         """Write no more; does nothing after `close`."""
         # Its destructor would write the end of the file, which is closed by then, and complain.
         self._writer.is_open = False
+
+
+def read_tables(path: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a file, a table for each group."""
+    with path.open("rb") as source, parquet.ParquetFile(source) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, use_threads=False)

@@ -156,11 +156,16 @@ async def test_every_format_has_every_value_of_the_history(tmp_path: Path) -> No
         expected = await _history(sim)
     table, lines, rows = csv_rows(targets[0]), json_rows(targets[1]), parquet_rows(targets[2])
     assert f"{len(expected):,} rows" in ended.stdout
-    assert table[0] == ["time", "device_id", "attribute", "value", "unit"]
+    assert table[0] == ["device_id", "attribute", "time", "value", "text", "unit"]
     assert [
-        (when, device, name, float(value), unit or None) for when, device, name, value, unit in table[1:]
+        (when, device, name, float(value), unit or None)
+        for device, name, when, value, text, unit in table[1:]
+        if not text
     ] == expected
-    assert [tuple(line.values()) for line in lines] == expected
+    assert [
+        tuple(line[name] for name in ("time", "device_id", "attribute", "value", "unit")) for line in lines
+    ] == expected
+    assert {line["text"] for line in lines} == {row["text"] for row in rows} == {None}
     assert [list(line) for line in lines[:1]] == [table[0]]
     assert [
         (
@@ -211,22 +216,23 @@ async def test_values_that_are_no_numbers_keep_their_kind(tmp_path: Path) -> Non
         for target in targets:
             ended = await Place(sim).export("--device", "electrolyser-1", *asked, *SPAN, "--to", str(target))
             assert ended.code == 0, ended.stderr
-    table = {(when, name): value for when, _, name, value, _ in csv_rows(targets[0])[1:]}
-    kinds = {"status": str, "dryer_on": bool, "active_modules": list, "power": (int, float)}
-    lines = json_rows(targets[1])
-    rows = parquet_rows(targets[2])
-    assert {line["attribute"] for line in lines} == set(kinds)
+    table = {(when, name): (value, text) for _, name, when, value, text, _ in csv_rows(targets[0])[1:]}
+    lines, rows = json_rows(targets[1]), parquet_rows(targets[2])
+    assert {line["attribute"] for line in lines} == {"status", "dryer_on", "active_modules", "power"}
     assert len(table) == len(lines) == len(rows)
     for line, row in zip(lines, rows, strict=True):
-        value = line["value"]
-        assert isinstance(value, kinds[line["attribute"]])
-        text = table[line["time"], line["attribute"]]
-        if isinstance(value, str):
-            assert (text, row["text"], row["value"]) == (value, value, None)
-        elif isinstance(value, list):
-            assert json.loads(text) == json.loads(row["text"]) == value
+        value, text = line["value"], line["text"]
+        assert table[line["time"], line["attribute"]] == ("" if value is None else repr(value), text or "")
+        assert (row["value"], row["text"]) == (value, text)
+        if line["attribute"] == "status":
+            assert (value, text) == (None, str(text))
+        elif line["attribute"] == "active_modules":
+            assert value is None
+            assert isinstance(json.loads(text), list)
         else:
-            assert (json.loads(text), row["text"], row["value"]) == (value, None, float(value))
+            assert isinstance(value, float)
+            assert text is None
+    assert {line["value"] for line in lines if line["attribute"] == "dryer_on"} == {0.0, 1.0}
 
 
 async def test_devices_by_slug_and_by_name(tmp_path: Path) -> None:
@@ -271,7 +277,7 @@ async def test_ctrl_c_ends_it_and_the_same_command_goes_on_with_the_same_span(tm
         place = Place(sim)
         stopped = await place.do(interrupt, place)
         assert stopped.code == 130
-        assert stopped.error == "enapter-async: stopped; the same command goes on from here"
+        assert stopped.error == "enapter-async: stopped; repeat the command to resume"
         check_clean(stopped)
         assert not target.exists()
         assert not list(tmp_path.rglob("*.tmp"))
@@ -302,8 +308,8 @@ async def test_another_question_is_refused_and_changes_nothing(tmp_path: Path) -
         ended = await Place(sim).export(*SPAN, "--window", "1h", "--to", str(target))
     assert ended.code == 2
     assert ended.error == (
-        f"enapter-async: {target}.partial is of an export of something else: --window was 1800 and is 3600; ask the"
-        " same to go on with it, choose another name, or remove it to begin anew"
+        f"enapter-async: window: {target}.partial was begun with 1800, not with 3600; repeat the first request to"
+        " resume it, choose another file, or remove the folder to start over"
     )
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -324,7 +330,7 @@ async def test_two_at_a_time_do_not_write_one_file(tmp_path: Path) -> None:
         first, second = await Place(sim).do(both, Place(sim))
     assert first.code == 0
     assert second.code == 7
-    assert second.error == f"enapter-async: another process exports to {target} now"
+    assert second.error == f"enapter-async: {target}: another process exports to it now"
 
 
 async def test_a_server_that_goes_away_ends_it_with_what_is_finished(tmp_path: Path) -> None:

@@ -8,14 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
-import attrs
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from enapter_async.cli.application import application
-from enapter_async.cli.export_record import Asked, Record
-from enapter_async.cli.selection import Selected
 from enapter_async.cli.span import moment
 from enapter_async.simulator import Simulator
 
@@ -59,6 +56,12 @@ def test_times(text: str, at: datetime) -> None:
         ("2026-03-14T09:26", "'2026-03-14T09:26' has no time zone; write 2026-03-14T09:26Z for UTC"),
         ("yesterday", "'yesterday' is no time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"),
         ("", "'' is no time"),
+        ("1714000000", "'1714000000' is ambiguous; write 2026-03-14T09:26Z, or how long ago: 1714000000s"),
+        ("1714000000.5", "is ambiguous"),
+        ("1714000000000", "is ambiguous"),
+        ("2026", "is ambiguous"),
+        ("20260314", "is ambiguous"),
+        ("1M", "'1M' is ambiguous: m is minutes, and there is no unit for months"),
     ],
 )
 def test_what_is_no_time(text: str, message: str) -> None:
@@ -82,6 +85,10 @@ def test_before_all_times(text: str) -> None:
         (["--to", "h.csv", "--from", "monday"], 2, "'monday' is no time"),
         (["--to", "h.csv", "--until", "2026-03-14"], 2, "has no time zone"),
         (["--to", "h.csv", "--granularity", "1ms"], 2, "too short; the least is 1 s"),
+        (["--to", "h.csv", "--granularity", "1M"], 2, "'1M' is ambiguous: m is minutes"),
+        (["--to", "h.csv", "--window", "2h30M"], 2, "is ambiguous"),
+        (["--to", "h.csv", "--from", "1714000000"], 2, "is ambiguous"),
+        (["--to", "h.csv", "--attribute", "a", "--attributes", "all"], 2, "give either --attribute or --attributes"),
         (["--to", "h.csv", "--aggregation", "median"], 2, "--aggregation"),
         (["--to", "h.csv", "--concurrency", "0"], 2, "--concurrency"),
         (["--to", "h.csv", "--rate-limit", "3"], 2, "--rate-limit is for the simulator: give --simulate N too"),
@@ -101,7 +108,8 @@ def test_wrong_usage(
 
 
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "enapter_async.cli.export_parquet", raising=False)
+    monkeypatch.delitem(sys.modules, "enapter_async.rows.parquet", raising=False)
+    monkeypatch.delitem(sys.modules, "enapter_async.exporter.parquet_format", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = invoke("--to", str(tmp_path / "history.parquet"), "--simulate", "1")
     assert result.exit_code == 1
@@ -128,43 +136,3 @@ async def test_what_is_not_there(arguments: list[str], code: int, text: str, tmp
     assert text in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
-
-
-ASKED = Asked(
-    server="Enapter Cloud",
-    since="30d",
-    until="now",
-    granularity=60.0,
-    aggregation=None,
-    window=None,
-    devices=[],
-    attributes=[],
-    format="csv",
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "difference"),
-    [
-        ("server", "simulator --devices 3", "the server was Enapter Cloud and is simulator --devices 3"),
-        ("since", "7d", "--from was 30d and is 7d"),
-        ("until", "1d", "--until was now and is 1d"),
-        ("granularity", 3600.0, "--granularity was 60 and is 3600"),
-        ("aggregation", "max", "--aggregation was not given and is max"),
-        ("window", 3600.0, "--window was not given and is 3600"),
-        ("devices", ["a", "b"], "--device was not given and is a, b"),
-        ("attributes", ["power"], "--attribute was not given and is power"),
-        ("format", "jsonl", "--format was csv and is jsonl"),
-    ],
-)
-def test_another_question_is_told_from_the_first(name: str, value: object, difference: str) -> None:
-    assert attrs.evolve(ASKED, **{name: value}).difference(attrs.asdict(ASKED)) == difference
-    assert ASKED.difference(attrs.asdict(ASKED)) is None
-
-
-def test_the_second_start_asks_exactly_what_the_first_did(tmp_path: Path) -> None:
-    selected = [Selected(f"device-{number}", "", {"power": None, "note": None}) for number in range(25)]
-    first = Record.make(ASKED, NOW - timedelta(days=30), NOW, selected)
-    second = Record.from_json(first.to_json(ASKED), ASKED, tmp_path)
-    assert list(second.plan) == list(first.plan)
-    assert second.units == first.units

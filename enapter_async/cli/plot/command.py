@@ -15,14 +15,13 @@ from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclara
 from enapter_async.cli import interruption
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.exits import Exit, Failure
-from enapter_async.cli.export import AGGREGATIONS
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.plot import image, terminal
 from enapter_async.cli.plot.chart import Chart, Line, panels, points
 from enapter_async.cli.plot.ticks import round_seconds
 from enapter_async.cli.running import run
-from enapter_async.cli.selection import Selected, select
-from enapter_async.cli.span import Moment, moment
+from enapter_async.cli.span import AGGREGATIONS, Moment, moment
+from enapter_async.exporter import SelectedDevice, select_devices
 
 _USUAL_POINTS: Final = 500
 _MOST_POINTS: Final = 50_000
@@ -121,14 +120,14 @@ def plot(
 async def _read(options: Options) -> tuple[Chart, list[Line]]:
     start, end, step = _span(options)
     async with connected(options.simulator, Console(stderr=True)) as client:
-        (selected,) = await select(client, [options.device], options.attributes)
+        (selected,) = await select_devices(client, [options.device], options.attributes)
         for attribute, declaration in selected.attributes.items():
             _check_drawable(attribute, declaration)
         query = TimeseriesQuery(
             start=start,
             end=end,
             granularity=step,
-            series=[Series(selected.device, options.attributes)],
+            series=[Series(selected.device_id, options.attributes)],
             aggregation=options.aggregation,
         )
         batches: list[TimeseriesBatch] = []
@@ -162,7 +161,7 @@ def _check_drawable(attribute: str, declaration: ValueDeclaration | None) -> Non
         raise Failure(f"values of {attribute} are no numbers but {kind}", Exit.USAGE)
 
 
-def _lines(selected: Selected, batches: list[TimeseriesBatch], start: datetime, end: datetime) -> list[Line]:
+def _lines(selected: SelectedDevice, batches: list[TimeseriesBatch], start: datetime, end: datetime) -> list[Line]:
     found = points(batches, selected.attributes)
     lines = [
         Line((one.display_name if one else "") or attribute, one.unit if one else None, found[attribute])

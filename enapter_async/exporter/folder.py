@@ -1,4 +1,4 @@
-"""An export on its way: a folder beside the file that is to be, with what is needed to go on after any end.
+"""An export on its way: a folder beside the file that is to be, with what is needed to resume it after any end.
 
 `history.csv.partial` holds `export.json` (what is exported), a file for each part that is finished, and
 `finished.jsonl`, a line for each of these, written after its file reached the disk. A part is finished when its
@@ -9,16 +9,17 @@ name only when it is complete, and the folder is removed after that.
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
 import attrs
 
+from enapter_async import StorageError
 from enapter_async._files import TEMPORARY, NewFile, sync_file, try_to_lock
-from enapter_async.cli.exits import Exit, Failure
 
 _RECORD: Final = "export.json"
 _JOURNAL: Final = "finished.jsonl"
@@ -26,7 +27,7 @@ _LOCK: Final = "lock"
 
 
 @attrs.frozen
-class Finished:
+class FinishedPart:
     """A part that is finished.
 
     Attributes:
@@ -46,15 +47,17 @@ class ExportFolder:
     """The folder of one export; held by one process at a time.
 
     Attributes:
-        target: The file that is to be.
+        target: The file that is to be; where the name is a symbolic link, the file that it points to.
         path: The folder.
         finished: Parts that are finished.
+        missing: IDs of devices that no longer exist.
     """
 
     def __init__(self, target: Path) -> None:
-        self.target = target
-        self.path = target.with_name(f"{target.name}.partial")
-        self.finished: dict[int, Finished] = {}
+        self.target: Path = Path(os.path.realpath(target))
+        self.path: Path = self.target.with_name(f"{self.target.name}.partial")
+        self.finished: dict[int, FinishedPart] = {}
+        self.missing: set[str] = set()
         self._joined: int | None = None
         self._writing = threading.Lock()
 
@@ -65,17 +68,17 @@ class ExportFolder:
         It is removed in the end where nothing in it is needed any more.
 
         Raises:
-            Failure: Another process holds it, or it is something else.
+            StorageError: Another process holds it, or it is something else.
             OSError: The file system refuses.
         """
         if not self.path.exists() and self.target.exists():
-            raise self._exists()
+            raise self._already_exists()
         self.path.mkdir(exist_ok=True)
         if foreign := [name.name for name in self.path.iterdir() if not _is_ours(name.name)]:
-            raise Failure(f"{self.path} holds something else ({foreign[0]}); choose another name", Exit.STORAGE)
+            raise StorageError(self.path, f"holds something else ({foreign[0]}); choose another name")
         with (self.path / _LOCK).open("ab") as lock:
             if not try_to_lock(lock):
-                raise Failure(f"another process exports to {self.target} now", Exit.STORAGE)
+                raise StorageError(self.target, "another process exports to it now")
             self._load()
             try:
                 yield
@@ -90,15 +93,15 @@ class ExportFolder:
         """Return whether the file was made already; then only the folder is left to be removed.
 
         Raises:
-            Failure: There is a file of that name which this export did not make.
+            StorageError: There is a file of that name which this export did not make.
         """
         if not self.target.exists():
             return False
         if self.target.is_file() and self.target.stat().st_size == self._joined:
             return True
-        raise self._exists()
+        raise self._already_exists()
 
-    def record(self) -> dict[str, Any] | None:
+    def read_record(self) -> dict[str, Any] | None:
         """Return what was given to `begin`; None for an export that has not begun."""
         path = self.path / _RECORD
         return json.loads(path.read_bytes()) if path.exists() else None
@@ -106,17 +109,23 @@ class ExportFolder:
     def begin(self, record: dict[str, Any]) -> None:
         """Keep what is exported, durably."""
         with NewFile(self.path / _RECORD) as new:
-            new.file.write(json.dumps(record, ensure_ascii=False, indent=1).encode())
+            new.file.write(json.dumps(record, ensure_ascii=True, indent=1).encode())
 
-    def part(self, index: int) -> NewFile:
+    def begin_part(self, index: int) -> NewFile:
         """Begin the file of a part."""
         return NewFile(self._part_path(index))
 
-    def note(self, part: Finished) -> None:
+    def note_finished(self, part: FinishedPart) -> None:
         """Write down, durably, that a part is finished; its file is there. Threads may do so at the same time."""
         self._write_line(attrs.asdict(part))
 
-    def parts(self, count: int) -> Iterator[Path]:
+    def note_missing(self, devices: Collection[str]) -> None:
+        """Write down, durably, that devices no longer exist."""
+        if new := sorted(set(devices) - self.missing):
+            self._write_line({"missing": new})
+            self.missing.update(new)
+
+    def list_parts(self, count: int) -> Iterator[Path]:
         """Return the files of the parts, in order."""
         return map(self._part_path, range(count))
 
@@ -126,7 +135,7 @@ class ExportFolder:
         with NewFile(self.target, self.path / f"whole{TEMPORARY}") as new:
             yield new.file
             if self.target.exists():
-                raise self._exists()
+                raise self._already_exists()
             # From here on a file of this name and size is known to be ours.
             self._write_line({"joined": new.file.tell()})
 
@@ -140,7 +149,7 @@ class ExportFolder:
             if path.name != _LOCK:
                 path.unlink()
 
-    def size(self, part: Finished) -> int:
+    def _measure(self, part: FinishedPart) -> int:
         """Return the size that the file of a part has now; -1 where there is none."""
         try:
             return self._part_path(part.part).stat().st_size
@@ -150,11 +159,11 @@ class ExportFolder:
     def _part_path(self, index: int) -> Path:
         return self.path / f"part-{index:07}"
 
-    def _exists(self) -> Failure:
-        return Failure(f"{self.target} exists already; remove it or choose another name", Exit.STORAGE)
+    def _already_exists(self) -> StorageError:
+        return StorageError(self.target, "exists already; remove it or choose another name")
 
     def _write_line(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        text = json.dumps(line, separators=(",", ":")) + "\n"
         with self._writing, (self.path / _JOURNAL).open("ab") as journal:
             journal.write(text.encode())
             sync_file(journal)
@@ -179,9 +188,12 @@ class ExportFolder:
         if "joined" in line:
             self._joined = line["joined"]
             return
+        if "missing" in line:
+            self.missing.update(line["missing"])
+            return
         without = tuple((device, attribute) for device, attribute in line["without"])
-        part = Finished(line["part"], line["rows"], line["bytes"], without)
-        if self.size(part) == part.bytes:
+        part = FinishedPart(line["part"], line["rows"], line["bytes"], without)
+        if self._measure(part) == part.bytes:
             self.finished[part.part] = part
         else:
             self.finished.pop(part.part, None)

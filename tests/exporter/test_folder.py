@@ -7,8 +7,8 @@ from typing import IO, NoReturn
 
 import pytest
 
-from enapter_async.cli.exits import Failure
-from enapter_async.cli.export_folder import ExportFolder, Finished
+from enapter_async import StorageError
+from enapter_async.exporter.folder import ExportFolder, FinishedPart
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def target(tmp_path: Path) -> Path:
 
 
 def finish(folder: ExportFolder, index: int, content: bytes) -> None:
-    with folder.part(index) as new:
+    with folder.begin_part(index) as new:
         new.file.write(content)
-    folder.note(Finished(index, 1, len(content), (("pump", "power"),)))
+    folder.note_finished(FinishedPart(index, 1, len(content), (("pump", "power"),)))
 
 
 def interrupt(file: IO[bytes], written: bytes, reason: str) -> NoReturn:
@@ -47,8 +47,8 @@ def test_what_was_finished_is_found_again(target: Path) -> None:
     begun(target)
     folder = ExportFolder(target)
     with folder.held():
-        assert folder.record() == {"what": "all"}
-        assert folder.finished == {index: Finished(index, 1, 7, (("pump", "power"),)) for index in range(3)}
+        assert folder.read_record() == {"what": "all"}
+        assert folder.finished == {index: FinishedPart(index, 1, 7, (("pump", "power"),)) for index in range(3)}
         assert not folder.is_complete()
 
 
@@ -77,7 +77,7 @@ def test_a_part_whose_file_is_not_what_was_written_is_not_finished(target: Path,
 def test_a_part_that_was_not_noted_is_not_finished_and_one_done_again_is(target: Path) -> None:
     begun(target)
     folder = ExportFolder(target)
-    with folder.held(), folder.part(3) as new:
+    with folder.held(), folder.begin_part(3) as new:
         new.file.write(b"complete, but the crash came first")
     assert finished(target) == [0, 1, 2]
     with folder.held():
@@ -89,7 +89,7 @@ def test_a_part_that_fails_leaves_nothing(target: Path) -> None:
     begun(target, parts=0)
     folder = ExportFolder(target)
     with folder.held():
-        with pytest.raises(ValueError, match="in the middle"), folder.part(0) as new:
+        with pytest.raises(ValueError, match="in the middle"), folder.begin_part(0) as new:
             interrupt(new.file, b"half", "in the middle")
         assert {path.name for path in folder.path.iterdir()} == {"export.json", "lock"}
 
@@ -111,7 +111,7 @@ def test_the_file_has_its_name_only_when_it_is_complete(target: Path) -> None:
         assert not target.exists()
         assert not folder.is_complete()
         with folder.whole() as file:
-            for part in folder.parts(3):
+            for part in folder.list_parts(3):
                 file.write(part.read_bytes())
         assert target.read_bytes() == b"part 0\npart 1\npart 2\n"
         folder.remove()
@@ -154,15 +154,15 @@ def test_a_crash_while_the_folder_is_removed_costs_nothing(
 
 def test_a_file_of_somebody_else_is_never_replaced(target: Path) -> None:
     target.write_bytes(b"dear diary")
-    with pytest.raises(Failure, match="exists already"), ExportFolder(target).held():
+    with pytest.raises(StorageError, match="exists already"), ExportFolder(target).held():
         pass
     assert [path.name for path in target.parent.iterdir()] == ["history.csv"]
     target.unlink()
     begun(target)
     folder = ExportFolder(target)
-    with folder.held(), pytest.raises(Failure, match="exists already"), folder.whole():
+    with folder.held(), pytest.raises(StorageError, match="exists already"), folder.whole():
         target.write_bytes(b"dear diary")
-    with folder.held(), pytest.raises(Failure, match="exists already"):
+    with folder.held(), pytest.raises(StorageError, match="exists already"):
         folder.is_complete()
     assert target.read_bytes() == b"dear diary"
 
@@ -171,7 +171,7 @@ def test_a_folder_of_somebody_else_is_left_alone(target: Path) -> None:
     folder = target.with_name("history.csv.partial")
     folder.mkdir()
     (folder / "thesis.tex").write_text("all my work")
-    with pytest.raises(Failure, match=r"holds something else \(thesis.tex\)"), ExportFolder(target).held():
+    with pytest.raises(StorageError, match=r"holds something else \(thesis.tex\)"), ExportFolder(target).held():
         pass
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
@@ -180,3 +180,37 @@ def test_what_never_began_leaves_nothing(target: Path) -> None:
     with pytest.raises(ValueError, match="no token"), ExportFolder(target).held():
         raise ValueError("no token")
     assert not list(target.parent.iterdir())
+
+
+def test_devices_that_no_longer_exist_are_remembered(target: Path) -> None:
+    begun(target)
+    folder = ExportFolder(target)
+    with folder.held():
+        folder.note_missing({"pump", "d\ud800"})
+        folder.note_missing({"pump"})
+    again = ExportFolder(target)
+    with again.held():
+        assert again.missing == {"pump", "d\ud800"}
+        assert sorted(again.finished) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_symbolic_link_is_followed(tmp_path: Path, *, exists: bool) -> None:
+    (tmp_path / "disk").mkdir()
+    link, target = tmp_path / "history.csv", tmp_path / "disk" / "march.csv"
+    link.symlink_to(target)
+    if exists:
+        target.write_bytes(b"dear diary")
+        with pytest.raises(StorageError, match=r"march.csv: exists already"), ExportFolder(link).held():
+            pass
+        assert target.read_bytes() == b"dear diary"
+    else:
+        folder = ExportFolder(link)
+        with folder.held():
+            folder.begin({})
+            with folder.whole() as file:
+                file.write(b"history")
+            folder.remove()
+        assert target.read_bytes() == b"history"
+    assert link.is_symlink()
+    assert [path.name for path in target.parent.iterdir()] == ["march.csv"]

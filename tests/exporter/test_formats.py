@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enapter_async import Column, DataType, TimeseriesBatch
-from enapter_async.cli import export_parquet
-from enapter_async.cli.export_formats import NAMES, format_called, format_of
+import enapter_async.rows.parquet as rows_parquet
+from enapter_async import Column, DataType, InvalidArgumentError, TimeseriesBatch
+from enapter_async.exporter.formats import FORMATS, get_format, guess_format
 
 UNITS = {"pump": {"power": "W", "note": None, 'odd, "name"': 'W, "peak"'}}
 MOMENTS = [1_773_482_400 + 60 * number for number in range(4)]
@@ -29,8 +29,8 @@ def batch(**columns: tuple[DataType, list[Any]]) -> TimeseriesBatch:
 
 
 def written(name: str, *batches: TimeseriesBatch, units: Any = UNITS) -> bytes:
-    form, file = format_called(name), io.BytesIO()
-    writer = form.part(file, units)
+    form, file = get_format(name), io.BytesIO()
+    writer = form.begin_part(file, units)
     for one in batches:
         writer.write(one)
     writer.close()
@@ -42,7 +42,7 @@ def joined(name: str, folder: Path, *parts: bytes) -> bytes:
     for path, part in zip(paths, parts, strict=True):
         path.write_bytes(part)
     file = io.BytesIO()
-    format_called(name).join(paths, file, lambda: None)
+    get_format(name).join_parts(paths, file, lambda: None)
     return file.getvalue()
 
 
@@ -50,19 +50,19 @@ def test_csv_quotes_what_needs_it() -> None:
     odd = [None, "a,b", 'say "hi"\nthere', " "]
     made = batch(**{'odd, "name"': (DataType.STRING, odd)})
     rows = list(csv.reader(io.StringIO(written("csv", made).decode(), newline="")))
-    assert [row[3] for row in rows] == odd[1:]
-    assert {(row[2], row[4]) for row in rows} == {('odd, "name"', 'W, "peak"')}
+    assert [row[4] for row in rows] == odd[1:]
+    assert {(row[1], row[3], row[5]) for row in rows} == {('odd, "name"', "", 'W, "peak"')}
 
 
 @pytest.mark.parametrize(
     ("data_type", "values", "texts"),
     [
-        (DataType.FLOAT, [0.1, None, -1e300, 5e-324], ["0.1", "-1e+300", "5e-324"]),
-        (DataType.FLOAT, [math.nan, math.inf, -math.inf], ["nan", "inf", "-inf"]),
-        (DataType.INTEGER, [2**53 + 1, 0, None], ["9007199254740993", "0"]),
-        (DataType.BOOLEAN, [True, False, None], ["true", "false"]),
-        (DataType.STRING_ARRAY, [["a", "ü"], [], None], ['"[""a"", ""ü""]"', "[]"]),
-        (DataType("other"), ["x", None], ["x"]),
+        (DataType.FLOAT, [0.1, None, -1e300, 5e-324], ["0.1,", "-1e+300,", "5e-324,"]),
+        (DataType.FLOAT, [math.nan, math.inf, -math.inf], [",NaN", ",Infinity", ",-Infinity"]),
+        (DataType.INTEGER, [2**53 + 1, 0, None], ["9007199254740992.0,", "0.0,"]),
+        (DataType.BOOLEAN, [True, False, None], ["1.0,", "0.0,"]),
+        (DataType.STRING_ARRAY, [["a", "ü"], [], None], [',"[""a"",""ü""]"', ",[]"]),
+        (DataType("other"), ["x", None], [",x"]),
     ],
 )
 def test_values_as_csv(data_type: DataType, values: list[Any], texts: list[str]) -> None:
@@ -76,20 +76,26 @@ def test_values_as_json_lines() -> None:
     )
     lines = [json.loads(line, parse_constant=pytest.fail) for line in written("jsonl", made).splitlines()]
     assert lines[0] == {
-        "time": "2026-03-14T10:00:00Z",
         "device_id": "pump",
         "attribute": "power",
+        "time": "2026-03-14T10:00:00Z",
         "value": 1.5,
+        "text": None,
         "unit": "W",
     }
     assert lines[1] == {
-        "time": "2026-03-14T10:00:00Z",
         "device_id": "pump",
         "attribute": "note",
-        "value": 'ü"',
+        "time": "2026-03-14T10:00:00Z",
+        "value": None,
+        "text": 'ü"',
         "unit": None,
     }
-    assert [line["value"] for line in lines[2:]] == ["NaN", "Infinity", "-Infinity"]
+    assert [(line["value"], line["text"]) for line in lines[2:]] == [
+        (None, "NaN"),
+        (None, "Infinity"),
+        (None, "-Infinity"),
+    ]
 
 
 def test_values_as_parquet(tmp_path: Path) -> None:
@@ -103,9 +109,9 @@ def test_values_as_parquet(tmp_path: Path) -> None:
     path.write_bytes(joined("parquet", tmp_path, written("parquet", made)))
     table = parquet.read_table(path)
     assert [str(field.type) for field in table.schema] == [
-        "timestamp[ms, tz=UTC]",
         "string",
         "string",
+        "timestamp[us, tz=UTC]",
         "double",
         "string",
         "string",
@@ -117,16 +123,16 @@ def test_values_as_parquet(tmp_path: Path) -> None:
             (0, "count", 3.0, None, None),
             (0, "on", 1.0, None, None),
             (0, "alerts", None, '["a"]', None),
-            (1, "power", math.nan, None, "W"),
+            (1, "power", None, "NaN", "W"),
             (1, "on", 0.0, None, None),
             (2, "alerts", None, "[]", None),
-            (3, "power", math.inf, None, "W"),
+            (3, "power", None, "Infinity", "W"),
             (3, "count", -1.0, None, None),
         ]
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FORMATS)
 @given(
     cells=st.lists(
         st.tuples(st.none() | st.floats(), st.none() | st.text(min_size=1, max_size=3)), min_size=1, max_size=40
@@ -141,7 +147,7 @@ def test_the_same_rows_are_the_same_bytes_however_they_were_cut(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(export_parquet, "_ROWS_IN_GROUP", 7)
+    monkeypatch.setattr(rows_parquet, "_ROWS_IN_GROUP", 7)
     power, note = (list(column) for column in zip(*cells, strict=True))
     columns = (Column("pump", "power", DataType.FLOAT, {}, power), Column("pump", "note", DataType.STRING, {}, note))
     whole = TimeseriesBatch(range(len(cells)), columns)
@@ -152,11 +158,11 @@ def test_the_same_rows_are_the_same_bytes_however_they_were_cut(
     assert joined(name, tmp_path, *(written(name, piece) for piece in pieces)) == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FORMATS)
 def test_nothing_is_a_file_too(name: str, tmp_path: Path) -> None:
     content = joined(name, tmp_path, written(name), written(name))
     if name == "csv":
-        assert content == b"time,device_id,attribute,value,unit\n"
+        assert content == b"device_id,attribute,time,value,text,unit\n"
     elif name == "jsonl":
         assert content == b""
     else:
@@ -165,4 +171,9 @@ def test_nothing_is_a_file_too(name: str, tmp_path: Path) -> None:
 
 def test_the_name_of_a_file_tells_its_format() -> None:
     names = ("a.csv", "a.JSONL", "a.ndjson", "a.parquet", "a", "a.txt")
-    assert [format_of(Path(name)) for name in names] == ["csv", "jsonl", "jsonl", "parquet", None, None]
+    assert [guess_format(Path(name)) for name in names] == ["csv", "jsonl", "jsonl", "parquet", None, None]
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="format: must be one of parquet, csv, jsonl, not 'xml'"):
+        get_format("xml")

@@ -1,0 +1,1 @@
+"""`enapter-async export`."""

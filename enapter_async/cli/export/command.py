@@ -1,0 +1,174 @@
+"""`enapter-async export`: history into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import anyio
+import attrs
+import click
+import rich_click
+from rich.console import Console
+
+from enapter_async import InvalidArgumentError
+from enapter_async.cli import interruption
+from enapter_async.cli.collector import Traffic
+from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
+from enapter_async.cli.export.progress import shown
+from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.progress import clock
+from enapter_async.cli.running import run
+from enapter_async.cli.span import AGGREGATIONS, Moment, moment
+from enapter_async.exporter import FORMATS, ExportRequest, ExportResult, HistoryExport, guess_format
+from enapter_async.models.visible import make_visible
+
+_MOST_NAMED: Final = 5
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """The options of `export`.
+
+    Attributes:
+        to: The file.
+        form: Name of its format.
+        request: What is asked for.
+        concurrency: Most requests at once.
+        simulator: Options of `simulate` and their values; None reads from the server of the environment.
+        quiet: Show no progress.
+    """
+
+    to: Path
+    form: str
+    request: ExportRequest
+    concurrency: int
+    simulator: dict[str, str] | None
+    quiet: bool
+
+
+@rich_click.command()
+@option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="File to write; it appears when it is complete.",
+)
+@option("--format", "name", type=click.Choice(FORMATS), help="By default as the name of the file ends.")
+@option("--device", "devices", multiple=True, metavar="DEVICE", help="ID, slug or name; repeatable. By default all.")
+@option("--attribute", "names", multiple=True, metavar="NAME", help="Attribute by name; repeatable.")
+@option(
+    "--attributes",
+    "kind",
+    type=click.Choice(("numeric", "all")),
+    help="All numeric attributes, or all including text, booleans and alerts. [default: numeric]",
+)
+@option(
+    "--from",
+    "since",
+    type=moment,
+    default="1d",
+    show_default=True,
+    metavar="TIME",
+    help="2026-03-14T09:26Z, or how long ago: 30d.",
+)
+@option("--until", type=moment, default="now", show_default=True, metavar="TIME", help="As --from; not included.")
+@option(
+    "--granularity", type=duration(1), default="1m", show_default=True, metavar="DURATION", help="Length of a step."
+)
+@option("--aggregation", type=click.Choice(AGGREGATIONS), help="How the values of a step become one. [default: auto]")
+@option("--window", type=duration(1), metavar="DURATION", help="Longest span of one request. [default: 10,000 steps]")
+@option("--concurrency", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Requests at once.")
+@option("--quiet", "-q", is_flag=True, help="Show no progress.")
+@server_options
+def export(
+    *,
+    to: Path,
+    name: str | None,
+    devices: tuple[str, ...],
+    names: tuple[str, ...],
+    kind: Literal["numeric", "all"] | None,
+    since: Moment,
+    until: Moment,
+    granularity: float,
+    aggregation: str | None,
+    window: float | None,
+    concurrency: int,
+    quiet: bool,
+    **simulator: Any,
+) -> None:
+    """Write the history of telemetry to a Parquet, CSV or JSON lines file.
+
+    Each value becomes one row: device_id, attribute, time (UTC), value, text, unit. Finished parts are kept beside
+    the file until it is complete: after Ctrl-C, a crash or a lost connection, repeat the command to resume it.
+    """
+    chosen = chosen_simulator(simulator)
+    name = name or guess_format(to)
+    if name is None:
+        raise click.BadParameter(f"{to} must end in .parquet, .csv or .jsonl, or give --format", param_hint="--to")
+    if names and kind is not None:
+        raise click.UsageError("give either --attribute or --attributes")
+    request = ExportRequest(
+        start=since.value,
+        end=until.value,
+        granularity=granularity,
+        aggregation=aggregation,
+        window=window,
+        devices=devices,
+        attributes=names or kind or "numeric",
+    )
+    options = Options(to=to, form=name, request=request, concurrency=concurrency, simulator=chosen, quiet=quiet)
+    with interruption.saying("stopped; repeat the command to resume"):
+        try:
+            run(_export, options)
+        except InvalidArgumentError as error:
+            if error.argument == "end":
+                raise click.BadParameter(
+                    f"{until.text} is not later than --from {since.text}", param_hint="--until"
+                ) from error
+            raise
+
+
+async def _export(options: Options) -> None:
+    console = Console(stderr=True, quiet=options.quiet)
+    traffic = Traffic()
+    started = anyio.current_time()
+    source = server_name(options.simulator)
+    async with HistoryExport(options.to, options.request, source=source, file_format=options.form) as export:
+        if not export.is_read:
+            async with (
+                connected(options.simulator, console, [traffic]) as client,
+                shown(console, "reading", lambda: export.share_read, lambda: export.rows),
+            ):
+                await export.read(client, concurrency=options.concurrency)
+        async with shown(console, "writing", lambda: export.share_joined, lambda: export.rows):
+            result = await export.join()
+    click.echo(_summarize(result, traffic, anyio.current_time() - started))
+
+
+def _summarize(result: ExportResult, traffic: Traffic, elapsed: float) -> str:
+    path = make_visible(str(result.path))
+    if result.rows is None:
+        return f"{path} was complete already"
+    lines = [
+        f"{path}: {result.rows:,} rows in {clock(elapsed)}",
+        f"  requests      {traffic.requests:,}",
+        f"  429 answers   {traffic.rate_limited:,}",
+        f"  other errors  {traffic.errors:,}",
+    ]
+    missing = set(result.missing_devices)
+    if missing:
+        lines.append(f"  deleted       {_list_some(result.missing_devices)} (rows up to then are in the file)")
+    silent = [f"{device} {attribute}" for device, attribute in result.without_value if device not in missing]
+    if silent:
+        lines.append(
+            f"  no value      {len(silent):,} (none in this span, or above the token's role): {_list_some(silent)}"
+        )
+    return "\n".join(lines)
+
+
+def _list_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return make_visible(", ".join(names[:_MOST_NAMED]) + more)

@@ -1,0 +1,120 @@
+"""The formats of an export: how a part is written, and how parts become one file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from enapter_async import InvalidArgumentError, TimeseriesBatch
+from enapter_async.rows import CSV, JSON_LINES, LineFormat, make_batch_rows
+from enapter_async.rows.batches import Units
+
+FORMATS: Final = ("parquet", "csv", "jsonl")
+"""Names of the formats."""
+
+_SUFFIXES: Final = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_ROWS_AT_ONCE: Final = 2_000
+"""Of text; a fifth faster than all rows of a batch, as the memory of so many tuples is used again."""
+
+
+class PartWriter(Protocol):
+    """Writes the rows of one part.
+
+    Attributes:
+        rows: Rows written so far.
+    """
+
+    rows: int
+
+    def write(self, batch: TimeseriesBatch) -> None:
+        """Write what a batch has."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left; the file stays open."""
+        ...
+
+    def give_up(self) -> None:
+        """Write no more; does nothing after `close`."""
+        ...
+
+
+class Format(Protocol):
+    """A kind of file. The same rows always give the same bytes, however they were cut into parts and batches."""
+
+    def begin_part(self, file: IO[bytes], units: Units) -> PartWriter:
+        """Begin a part."""
+        ...
+
+    def join_parts(self, parts: Iterable[Path], file: IO[bytes], on_joined: Callable[[], None]) -> None:
+        """Write the whole file from its parts.
+
+        Args:
+            parts: The parts in order.
+            file: Where to.
+            on_joined: Called after each part; what it raises ends the work.
+        """
+        ...
+
+
+def guess_format(path: Path) -> str | None:
+    """Return the name of the format that the name of a file tells; None if it tells none."""
+    return _SUFFIXES.get(path.suffix.lower())
+
+
+def get_format(name: str) -> Format:
+    """Return the format of a name.
+
+    Raises:
+        InvalidArgumentError: There is no such format.
+        MissingExtraError: Parquet needs pyarrow, which is not installed.
+    """
+    if name == "csv":
+        return _TextFormat(CSV)
+    if name == "jsonl":
+        return _TextFormat(JSON_LINES)
+    if name != "parquet":
+        raise InvalidArgumentError("format", f"must be one of {', '.join(FORMATS)}, not {name!r}")
+    from enapter_async.exporter.parquet_format import ParquetFormat
+
+    return ParquetFormat()
+
+
+class _TextWriter:
+    def __init__(self, lines: LineFormat, file: IO[bytes], units: Units) -> None:
+        self.rows: int = 0
+        self._lines = lines
+        self._file = file
+        self._units = units
+
+    def write(self, batch: TimeseriesBatch) -> None:
+        step = max(1, _ROWS_AT_ONCE // max(1, len(batch.columns)))
+        for start in range(0, len(batch), step):
+            rows = make_batch_rows(batch.slice(start, start + step), self._units)
+            self._file.write(self._lines.encode(rows))
+            self.rows += len(rows)
+
+    def close(self) -> None:
+        pass
+
+    def give_up(self) -> None:
+        pass
+
+
+class _TextFormat:
+    """A format whose files are the lines of their parts under a header."""
+
+    def __init__(self, lines: LineFormat) -> None:
+        self._lines = lines
+
+    def begin_part(self, file: IO[bytes], units: Units) -> PartWriter:
+        return _TextWriter(self._lines, file, units)
+
+    def join_parts(self, parts: Iterable[Path], file: IO[bytes], on_joined: Callable[[], None]) -> None:
+        file.write(self._lines.header)
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+            on_joined()

@@ -1,0 +1,240 @@
+"""What an export is asked for, and how that is kept: a second start asks exactly what the first one did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+import attrs
+
+from enapter_async import (
+    Aggregation,
+    HistoryPlan,
+    InvalidArgumentError,
+    Series,
+    StorageError,
+    TimeseriesQuery,
+    plan_history,
+)
+from enapter_async.exporter.selection import Attributes, SelectedDevice
+from enapter_async.models.common import Duration
+from enapter_async.models.duration import to_timedelta
+from enapter_async.rows.batches import Units
+
+_VERSION: Final = 2
+"""The rows of 1 had other columns."""
+_DEVICES_PER_REQUEST: Final = 10
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTHING: Final = timedelta(0)
+
+
+def _to_moment(value: datetime | timedelta, argument: str) -> datetime | timedelta:
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise InvalidArgumentError(argument, f"needs a time zone, got {value.isoformat()}")
+        return value.astimezone(UTC)
+    if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(argument, f"must be a datetime, or a timedelta before now, got {value!r}")
+    if value < _NOTHING:
+        raise InvalidArgumentError(argument, f"must not be in the future, got {value!r} before now")
+    return value
+
+
+def _start(value: datetime | timedelta) -> datetime | timedelta:
+    return _to_moment(value, "start")
+
+
+def _end(value: datetime | timedelta) -> datetime | timedelta:
+    return _to_moment(value, "end")
+
+
+def _granularity(value: Duration) -> float:
+    return to_timedelta(value, "granularity").total_seconds()
+
+
+def _window(value: Duration | None) -> float | None:
+    return None if value is None else to_timedelta(value, "window").total_seconds()
+
+
+def _to_names(values: Iterable[str], argument: str) -> tuple[str, ...]:
+    if not isinstance(values, Iterable) or isinstance(values, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(argument, f"must be a list of names, got {values!r}")
+    names = tuple(dict.fromkeys(values))
+    for name in names:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(argument, f"must be a list of names, got {name!r} in it")
+    return names
+
+
+def _devices(values: Iterable[str]) -> tuple[str, ...]:
+    return _to_names(values, "devices")
+
+
+def _attributes(values: Attributes) -> Attributes:
+    if isinstance(values, str):
+        if values not in {"numeric", "all"}:
+            raise InvalidArgumentError("attributes", f'must be "numeric", "all" or a list of names, got {values!r}')
+        return values
+    names = _to_names(values, "attributes")
+    if not names:
+        raise InvalidArgumentError("attributes", "must have at least one name")
+    return names
+
+
+@attrs.frozen(kw_only=True)
+class ExportRequest:
+    """What history to export. An export that was stopped is resumed by an equal request.
+
+    Attributes:
+        start: First moment: an aware datetime, or how long before now. The latter is settled when the export
+            begins: resumed the next day, it has the same span.
+        end: Moment after the last one, in the same way; by default now.
+        granularity: Length of a step: a timedelta, or seconds; whole seconds, at least one.
+        aggregation: How the values of a step become one; None leaves it to the server.
+        window: Longest span of one HTTP request: a timedelta, or seconds; None for 10,000 steps.
+        devices: IDs, slugs or names; none for all devices that the token can see.
+        attributes: `"numeric"`, `"all"`, or names of attributes. `"all"` includes texts, enumerations, booleans
+            and alerts.
+
+    Raises:
+        InvalidArgumentError: An argument is invalid; it is named.
+    """
+
+    start: datetime | timedelta = attrs.field(converter=_start)
+    end: datetime | timedelta = attrs.field(default=_NOTHING, converter=_end)
+    granularity: float = attrs.field(default=60.0, converter=_granularity)
+    aggregation: Aggregation | str | None = None
+    window: float | None = attrs.field(default=None, converter=_window)
+    devices: tuple[str, ...] = attrs.field(default=(), converter=_devices)
+    attributes: Attributes = attrs.field(default="numeric", converter=_attributes)
+
+    def resolve(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return start and end, those relative to now cut down to whole steps.
+
+        Raises:
+            InvalidArgumentError: The end is not later than the start, or there is no such time.
+        """
+        start, end = (self._resolve(name, getattr(self, name), now) for name in ("start", "end"))
+        if end <= start:
+            raise InvalidArgumentError(
+                "end", f"must be later than start, got {end:%Y-%m-%dT%H:%M:%SZ} and {start:%Y-%m-%dT%H:%M:%SZ}"
+            )
+        return start, end
+
+    def _resolve(self, name: str, moment: datetime | timedelta, now: datetime) -> datetime:
+        if isinstance(moment, datetime):
+            return moment
+        step = timedelta(seconds=self.granularity)
+        if not step:
+            raise InvalidArgumentError("granularity", "must be at least a second")
+        try:
+            return _EPOCH + (now - moment - _EPOCH) // step * step
+        except OverflowError:
+            raise InvalidArgumentError(name, f"is before the year 1: {moment.days:,} days ago") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request in the form that it is kept in."""
+        return {
+            "start": _moment_to_json(self.start),
+            "end": _moment_to_json(self.end),
+            "granularity": self.granularity,
+            "aggregation": None if self.aggregation is None else str(self.aggregation),
+            "window": self.window,
+            "devices": list(self.devices),
+            "attributes": self.attributes if isinstance(self.attributes, str) else list(self.attributes),
+        }
+
+
+def _moment_to_json(moment: datetime | timedelta) -> str:
+    if isinstance(moment, datetime):
+        return moment.isoformat()
+    return f"{moment} ago" if moment else "now"
+
+
+@attrs.frozen
+class ExportRecord:
+    """An export that has begun.
+
+    Attributes:
+        plan: Its requests.
+        units: Units of what it asks for, by device and attribute.
+    """
+
+    plan: HistoryPlan
+    units: Units
+
+    @classmethod
+    def make(cls, request: ExportRequest, now: datetime, selected: Iterable[SelectedDevice]) -> ExportRecord:
+        """Plan an export.
+
+        Raises:
+            InvalidArgumentError: An argument of the request is invalid.
+        """
+        start, end = request.resolve(now)
+        return cls._plan(request, start, end, {one.device_id: one.units for one in selected})
+
+    @classmethod
+    def _plan(cls, request: ExportRequest, start: datetime, end: datetime, units: Units) -> ExportRecord:
+        query = TimeseriesQuery(
+            start=start,
+            end=end,
+            granularity=request.granularity,
+            series=[Series(device, list(attributes)) for device, attributes in units.items()],
+            aggregation=request.aggregation,
+        )
+        return cls(plan_history(query, window=request.window, devices_per_request=_DEVICES_PER_REQUEST), units)
+
+    def to_json(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return what is to be kept.
+
+        Args:
+            question: The request, its source and its format, to compare with those of the next start.
+        """
+        query = self.plan.query
+        return {
+            "version": _VERSION,
+            "question": question,
+            "start": query.start.isoformat(),
+            "end": query.end.isoformat(),
+            "units": self.units,
+        }
+
+    @classmethod
+    def from_json(
+        cls, kept: dict[str, Any], request: ExportRequest, question: dict[str, Any], folder: str
+    ) -> ExportRecord:
+        """Read what was kept.
+
+        Args:
+            kept: What `to_json` returned.
+            request: What is asked now.
+            question: As in `to_json`, of now.
+            folder: Where it was kept, for messages.
+
+        Raises:
+            StorageError: It is of another version.
+            InvalidArgumentError: It is an export of something else.
+        """
+        if kept.get("version") != _VERSION:
+            raise StorageError(
+                folder,
+                "this export was begun by another version of enapter-async, whose rows have other columns; finish it"
+                " with that version, or remove the folder to start over",
+            )
+        before = cast("dict[str, Any]", kept["question"])
+        for name, value in question.items():
+            if before.get(name) != value:
+                raise InvalidArgumentError(
+                    name,
+                    f"{folder} was begun with {_show(before.get(name))}, not with {_show(value)}; repeat the first"
+                    " request to resume it, choose another file, or remove the folder to start over",
+                )
+        start, end = datetime.fromisoformat(kept["start"]), datetime.fromisoformat(kept["end"])
+        return cls._plan(request, start, end, kept["units"])
+
+
+def _show(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, cast("list[object]", value))) or "all"
+    return "the default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

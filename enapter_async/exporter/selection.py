@@ -1,0 +1,137 @@
+"""Devices and attributes as users name them, and what the manifests say about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal, TypeAlias
+
+import attrs
+
+from enapter_async import (
+    Device,
+    EnapterClient,
+    InvalidArgumentError,
+    NotFoundError,
+    SelectionError,
+    ValueDeclaration,
+)
+
+Attributes: TypeAlias = "Literal['numeric', 'all'] | Sequence[str]"
+"""All attributes whose values are numbers, all that there are, or those of some names."""
+
+_ALERTS: Final = "alerts"
+_EVERY_DEVICE_HAS: Final = (_ALERTS, "alert_details")
+_MOST_NAMED: Final = 12
+
+
+@attrs.frozen
+class SelectedDevice:
+    """A device and some of its telemetry attributes.
+
+    Attributes:
+        device_id: Its ID.
+        name: Its name for people.
+        attributes: Declarations by name, in the order asked for; None where the manifest has none.
+    """
+
+    device_id: str
+    name: str
+    attributes: Mapping[str, ValueDeclaration | None]
+
+    @property
+    def units(self) -> dict[str, str | None]:
+        """Units by attribute."""
+        return {name: None if one is None else one.unit for name, one in self.attributes.items()}
+
+
+async def select_devices(
+    client: EnapterClient, devices: Sequence[str] = (), attributes: Attributes = "numeric"
+) -> list[SelectedDevice]:
+    """Find devices and attributes.
+
+    Args:
+        client: For asking.
+        devices: IDs, slugs or names; none for all devices that the token can see.
+        attributes: `"numeric"` or `"all"` attributes of the manifests, alerts among the latter, or names. Of all
+            devices, those that have any of these names are taken; a device that was named must have all of them.
+
+    Raises:
+        SelectionError: There is nothing of that name.
+        InvalidArgumentError: Several devices have that name.
+        EnapterError: The API cannot be asked.
+    """
+    selected: list[SelectedDevice] = []
+    if devices:
+        for name in dict.fromkeys(devices):
+            device = await _find_device(client, name)
+            if all(device.id != one.device_id for one in selected):
+                selected.append(_select_required(device, attributes))
+        return selected
+    count = 0
+    async for device in client.devices.list(expand={"manifest"}):
+        count += 1
+        one = _select_existing(device, attributes)
+        if one.attributes:
+            selected.append(one)
+    if not selected:
+        what = _KINDS[attributes] if isinstance(attributes, str) else f"an attribute {', '.join(attributes)}"
+        seen = f"{count} device{'' if count == 1 else 's'}, none with {what}" if count else "no device"
+        raise SelectionError(f"nothing to read: the token can see {seen}")
+    return selected
+
+
+_KINDS: Final = {"numeric": "numeric telemetry", "all": "telemetry"}
+
+
+async def _find_device(client: EnapterClient, name: str) -> Device:
+    try:
+        return await client.devices.get(name, expand={"manifest"})
+    except NotFoundError:
+        pass
+    # On the Cloud a slug alone does not lead to a device, and a name nowhere does.
+    matching = [
+        one.id async for one in client.devices.list() if name == one.slug or name.casefold() == one.name.casefold()
+    ]
+    if not matching:
+        raise SelectionError(f"the token can see no device {name!r}")
+    if len(matching) > 1:
+        raise InvalidArgumentError("devices", f"{len(matching)} devices are called {name!r}: {_shorten(matching)}")
+    return await client.devices.get(matching[0], expand={"manifest"})
+
+
+def _select_required(device: Device, attributes: Attributes) -> SelectedDevice:
+    name = device.name or device.id
+    if isinstance(attributes, str):
+        selected = _select_existing(device, attributes)
+        if device.manifest is None:
+            raise SelectionError(f"{name} has no manifest: name its attributes")
+        if not selected.attributes:
+            raise SelectionError(f"{name} has no {_KINDS[attributes]}")
+        return selected
+    if device.manifest is None:
+        return SelectedDevice(device.id, name, dict.fromkeys(attributes))
+    declared = device.manifest.telemetry
+    for attribute in attributes:
+        if attribute not in declared and attribute not in _EVERY_DEVICE_HAS:
+            known = f"it has {_shorten(declared)}" if declared else "it has none"
+            raise SelectionError(f"{name} has no telemetry attribute {attribute!r}; {known}")
+    return SelectedDevice(device.id, name, {attribute: declared.get(attribute) for attribute in attributes})
+
+
+def _select_existing(device: Device, attributes: Attributes) -> SelectedDevice:
+    name = device.name or device.id
+    if device.manifest is None:
+        return SelectedDevice(device.id, name, {})
+    if attributes == "numeric":
+        return SelectedDevice(device.id, name, device.manifest.numeric_telemetry())
+    declared = device.manifest.telemetry
+    if attributes == "all":
+        return SelectedDevice(device.id, name, {**declared, _ALERTS: declared.get(_ALERTS)})
+    named = {one: declared.get(one) for one in attributes if one in declared or one in _EVERY_DEVICE_HAS}
+    return SelectedDevice(device.id, name, named)
+
+
+def _shorten(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - _MOST_NAMED
+    return ", ".join(listed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
