@@ -284,7 +284,7 @@ async def test_ctrl_c_ends_it_and_the_same_command_goes_on_with_the_same_span(tm
         kept = json.loads((tmp_path / f"{name}.partial" / "export.json").read_text())
         assert (await place.export(*arguments)).code == 0
     if name.endswith(".csv"):
-        times = [datetime.fromisoformat(row[0]) for row in csv_rows(target)[1:]]
+        times = [datetime.fromisoformat(row[2]) for row in csv_rows(target)[1:]]
     else:
         times = [row["time"] for row in parquet_rows(target)]
     assert min(times) == datetime.fromisoformat(kept["start"])
