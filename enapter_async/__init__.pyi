@@ -67,6 +67,7 @@ from enapter_async.errors import (
     RequestError as RequestError,
     ResponseTooLargeError as ResponseTooLargeError,
     SchemaError as SchemaError,
+    SelectionError as SelectionError,
     ServerError as ServerError,
     ServerOutcomeUnknownError as ServerOutcomeUnknownError,
     StorageError as StorageError,

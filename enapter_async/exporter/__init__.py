@@ -9,8 +9,8 @@ result = await export_history(client, "history.parquet", request)
 ```
 """
 
+from enapter_async.exporter._formats import FORMATS, guess_format
 from enapter_async.exporter.export import ExportResult, HistoryExport, export_history
-from enapter_async.exporter.formats import FORMATS, guess_format
 from enapter_async.exporter.request import ExportRequest
 from enapter_async.exporter.selection import SelectedDevice, select_devices
 

@@ -16,8 +16,8 @@ import anyio.to_thread
 import attrs
 
 from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, NotFoundError, StorageError, TimeseriesBatch
-from enapter_async.exporter.folder import ExportFolder, FinishedPart
-from enapter_async.exporter.formats import PartWriter, get_format, guess_format
+from enapter_async.exporter._folder import ExportFolder, FinishedPart
+from enapter_async.exporter._formats import PartWriter, get_format, guess_format
 from enapter_async.exporter.request import ExportRecord, ExportRequest
 from enapter_async.exporter.selection import select_devices
 

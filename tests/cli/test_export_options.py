@@ -109,7 +109,7 @@ def test_wrong_usage(
 
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "enapter_async.rows.parquet", raising=False)
-    monkeypatch.delitem(sys.modules, "enapter_async.exporter.parquet_format", raising=False)
+    monkeypatch.delitem(sys.modules, "enapter_async.exporter._parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = invoke("--to", str(tmp_path / "history.parquet"), "--simulate", "1")
     assert result.exit_code == 1

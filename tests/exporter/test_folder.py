@@ -8,7 +8,7 @@ from typing import IO, NoReturn
 import pytest
 
 from enapter_async import StorageError
-from enapter_async.exporter.folder import ExportFolder, FinishedPart
+from enapter_async.exporter._folder import ExportFolder, FinishedPart
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import enapter_async.rows.parquet as rows_parquet
 from enapter_async import Column, DataType, InvalidArgumentError, TimeseriesBatch
-from enapter_async.exporter.formats import FORMATS, get_format, guess_format
+from enapter_async.exporter._formats import FORMATS, get_format, guess_format
 
 UNITS = {"pump": {"power": "W", "note": None, 'odd, "name"': 'W, "peak"'}}
 MOMENTS = [1_773_482_400 + 60 * number for number in range(4)]

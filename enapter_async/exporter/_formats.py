@@ -77,7 +77,7 @@ def get_format(name: str) -> Format:
         return _TextFormat(JSON_LINES)
     if name != "parquet":
         raise InvalidArgumentError("format", f"must be one of {', '.join(FORMATS)}, not {name!r}")
-    from enapter_async.exporter.parquet_format import ParquetFormat
+    from enapter_async.exporter._parquet import ParquetFormat
 
     return ParquetFormat()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO
 
 from enapter_async import TimeseriesBatch
-from enapter_async.exporter.formats import PartWriter
 from enapter_async.rows.batches import Units
 from enapter_async.rows.parquet import ParquetWriter, make_batch_table, read_tables
 
@@ -34,7 +33,7 @@ class _PartWriter:
 class ParquetFormat:
     """Parquet: the rows in groups of a fixed size, compressed with zstd."""
 
-    def begin_part(self, file: IO[bytes], units: Units) -> PartWriter:
+    def begin_part(self, file: IO[bytes], units: Units) -> _PartWriter:
         """Begin a part."""
         return _PartWriter(file, units)
 
