@@ -116,7 +116,7 @@ class RawResource:
 
     def __init__(self, plain: Resource) -> None:
         """Wrap a resource on a raw session."""
-        self.plain: Resource = plain
+        self._plain = plain
 
 
 def raw(
@@ -130,7 +130,7 @@ def raw(
     def decorate(twin: Callable[[Any], None]) -> Callable[Concatenate[Any, P], Awaitable[Response[T]]]:
         @wraps(twin)
         def send(self: RawResource, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Response[T]]:
-            return cast("Awaitable[Response[T]]", method(self.plain, *args, **kwargs))
+            return cast("Awaitable[Response[T]]", method(self._plain, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
 
         return send
 
