@@ -47,10 +47,10 @@ from enapter_async.config import (
 from enapter_async.errors import (
     ConfigurationError,
     InsecureConnectionWarning,
-    InvalidArgumentError,
     MissingExtraError,
 )
 from enapter_async.hooks import Hook
+from enapter_async.models.arguments import read_number, refuse_argument
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.resources._catalogue import RawServices, Services
 
@@ -335,9 +335,9 @@ class EnapterClient(Services):
             InvalidArgumentError: An argument cannot be.
         """
         if method not in ("GET", "POST", "PATCH", "PUT", "DELETE"):
-            raise InvalidArgumentError("method", "must be GET, POST, PATCH, PUT or DELETE")
+            raise refuse_argument("method", "must be GET, POST, PATCH, PUT or DELETE", method)
         if not isinstance(safety, Safety):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError("safety", "must be a Safety")
+            raise refuse_argument("safety", "must be a Safety", safety)
         request = Request(
             Operation("client.request", method, safety),
             relative_path(path),
@@ -440,11 +440,12 @@ def _pairs(query: object) -> list[tuple[str, str]]:
     given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
     for pair in query_strings.several(cast("Iterable[object]", given), "query"):
         if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
-            raise InvalidArgumentError("query", "must map names to values, or be pairs of them")
+            raise refuse_argument("query", "must map names to values, or be pairs of them", pair)
         name, value = cast("tuple[object, object]", pair)
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise InvalidArgumentError("query", "every value must be a string or a number")
-        pairs.append((query_strings.text(name, "query"), query_strings.encodable(str(value), "query")))
+        written = value if isinstance(value, str) else read_number(value)
+        if written is None:
+            raise refuse_argument("query", "every value must be a string or a number", value)
+        pairs.append((query_strings.text(name, "query"), query_strings.encodable(str(written), "query")))
     return pairs
 
 

@@ -10,7 +10,8 @@ import anyio
 import attrs
 
 from enapter_async._protocol.query import MAX_PAGE_SIZE
-from enapter_async.errors import EnapterError, InvalidArgumentError, PaginationError
+from enapter_async.errors import EnapterError, PaginationError
+from enapter_async.models.arguments import require_whole_number
 
 T = TypeVar("T")
 
@@ -79,16 +80,15 @@ class Pager(Generic[T]):
         self._fetch = fetch
         self._operation = operation
         self._key = key
-        self._page_size = MAX_PAGE_SIZE if page_size is None else page_size
-        self._offset = offset
-        self._max_items = max_items
-        self._concurrency = default_concurrency if concurrency is None else concurrency
+        self._page_size = MAX_PAGE_SIZE
+        if page_size is not None:
+            self._page_size = require_whole_number(page_size, "page_size", 1, MAX_PAGE_SIZE)
+        self._offset = require_whole_number(offset, "offset", 0)
+        self._max_items = None if max_items is None else require_whole_number(max_items, "max_items", 0)
+        self._concurrency = default_concurrency
+        if concurrency is not None:
+            self._concurrency = require_whole_number(concurrency, "concurrency", 1)
         self._probe = probe
-        _whole_number("page_size", self._page_size, 1, MAX_PAGE_SIZE)
-        _whole_number("offset", offset, 0)
-        _whole_number("concurrency", self._concurrency, 1)
-        if max_items is not None:
-            _whole_number("max_items", max_items, 0)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Items(self.pages())
@@ -310,9 +310,3 @@ class _Pages(AsyncIterator[Page[T]]):
         else:
             return False
         raise PaginationError(f"the server repeats a page {known}").located(*self._operation)
-
-
-def _whole_number(argument: str, value: object, low: int, high: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        allowed = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise InvalidArgumentError(argument, f"must be a whole number {allowed}")

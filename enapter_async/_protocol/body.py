@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 from enapter_async._protocol.decoding import json_text
 from enapter_async._protocol.request import JSON_TYPE, Answer, Operation, Request
 from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
+from enapter_async.models.arguments import describe_value, read_number
 from enapter_async.models.common import JSON, UNSET
 
 T = TypeVar("T")
@@ -19,7 +20,18 @@ Decode: TypeAlias = Callable[[Answer], T]
 _EXCERPT: Final = 120
 _BEFORE_JSON: Final = b" \t\r\n\xef\xbb\xbf"
 """White space, and the mark of byte order that some writers put in front."""
-_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=True).encode
+
+
+def _plain(value: object) -> int | float:
+    number = read_number(value)
+    if number is None:
+        raise TypeError(f"{describe_value(value)} is not JSON")
+    return number
+
+
+_compact = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=True, default=_plain
+).encode
 
 
 def dumps(value: object, argument: str) -> bytes:

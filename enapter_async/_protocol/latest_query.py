@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from enapter_async._protocol import query
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 
 
 def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[str]:
@@ -20,7 +21,7 @@ def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | Non
         InvalidArgumentError: A name is empty, has a comma, or is so long that no query can hold it.
     """
     if not isinstance(attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("attributes", "must map each device to its attribute names")
+        raise refuse_argument("attributes", "must map each device to its attribute names", attributes)
     suffix = "" if relevance_interval is None else "&" + query.encode([("relevance_interval", relevance_interval)])
     room = query.MAX_BYTES - len(suffix)
     queries: list[str] = []

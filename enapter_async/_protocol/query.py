@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import OpenEnum
 
 T = TypeVar("T")
@@ -30,16 +31,15 @@ def chosen(values: Iterable[str], allowed: frozenset[str], argument: str) -> str
     Raises:
         InvalidArgumentError: It is a bare string, or a value is not allowed.
     """
-    if values == ():
+    if isinstance(values, tuple) and not values:
         return ""
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as {{{values!r}}}, not a string")
-    wanted = {value if isinstance(value, str) else repr(value) for value in several(values, argument)}  # pyright: ignore[reportUnnecessaryIsInstance]
-    unknown = wanted - allowed
-    if unknown:
-        shown = ", ".join(sorted(map(repr, unknown)))
-        raise InvalidArgumentError(argument, f"unknown value {shown}; known are {', '.join(sorted(allowed))}")
-    return ",".join(sorted(wanted))
+    wanted = several(values, argument)
+    for value in wanted:
+        if not isinstance(value, str) or value not in allowed:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise refuse_argument(argument, f"every value must be one of {', '.join(sorted(allowed))}", value)
+    return ",".join(sorted(set(wanted)))
 
 
 def listed(values: Iterable[str], argument: str) -> str:
@@ -62,25 +62,28 @@ def texts(values: Iterable[str], argument: str) -> list[str]:
     """
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as [{values!r}], not a string")
-    items = list(several(values, argument))
+    items = several(values, argument)
     if not items:
         raise InvalidArgumentError(argument, "must not be empty")
     for item in items:
         if not isinstance(item, str) or not item.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError(argument, "every value must be a string that is not empty")
+            raise refuse_argument(argument, "every value must be a string that is not empty", item)
         encodable(item, argument)
     return items
 
 
-def several(values: Iterable[T], argument: str) -> Iterable[T]:
-    """Return an argument that can be iterated.
+def several(values: Iterable[T], argument: str) -> list[T]:
+    """Return an argument of several values as a list.
 
     Raises:
-        InvalidArgumentError: It cannot.
+        InvalidArgumentError: It cannot be iterated.
     """
-    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(argument, f"must be several values, not {type(values).__name__}")
-    return values
+    if isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        try:
+            return list(values)
+        except TypeError:  # numpy's arrays of no dimension
+            pass
+    raise refuse_argument(argument, "must be several values", values)
 
 
 def encodable(value: str, argument: str) -> str:
@@ -105,7 +108,7 @@ def text(value: object, argument: str) -> str:
         InvalidArgumentError: It is not a string, or is empty.
     """
     if not isinstance(value, str):
-        raise InvalidArgumentError(argument, f"must be a string, not {type(value).__name__}")
+        raise refuse_argument(argument, "must be a string", value)
     if not value.strip():
         raise InvalidArgumentError(argument, "must not be empty")
     return encodable(value, argument)
@@ -119,7 +122,7 @@ def flag(value: object, argument: str) -> bool:
     """
     if isinstance(value, bool):
         return value
-    raise InvalidArgumentError(argument, f"must be True or False, not {type(value).__name__}")
+    raise refuse_argument(argument, "must be True or False", value)
 
 
 def one_of(value: object, allowed: frozenset[str], argument: str) -> str:
@@ -130,7 +133,7 @@ def one_of(value: object, allowed: frozenset[str], argument: str) -> str:
     """
     if isinstance(value, str) and value in allowed:
         return value
-    raise InvalidArgumentError(argument, f"must be one of {', '.join(sorted(allowed))}")
+    raise refuse_argument(argument, f"must be one of {', '.join(sorted(allowed))}", value)
 
 
 def member(value: object, type_: type[OpenEnum], argument: str) -> str:

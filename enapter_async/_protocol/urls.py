@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
@@ -25,7 +26,7 @@ def segment(value: object, argument: str) -> str:
         InvalidArgumentError: It is not a string, is empty, `.` or `..`, or has control characters.
     """
     if not isinstance(value, str):
-        raise InvalidArgumentError(argument, f"must be a string, not {type(value).__name__}")
+        raise refuse_argument(argument, "must be a string", value)
     if _PLAIN(value):
         return value
     if not value.strip():
@@ -52,7 +53,7 @@ def relative_path(value: object) -> str:
         InvalidArgumentError: It is empty or absolute, leaves the base URL, or has a query or odd characters.
     """
     if not isinstance(value, str) or not value.strip("/"):
-        raise InvalidArgumentError("path", "must be a path such as v3/devices")
+        raise refuse_argument("path", "must be a path such as v3/devices", value)
     if "://" in value or value.startswith("//") or "\\" in value:
         raise InvalidArgumentError("path", "must be relative to the base URL")
     if "?" in value or "#" in value:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument, require_aware_time
 from enapter_async.models.common import Duration
 from enapter_async.models.duration import parse_duration, to_timedelta
 
@@ -97,14 +97,10 @@ def format_time(value: datetime, argument: str) -> str:
     Raises:
         InvalidArgumentError: It is no datetime, or a naive one.
     """
-    if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(argument, f"must be an aware datetime, not {type(value).__name__}")
-    if value.utcoffset() is None:
-        raise InvalidArgumentError(argument, "must have a time zone: a naive datetime could be any time")
     try:
-        moment = value.astimezone(UTC)
+        moment = require_aware_time(value, argument).astimezone(UTC)
     except OverflowError:
-        raise InvalidArgumentError(argument, "is out of range in UTC") from None
+        raise refuse_argument(argument, "must be within the years 1 to 9999 in UTC", value) from None
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
@@ -131,7 +127,7 @@ def format_duration(value: Duration, argument: str) -> str:
 def _milliseconds(value: Duration, argument: str) -> int:
     milliseconds, rest = divmod(to_timedelta(value, argument), _MILLISECOND)
     if rest:
-        raise InvalidArgumentError(argument, "must be a whole number of milliseconds")
+        raise refuse_argument(argument, "must be a whole number of milliseconds", value)
     return milliseconds
 
 

@@ -16,7 +16,8 @@ from enapter_async._protocol.timeseries.plan import HistoryPart
 from enapter_async._session import Session
 from enapter_async._streaming.timeseries import stream_timeseries
 from enapter_async._transport.aiohttp_errors import copy_error
-from enapter_async.errors import ClientClosedError, EnapterError, InvalidArgumentError, TransportError
+from enapter_async.errors import ClientClosedError, EnapterError, TransportError
+from enapter_async.models.arguments import require_whole_number
 from enapter_async.models.timeseries import TimeseriesBatch
 
 DEFAULT_CONCURRENCY: Final = 8
@@ -65,8 +66,7 @@ class History(AsyncIterator[TimeseriesBatch]):
     def __init__(
         self, session: Session, parts: Sequence[HistoryPart], *, concurrency: int, timeout: float | None
     ) -> None:
-        if type(concurrency) is not int or concurrency < 1:
-            raise InvalidArgumentError("concurrency", "must be a whole number of at least 1")
+        concurrency = require_whole_number(concurrency, "concurrency", 1)
         self._session = session
         # Parts that wait for the place of another part would use up their time if the caller takes his.
         self._concurrency = min(concurrency, session.max_streams)

@@ -12,7 +12,8 @@ from enapter_async._session import Session
 from enapter_async._streaming.buffer import Buffer
 from enapter_async._streaming.stream_reader import Record, StreamReader, Subscription
 from enapter_async.config import StreamPolicy
-from enapter_async.errors import InvalidArgumentError, StreamError
+from enapter_async.errors import StreamError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.stream_events import FramesDropped, MalformedFrame, StreamEvent, StreamGap
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class Stream(AsyncIterator[T], Generic[T]):
         if policy is None:
             policy = StreamPolicy()
         elif not isinstance(policy, StreamPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError("policy", f"must be a StreamPolicy, not {type(policy).__name__}")
+            raise refuse_argument("policy", "must be a StreamPolicy", policy)
         self._timeout = session.timeouts.total if timeout is None else require_timeout(timeout)
         self._buffer = Buffer[T | StreamGap | MalformedFrame](
             policy.buffer_size,

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
-from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import read_number, refuse_argument
 
 _DURATION: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _NANOSECONDS: Final = {
@@ -58,17 +58,17 @@ def to_timedelta(value: object, argument: str) -> timedelta:
     """
     if isinstance(value, timedelta):
         duration = value
-    elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidArgumentError(argument, f"must be a timedelta or a number of seconds, not {type(value).__name__}")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidArgumentError(argument, "must be finite")
+    elif (seconds := read_number(value)) is None:
+        raise refuse_argument(argument, "must be a timedelta or a number of seconds", value)
+    elif isinstance(seconds, float) and not math.isfinite(seconds):
+        raise refuse_argument(argument, "must be finite", value)
     else:
         try:
-            duration = timedelta(seconds=value)
+            duration = timedelta(seconds=seconds)
         except OverflowError:
-            raise InvalidArgumentError(argument, "is too long") from None
-        if value and not duration:
-            raise InvalidArgumentError(argument, "must be 0 or at least a microsecond")
+            raise refuse_argument(argument, "must be shorter than 999,999,999 days", value) from None
+        if seconds and not duration:
+            raise refuse_argument(argument, "must be 0 or at least a microsecond", value)
     if duration < timedelta(0):
-        raise InvalidArgumentError(argument, "must not be negative")
+        raise refuse_argument(argument, "must not be negative", value)
     return duration

@@ -7,6 +7,7 @@ from datetime import timedelta
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON, NO_EXTRA, Duration, OpenEnum
 from enapter_async.models.duration import to_timedelta
 
@@ -27,13 +28,13 @@ class RuleState(OpenEnum):
 
 def _runtime_version(value: RuntimeVersion | str) -> RuntimeVersion:
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("runtime_version", f"must be text such as 'V3', not {type(value).__name__}")
+        raise refuse_argument("runtime_version", "must be a string such as 'V3'", value)
     return RuntimeVersion(value)
 
 
 def _code(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str):
-        raise InvalidArgumentError(attribute.name, f"must be text, not {type(value).__name__}")
+        raise refuse_argument(attribute.name, "must be a string", value)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

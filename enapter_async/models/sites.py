@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import read_number, refuse_argument
 from enapter_async.models.common import JSON, NO_EXTRA, AccessRole
 
 _MOST_DEGREES = {"latitude": 90, "longitude": 180}
@@ -12,17 +12,18 @@ _MOST_DEGREES = {"latitude": 90, "longitude": 180}
 
 def _text(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str):
-        raise InvalidArgumentError(attribute.name, f"must be text, not {type(value).__name__}")
+        raise refuse_argument(attribute.name, "must be a string", value)
 
 
 def _degrees(instance: object, attribute: attrs.Attribute[float | None], value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidArgumentError(attribute.name, f"must be a number, not {type(value).__name__}")
+    degrees = read_number(value)
+    if degrees is None:
+        raise refuse_argument(attribute.name, "must be a number", value)
     most = _MOST_DEGREES[attribute.name]
-    if not -most <= value <= most:  # NaN included
-        raise InvalidArgumentError(attribute.name, f"must be from -{most} to {most} degrees")
+    if not -most <= degrees <= most:  # NaN included
+        raise refuse_argument(attribute.name, f"must be from -{most} to {most} degrees", value)
 
 
 @attrs.frozen(weakref_slot=False)

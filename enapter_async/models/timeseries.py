@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAl
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument, require_aware_time
 from enapter_async.models.common import Duration, OpenEnum
 from enapter_async.models.duration import to_timedelta
 
@@ -52,9 +53,9 @@ class DataType(OpenEnum):
 def _granularity(value: Duration) -> timedelta:
     granularity = to_timedelta(value, "granularity")
     if not granularity:
-        raise InvalidArgumentError("granularity", "must be positive")
+        raise refuse_argument("granularity", "must be positive", value)
     if granularity.microseconds:
-        raise InvalidArgumentError("granularity", f"must be whole seconds, not {granularity}")
+        raise refuse_argument("granularity", "must be whole seconds", value)
     return granularity
 
 
@@ -64,7 +65,7 @@ def _look_around(value: Duration) -> timedelta:
 
 def _name(argument: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidArgumentError(argument, f"a name is needed, not {value!r}")
+        raise refuse_argument(argument, "must be a name", value)
     return value
 
 
@@ -74,7 +75,7 @@ def _device(value: str) -> str:
 
 def _attributes(values: Iterable[str]) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("attributes", f"a list of names is needed, not {values!r}")
+        raise refuse_argument("attributes", "must be several names", values)
     names = tuple(_name("attributes", value) for value in values)
     if not names:
         raise InvalidArgumentError("attributes", "at least one name is needed")
@@ -89,19 +90,19 @@ def _aggregation(value: Aggregation | str | None) -> Aggregation | None:
 
 def _gap_filling(value: Locf | None) -> Locf | None:
     if value is not None and not isinstance(value, Locf):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("gap_filling", f"Locf(...) or None is needed, not {value!r}")
+        raise refuse_argument("gap_filling", "must be Locf(...) or None", value)
     return value
 
 
 def _series(values: Iterable[Series]) -> tuple[Series, ...]:
     if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("series", f"a list of Series is needed, not {values!r}")
+        raise refuse_argument("series", "must be several Series(...)", values)
     series = tuple(values)
     if not series:
         raise InvalidArgumentError("series", "at least one is needed")
     for one in series:
         if not isinstance(one, Series):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError("series", f"a Series is needed, not {one!r}")
+            raise refuse_argument("series", "every one must be a Series(...)", one)
     return series
 
 
@@ -156,10 +157,7 @@ class TimeseriesQuery:
 
     def __attrs_post_init__(self) -> None:
         for argument, moment in (("start", self.start), ("end", self.end)):
-            if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidArgumentError(argument, f"a datetime is needed, not {moment!r}")
-            if moment.utcoffset() is None:
-                raise InvalidArgumentError(argument, f"a time zone is needed: {moment.isoformat()}")
+            require_aware_time(moment, argument)
         # Two times of one zone are compared by what its clock shows, which goes back once a year.
         if self.end - _EPOCH <= self.start - _EPOCH:
             raise InvalidArgumentError("end", f"must be later than start ({self.start.isoformat()})")

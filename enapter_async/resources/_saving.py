@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ def checked_target(path: str | os.PathLike[str]) -> Path:
         InvalidArgumentError: It is no path, or names no file.
     """
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("path", f"must be the path of a file, not {type(path).__name__}")
+        raise refuse_argument("path", "must be the path of a file", path)
     target = Path(path)
     if not target.name:
         raise InvalidArgumentError("path", "must name a file")

@@ -16,7 +16,7 @@ from enapter_async._session import Session
 from enapter_async._streaming.stream import Stream
 from enapter_async._streaming.stream_reader import Subscription
 from enapter_async.config import StreamPolicy
-from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.models.logs import RuleLogRecord
 from enapter_async.models.rules import Rule, RuleScript
@@ -349,7 +349,7 @@ def _path(site_id: str | None, rule_id: str, *rest: str) -> str:
 
 def _script(script: RuleScript) -> dict[str, JSON]:
     if not isinstance(script, RuleScript):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("script", f"must be a RuleScript, not {type(script).__name__}")
+        raise refuse_argument("script", "must be a RuleScript", script)
     return unstructure(script)
 
 

@@ -11,6 +11,7 @@ from enapter_async._protocol.decoding.envelopes import Enveloped, PageOf
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._session import Session
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import UNSET, Unset
 from enapter_async.models.sites import Location, Site
 from enapter_async.pagination import Pager
@@ -273,7 +274,7 @@ def _body(*, name: str | Unset, timezone: str | Unset, location: Location | Unse
     place: object = UNSET
     if not isinstance(location, Unset):
         if not isinstance(location, Location):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError("location", f"must be a Location, not {type(location).__name__}")
+            raise refuse_argument("location", "must be a Location", location)
         place = unstructure(location)
     return select_given({"name": name, "timezone": timezone, "location": place})
 

@@ -24,6 +24,7 @@ from enapter_async._streaming.timeseries import TimeseriesStream
 from enapter_async._streaming.watch import Watch
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import Duration
 from enapter_async.models.streams import TelemetryFrame
 from enapter_async.models.telemetry import LatestPoint
@@ -160,7 +161,7 @@ class Telemetry(Resource):
         """
         seconds = to_timedelta(interval, "interval").total_seconds()
         if seconds <= 0:
-            raise InvalidArgumentError("interval", "must be more than 0")
+            raise refuse_argument("interval", "must be more than 0", interval)
         if timeout is not None:
             require_timeout(timeout)
         if relevance_interval is None and 2 * seconds > _SERVERS_RELEVANCE:
@@ -313,7 +314,7 @@ class RawTelemetry(RawResource):
 
 def _checked_query(query: TimeseriesQuery) -> TimeseriesQuery:
     if not isinstance(query, TimeseriesQuery):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("query", f"must be a TimeseriesQuery, not {type(query).__name__}")
+        raise refuse_argument("query", "must be a TimeseriesQuery", query)
     return query
 
 
@@ -322,4 +323,4 @@ def _checked_parts(parts: Sequence[HistoryPart]) -> Sequence[HistoryPart]:
         return parts
     if isinstance(parts, Sequence) and all(isinstance(part, HistoryPart) for part in parts):  # pyright: ignore[reportUnnecessaryIsInstance]
         return parts
-    raise InvalidArgumentError("query", "must be a TimeseriesQuery, or parts of a history")
+    raise refuse_argument("query", "must be a TimeseriesQuery, or parts of a history", parts)

@@ -14,7 +14,7 @@ from typing import Final, TypeVar, overload
 
 import attrs
 
-from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument, require_whole_number
 from enapter_async.models.common import Duration
 from enapter_async.models.duration import to_timedelta
 from enapter_async.models.timeseries import Series, TimeseriesBatch, TimeseriesQuery
@@ -135,9 +135,8 @@ def plan_history(
     step = query.granularity
     length = step * STEPS_PER_REQUEST if window is None else to_timedelta(window, "window")
     if length <= timedelta(0):
-        raise InvalidArgumentError("window", "must be positive")
-    if isinstance(devices_per_request, bool) or devices_per_request < 1:
-        raise InvalidArgumentError("devices_per_request", f"must be at least 1, not {devices_per_request!r}")
+        raise refuse_argument("window", "must be positive", window)
+    devices_per_request = require_whole_number(devices_per_request, "devices_per_request", 1)
     by_device: dict[str, list[Series]] = {}
     for series in query.series:
         by_device.setdefault(series.device, []).append(series)

@@ -1,0 +1,82 @@
+"""What callers give us: numbers, times and texts of any library, and errors that name what was given."""
+
+from __future__ import annotations
+
+import numbers
+import operator
+from datetime import datetime
+from reprlib import Repr
+from typing import Final, cast
+
+from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.visible import make_visible
+
+_LONGEST: Final = 80
+_shown: Final = Repr()
+_shown.maxstring = _shown.maxother = _LONGEST
+
+
+def refuse_argument(argument: str, requirement: str, value: object) -> InvalidArgumentError:
+    """Return the error for an argument, with its value and type: `must be a string, got 5 (int)`."""
+    return InvalidArgumentError(argument, f"{requirement}, got {describe_value(value)}")
+
+
+def describe_value(value: object) -> str:
+    """Return a value and its type in one short line, whatever the value is."""
+    text = make_visible(" ".join(_shown.repr(value).split()))
+    return f"{text[:_LONGEST]} ({type(value).__name__})"
+
+
+def read_whole_number(value: object) -> int | None:
+    """Return a whole number as int: an int, or anything else with `__index__`, as numpy's; None for what is none."""
+    if type(value) is int:
+        return value
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(cast("int", value))
+    except Exception:  # noqa: BLE001 - foreign code: what it raises only says that it is no whole number
+        return None
+
+
+def read_number(value: object) -> float | None:
+    """Return a number as int or float, None for what is none; booleans are none."""
+    if type(value) is float:
+        return value
+    whole = read_whole_number(value)
+    if whole is not None or isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return whole
+    try:
+        return float(value)
+    except Exception:  # noqa: BLE001 - foreign code, as above
+        return None
+
+
+def require_whole_number(value: object, argument: str, least: int, most: int | None = None) -> int:
+    """Return a whole number within bounds.
+
+    Raises:
+        InvalidArgumentError: It is none, or out of bounds.
+    """
+    number = read_whole_number(value)
+    if number is not None and least <= number and (most is None or number <= most):
+        return number
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise refuse_argument(argument, f"must be a whole number {bounds}", value)
+
+
+def require_aware_time(value: object, argument: str) -> datetime:
+    """Return a datetime that has a time zone.
+
+    Raises:
+        InvalidArgumentError: It is something else, or a naive one.
+    """
+    if isinstance(value, datetime):
+        try:
+            offset = value.utcoffset()
+        except Exception:  # noqa: BLE001 - pandas' NaT is a datetime by its class only
+            raise refuse_argument(argument, "must be an aware datetime", value) from None
+        if offset is not None:
+            return value
+        raise refuse_argument(argument, "must have a time zone, since a naive datetime could be any time", value)
+    raise refuse_argument(argument, "must be an aware datetime", value)

@@ -1,0 +1,207 @@
+"""Any argument of any public method may be any object: it is taken, or refused by name, type and value."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from enapter_async import (
+    EnapterClient,
+    EnapterError,
+    InvalidArgumentError,
+    Pager,
+    RetryPolicy,
+    RuleScript,
+    Series,
+    TimeseriesQuery,
+)
+from tests.recorder import Recorder, recording
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+SERIES = Series("D", ["power"])
+QUERY = TimeseriesQuery(start=NOON, end=NOON + timedelta(hours=1), granularity=60, series=[SERIES])
+
+
+class Hostile:
+    """An object that answers no question."""
+
+    def __bool__(self) -> bool:
+        raise TypeError("no truth")
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("not comparable")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __lt__(self, other: object) -> bool:
+        raise TypeError("not ordered")
+
+    __gt__ = __le__ = __ge__ = __lt__
+
+    def __repr__(self) -> str:
+        raise TypeError("not shown")
+
+
+BAD: dict[str, tuple[object, str]] = {
+    "NaT": (pd.NaT, "NaT"),
+    "NA": (pd.NA, "NA"),
+    "array of numbers": (np.array([1.5, 2.5]), "1.5"),
+    "array of no dimension": (np.array(1.5), "1.5"),
+    "empty array": (np.array([]), "array"),
+    "Series of numbers": (pd.Series([1.5, 2.5]), "Series"),
+    "DataFrame": (pd.DataFrame({1.5: [1]}), "DataFrame"),
+    "Timedelta that is none": (pd.Timedelta("NaT"), "NaT"),
+    "datetime64": (np.datetime64("2026-03-14"), "2026-03-14"),
+    "object": (Hostile(), "Hostile"),
+    "class": (int, "int"),
+    "complex": (1j, "1j"),
+}
+"""Values that fit no argument, and what the error must show of them."""
+
+ELEMENTS = {
+    "ndarray": [("np.float64(1.5)", "float64")],
+    "Series": [("1.5", "float")],
+    "DataFrame": [("1.5", "float")],
+}
+"""What an error may show instead where several values are wanted."""
+
+GOOD: dict[str, Any] = {
+    "device_id": "D",
+    "rule_id": "R",
+    "site_id": "S",
+    "blueprint_id": "B",
+    "execution_id": "E",
+    "runtime_id": "L",
+    "hardware_id": "H",
+    "group": "main",
+    "name": "N",
+    "slug": "s",
+    "timezone": "UTC",
+    "code": "x",
+    "protocol": "MQTT",
+    "script": RuleScript(code="x"),
+    "device_ids": ["D"],
+    "rule_ids": ["R"],
+    "attributes": ["power"],
+    "arguments": {"a": 1},
+    "query": QUERY,
+    "source": b"PK",
+    "path": "/nowhere/to/write",
+    "on_progress": print,
+    "window": 600,
+    "interval": 1.0,
+}
+SERVICES = [
+    "sites", "devices", "commands", "properties", "configuration", "logs", "telemetry", "streams", "provisioning",
+    "blueprints", "rule_engine", "rules",
+]  # fmt: skip
+
+
+def methods() -> Iterator[tuple[str, str]]:
+    client = EnapterClient(token="none")
+    for service in SERVICES:
+        for name, _ in inspect.getmembers(getattr(client, service), callable):
+            if not name.startswith("_"):
+                yield service, name
+
+
+METHODS = list(methods())
+
+
+def good_arguments(service: str, method: str, argument: str) -> dict[str, Any]:
+    """Return what a method must be given at least, beside one argument."""
+    client = EnapterClient(token="none")
+    parameters = inspect.signature(getattr(getattr(client, service), method)).parameters
+    given = {name: GOOD[name] for name, one in parameters.items() if one.default is inspect.Parameter.empty}
+    if (service, method) in {("telemetry", "latest"), ("telemetry", "watch")}:
+        given[next(iter(given))] = {"D": ["power"]}
+    if method == "update" and service in ("sites", "devices"):
+        given["name"] = "N"
+    if method == "update_own":
+        given["name"] = "N"
+    if (service, method) == ("commands", "list_executions"):
+        given["site_id" if argument == "device_id_in" else "device_id"] = "X"
+    if (service, method) == ("configuration", "update"):
+        given["set"] = {"a": 1}
+    return given
+
+
+def arguments() -> Iterator[tuple[str, str, str]]:
+    client = EnapterClient(token="none")
+    for service, method in METHODS:
+        for name in inspect.signature(getattr(getattr(client, service), method)).parameters:
+            yield service, method, name
+
+
+@pytest.fixture
+async def recorder() -> AsyncIterator[Recorder]:
+    async with recording() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
+    async with EnapterClient(base_url=recorder.url, token="a-token", retry=RetryPolicy.none()) as ours:
+        yield ours
+
+
+async def use(result: Any) -> None:
+    """Go as far as a first request."""
+    if inspect.isawaitable(result):
+        await result
+    elif isinstance(result, Pager):
+        await result.first()
+    elif hasattr(result, "__aenter__"):
+        async with result:
+            pass
+
+
+async def refused(call: Callable[[], Any], argument: str, shown: str, type_: type) -> str | None:
+    """Return what is wrong with how a call is refused, None where nothing is."""
+    try:
+        await use(call())
+    except InvalidArgumentError as error:
+        text = str(error)
+        if error.argument != argument and not text.startswith(f"{error.argument}: "):
+            return f"names {error.argument}: {text}"
+        if text.endswith("must not be empty"):
+            return None
+        element = any(f"got {one} ({name})" in text for one, name in ELEMENTS.get(type_.__name__, ()))
+        if not element and (type_.__name__ not in text or shown not in text):
+            return f"does not show type and value: {text}"
+        return None if text.isprintable() and len(text) < 400 else f"is no line: {text!r}"
+    except EnapterError as error:
+        return f"was sent: {error!r}"
+    except Exception as error:
+        return f"raises {error!r}"
+    return "is taken"
+
+
+FREE = {("on_event", "class"), ("on_progress", "class"), ("expand", "empty array")}
+"""What fits all the same."""
+
+
+@pytest.mark.parametrize(("service", "method", "argument"), list(arguments()))
+async def test_what_fits_no_argument_is_refused_by_name_type_and_value(
+    service: str, method: str, argument: str, client: EnapterClient, recorder: Recorder
+) -> None:
+    wrong: dict[str, str] = {}
+    for kind, (value, shown) in BAD.items():
+        if (argument, kind) in FREE:
+            continue
+        given = {**good_arguments(service, method, argument), argument: value}
+        call = partial(getattr(getattr(client, service), method), **given)
+        problem = await refused(call, argument, shown, type(value))
+        if problem is not None:
+            wrong[kind] = problem
+    assert wrong == {}
+    assert recorder.received == []
