@@ -50,7 +50,7 @@ from enapter_async.errors import (
     MissingExtraError,
 )
 from enapter_async.hooks import Hook
-from enapter_async.models.arguments import read_number, refuse_argument
+from enapter_async.models.arguments import read_number, refuse_argument, require_several
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.resources._catalogue import RawServices, Services
 
@@ -334,7 +334,7 @@ class EnapterClient(Services):
         Raises:
             InvalidArgumentError: An argument cannot be.
         """
-        if method not in ("GET", "POST", "PATCH", "PUT", "DELETE"):
+        if not isinstance(method, str) or method not in ("GET", "POST", "PATCH", "PUT", "DELETE"):
             raise refuse_argument("method", "must be GET, POST, PATCH, PUT or DELETE", method)
         if not isinstance(safety, Safety):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refuse_argument("safety", "must be a Safety", safety)
@@ -438,7 +438,7 @@ def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
 def _pairs(query: object) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
-    for pair in query_strings.several(cast("Iterable[object]", given), "query"):
+    for pair in require_several(cast("Iterable[object]", given), "query"):
         if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
             raise refuse_argument("query", "must map names to values, or be pairs of them", pair)
         name, value = cast("tuple[object, object]", pair)

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.models.arguments import describe_value, read_number, read_whole_number
 
 T = TypeVar("T")
 
@@ -28,30 +29,56 @@ TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 """Gives the token; asked when first needed, and once more when the server refuses it."""
 
 
+def _number(value: float) -> float:
+    """Take numpy's numbers and the like as plain ones; the validators refuse the rest."""
+    number = read_number(value)
+    return value if number is None else number
+
+
+def _optional_number(value: float | None) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _whole_number(value: int) -> int:
+    number = read_whole_number(value)
+    return value if number is None else number
+
+
+def _optional_whole_number(value: int | None) -> int | None:
+    return None if value is None else _whole_number(value)
+
+
+def _wrong(instance: object, attribute: attrs.Attribute[T], requirement: str, value: object) -> ConfigurationError:
+    return ConfigurationError(f"{type(instance).__name__}.{attribute.name} {requirement}, got {describe_value(value)}")
+
+
 def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a positive number")
+    number = read_number(value)
+    if number is None or not number > 0:
+        raise _wrong(instance, attribute, "must be a positive number", value)
 
 
 def _not_negative(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must not be negative")
+    number = read_number(value)
+    if number is None or not number >= 0:
+        raise _wrong(instance, attribute, "must be a number that is not negative", value)
 
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a whole number of at least 1")
+    number = read_whole_number(value)
+    if number is None or number < 1:
+        raise _wrong(instance, attribute, "must be a whole number of at least 1", value)
 
 
 def _seconds(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
     _positive(instance, attribute, value)
     if value > sys.float_info.max:  # no call may last for ever
-        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be a finite number of seconds")
+        raise _wrong(instance, attribute, "must be a finite number of seconds", value)
 
 
 def _flag(instance: object, attribute: attrs.Attribute[bool], value: object) -> None:
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{type(instance).__name__}.{attribute.name} must be True or False")
+        raise _wrong(instance, attribute, "must be True or False", value)
 
 
 def _optional_positive(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
@@ -70,10 +97,10 @@ class Timeouts:
         command: The total of `commands.execute`, whose answer waits for the device.
     """
 
-    total: float = attrs.field(default=60.0, validator=_seconds)
-    attempt: float = attrs.field(default=30.0, validator=_seconds)
-    connect: float = attrs.field(default=10.0, validator=_seconds)
-    command: float = attrs.field(default=180.0, validator=_seconds)
+    total: float = attrs.field(default=60.0, converter=_number, validator=_seconds)
+    attempt: float = attrs.field(default=30.0, converter=_number, validator=_seconds)
+    connect: float = attrs.field(default=10.0, converter=_number, validator=_seconds)
+    command: float = attrs.field(default=180.0, converter=_number, validator=_seconds)
 
 
 @attrs.frozen(kw_only=True)
@@ -89,10 +116,10 @@ class RetryPolicy:
             end state but may undo a change that somebody made in between (update, delete, enable, ...).
     """
 
-    max_attempts: int = attrs.field(default=4, validator=_at_least_one)
-    initial_delay: float = attrs.field(default=0.25, validator=_not_negative)
-    max_delay: float = attrs.field(default=10.0, validator=_not_negative)
-    max_retry_after: float = attrs.field(default=60.0, validator=_not_negative)
+    max_attempts: int = attrs.field(default=4, converter=_whole_number, validator=_at_least_one)
+    initial_delay: float = attrs.field(default=0.25, converter=_number, validator=_not_negative)
+    max_delay: float = attrs.field(default=10.0, converter=_number, validator=_not_negative)
+    max_retry_after: float = attrs.field(default=60.0, converter=_number, validator=_not_negative)
     resend_converging: bool = attrs.field(default=False, validator=_flag)
 
     @classmethod
@@ -112,10 +139,14 @@ class RateLimit:
         initial_in_flight: Requests in flight that a new client starts with; grows by one with each success.
     """
 
-    requests_per_second: float | None = attrs.field(default=None, validator=_optional_positive)
-    burst: int | None = attrs.field(default=None, validator=attrs.validators.optional(_at_least_one))
+    requests_per_second: float | None = attrs.field(
+        default=None, converter=_optional_number, validator=_optional_positive
+    )
+    burst: int | None = attrs.field(
+        default=None, converter=_optional_whole_number, validator=attrs.validators.optional(_at_least_one)
+    )
     adaptive: bool = attrs.field(default=True, validator=_flag)
-    initial_in_flight: int = attrs.field(default=10, validator=_at_least_one)
+    initial_in_flight: int = attrs.field(default=10, converter=_whole_number, validator=_at_least_one)
 
 
 def _shared_url(_: object, __: object, value: str) -> None:
@@ -128,30 +159,21 @@ def _shared_url(_: object, __: object, value: str) -> None:
         raise ConfigurationError("SharedRateLimit.url must be a URL such as redis://redis.example.net:6379/0")
 
 
-def _shared_name(_: object, __: object, value: str) -> None:
+def _shared_name(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not isinstance(value, str) or not value.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("SharedRateLimit.name must be text")
+        raise _wrong(instance, attribute, "must be text", value)
 
 
-def _shared_rate(_: object, __: object, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not LEAST_RATE <= value < math.inf:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"SharedRateLimit.requests_per_second must be a number of at least {LEAST_RATE}")
-
-
-def _shared_timeout(_: object, __: object, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigurationError("SharedRateLimit.timeout must be a positive number of seconds")
-
-
-def _shared_burst(_: object, __: object, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError("SharedRateLimit.burst must be a whole number of at least 1")
+def _shared_rate(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    number = read_number(value)
+    if number is None or not LEAST_RATE <= number < math.inf:
+        raise _wrong(instance, attribute, f"must be a number of at least {LEAST_RATE}", value)
 
 
 def _default_shared_burst(terms: SharedRateLimit) -> int:
-    rate = terms.requests_per_second
+    rate = read_number(terms.requests_per_second)
     # The checks come after the defaults: what they will refuse must not raise anything else here.
-    return max(2, math.ceil(rate / 20)) if isinstance(rate, (int, float)) and math.isfinite(rate) else 2  # pyright: ignore[reportUnnecessaryIsInstance]
+    return max(2, math.ceil(rate / 20)) if rate is not None and math.isfinite(rate) else 2
 
 
 @attrs.frozen
@@ -173,16 +195,19 @@ class SharedRateLimit:
 
     url: str = attrs.field(validator=_shared_url, repr=False)
     name: str = attrs.field(kw_only=True, validator=_shared_name)
-    requests_per_second: float = attrs.field(kw_only=True, validator=_shared_rate)
+    requests_per_second: float = attrs.field(kw_only=True, converter=_number, validator=_shared_rate)
     burst: int = attrs.field(
-        kw_only=True, default=attrs.Factory(_default_shared_burst, takes_self=True), validator=_shared_burst
+        kw_only=True,
+        default=attrs.Factory(_default_shared_burst, takes_self=True),
+        converter=_whole_number,
+        validator=_at_least_one,
     )
-    timeout: float = attrs.field(kw_only=True, default=1.0, validator=_shared_timeout)
+    timeout: float = attrs.field(kw_only=True, default=1.0, converter=_number, validator=_seconds)
 
 
-def _overflow(_: object, __: object, value: str) -> None:
-    if value not in ("block", "drop_oldest"):
-        raise ConfigurationError("StreamPolicy.overflow must be 'block' or 'drop_oldest'")
+def _overflow(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not isinstance(value, str) or value not in ("block", "drop_oldest"):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _wrong(instance, attribute, "must be 'block' or 'drop_oldest'", value)
 
 
 @attrs.frozen(kw_only=True)
@@ -205,14 +230,14 @@ class StreamPolicy:
         max_frame_bytes: Most bytes of one frame; a larger one is reported and costs the connection.
     """
 
-    buffer_size: int = attrs.field(default=1000, validator=_at_least_one)
+    buffer_size: int = attrs.field(default=1000, converter=_whole_number, validator=_at_least_one)
     overflow: Literal["block", "drop_oldest"] = attrs.field(default="block", validator=_overflow)
-    heartbeat: float = attrs.field(default=30.0, validator=_positive)
+    heartbeat: float = attrs.field(default=30.0, converter=_number, validator=_positive)
     reconnect: bool = attrs.field(default=True, validator=_flag)
-    max_outage: float | None = attrs.field(default=600.0, validator=_optional_positive)  # type: ignore[arg-type]
-    initial_delay: float = attrs.field(default=1.0, validator=_not_negative)
-    max_delay: float = attrs.field(default=30.0, validator=_not_negative)
-    max_frame_bytes: int = attrs.field(default=4 * 1024 * 1024, validator=_at_least_one)
+    max_outage: float | None = attrs.field(default=600.0, converter=_optional_number, validator=_optional_positive)  # type: ignore[arg-type]
+    initial_delay: float = attrs.field(default=1.0, converter=_number, validator=_not_negative)
+    max_delay: float = attrs.field(default=30.0, converter=_number, validator=_not_negative)
+    max_frame_bytes: int = attrs.field(default=4 * 1024 * 1024, converter=_whole_number, validator=_at_least_one)
 
 
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
@@ -294,7 +319,7 @@ def checked_token(value: object) -> str:
 def _of(type_: type[T]) -> Callable[[object, attrs.Attribute[T], T], None]:
     def check(_: object, attribute: attrs.Attribute[T], value: T) -> None:
         if not isinstance(value, type_):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"{attribute.name} must be {type_.__name__}(...), not {type(value).__name__}")
+            raise ConfigurationError(f"{attribute.name} must be {type_.__name__}(...), got {describe_value(value)}")
 
     return check
 
@@ -356,9 +381,11 @@ class ClientConfig:
     shared_rate_limit: SharedRateLimit | None = attrs.field(
         default=None, validator=attrs.validators.optional(_of(SharedRateLimit))
     )
-    max_in_flight: int = attrs.field(default=DEFAULT_MAX_IN_FLIGHT, validator=_at_least_one)
-    max_streams: int = attrs.field(default=DEFAULT_MAX_STREAMS, validator=_at_least_one)
-    max_response_bytes: int = attrs.field(default=DEFAULT_MAX_RESPONSE_BYTES, validator=_at_least_one)
+    max_in_flight: int = attrs.field(default=DEFAULT_MAX_IN_FLIGHT, converter=_whole_number, validator=_at_least_one)
+    max_streams: int = attrs.field(default=DEFAULT_MAX_STREAMS, converter=_whole_number, validator=_at_least_one)
+    max_response_bytes: int = attrs.field(
+        default=DEFAULT_MAX_RESPONSE_BYTES, converter=_whole_number, validator=_at_least_one
+    )
     trust_env: bool = attrs.field(default=False, validator=_flag)
     proxy: str | None = attrs.field(default=None, converter=_proxy, repr=False)
 

@@ -7,10 +7,10 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
+from enapter_async.models.arguments import refuse_argument, require_several
 from enapter_async.models.common import OpenEnum
 
-T = TypeVar("T")
+C = TypeVar("C")
 
 # A comma separates values (reference.md, Filters and ordering), a colon stands in times: both are legal as they are.
 _SAFE_IN_VALUES: Final = ",:"
@@ -35,7 +35,7 @@ def chosen(values: Iterable[str], allowed: frozenset[str], argument: str) -> str
         return ""
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as {{{values!r}}}, not a string")
-    wanted = several(values, argument)
+    wanted = require_several(values, argument)
     for value in wanted:
         if not isinstance(value, str) or value not in allowed:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refuse_argument(argument, f"every value must be one of {', '.join(sorted(allowed))}", value)
@@ -62,7 +62,7 @@ def texts(values: Iterable[str], argument: str) -> list[str]:
     """
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as [{values!r}], not a string")
-    items = several(values, argument)
+    items = require_several(values, argument)
     if not items:
         raise InvalidArgumentError(argument, "must not be empty")
     for item in items:
@@ -70,20 +70,6 @@ def texts(values: Iterable[str], argument: str) -> list[str]:
             raise refuse_argument(argument, "every value must be a string that is not empty", item)
         encodable(item, argument)
     return items
-
-
-def several(values: Iterable[T], argument: str) -> list[T]:
-    """Return an argument of several values as a list.
-
-    Raises:
-        InvalidArgumentError: It cannot be iterated.
-    """
-    if isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        try:
-            return list(values)
-        except TypeError:  # numpy's arrays of no dimension
-            pass
-    raise refuse_argument(argument, "must be several values", values)
 
 
 def encodable(value: str, argument: str) -> str:
@@ -125,6 +111,17 @@ def flag(value: object, argument: str) -> bool:
     raise refuse_argument(argument, "must be True or False", value)
 
 
+def optional_callable(value: C | None, argument: str) -> C | None:
+    """Return an argument that can be called, or None.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    if value is None or callable(value):
+        return value
+    raise refuse_argument(argument, "must be callable", value)
+
+
 def one_of(value: object, allowed: frozenset[str], argument: str) -> str:
     """Return a string argument that is one of the allowed.
 
@@ -162,4 +159,4 @@ def members(values: Iterable[str], type_: type[OpenEnum], argument: str) -> str:
     """
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as {{{str(values)!r}}}, not a string")
-    return listed([member(value, type_, argument) for value in several(values, argument)], argument)
+    return listed([member(value, type_, argument) for value in require_several(values, argument)], argument)

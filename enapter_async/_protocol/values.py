@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from enapter_async.models.arguments import refuse_argument, require_aware_time
+from enapter_async.models.arguments import read_number, refuse_argument, require_aware_time
 from enapter_async.models.common import Duration
 from enapter_async.models.duration import parse_duration, to_timedelta
 
@@ -137,6 +137,7 @@ def require_timeout(timeout: object) -> float:
     Raises:
         InvalidArgumentError: It is not a positive finite number.
     """
-    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 < timeout <= sys.float_info.max:
-        return float(timeout)
-    raise InvalidArgumentError("timeout", "must be a positive number of seconds")
+    seconds = read_number(timeout)
+    if seconds is not None and 0 < seconds <= sys.float_info.max:
+        return float(seconds)
+    raise refuse_argument("timeout", "must be a positive number of seconds", timeout)

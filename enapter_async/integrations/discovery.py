@@ -8,8 +8,10 @@ from typing import Final
 
 import attrs
 
+from enapter_async._protocol import query
 from enapter_async._transport import mdns
-from enapter_async.errors import ConnectError, InvalidArgumentError, MissingExtraError
+from enapter_async.errors import ConnectError, MissingExtraError
+from enapter_async.models.arguments import read_number, refuse_argument
 
 DEFAULT_GATEWAY: Final = "enapter-gateway.local"
 """The name that a Gateway has as delivered."""
@@ -80,14 +82,13 @@ async def discover_gateways(
 
 
 def _checked(timeout: float, service_types: Iterable[str]) -> list[str]:
-    if not 0 < timeout < float("inf"):
-        raise InvalidArgumentError("timeout", "must be a positive number of seconds")
-    types = [service_types] if isinstance(service_types, str) else list(service_types)
+    seconds = read_number(timeout)
+    if seconds is None or not 0 < seconds < float("inf"):
+        raise refuse_argument("timeout", "must be a positive number of seconds", timeout)
+    types = query.texts([service_types] if isinstance(service_types, str) else service_types, "service_types")
     for one in types:
         if not one.startswith("_") or not one.endswith(("._tcp.local.", "._udp.local.")):
-            raise InvalidArgumentError("service_types", f"must be such as '_http._tcp.local.', not {one!r}")
-    if not types:
-        raise InvalidArgumentError("service_types", "must not be empty")
+            raise refuse_argument("service_types", "must be such as '_http._tcp.local.'", one)
     return types
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numbers
 import operator
+from collections.abc import Iterable
 from datetime import datetime
 from reprlib import Repr
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.visible import make_visible
+
+T = TypeVar("T")
 
 _LONGEST: Final = 80
 _shown: Final = Repr()
@@ -63,6 +66,18 @@ def require_whole_number(value: object, argument: str, least: int, most: int | N
         return number
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise refuse_argument(argument, f"must be a whole number {bounds}", value)
+
+
+def require_several(values: Iterable[T], argument: str) -> list[T]:
+    """Return an argument of several values as a list.
+
+    Raises:
+        InvalidArgumentError: It cannot be iterated.
+    """
+    try:
+        return list(values)
+    except Exception:  # noqa: BLE001 - foreign code: what it raises only says that there is nothing to iterate over
+        raise refuse_argument(argument, "must be several values", values) from None
 
 
 def require_aware_time(value: object, argument: str) -> datetime:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAl
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument, require_aware_time
+from enapter_async.models.arguments import refuse_argument, require_aware_time, require_several
 from enapter_async.models.common import Duration, OpenEnum
 from enapter_async.models.duration import to_timedelta
 
@@ -74,9 +74,9 @@ def _device(value: str) -> str:
 
 
 def _attributes(values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(values, str):
         raise refuse_argument("attributes", "must be several names", values)
-    names = tuple(_name("attributes", value) for value in values)
+    names = tuple(_name("attributes", value) for value in require_several(values, "attributes"))
     if not names:
         raise InvalidArgumentError("attributes", "at least one name is needed")
     if len(set(names)) < len(names):
@@ -95,9 +95,7 @@ def _gap_filling(value: Locf | None) -> Locf | None:
 
 
 def _series(values: Iterable[Series]) -> tuple[Series, ...]:
-    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise refuse_argument("series", "must be several Series(...)", values)
-    series = tuple(values)
+    series = tuple(require_several(values, "series"))
     if not series:
         raise InvalidArgumentError("series", "at least one is needed")
     for one in series:

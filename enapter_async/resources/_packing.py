@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import refuse_argument
 
 BlueprintSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
 """A blueprint: the bytes of a zip archive, the path of one, or the path of a folder."""
@@ -43,8 +44,8 @@ def read(source: BlueprintSource) -> bytes:
             raise _refused("must not be empty")
         return _bounded(data)
     if not isinstance(source, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise _refused(f"must be bytes, or the path of a zip file or a folder, not {type(source).__name__}")
-    path = Path(source)
+        raise refuse_argument("source", "must be bytes, or the path of a zip file or a folder", source)
+    path = Path(os.fsdecode(source))
     try:
         if path.is_dir():
             return zip_folder(path)

@@ -62,7 +62,7 @@ def checked_target(path: str | os.PathLike[str]) -> Path:
     """
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("path", "must be the path of a file", path)
-    target = Path(path)
+    target = Path(os.fsdecode(path))
     if not target.name:
         raise InvalidArgumentError("path", "must name a file")
     return target

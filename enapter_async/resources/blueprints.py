@@ -13,6 +13,7 @@ from enapter_async._protocol.body import nothing
 from enapter_async._protocol.decoding.envelopes import Enveloped, Whole
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.urls import segment
+from enapter_async._protocol.values import require_timeout
 from enapter_async._session import Session
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async.errors import NotFoundError
@@ -170,6 +171,8 @@ class Blueprints(Resource):
             NotFoundError: There is no such blueprint.
         """
         target = checked_target(path)
+        if timeout is not None:
+            require_timeout(timeout)
         request = _download(_DOWNLOAD_TO, blueprint_id, view)
         async with appearing_when_complete(target) as part:
 

@@ -157,6 +157,7 @@ class Commands(Resource):
             ExecutionPendingError: Time ran out; the command itself goes on.
         """
         expanded = query.chosen(expand, _EXPANDS, "expand")
+        query.optional_callable(on_progress, "on_progress")
         waiting = self._waiting(device_id, execution_id, expanded, on_progress, site_id)
         return await waiting.until_final(self._waiting_time(timeout))
 
@@ -198,6 +199,7 @@ class Commands(Resource):
         now = asyncio.get_running_loop().time
         deadline = now() + self._waiting_time(timeout)
         expanded = query.chosen(expand, _EXPANDS, "expand")
+        query.optional_callable(on_progress, "on_progress")
         execution_id = await self.start(
             device_id, name, arguments, ephemeral=ephemeral, site_id=site_id, timeout=deadline - now()
         )

@@ -150,5 +150,6 @@ class Logs(Resource):
                 retention=retention,
             )
 
-        subscription = Subscription(request, catch_up=LogCatchUp(list_since) if fill_gaps else None)
+        filling = query.flag(fill_gaps, "fill_gaps")
+        subscription = Subscription(request, catch_up=LogCatchUp(list_since) if filling else None)
         return Stream(self._session, [subscription], LOG_RECORD, policy=policy, timeout=timeout)

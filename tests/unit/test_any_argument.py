@@ -5,22 +5,33 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
+import attrs
 import numpy as np
 import pandas as pd
 import pytest
 
 from enapter_async import (
+    ConfigurationError,
     EnapterClient,
     EnapterError,
     InvalidArgumentError,
+    Location,
+    Locf,
     Pager,
+    RateLimit,
     RetryPolicy,
     RuleScript,
+    Safety,
     Series,
+    SharedRateLimit,
+    StreamPolicy,
+    Timeouts,
     TimeseriesQuery,
+    plan_history,
 )
 from tests.recorder import Recorder, recording
 
@@ -188,6 +199,127 @@ async def refused(call: Callable[[], Any], argument: str, shown: str, type_: typ
 
 FREE = {("on_event", "class"), ("on_progress", "class"), ("expand", "empty array")}
 """What fits all the same."""
+
+
+REQUEST: dict[str, Any] = {"method": "GET", "path": "v3/x", "query": {"a": 1}, "safety": Safety.READ}
+
+
+@pytest.mark.parametrize("argument", [*REQUEST, "timeout"])
+async def test_it_is_so_for_free_requests(argument: str, client: EnapterClient, recorder: Recorder) -> None:
+    wrong: dict[str, str] = {}
+    for kind, (value, shown) in BAD.items():
+        call = partial(client.request, **{**REQUEST, argument: value})
+        if (argument, kind) == ("query", "empty array"):
+            continue
+        problem = await refused(call, argument, shown, type(value))
+        if problem is not None:
+            wrong[kind] = problem
+    assert wrong == {}
+    assert recorder.received == []
+
+
+BUILT: list[tuple[Any, dict[str, Any], str]] = [
+    (Location, {"name": "L"}, "latitude"),
+    (Location, {}, "name"),
+    (RuleScript, {"code": "x", "runtime_version": "V1"}, "exec_interval"),
+    (RuleScript, {}, "code"),
+    (RuleScript, {"code": "x"}, "runtime_version"),
+    (Locf, {}, "look_around"),
+    *[(Series, {"device": "D", "attributes": ["a"]}, name) for name in ("device", "attributes", "aggregation")],
+    (Series, {"device": "D", "attributes": ["a"]}, "gap_filling"),
+    *[
+        (TimeseriesQuery, {"start": NOON, "end": NOON + timedelta(hours=1), "granularity": 1, "series": [SERIES]}, name)
+        for name in ("start", "end", "granularity", "series", "aggregation")
+    ],
+    *[(plan_history, {"query": QUERY}, name) for name in ("query", "window", "devices_per_request")],
+    *[
+        (class_, dict(given), field.name)
+        for class_, given in (
+            (Timeouts, {}),
+            (RetryPolicy, {}),
+            (RateLimit, {}),
+            (StreamPolicy, {}),
+            (SharedRateLimit, {"url": "redis://localhost", "name": "n", "requests_per_second": 5}),
+        )
+        for field in attrs.fields(class_)
+        if field.name != "url"
+    ],
+]
+
+
+@pytest.mark.parametrize(("make", "given", "argument"), BUILT, ids=lambda one: getattr(one, "__name__", str(one)[:20]))
+def test_it_is_so_for_what_users_build(make: Any, given: dict[str, Any], argument: str) -> None:
+    for value, shown in BAD.values():
+        with pytest.raises((InvalidArgumentError, ConfigurationError)) as caught:
+            make(**{**given, argument: value})
+        text = str(caught.value)
+        assert argument in text
+        assert (
+            "must not be empty" in text
+            or (shown in text and type(value).__name__ in text)
+            or "1.5) (float64)" in text
+            or "1.5 (float)" in text
+        )
+        assert text.isprintable()
+
+
+# -- what is a number is taken -----------------------------
+
+
+class Whole:
+    """Any class that says that it is a whole number."""
+
+    def __index__(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize("seven", [7, np.int64(7), np.int8(7), np.uint32(7), np.array(7), Whole()], ids=repr)
+async def test_whole_numbers_of_any_kind_are_taken(seven: Any, client: EnapterClient, recorder: Recorder) -> None:
+    recorder.answer = b'{"devices": [], "execution_id": "E"}'
+    await client.devices.list(page_size=seven, offset=seven, max_items=seven, concurrency=seven, timeout=seven).first()
+    await client.commands.start("D", "N", {"a": seven, "b": [seven]})
+    await client.request("GET", "v3/x", query={"a": seven}, safety=Safety.READ)
+    assert [one.target for one in recorder.received] == [
+        "GET v3/devices?limit=1&offset=7",
+        "POST v3/devices/D/command_executions",
+        "GET v3/x?a=7",
+    ]
+    assert b'"arguments":{"a":7,"b":[7]}' in recorder.received[1].body
+    assert Locf(seven).look_around == timedelta(seconds=7)
+    assert plan_history(QUERY, window=seven, devices_per_request=seven).window == timedelta(minutes=1)
+    policy = RetryPolicy(max_attempts=seven, max_delay=seven)
+    assert (policy.max_attempts, type(policy.max_attempts), policy.max_delay) == (7, int, 7)
+    assert RateLimit(burst=seven, requests_per_second=seven).burst == 7
+    assert Location("L", latitude=seven).latitude is seven
+
+
+@pytest.mark.parametrize("number", [np.float32(1.5), np.float64(1.5), Fraction(3, 2)], ids=repr)
+async def test_numbers_of_any_kind_are_taken(number: Any, client: EnapterClient, recorder: Recorder) -> None:
+    await client.request("POST", "v3/x", json={"a": number}, query={"b": number}, safety=Safety.READ, timeout=number)
+    assert (recorder.received[0].body, recorder.received[0].target) == (b'{"a":1.5}', "POST v3/x?b=1.5")
+    assert Locf(number).look_around == timedelta(seconds=1.5)
+    assert Timeouts(total=number).total == 1.5
+    assert Location("L", latitude=number, longitude=number).latitude == 1.5
+
+
+async def test_times_and_texts_of_pandas_and_numpy_are_taken(client: EnapterClient, recorder: Recorder) -> None:
+    recorder.answer = b'{"logs": []}'
+    stamp = pd.Timestamp("2026-03-14T12:00:00Z")
+    await client.logs.list(np.str_("D"), received_at_gte=stamp, received_at_lt=stamp + pd.Timedelta("1h")).first()
+    assert recorder.received[0].target.startswith(
+        "GET v3/devices/D/logs?received_at.gte=2026-03-14T12:00:00Z&received_at.lt=2026-03-14T13:00:00Z"
+    )
+    names: Any = pd.Series(["power", "flow"])
+    assert Series("D", names).attributes == ("power", "flow")
+    end = stamp + pd.Timedelta("1h")
+    assert TimeseriesQuery(start=stamp, end=end, granularity=pd.Timedelta("60s"), series=[SERIES]).end == end
+
+
+@pytest.mark.parametrize("value", [np.timedelta64(5, "s"), np.True_, True, "5", float("nan")], ids=repr)
+async def test_what_only_looks_like_a_number_is_refused(value: Any, client: EnapterClient) -> None:
+    for call in (lambda: client.devices.list(page_size=value), lambda: Locf(value)):
+        with pytest.raises(InvalidArgumentError):
+            call()
 
 
 @pytest.mark.parametrize(("service", "method", "argument"), list(arguments()))

@@ -132,6 +132,8 @@ def plan_history(
     Raises:
         InvalidArgumentError: An argument cannot work; it is named.
     """
+    if not isinstance(query, TimeseriesQuery):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refuse_argument("query", "must be a TimeseriesQuery", query)
     step = query.granularity
     length = step * STEPS_PER_REQUEST if window is None else to_timedelta(window, "window")
     if length <= timedelta(0):
