@@ -37,8 +37,10 @@ def chosen(values: Iterable[str], allowed: frozenset[str], argument: str) -> str
         raise InvalidArgumentError(argument, f"must be several values, such as {{{values!r}}}, not a string")
     wanted = require_several(values, argument)
     for value in wanted:
-        if not isinstance(value, str) or value not in allowed:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refuse_argument(argument, f"every value must be one of {', '.join(sorted(allowed))}", value)
+        if value not in allowed:
+            raise InvalidArgumentError(argument, f"unknown value {value!r}; known are {', '.join(sorted(allowed))}")
     return ",".join(sorted(set(wanted)))
 
 

@@ -100,7 +100,9 @@ def format_time(value: datetime, argument: str) -> str:
     try:
         moment = require_aware_time(value, argument).astimezone(UTC)
     except OverflowError:
-        raise refuse_argument(argument, "must be within the years 1 to 9999 in UTC", value) from None
+        moment = None
+    if moment is None:
+        raise refuse_argument(argument, "must be within the years 1 to 9999 in UTC", value)
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import operator
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from reprlib import Repr
 from typing import Final, TypeVar, cast
@@ -36,10 +37,9 @@ def read_whole_number(value: object) -> int | None:
         return value
     if isinstance(value, bool):
         return None
-    try:
+    with suppress(Exception):  # foreign code: what it raises only says that it is no whole number
         return operator.index(cast("int", value))
-    except Exception:  # noqa: BLE001 - foreign code: what it raises only says that it is no whole number
-        return None
+    return None
 
 
 def read_number(value: object) -> float | None:
@@ -49,10 +49,9 @@ def read_number(value: object) -> float | None:
     whole = read_whole_number(value)
     if whole is not None or isinstance(value, bool) or not isinstance(value, numbers.Real):
         return whole
-    try:
+    with suppress(Exception):
         return float(value)
-    except Exception:  # noqa: BLE001 - foreign code, as above
-        return None
+    return None
 
 
 def require_whole_number(value: object, argument: str, least: int, most: int | None = None) -> int:
@@ -74,10 +73,9 @@ def require_several(values: Iterable[T], argument: str) -> list[T]:
     Raises:
         InvalidArgumentError: It cannot be iterated.
     """
-    try:
+    with suppress(Exception):  # foreign code: what it raises only says that there is nothing to iterate over
         return list(values)
-    except Exception:  # noqa: BLE001 - foreign code: what it raises only says that there is nothing to iterate over
-        raise refuse_argument(argument, "must be several values", values) from None
+    raise refuse_argument(argument, "must be several values", values)
 
 
 def require_aware_time(value: object, argument: str) -> datetime:
@@ -86,12 +84,10 @@ def require_aware_time(value: object, argument: str) -> datetime:
     Raises:
         InvalidArgumentError: It is something else, or a naive one.
     """
+    requirement = "must be an aware datetime"
     if isinstance(value, datetime):
-        try:
-            offset = value.utcoffset()
-        except Exception:  # noqa: BLE001 - pandas' NaT is a datetime by its class only
-            raise refuse_argument(argument, "must be an aware datetime", value) from None
-        if offset is not None:
-            return value
-        raise refuse_argument(argument, "must have a time zone, since a naive datetime could be any time", value)
-    raise refuse_argument(argument, "must be an aware datetime", value)
+        with suppress(Exception):  # pandas' NaT is a datetime by its class only
+            if value.utcoffset() is not None:
+                return value
+            requirement = "must have a time zone, since a naive datetime could be any time"
+    raise refuse_argument(argument, requirement, value)

@@ -78,7 +78,7 @@ def _attributes(values: Iterable[str]) -> tuple[str, ...]:
         raise refuse_argument("attributes", "must be several names", values)
     names = tuple(_name("attributes", value) for value in require_several(values, "attributes"))
     if not names:
-        raise InvalidArgumentError("attributes", "at least one name is needed")
+        raise InvalidArgumentError("attributes", "must not be empty")
     if len(set(names)) < len(names):
         raise InvalidArgumentError("attributes", f"a name stands there twice: {', '.join(names)}")
     return names
@@ -97,7 +97,7 @@ def _gap_filling(value: Locf | None) -> Locf | None:
 def _series(values: Iterable[Series]) -> tuple[Series, ...]:
     series = tuple(require_several(values, "series"))
     if not series:
-        raise InvalidArgumentError("series", "at least one is needed")
+        raise InvalidArgumentError("series", "must not be empty")
     for one in series:
         if not isinstance(one, Series):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refuse_argument("series", "every one must be a Series(...)", one)
