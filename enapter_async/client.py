@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import Literal, NoReturn, Self, TypedDict, Unpack, cast
+from typing import Final, Literal, NoReturn, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -53,6 +53,8 @@ from enapter_async.hooks import Hook
 from enapter_async.models.arguments import read_number, refuse_argument, require_several
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.resources._catalogue import RawServices, Services
+
+_METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 
 
 class ClientOptions(TypedDict, total=False):
@@ -334,7 +336,7 @@ class EnapterClient(Services):
         Raises:
             InvalidArgumentError: An argument cannot be.
         """
-        if not isinstance(method, str) or method not in ("GET", "POST", "PATCH", "PUT", "DELETE"):
+        if not isinstance(method, str) or method not in _METHODS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refuse_argument("method", "must be GET, POST, PATCH, PUT or DELETE", method)
         if not isinstance(safety, Safety):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refuse_argument("safety", "must be a Safety", safety)
@@ -440,7 +442,7 @@ def _pairs(query: object) -> list[tuple[str, str]]:
     given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
     for pair in require_several(cast("Iterable[object]", given), "query"):
         if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
-            raise refuse_argument("query", "must map names to values, or be pairs of them", pair)
+            raise refuse_argument("query", "must map names to values, or be pairs of them", cast("object", pair))
         name, value = cast("tuple[object, object]", pair)
         written = value if isinstance(value, str) else read_number(value)
         if written is None:

@@ -16,6 +16,8 @@ from enapter_async.models.arguments import describe_value, read_number, read_who
 
 T = TypeVar("T")
 
+_Overflow: TypeAlias = Literal["block", "drop_oldest"]
+
 CLOUD_URL: Final = "https://api.enapter.com"
 """The address of Enapter Cloud."""
 
@@ -205,7 +207,7 @@ class SharedRateLimit:
     timeout: float = attrs.field(kw_only=True, default=1.0, converter=_number, validator=_seconds)
 
 
-def _overflow(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+def _overflow(instance: object, attribute: attrs.Attribute[_Overflow], value: _Overflow) -> None:
     if not isinstance(value, str) or value not in ("block", "drop_oldest"):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _wrong(instance, attribute, "must be 'block' or 'drop_oldest'", value)
 
@@ -231,7 +233,7 @@ class StreamPolicy:
     """
 
     buffer_size: int = attrs.field(default=1000, converter=_whole_number, validator=_at_least_one)
-    overflow: Literal["block", "drop_oldest"] = attrs.field(default="block", validator=_overflow)
+    overflow: _Overflow = attrs.field(default="block", validator=_overflow)
     heartbeat: float = attrs.field(default=30.0, converter=_number, validator=_positive)
     reconnect: bool = attrs.field(default=True, validator=_flag)
     max_outage: float | None = attrs.field(default=600.0, converter=_optional_number, validator=_optional_positive)  # type: ignore[arg-type]
