@@ -14,6 +14,7 @@ _MODULES: Final = {
     "enapter_async._protocol.timeseries.plan": ("HistoryPart", "HistoryPlan", "plan_history"),
     "enapter_async._streaming.history": ("History",),
     "enapter_async._streaming.stream": ("Stream",),
+    "enapter_async._streaming.terminal": ("Terminal",),
     "enapter_async._streaming.timeseries": ("TimeseriesStream",),
     "enapter_async._streaming.watch": ("Watch",),
     "enapter_async.client": ("ClientOptions", "EnapterClient", "Load"),

@@ -16,6 +16,9 @@ from enapter_async._streaming.history import (
 from enapter_async._streaming.stream import (
     Stream as Stream,
 )
+from enapter_async._streaming.terminal import (
+    Terminal as Terminal,
+)
 from enapter_async._streaming.timeseries import (
     TimeseriesStream as TimeseriesStream,
 )

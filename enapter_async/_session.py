@@ -68,6 +68,11 @@ class Session:
         return self._state
 
     @property
+    def base_url(self) -> str:
+        """Where the API is."""
+        return self._state.transport.base_url
+
+    @property
     def closed(self) -> bool:
         """Whether the client was closed."""
         return self._state.lifetime.closed

@@ -44,6 +44,19 @@ class Operation:
     anonymous: bool = False
 
 
+@attrs.frozen
+class Elsewhere:
+    """Another address than the API's, with a secret of its own: the API's token does not go there.
+
+    Attributes:
+        url: Absolute http(s) URL.
+        token: Bearer token.
+    """
+
+    url: str = attrs.field(repr=False)
+    token: str = attrs.field(repr=False)
+
+
 @attrs.define
 class Request:
     """One request of an operation; never changed after it was built.
@@ -54,6 +67,7 @@ class Request:
         query: Percent-encoded query string, or empty.
         body: Encoded body, if any.
         content_type: Media type of the body.
+        elsewhere: Where it goes instead of path and query, which only name it then.
     """
 
     operation: Operation
@@ -61,6 +75,7 @@ class Request:
     query: str = ""
     body: bytes | None = None
     content_type: str | None = None
+    elsewhere: Elsewhere | None = None
 
 
 @attrs.define

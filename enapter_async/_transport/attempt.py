@@ -68,6 +68,7 @@ class Attempts:
                 connect_timeout=self._timeouts.connect,
                 heartbeat=policy.heartbeat,
                 max_message_bytes=policy.max_frame_bytes,
+                token=call.token,
             )
 
         opened = await self._run(call, connected)
@@ -84,8 +85,9 @@ class Attempts:
     async def _run(self, call: Call, send: Callable[[Call, Mapping[str, str], float], Awaitable[Answered]]) -> Answered:
         """Run one attempt; `send` gets the headers and when to give up, and what it returns is not refused."""
         state = self._state
-        token = state.tokens.current
-        if state.tokens.needs_asking:
+        elsewhere = call.request.elsewhere
+        token = state.tokens.current if elsewhere is None else elsewhere.token
+        if elsewhere is None and state.tokens.needs_asking:
             token = await self.bounded(call, state.tokens.ask())
         call.token = token
         slot = (call.rejected_slot is None and state.limiter.try_acquire()) or await self._wait_for_slot(call)
@@ -104,7 +106,12 @@ class Attempts:
         if refusal is None:
             state.budget.refund()
             return answered
-        if isinstance(refusal, AuthenticationError) and not call.token_renewed and state.tokens.refused(token):
+        if (
+            isinstance(refusal, AuthenticationError)
+            and elsewhere is None
+            and not call.token_renewed
+            and state.tokens.refused(token)
+        ):
             call.token_renewed = True
             call.note(refusal)
             return await self._run(call, send)
@@ -174,6 +181,8 @@ class Attempts:
         raise DeadlineExceededError("the time was used up before the request could be sent")
 
     def _headers_for(self, request: Request, token: str | None) -> CIMultiDict[str]:
+        if request.elsewhere is not None:
+            return CIMultiDict(self._state.fixed_headers, Authorization=f"Bearer {request.elsewhere.token}")
         key = (token, request.operation.accept, request.content_type)
         headers = self._headers.get(key)
         if headers is None:

@@ -57,6 +57,7 @@ class HttpTransport:
         session: aiohttp.ClientSession | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
+        self.base_url = base_url
         self._base = base_url + "/"
         self._lifetime = lifetime
         self._tls: ssl.SSLContext | bool = True if ssl_context is None else ssl_context
@@ -140,6 +141,8 @@ class HttpTransport:
 
     def url(self, request: Request) -> str:
         """Return the whole URL of a request."""
+        if request.elsewhere is not None:
+            return request.elsewhere.url
         url = self._base + request.path
         return f"{url}?{request.query}" if request.query else url
 

@@ -45,6 +45,7 @@ async def connect(
     connect_timeout: float,
     heartbeat: float,
     max_message_bytes: int,
+    token: str | None,
 ) -> WebSocket | Answer:
     """Open a WebSocket once.
 
@@ -58,6 +59,7 @@ async def connect(
         connect_timeout: Seconds to make the connection.
         heartbeat: Seconds of silence before a ping, and after it.
         max_message_bytes: Most bytes of one message.
+        token: The secret among the headers.
 
     Returns:
         The connection, or the complete answer of a server that did not switch protocols.
@@ -87,7 +89,7 @@ async def connect(
                 raise
             answer = handshake.refusal
         else:
-            return WebSocket(connection, heartbeat, handshake.answered_at, token=headers.get("X-Enapter-Auth-Token"))
+            return WebSocket(connection, heartbeat, handshake.answered_at, token=token)
         location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
         target = same_host_target(url, location) if location and followed < _MAX_REDIRECTS else None
         if target is None:
@@ -211,6 +213,22 @@ class WebSocket:
                 failure = self._ended(message)
                 break
         raise failure
+
+    async def send(self, message: str) -> None:
+        """Send a text message.
+
+        Raises:
+            ConnectionLostError: It could not be written.
+        """
+        reason = "the connection was lost"
+        try:
+            async with asyncio.timeout(self._heartbeat):
+                return await self._connection.send_str(message)
+        except TimeoutError:
+            reason = f"a message could not be written within {self._heartbeat:g} s"
+        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+            reason += f": {type(error).__name__}"
+        raise _lost(reason)
 
     async def keep_alive(self) -> None:
         """Tell the server that we are there although nothing is read: a pong that nobody asked for (RFC 6455, 5.5.3).

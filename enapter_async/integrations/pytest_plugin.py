@@ -139,9 +139,9 @@ def _options(node: pytest.Item, marker: str) -> dict[str, Any]:
 
 def _faults(node: pytest.Item) -> FaultPlan:
     from enapter_async.simulator import FaultPlan
-    from enapter_async.simulator.resources import OPERATIONS
+    from enapter_async.simulator.resources import OPERATIONS, UNLISTED
 
-    known = {operation.id for operation in OPERATIONS}
+    known = {operation.id for operation in (*OPERATIONS, *UNLISTED)}
     plan = FaultPlan()
     for mark in node.iter_markers("enapter_faults"):
         operation = mark.args[0] if mark.args else mark.kwargs.get("operation")

@@ -9,7 +9,12 @@ from enapter_async.models.common import JSON, NO_EXTRA
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class TerminalSession:
-    """Where a terminal session waits, and the secret that opens it.
+    """Where a terminal session waits, and the secret that opens it; `client.devices.open_terminal` does.
+
+    The address is that of a WebSocket. Its handshake carries `Authorization: Bearer <token>`, and not the token of the
+    API. Each message is a JSON object `{"channel": channel_id, "data": "..."}` whose data is a JSON array as text:
+    `["stdin", text]`, `["set_size", rows, columns]`, `["ping"]` and, every 30 seconds, `["keepalive_ping"]` to the
+    Gateway; `["stdin", text]` and `["exit"]` from it.
 
     Attributes:
         channel_id: Channel of the session.

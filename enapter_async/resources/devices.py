@@ -9,7 +9,9 @@ from enapter_async._protocol import query
 from enapter_async._protocol.body import json_request, nothing, select_given
 from enapter_async._protocol.decoding.envelopes import Enveloped, OrNone, PageOf, Whole
 from enapter_async._protocol.request import Operation, Request, Safety
+from enapter_async._protocol.terminal import terminal_request
 from enapter_async._session import Session
+from enapter_async._streaming.terminal import Terminal
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.common import UNSET, Unset
 from enapter_async.models.communication import CommunicationConfig, MqttProtocol, MqttProtocolName
@@ -32,6 +34,7 @@ _GET_MANIFEST: Final = Operation("devices.get_manifest", "GET", Safety.READ)
 _ASSIGN_BLUEPRINT: Final = Operation("devices.assign_blueprint", "POST", Safety.CONVERGE)
 _GENERATE_CONFIG: Final = Operation("devices.generate_communication_config", "POST", Safety.UNSAFE)
 _RUN_TERMINAL: Final = Operation("devices.run_terminal", "POST", Safety.UNSAFE)
+
 
 _DEVICE: Final = Enveloped("device", Device)
 _DEVICE_IF_ANY: Final = OrNone("device", Device)
@@ -246,7 +249,7 @@ class Devices(Resource):
     async def run_terminal(
         self, device_id: str, *, site_id: str | None = None, timeout: float | None = None
     ) -> TerminalSession:
-        """Open a terminal session on a Gateway that allows it. Cloud only.
+        """Start a terminal session on a Gateway that allows it; `open_terminal` opens it. Cloud only.
 
         Args:
             device_id: Its ID, or its slug (on the Cloud with `site_id` only).
@@ -262,6 +265,24 @@ class Devices(Resource):
         """
         request = Request(_RUN_TERMINAL, device_path(device_id, site_id, "run_terminal"))
         return await self._session.send(request, _TERMINAL, timeout)
+
+    def open_terminal(self, session: TerminalSession, *, timeout: float | None = None) -> Terminal:
+        r"""Open the terminal of a session that `run_terminal` started.
+
+        Use it as `async with client.devices.open_terminal(session) as terminal:`, with
+        `await terminal.send("uptime\n")` and `async for text in terminal: ...`. The session's own token is sent, and
+        never the API's. An open terminal counts against `max_streams`.
+
+        Args:
+            session: What `run_terminal` returned.
+            timeout: Seconds for opening it.
+
+        Raises:
+            InvalidArgumentError: The session's address or token is invalid, or its address is a plain `ws://` one
+                although the API is asked over https.
+        """
+        request = terminal_request(session, base_url=self._session.base_url)
+        return Terminal(self._session, request, session.channel_id, timeout=timeout)
 
 
 class RawDevices(RawResource):

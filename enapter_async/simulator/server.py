@@ -20,7 +20,7 @@ from .operations import Mode, Operation
 from .options import Behaviour
 from .query import Query
 from .ratelimit import RateLimiter, retry_after
-from .resources import OPERATIONS
+from .resources import OPERATIONS, UNLISTED
 from .roles import Grant, Role
 from .sockets import Sockets
 from .world import World
@@ -54,7 +54,7 @@ class Server:
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._unmatched])
         prefixes = {"any": ("", "/api"), "cloud": ("",), "gateway": ("/api",)}[self.behaviour.mode]
         for prefix in prefixes:
-            for operation in OPERATIONS:
+            for operation in (*OPERATIONS, *UNLISTED):
                 if operation.served_in(self.behaviour.mode):
                     app.router.add_route(operation.method, prefix + operation.path, self._endpoint(operation))
         return app

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from .call import Call
 from .connections import break_connection
@@ -34,12 +34,17 @@ class Socket:
     path: str
     request: web.Request = attrs.field(repr=False)
     response: web.WebSocketResponse = attrs.field(repr=False)
+    received: Callable[[Socket, str], None] | None = attrs.field(default=None, repr=False)
     queue: asyncio.Queue[str | None] = attrs.field(factory=asyncio.Queue["str | None"], repr=False)
     sent: int = 0
 
     def put(self, frame: dict[str, Any] | str) -> None:
         """Queue a frame; a text goes out as it is, whether it is JSON or not."""
         self.queue.put_nowait(frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False))
+
+    def finish(self) -> None:
+        """Close the socket after what is queued."""
+        self.queue.put_nowait(None)
 
     async def pump(self, frames: Frames, clock: Callable[[], float], interval: float) -> None:
         """Send frames until the client, a test or the end of the simulator closes the socket."""
@@ -76,10 +81,11 @@ class Socket:
         self.sent += 1
 
     async def _read(self) -> None:
-        """Wait for the client to close; what it says is ignored."""
+        """Wait for the client to close, and pass on what it says where somebody wants to hear it."""
         try:
-            async for _ in self.response:
-                pass
+            async for message in self.response:
+                if self.received is not None and message.type is WSMsgType.TEXT:
+                    self.received(self, message.data)
         finally:
             self.queue.put_nowait(None)
 
@@ -92,7 +98,14 @@ class Sockets:
         self.open: list[Socket] = []
 
     async def follow(
-        self, call: Call, topics: dict[str, Handler], frames: Frames, interval: float
+        self,
+        call: Call,
+        topics: dict[str, Handler],
+        frames: Frames,
+        interval: float,
+        *,
+        opened: Callable[[Socket], None] | None = None,
+        received: Callable[[Socket, str], None] | None = None,
     ) -> web.WebSocketResponse:
         """Upgrade a request and serve it to its end.
 
@@ -101,17 +114,21 @@ class Sockets:
             topics: What to listen to, and how its events look as frames.
             frames: Makes what happens by itself.
             interval: Seconds between two looks at it.
+            opened: Called with the socket once it is open.
+            received: Called with the socket and each text of the client; by default they are ignored.
         """
         response = web.WebSocketResponse(heartbeat=self._ping_interval)
         if not response.can_prepare(call.request):
             raise Refusal(400, "the WebSocket handshake is not valid", code="invalid_handshake")
         await response.prepare(call.request)
         call.begin_stream()
-        socket = Socket(call.operation, call.request.path, call.request, response)
+        socket = Socket(call.operation, call.request.path, call.request, response, received)
         listeners = {topic: _listener(socket, handler) for topic, handler in topics.items()}
         for topic, listener in listeners.items():
             call.world.listen(topic, listener)
         self.open.append(socket)
+        if opened is not None:
+            opened(socket)
         try:
             await socket.pump(frames, call.world.now, interval)
         finally:
@@ -139,7 +156,7 @@ class Sockets:
     def close(self) -> None:
         """Close every socket in good order."""
         for socket in self.open:
-            socket.queue.put_nowait(None)
+            socket.finish()
 
 
 def _listener(socket: Socket, handler: Handler) -> Callable[[Any], None]:

@@ -53,6 +53,7 @@ class World:
             )
             self.blueprints[blueprint.id] = blueprint
         self.blank = Blueprint("", {"blueprint_spec": "device/3.0", "display_name": "Unassigned", "runtime": {}}, 0)
+        self.terminals: dict[str, tuple[str, str]] = {}  # by channel: the token, and the name of the Gateway
         self.device_profiles: bytes | None = None
         self.executions = ExecutionStore()
         self.devices = DeviceStore()

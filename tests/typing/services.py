@@ -35,6 +35,7 @@ from enapter_async import (
     Stream,
     StreamEvent,
     TelemetryFrame,
+    Terminal,
     TerminalSession,
     Watch,
 )
@@ -66,7 +67,12 @@ async def devices(client: EnapterClient) -> None:
     assert_type(await client.devices.get_manifest("d"), Manifest)
     assert_type(await client.devices.assign_blueprint("d", "b"), Device)
     assert_type(await client.devices.generate_communication_config("d", protocol="MQTT"), CommunicationConfig)
-    assert_type(await client.devices.run_terminal("d"), TerminalSession)
+    session = await client.devices.run_terminal("d")
+    assert_type(session, TerminalSession)
+    async with client.devices.open_terminal(session) as terminal:
+        assert_type(terminal, Terminal)
+        async for text in terminal:
+            assert_type(text, str)
     client.devices.list(expand={"misspelt"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

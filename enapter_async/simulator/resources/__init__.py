@@ -13,6 +13,7 @@ from . import (
     sites,
     streams,
     telemetry,
+    terminal,
     timeseries,
 )
 
@@ -25,9 +26,12 @@ _RESOURCES = (
     telemetry,
     timeseries,
     provisioning,
+    terminal,
     blueprints,
     rules,
     streams,
 )
 OPERATIONS = [operation for resource in _RESOURCES for operation in resource.operations.all]
-"""Every operation that is served."""
+"""Every operation of the specification."""
+UNLISTED = terminal.socket_operations.all
+"""What is served besides."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from typing import Any
 
 from aiohttp import web
@@ -161,18 +160,3 @@ async def generate_config(call: Call) -> web.Response:
     if not str(device.communication.get("type", "")).startswith("MQTT"):
         raise unprocessable("the device runs on another one and has no config of its own", code="no_mqtt")
     return json_answer({"config": communication_config(device, protocol)})
-
-
-@operations.device("POST", "/{device_id}/run_terminal", "runTerminal", role=Role.OWNER, mode="cloud")
-async def run_terminal(call: Call) -> web.Response:
-    """Make the credentials of a terminal session on a Gateway."""
-    device = call.device()
-    if device.type != "GATEWAY":
-        raise unprocessable("only a Gateway has a terminal", code="no_terminal")
-    return json_answer(
-        {
-            "channel_id": f"ch-{secrets.token_hex(4)}",
-            "token": secrets.token_urlsafe(32),
-            "websocket_url": "wss://terminal.simulator.invalid/session",
-        }
-    )

@@ -1,0 +1,95 @@
+"""The socket of a Gateway's terminal: its address, and its messages (reference.md, section 11a)."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, cast
+from urllib.parse import SplitResult, urlsplit
+
+from enapter_async._protocol.decoding import json_text
+from enapter_async._protocol.request import Elsewhere, Operation, Request, Safety
+from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
+from enapter_async.models.common import JSON
+from enapter_async.models.terminal import TerminalSession
+
+_HTTP_SCHEMES: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
+
+# No operation of the API: an answer of it names the address.
+_OPEN: Final = Operation("devices.open_terminal", "GET", Safety.READ)
+
+
+def terminal_request(session: TerminalSession, *, base_url: str) -> Request:
+    """Return the handshake that opens a terminal.
+
+    Raises:
+        InvalidArgumentError: The session's address or token is invalid, or its address is a plain one although the API
+            is asked over https.
+    """
+    if not isinstance(session, TerminalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError("session", f"must be a TerminalSession, not {type(session).__name__}")
+    if not _is_plain(session.token):
+        raise InvalidArgumentError("session", "its token holds white space or characters that no header can have")
+    elsewhere = Elsewhere(_http_url(session.websocket_url, base_url), session.token)
+    return Request(_OPEN, "websocket_url", elsewhere=elsewhere)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _http_url(websocket_url: str, base_url: str) -> str:
+    parts = _split(websocket_url)
+    scheme = None if parts is None else _HTTP_SCHEMES.get(parts.scheme)
+    if parts is None or scheme is None or not parts.hostname or parts.username is not None:
+        raise InvalidArgumentError("session", "websocket_url is not an address such as wss://example.net/session")
+    if scheme == "http" and not base_url.startswith("http:"):
+        raise InvalidArgumentError("session", "websocket_url is a plain ws address, which would show the token")
+    return parts._replace(scheme=scheme, fragment="").geturl()
+
+
+def _split(url: str) -> SplitResult | None:
+    if not _is_plain(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is not a port
+    except ValueError:
+        return None
+    return parts
+
+
+def encode_message(channel_id: str, *words: str | int) -> str:
+    """Return a message to a terminal, such as `"stdin", "ls"`."""
+    return json.dumps({"channel": channel_id, "data": json.dumps(words)})
+
+
+def decode_output(message: str | bytes) -> str | None:
+    """Return what a message of a terminal shows, empty where that is nothing; None where the terminal has ended.
+
+    Raises:
+        InvalidBodyError: The message is not JSON.
+        SchemaError: It is JSON of another shape.
+    """
+    frame = _loads(message, "the frame")
+    data = frame.get("data") if isinstance(frame, dict) else None
+    if not isinstance(data, str):
+        raise SchemaError("expected a text", path="data")
+    words = _loads(data, "data of the frame")
+    match words:
+        case ["exit", *_]:
+            return None
+        case ["stdin", str(text), *_]:
+            return text
+        case [str(), *_]:
+            return ""  # of a kind that this version does not know
+        case _:
+            raise SchemaError("expected a list that begins with a word", path="data")
+
+
+def _loads(text: str | bytes, what: str) -> JSON:
+    try:
+        return cast("JSON", json_text.loads(text if isinstance(text, bytes) else text.encode()))
+    except (ValueError, RecursionError) as error:
+        reason = type(error).__name__ if isinstance(error, RecursionError) else str(error)
+    raise InvalidBodyError(f"{what} is not JSON ({reason})")

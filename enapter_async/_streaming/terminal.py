@@ -1,0 +1,182 @@
+"""The terminal of a Gateway: text there and back over one WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count
+from types import TracebackType
+from typing import Final, Self
+
+from enapter_async._protocol.request import Request
+from enapter_async._protocol.terminal import decode_output, encode_message
+from enapter_async._protocol.values import require_timeout
+from enapter_async._session import Session
+from enapter_async._transport.websocket import WebSocket
+from enapter_async.config import StreamPolicy
+from enapter_async.errors import ClientClosedError, DecodeError, InvalidArgumentError, RequestError, StreamError
+
+_SIGN_OF_LIFE: Final = 10.0
+_SIGNS_PER_PING: Final = 3  # a "keepalive_ping" each 30 s (reference.md, section 11a)
+_FOREVER: Final = 1e9  # seconds; only closing the client ends the timer
+_LARGEST: Final = 65_535
+_POLICY: Final = StreamPolicy()
+
+
+class Terminal(AsyncIterator[str]):
+    """A terminal on a Gateway: `async with` opens it, `send` types, `async for` gives what it shows.
+
+    The text that comes is that of a terminal: with escape sequences, and with what was typed echoed in it. Iteration
+    ends when the terminal does, after `exit` for instance. A connection that is lost is not made again: iteration
+    ends with `StreamError`. Read while you send: what is not read makes the Gateway wait.
+    """
+
+    def __init__(self, session: Session, request: Request, channel_id: str, *, timeout: float | None = None) -> None:
+        """Describe a terminal; `client.devices.open_terminal` calls this.
+
+        Args:
+            session: Opens the connection.
+            request: Where to.
+            channel_id: Channel of the messages.
+            timeout: Seconds for opening it.
+
+        Raises:
+            InvalidArgumentError: The timeout is invalid.
+        """
+        self._session = session
+        self._request = request
+        self._channel_id = channel_id
+        self._timeout = session.timeouts.total if timeout is None else require_timeout(timeout)
+        self._websocket: WebSocket | None = None
+        self._keeping_alive: asyncio.Task[None] | None = None
+        self._entered = False
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return f"<Terminal {self._channel_id!r}, {'open' if self._websocket is not None else 'not open'}>"
+
+    async def __aenter__(self) -> Self:
+        """Open the terminal.
+
+        Raises:
+            APIError: The server refused: `AuthenticationError` for a session that is over, say.
+            TransportError: It could not be reached.
+            DeadlineExceededError: Not opened in time; also when `max_streams` are open.
+            StreamError: It answered something else than a WebSocket, or the terminal was opened before.
+        """
+        if self._entered:
+            raise StreamError("a terminal is opened once: run another one")
+        self._entered = True
+        self._websocket, _ = await self._session.upgrade(self._request, _POLICY, timeout=self._timeout)
+        name = f"enapter_async {self._request.operation.name}"
+        self._keeping_alive = asyncio.create_task(self._keep_alive(self._websocket), name=name)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        websocket, self._websocket = self._websocket, None
+        if self._keeping_alive is not None:
+            self._keeping_alive.cancel()
+        if websocket is not None:
+            self._session.give_place_back()
+            politely = not isinstance(exc, asyncio.CancelledError) and not self._session.closed
+            await websocket.close(politely=politely)
+
+    async def send(self, text: str) -> None:
+        r"""Type a text; a line ends with `\n`.
+
+        Raises:
+            InvalidArgumentError: It is not a text.
+            StreamError: The terminal is not open, or the connection is lost.
+        """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("text", f"must be a text, not {type(text).__name__}")
+        await self._send("stdin", text)
+
+    async def set_size(self, *, rows: int, columns: int) -> None:
+        """Say how large the terminal is.
+
+        Args:
+            rows: Lines, at least one.
+            columns: Characters in a line, at least one.
+
+        Raises:
+            InvalidArgumentError: A number is invalid.
+            StreamError: The terminal is not open, or the connection is lost.
+        """
+        for name, number in (("rows", rows), ("columns", columns)):
+            if type(number) is not int or not 1 <= number <= _LARGEST:
+                raise InvalidArgumentError(name, f"must be a whole number from 1 to {_LARGEST}, got {number!r}")
+        await self._send("set_size", rows, columns)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        """Wait for the next piece of text.
+
+        Raises:
+            StreamError: The terminal is not open, or the connection is lost.
+            DecodeError: A message cannot be read; the next one may be.
+            ClientClosedError: The client was closed.
+        """
+        while not self._ended:
+            websocket = self._opened()
+            text = self._shown(websocket, await self._receive(websocket))
+            if text:
+                return text
+            self._ended = text is None
+        raise StopAsyncIteration
+
+    async def _receive(self, websocket: WebSocket) -> str | bytes:
+        try:
+            async with self._session.open_until(asyncio.get_running_loop().time() + _FOREVER):
+                return await websocket.receive()
+        except TimeoutError:
+            failure: Exception = ClientClosedError("the client was closed while the terminal was open")
+        except RequestError as error:
+            failure = self._lost(error)
+        raise failure
+
+    def _shown(self, websocket: WebSocket, message: str | bytes) -> str | None:
+        try:
+            return decode_output(message)
+        except DecodeError as error:
+            error.args = tuple(websocket.masked(arg) if isinstance(arg, str) else arg for arg in error.args)
+            error.located(self._request.operation.name, self._request.operation.method, self._request.path)
+            raise
+
+    async def _send(self, *words: str | int) -> None:
+        websocket = self._opened()
+        message = encode_message(self._channel_id, *words)
+        try:
+            await websocket.send(message)
+        except RequestError as error:
+            failure = self._lost(error)
+        else:
+            return
+        raise failure
+
+    def _opened(self) -> WebSocket:
+        if self._websocket is None:
+            raise StreamError("the terminal is not open: use `async with`")
+        return self._websocket
+
+    def _lost(self, error: RequestError) -> StreamError:
+        return StreamError(f"{self._request.operation.name}: {error}")
+
+    async def _keep_alive(self, websocket: WebSocket) -> None:
+        message = encode_message(self._channel_id, "keepalive_ping")
+        try:
+            for number in count(1):
+                await self._session.sleep(_SIGN_OF_LIFE)
+                # The pings of the server are answered while something waits for text only.
+                await websocket.keep_alive()
+                if number % _SIGNS_PER_PING == 0:
+                    await websocket.send(message)
+        except (RequestError, ClientClosedError):
+            return  # whoever reads or types is told
