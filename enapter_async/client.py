@@ -441,14 +441,19 @@ def _pairs(query: object) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
     for pair in require_several(cast("Iterable[object]", given), "query"):
-        if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
-            raise refuse_argument("query", "must map names to values, or be pairs of them", cast("object", pair))
-        name, value = cast("tuple[object, object]", pair)
+        items = _as_tuple(pair)
+        if len(items) != 2:
+            raise refuse_argument("query", "must map names to values, or be pairs of them", pair)
+        name, value = items
         written = value if isinstance(value, str) else read_number(value)
         if written is None:
             raise refuse_argument("query", "every value must be a string or a number", value)
         pairs.append((query_strings.text(name, "query"), query_strings.encodable(str(written), "query")))
     return pairs
+
+
+def _as_tuple(value: object) -> tuple[object, ...]:
+    return cast("tuple[object, ...]", value) if isinstance(value, tuple) else ()
 
 
 def _authority(host: str) -> str:

@@ -233,7 +233,7 @@ class StreamPolicy:
     """
 
     buffer_size: int = attrs.field(default=1000, converter=_whole_number, validator=_at_least_one)
-    overflow: _Overflow = attrs.field(default="block", validator=_overflow)
+    overflow: Literal["block", "drop_oldest"] = attrs.field(default="block", validator=_overflow)
     heartbeat: float = attrs.field(default=30.0, converter=_number, validator=_positive)
     reconnect: bool = attrs.field(default=True, validator=_flag)
     max_outage: float | None = attrs.field(default=600.0, converter=_optional_number, validator=_optional_positive)  # type: ignore[arg-type]
