@@ -17,7 +17,8 @@ from pages import PAGES, ROOT, blocks, environment, fences, without_code
 from enapter_async.cli.application import application
 from enapter_async.simulator import Simulator
 
-LANGUAGES = {"python", "py", "shell", "bash", "console", "toml"}
+# A diagram in characters is `text`; all else is run, parsed or checked.
+LANGUAGES = {"python", "py", "shell", "bash", "console", "toml", "text"}
 """Of what is tested: `py` is the vendor's SDK, run by tests/peer; the others here and in test_readme.py."""
 
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
