@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import random
 from collections.abc import Collection
 from typing import Literal, Self
@@ -116,6 +117,26 @@ class FaultRule:
         )
 
 
+@attrs.define(eq=False)
+class PlannedFault:
+    """A rule in a plan.
+
+    Attributes:
+        number: Identifies the rule in its plan.
+        rule: The rule.
+        seen: How many requests it has matched.
+    """
+
+    number: int
+    rule: FaultRule
+    seen: int = 0
+
+    @property
+    def remaining(self) -> int | None:
+        """How many faults are still to come; None for a rule without an end."""
+        return None if self.rule.nth is None else sum(number > self.seen for number in self.rule.nth)
+
+
 class FaultPlan:
     """A script of faults. Rules are tried in order and the first that applies wins; all of them count.
 
@@ -127,9 +148,11 @@ class FaultPlan:
     """
 
     def __init__(self, *rules: FaultRule) -> None:
-        self._rules: list[FaultRule] = list(rules)
-        self._seen: list[int] = [0] * len(rules)
+        self._numbers = itertools.count(1)
+        self.planned: list[PlannedFault] = []
         self.injected = 0
+        for rule in rules:
+            self.add(rule)
 
     def on(
         self,
@@ -143,23 +166,32 @@ class FaultPlan:
     ) -> Self:
         """Add a rule; by default for the first matching request from now on. Gives the plan itself back."""
         chosen = {nth} if isinstance(nth, int) else nth
-        self._rules.append(FaultRule(fault=fault, operation=operation, method=method, path=path, nth=chosen, when=when))
-        self._seen.append(0)
+        self.add(FaultRule(fault=fault, operation=operation, method=method, path=path, nth=chosen, when=when))
         return self
+
+    def add(self, rule: FaultRule) -> PlannedFault:
+        """Add a rule, which counts matching requests from now on."""
+        planned = PlannedFault(next(self._numbers), rule)
+        self.planned.append(planned)
+        return planned
+
+    def remove(self, planned: PlannedFault) -> None:
+        """Forget one rule."""
+        self.planned.remove(planned)
 
     def clear(self) -> None:
         """Forget all rules."""
-        self._rules.clear()
-        self._seen.clear()
+        self.planned.clear()
 
     def next(self, operation: str | None, method: str, path: str) -> FaultRule | None:
         """Give the fault of a request, if it has one."""
         chosen: FaultRule | None = None
-        for place, rule in enumerate(self._rules):
+        for planned in self.planned:
+            rule = planned.rule
             if not rule.matches(operation, method, path):
                 continue
-            self._seen[place] += 1
-            if chosen is None and (rule.nth is None or self._seen[place] in rule.nth):
+            planned.seen += 1
+            if chosen is None and (rule.nth is None or planned.seen in rule.nth):
                 chosen = rule
         self.injected += chosen is not None
         return chosen

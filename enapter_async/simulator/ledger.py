@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -72,6 +73,16 @@ class Ledger:
         self.in_flight = 0
         self.peak_in_flight = 0
         self.streams = 0
+        self.changed = asyncio.Event()
+
+    @property
+    def forgotten(self) -> int:
+        """How many requests came before the oldest record that is kept."""
+        return self.total - len(self.records)
+
+    def clear(self) -> None:
+        """Forget the records; the counters go on."""
+        self.records.clear()
 
     def open(self, record: RequestRecord) -> None:
         """Note that a request came in."""
@@ -94,6 +105,9 @@ class Ledger:
             self.streams -= 1
         else:
             self.in_flight -= 1
+        # Whoever waits has this event already; the next one waits for another.
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:

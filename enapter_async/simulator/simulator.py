@@ -8,12 +8,15 @@ import math
 import random
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Self, Unpack
+from urllib.parse import quote
 
 from aiohttp import web
 
+from .control.control import Control
+from .control.routing import PREFIX
 from .faults import Chaos, FaultPlan
 from .ledger import Ledger, RequestRecord
 from .operations import Mode
@@ -59,6 +62,9 @@ class Simulator:
         tls: Serve https: True with a certificate made for the run (extra `tls`; clients trust `sim.ca_file`), or
             with your own, as the path of a PEM file with certificate and key, or of a file for each.
         ssl_context: Serve https with this.
+        control: Serve the control API and its page under `/_simulator`.
+        control_token: The control token; by default a random one.
+        control_hosts: Names under which the control API may be used, besides `localhost` and IP addresses.
         record_limit: How many requests `sim.requests` keeps.
         **options: Fields of `Behaviour` by name, such as `legacy_rule_engine=True`.
 
@@ -88,6 +94,9 @@ class Simulator:
         clock: Callable[[], float] = time.time,
         tls: Tls = False,
         ssl_context: ssl.SSLContext | None = None,
+        control: bool = True,
+        control_token: str | None = None,
+        control_hosts: Collection[str] = (),
         record_limit: int = 20_000,
         **options: Unpack[BehaviourOptions],
     ) -> None:
@@ -116,7 +125,9 @@ class Simulator:
         self._ssl_context = ssl_context
         self.token = default_token(seed) if token is None else token
         self.behaviour = Behaviour(mode=mode, **options)
-        self.world = World(seed=seed, devices=devices, sites=sites, clock=clock)
+        self._shape = (seed, devices, sites)
+        self._clock = clock
+        self.world = self.build_world()
         self.faults = FaultPlan() if faults is None else faults
         self.chaos = Chaos(fault_rate, seed)
         self.limiter = RateLimiter(rate_limit, burst, _loop_time)
@@ -128,6 +139,7 @@ class Simulator:
         self.latency: Latency = latency
         self._chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
         self._users = None if users is None else {name: _role(level) for name, level in users.items()}
+        self._control = Control(self, control_token, {host, *control_hosts}) if control else None
         self._runner: web.AppRunner | None = None
         self._stopping: asyncio.Event | None = None
 
@@ -149,6 +161,13 @@ class Simulator:
         return None if self._certificate is None else self._certificate.ca_file
 
     @property
+    def control_page(self) -> str | None:
+        """Address of the control page with the control token; None without a control API."""
+        if self._control is None:
+            return None
+        return f"{self.url.removesuffix('/api')}{PREFIX}/#token={quote(self._control.token, safe='')}"
+
+    @property
     def port(self) -> int:
         """The port it listens on."""
         if self._runner is not None and self._runner.addresses:
@@ -163,6 +182,11 @@ class Simulator:
     def requests_of(self, operation: str) -> list[RequestRecord]:
         """Give the requests of one operation."""
         return [record for record in self.requests if record.operation == operation]
+
+    def build_world(self) -> World:
+        """Build the world as it is at the start."""
+        seed, devices, sites = self._shape
+        return World(seed=seed, devices=devices, sites=sites, clock=self._clock)
 
     def add_token(self, token: str, role: Role | str = Role.OWNER) -> Grant:
         """Accept another token; the grant that comes back can be changed while running."""
@@ -194,8 +218,11 @@ class Simulator:
             stopping=self._stopping,
             sockets=self.sockets,
         )
+        app = server.application()
+        if self._control is not None:
+            self._control.add_to(app, self._stopping)
         runner = web.AppRunner(
-            server.application(), access_log=None, logger=_http_logger, shutdown_timeout=0.5, handler_cancellation=False
+            app, access_log=None, logger=_http_logger, shutdown_timeout=0.5, handler_cancellation=False
         )
         await runner.setup()
         try:

@@ -37,10 +37,10 @@ class World:
         self.seed = seed
         self.clock = clock
         self.started_at = clock()
-        self._made = 0
+        self.made = 0
         self.sites: dict[str, Site] = {site.id: site for site in build_sites(seed, sites)}
-        self._built_sites = set(self.sites)
-        self._rule_engines: dict[str, RuleEngine] = {}
+        self.built_sites = set(self.sites)
+        self.rule_engines: dict[str, RuleEngine] = {}
         self._listeners: dict[str, list[Listener]] = {}
         self.blueprints: dict[str, Blueprint] = {}
         stock: dict[str, Blueprint] = {}
@@ -65,10 +65,16 @@ class World:
         """Give the time in Unix seconds."""
         return self.clock()
 
+    def adopt(self, other: World) -> None:
+        """Become another world; the clock and those who listen stay."""
+        for name, value in vars(other).items():
+            if name not in ("clock", "_listeners"):
+                setattr(self, name, value)
+
     def new_id(self, kind: str) -> str:
         """Make the ID of something that is created while running."""
-        self._made += 1
-        return make_id(self.seed, f"made/{kind}", self._made)
+        self.made += 1
+        return make_id(self.seed, f"made/{kind}", self.made)
 
     # Sites
 
@@ -203,10 +209,10 @@ class World:
 
     def rule_engine(self, site_id: str) -> RuleEngine:
         """Give a site's rule engine; the sites that were built begin with some rules."""
-        engine = self._rule_engines.get(site_id)
+        engine = self.rule_engines.get(site_id)
         if engine is None:
-            engine = self._rule_engines[site_id] = RuleEngine(make_id(self.seed, "rule_engine", site_id))
-            if site_id in self._built_sites:
+            engine = self.rule_engines[site_id] = RuleEngine(make_id(self.seed, "rule_engine", site_id))
+            if site_id in self.built_sites:
                 ids = [make_id(self.seed, f"rule/{site_id}", number) for number in range(SAMPLES)]
                 engine.rules = {rule.id: rule for rule in sample_rules(ids)}
         return engine

@@ -1,0 +1,49 @@
+"""A clock that can be set, moved on and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class AdjustableClock:
+    """Another clock with an offset, or standing still.
+
+    Args:
+        base: The clock that it follows; Unix seconds.
+    """
+
+    def __init__(self, base: Callable[[], float]) -> None:
+        self.base = base
+        self.offset = 0.0
+        self._frozen_at: float | None = None
+
+    def __call__(self) -> float:
+        return self.base() + self.offset if self._frozen_at is None else self._frozen_at
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._frozen_at is not None
+
+    def shift(self, offset: float) -> None:
+        """Be so many seconds ahead of the other clock."""
+        self.offset = offset
+        if self._frozen_at is not None:
+            self._frozen_at = self.base() + offset
+
+    def freeze(self) -> None:
+        """Stand still."""
+        self._frozen_at = self()
+
+    def run(self) -> None:
+        """Go on from where it stands."""
+        self.offset = self() - self.base()
+        self._frozen_at = None
+
+    def restore(self, offset: float, frozen_at: float | None) -> None:
+        """Be as another such clock was."""
+        self.offset, self._frozen_at = offset, frozen_at
+
+    def reset(self) -> None:
+        """Follow the other clock again, without an offset."""
+        self.restore(0.0, None)

@@ -1,0 +1,147 @@
+"""Rate limit, latency, fault rate, and the clock."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..body import Body
+from ..errors import Refusal
+from ..times import format_time, parse_time
+from .clock import AdjustableClock
+from .models import ClockInfo, SettingsInfo
+from .routing import Exchange, Payload, Routes
+from .structure import ShapeError, structure, unstructure
+
+if TYPE_CHECKING:
+    from ..simulator import Simulator
+
+routes = Routes()
+
+_LONGEST_LATENCY = 3_600.0
+_MOVES = ("now", "offset", "advance")
+_LAST_TIME = 32_503_680_000.0  # the year 3000
+
+
+@routes.add("GET", "/settings")
+async def get_settings(exchange: Exchange) -> Payload:
+    """Return rate limit, latency and fault rate."""
+    return {"settings": unstructure(show_settings(exchange.simulator))}
+
+
+@routes.add("PATCH", "/settings")
+async def change_settings(exchange: Exchange) -> Payload:
+    """Change what is given; the rest stays."""
+    simulator = exchange.simulator
+    current: dict[str, Any] = unstructure(show_settings(simulator))
+    fields = exchange.body().fields()
+    if isinstance(fields.get("latency"), int | float):
+        fields["latency"] = [fields["latency"]] * 2
+    if "rate_limit" in fields:
+        current["burst"] = None
+    apply_settings(simulator, read_settings(current | fields))
+    return {"settings": unstructure(show_settings(simulator))}
+
+
+def show_settings(simulator: Simulator) -> SettingsInfo:
+    """Describe what holds for all requests."""
+    latency = simulator.latency
+    return SettingsInfo(
+        rate_limit=simulator.limiter.rate,
+        burst=simulator.limiter.burst,
+        latency=latency if isinstance(latency, tuple) else (latency, latency),
+        fault_rate=simulator.chaos.rate,
+    )
+
+
+def read_settings(value: object, path: str = "") -> SettingsInfo:
+    """Read settings.
+
+    Raises:
+        Refusal: They make no sense (400).
+    """
+    try:
+        settings = structure(SettingsInfo, value, path)
+        if settings.rate_limit is not None and settings.rate_limit <= 0:
+            raise ShapeError("rate_limit", "must be a positive number of requests per second, or null")
+        if settings.burst is not None and settings.burst < 1:
+            raise ShapeError("burst", "must be at least 1, or null")
+        if not 0 <= settings.latency[0] <= settings.latency[1] <= _LONGEST_LATENCY:
+            raise ShapeError("latency", "expected seconds from 0 to 3600, or the least and the most of them")
+        if not 0 <= settings.fault_rate <= 1:
+            raise ShapeError("fault_rate", "must be from 0 to 1")
+    except ShapeError as error:
+        raise Refusal(400, str(error), code="invalid_field", details={"field": error.path}) from None
+    return settings
+
+
+def apply_settings(simulator: Simulator, settings: SettingsInfo) -> None:
+    """Make settings hold from now on; an unchanged rate limit keeps its buckets."""
+    least, most = settings.latency
+    simulator.latency = least if least == most else (least, most)
+    simulator.chaos.rate = settings.fault_rate
+    if (settings.rate_limit, settings.burst) != (simulator.limiter.rate, simulator.limiter.burst):
+        simulator.limiter.change(settings.rate_limit, settings.burst)
+
+
+@routes.add("GET", "/clock")
+async def get_clock(exchange: Exchange) -> Payload:
+    """Return the time of the simulated world."""
+    return {"clock": unstructure(show_clock(exchange.simulator, exchange.clock))}
+
+
+@routes.add("PATCH", "/clock")
+async def change_clock(exchange: Exchange) -> Payload:
+    """Set the clock, move it on, stop it or let it run."""
+    body, clock = exchange.body(), exchange.clock
+    unknown = set(body.fields()) - {*_MOVES, "frozen"}
+    if unknown:
+        raise body.refuse(min(unknown), "unknown field; fields: now, offset, advance, frozen")
+    chosen = [name for name in _MOVES if name in body]
+    if len(chosen) > 1:
+        raise body.refuse(chosen[1], f"give it or {chosen[0]}")
+    frozen = body.boolean("frozen", clock.frozen)
+    install_clock(exchange.simulator, clock)
+    for name in chosen:
+        _move(clock, name, body)
+    if frozen != clock.frozen:
+        (clock.freeze if frozen else clock.run)()
+    return {"clock": unstructure(show_clock(exchange.simulator, clock))}
+
+
+def _move(clock: AdjustableClock, name: str, body: Body) -> None:
+    if name == "now":
+        try:
+            offset = parse_time(body.text("now")) - clock.base()
+        except ValueError as error:
+            raise body.refuse("now", str(error)) from None
+    else:
+        seconds: Any = body.value(name)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            raise body.refuse(name, "expected a number of seconds")
+        # What stands still is moved from where it stands.
+        offset = seconds if name == "offset" else clock() - clock.base() + seconds
+    if not 0 <= clock.base() + offset <= _LAST_TIME:
+        raise body.refuse(name, "the clock goes from 1970 to 3000")
+    clock.shift(offset)
+
+
+def install_clock(simulator: Simulator, clock: AdjustableClock) -> None:
+    """Have the world go by the adjustable clock; what it went by so far is what that follows."""
+    if simulator.world.clock is not clock:
+        clock.base = simulator.world.clock
+        simulator.world.clock = clock
+
+
+def show_clock(simulator: Simulator, clock: AdjustableClock) -> ClockInfo:
+    """Describe the clock."""
+    now = simulator.world.now()
+    installed = simulator.world.clock is clock
+    return ClockInfo(
+        now=format_time(now),
+        unix=now,
+        offset=round(clock.offset, 6) if installed else 0.0,
+        frozen=installed and clock.frozen,
+    )
+
+

@@ -1,0 +1,165 @@
+"""JSON to attrs classes and back, by their annotations: for the answers and the states of the control API."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import functools
+import math
+import types
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, TypeVar, cast
+
+import attrs
+
+T = TypeVar("T")
+
+
+class ShapeError(ValueError):
+    """A JSON value that does not have the shape it must have.
+
+    Args:
+        path: Where it is, such as `world.devices[3].name`.
+        message: What was expected.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+        self.message = message
+
+
+def unstructure(value: Any, *, leave_out: Collection[str] = ()) -> Any:
+    """Turn a value into what JSON can carry.
+
+    Args:
+        value: An instance of an attrs class, or anything that its fields can hold.
+        leave_out: Fields of the outermost instance that are not wanted.
+    """
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, Mapping):
+        return {name: unstructure(item) for name, item in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, Collection) and not isinstance(value, str):
+        return [unstructure(item) for item in cast("Collection[Any]", value)]
+    if attrs.has(type(value)):
+        return {
+            name: unstructure(getattr(value, name)) for name in _types_of_fields(type(value)) if name not in leave_out
+        }
+    return value
+
+
+def structure(
+    cls: type[T],
+    value: object,
+    path: str = "",
+    *,
+    strict: bool = True,
+    given: Mapping[str, Any] | None = None,
+) -> T:
+    """Make an instance of an attrs class of a JSON object.
+
+    Args:
+        cls: The class; fields with a default may be absent.
+        value: The JSON value.
+        path: Where it stands in the whole document.
+        strict: Refuse fields that the class does not have, instead of ignoring them.
+        given: Fields that are not in the JSON.
+
+    Raises:
+        ShapeError: A field is missing, unknown, or of another type.
+    """
+    if not isinstance(value, dict):
+        raise ShapeError(path, "expected an object")
+    fields = cast("dict[str, Any]", value)
+    kinds = _types_of_fields(cls)
+    known = dict(given or {})
+    for name, item in fields.items():
+        place = f"{path}.{name}" if path else name
+        if name in kinds and name not in known:
+            known[name] = _structure(kinds[name], item, place, strict=strict)
+        elif strict:
+            raise ShapeError(place, f"unknown field; fields: {', '.join(kinds)}")
+    for field in attrs.fields(cast("type[attrs.AttrsInstance]", cls)):
+        if field.name in kinds and field.default is attrs.NOTHING and field.name not in known:
+            raise ShapeError(f"{path}.{field.name}" if path else field.name, "is required")
+    return cls(**known)
+
+
+@functools.cache
+def _types_of_fields(cls: type[Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in attrs.fields(cls) if field.init}
+
+
+def _structure(kind: Any, value: Any, path: str, *, strict: bool) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _one_of(arguments, value, path, strict=strict)
+    if origin is Literal:
+        if value not in arguments:
+            raise ShapeError(path, f"expected one of {', '.join(map(str, arguments))}")
+        return value
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise ShapeError(path, "expected an object")
+        items = cast("dict[str, Any]", value).items()
+        return {name: _structure(arguments[1], item, f"{path}.{name}", strict=strict) for name, item in items}
+    if isinstance(origin, type) and issubclass(origin, Collection):
+        return _items(origin, arguments, value, path, strict=strict)
+    if attrs.has(kind):
+        return structure(kind, value, path, strict=strict)
+    return _scalar(kind, value, path)
+
+
+def _one_of(arguments: tuple[Any, ...], value: Any, path: str, *, strict: bool) -> Any:
+    if value is None and types.NoneType in arguments:
+        return None
+    kinds = [kind for kind in arguments if kind is not types.NoneType]
+    for kind in kinds[:-1]:
+        try:
+            return _structure(kind, value, path, strict=strict)
+        except ShapeError:
+            continue
+    return _structure(kinds[-1], value, path, strict=strict)
+
+
+def _items(origin: type[Any], arguments: tuple[Any, ...], value: Any, path: str, *, strict: bool) -> Any:
+    if not isinstance(value, list):
+        raise ShapeError(path, "expected a list")
+    items = cast("list[Any]", value)
+    fixed = origin is tuple and arguments[-1] is not Ellipsis
+    if fixed and len(items) != len(arguments):
+        raise ShapeError(path, f"expected a list of {len(arguments)}")
+    kinds = arguments if fixed else (arguments[0],) * len(items)
+    built = [
+        _structure(kind, item, f"{path}[{number}]", strict=strict)
+        for number, (kind, item) in enumerate(zip(kinds, items, strict=True))
+    ]
+    return tuple(built) if origin is tuple else built
+
+
+def _scalar(kind: Any, value: Any, path: str) -> Any:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if kind is bytes and isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except binascii.Error:
+            raise ShapeError(path, "expected Base64") from None
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        if isinstance(value, str) and value in kind.__members__:
+            return kind[value]
+        raise ShapeError(path, f"expected one of {', '.join(kind.__members__)}")
+    if kind in (str, int, bool) and type(value) is kind:
+        return value
+    raise ShapeError(path, f"expected {_NAMES.get(kind, 'another type')}")
+
+
+_NAMES: dict[Any, str] = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false"}
