@@ -42,6 +42,14 @@ MODES: Final = ("any", "cloud", "gateway")
 @option("--cert", type=click.Path(), metavar="FILE", help="Serve https with the certificate in this PEM file.")
 @option("--key", type=click.Path(), metavar="FILE", help="PEM file with its key, where that is another file.")
 @option("--allow-http", is_flag=True, help="Do not redirect http to https in the modes cloud and gateway.")
+@option("--no-control", is_flag=True, help="Serve no control page and no control API.")
+@option("--control-token", metavar="TEXT", help="The control token; by default a random one.")
+@option(
+    "--control-host",
+    multiple=True,
+    metavar="NAME",
+    help="A name of this machine under which the control page may be used; repeatable.",
+)
 @option("--until-stdin-closes", is_flag=True, hidden=True)
 def simulate(
     *,
@@ -58,12 +66,15 @@ def simulate(
     cert: str | None,
     key: str | None,
     allow_http: bool,
+    no_control: bool,
+    control_token: str | None,
+    control_host: tuple[str, ...],
     until_stdin_closes: bool,
 ) -> None:
     """Run an Enapter Cloud or Gateway on this machine, with devices that are not there.
 
     It prints one line with its address and token (and with --tls the file of the authority to trust) when it is
-    ready, and stops on Ctrl-C.
+    ready, a second line with the address of its control page, and stops on Ctrl-C.
     """
     from enapter_async.simulator import run  # a server is not needed for anything else
 
@@ -84,6 +95,9 @@ def simulate(
             cert=cert,
             key=key,
             allow_http=allow_http,
+            control=not no_control,
+            control_token=control_token,
+            control_hosts=control_host,
         )
     except (ImportError, OSError, ValueError) as error:
         raise Failure(str(error), Exit.CONFIGURATION) from error

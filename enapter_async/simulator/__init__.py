@@ -11,6 +11,7 @@ It imports nothing of the client, so that it cannot share its mistakes.
 from __future__ import annotations
 
 from .catalogue import STOCK, Stock
+from .control import ControlError, SimulatorControl
 from .entities import Blueprint, Device, LogRecord, Site
 from .errors import Refusal
 from .faults import Fault, FaultPlan, FaultRule
@@ -19,12 +20,14 @@ from .options import Behaviour
 from .roles import Grant, Role
 from .run import run
 from .simulator import Simulator
+from .thread import run_in_thread
 from .world import World
 
 __all__ = [
     "STOCK",
     "Behaviour",
     "Blueprint",
+    "ControlError",
     "Device",
     "Fault",
     "FaultPlan",
@@ -35,8 +38,10 @@ __all__ = [
     "RequestRecord",
     "Role",
     "Simulator",
+    "SimulatorControl",
     "Site",
     "Stock",
     "World",
     "run",
+    "run_in_thread",
 ]

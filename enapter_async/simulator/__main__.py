@@ -28,6 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cert", metavar="FILE", help="serve https with the certificate in this PEM file")
     parser.add_argument("--key", metavar="FILE", help="PEM file with its key, where that is another file")
     parser.add_argument("--allow-http", action="store_true", help="do not redirect http to https in cloud and gateway")
+    parser.add_argument("--no-control", dest="control", action="store_false", help="serve no control page and API")
+    parser.add_argument("--control-token", metavar="TEXT", help="the control token; by default a random one")
+    parser.add_argument(
+        "--control-host",
+        dest="control_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name of this machine under which the control page may be used; repeatable",
+    )
     options = parser.parse_args(arguments)
     try:
         run(**vars(options))

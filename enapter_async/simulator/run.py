@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Collection
 
 from .operations import Mode
 from .simulator import Simulator
@@ -27,11 +28,14 @@ def run(
     cert: StrPath | None = None,
     key: StrPath | None = None,
     allow_http: bool = False,
+    control: bool = True,
+    control_token: str | None = None,
+    control_hosts: Collection[str] = (),
 ) -> None:
     """Run a simulator until SIGINT or SIGTERM.
 
     When it is ready, it prints one line with its address and token, and with the file of the authority that clients
-    have to trust where it made a certificate.
+    have to trust where it made a certificate; a second line has the address of the control page.
 
     Args:
         host: Address to listen on.
@@ -47,6 +51,9 @@ def run(
         cert: Serve https with the certificate in this PEM file.
         key: PEM file with its key, where that is another file.
         allow_http: Do not redirect plain http to https in the modes cloud and gateway.
+        control: Serve the control API and its page under `/_simulator`.
+        control_token: The control token; by default a random one.
+        control_hosts: Names under which the control API may be used, besides `localhost` and IP addresses.
 
     Raises:
         OSError: The address is taken.
@@ -70,6 +77,9 @@ def run(
         record_limit=1_000,
         tls=tls if cert is None else cert if key is None else (cert, key),
         allow_http=allow_http,
+        control=control,
+        control_token=control_token,
+        control_hosts=control_hosts,
     )
     asyncio.run(_run(simulator))
 
@@ -83,5 +93,7 @@ async def _run(simulator: Simulator) -> None:
     async with simulator:
         authority = "" if simulator.ca_file is None else f" ca={simulator.ca_file}"
         sys.stdout.write(f"listening on {simulator.url} token={simulator.token}{authority}\n")
+        if simulator.control_page is not None:
+            sys.stdout.write(f"control at {simulator.control_page}\n")
         sys.stdout.flush()
         await stop.wait()

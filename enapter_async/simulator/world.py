@@ -70,6 +70,8 @@ class World:
         for name, value in vars(other).items():
             if name not in ("clock", "_listeners"):
                 setattr(self, name, value)
+        for device in self.devices.values():
+            device.clock = self.now
 
     def new_id(self, kind: str) -> str:
         """Make the ID of something that is created while running."""

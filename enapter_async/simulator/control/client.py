@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ..faults import Fault
+from ..shapes import as_mapping
 from .models import (
     ClockInfo,
     DeviceInfo,
@@ -219,9 +220,7 @@ class SimulatorControl:
         answer = self._call("GET", "requests", query={"operation": operation, "after": after})
         return _all(RequestInfo, answer["requests"])
 
-    def wait_for_request(
-        self, operation: str | None = None, *, after: int = 0, timeout: float = 5.0
-    ) -> RequestInfo:
+    def wait_for_request(self, operation: str | None = None, *, after: int = 0, timeout: float = 5.0) -> RequestInfo:
         """Wait until a request was answered, and return the first.
 
         Args:
@@ -410,8 +409,9 @@ def _read_answer(status: int, answer: bytes) -> dict[str, Any]:
         payload: Any = json.loads(answer) if answer else {}
     except ValueError:
         payload = None
-    if status < 300 and isinstance(payload, dict):
-        return payload
+    fields = as_mapping(payload)
+    if status < 300 and fields is not None:
+        return fields
     try:
         message = str(payload["errors"][0]["message"])
     except (KeyError, IndexError, TypeError):

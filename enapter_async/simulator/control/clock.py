@@ -18,6 +18,7 @@ class AdjustableClock:
         self._frozen_at: float | None = None
 
     def __call__(self) -> float:
+        """Return Unix seconds."""
         return self.base() + self.offset if self._frozen_at is None else self._frozen_at
 
     @property

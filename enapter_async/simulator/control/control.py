@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("enapter_async.simulator")
 
-ROUTES: list[Route] = [
-    route for module in (traffic, faults, settings, devices, state) for route in module.routes.all
-]
+ROUTES: list[Route] = [route for module in (traffic, faults, settings, devices, state) for route in module.routes.all]
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from ..entities import Device
 from ..errors import conflict, invalid_parameter, not_found
@@ -170,6 +170,4 @@ def _telemetry(exchange: Exchange, default: Telemetry) -> tuple[Telemetry, int]:
     wanted: Any = exchange.text("telemetry") or default
     if wanted not in ("none", "headline", "all"):
         raise invalid_parameter("telemetry", "expected one of none, headline, all")
-    return cast("Telemetry", wanted), int(exchange.number("samples", 0, _MOST_SAMPLES))
-
-
+    return wanted, int(exchange.number("samples", 0, _MOST_SAMPLES))

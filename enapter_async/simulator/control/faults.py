@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import get_args
 
 from ..body import Body
 from ..errors import Refusal, not_found
 from ..faults import Fault, FaultRule, Kind
 from ..resources import OPERATIONS
+from ..shapes import as_list
 from .routing import Exchange, Payload, Routes
 from .structure import ShapeError, structure, unstructure
 from .views import show_fault
@@ -79,10 +80,11 @@ def _read_nth(body: Body) -> range | frozenset[int] | None:
         if not _is_whole(times) or not 1 <= times <= _MOST_TIMES:
             raise body.refuse("times", f"expected a whole number from 1 to {_MOST_TIMES}, or null for every request")
         return range(1, times + 1)
-    nth: Any = fields["nth"]
+    nth = fields["nth"]
     if nth is None:
         return None
-    numbers: list[Any] = nth if isinstance(nth, list) else [nth]
+    numbers = as_list(nth)
+    numbers = [nth] if numbers is None else numbers
     if not numbers or not all(_is_whole(number) and number >= 1 for number in numbers):
         raise body.refuse("nth", "expected whole numbers from 1, or null for every request")
     return frozenset(numbers)

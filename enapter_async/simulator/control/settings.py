@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from ..body import Body
@@ -11,7 +10,7 @@ from ..times import format_time, parse_time
 from .clock import AdjustableClock
 from .models import ClockInfo, SettingsInfo
 from .routing import Exchange, Payload, Routes
-from .structure import ShapeError, structure, unstructure
+from .structure import ShapeError, as_number, structure, unstructure
 
 if TYPE_CHECKING:
     from ..simulator import Simulator
@@ -116,8 +115,8 @@ def _move(clock: AdjustableClock, name: str, body: Body) -> None:
         except ValueError as error:
             raise body.refuse("now", str(error)) from None
     else:
-        seconds: Any = body.value(name)
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        seconds = as_number(body.value(name))
+        if seconds is None:
             raise body.refuse(name, "expected a number of seconds")
         # What stands still is moved from where it stands.
         offset = seconds if name == "offset" else clock() - clock.base() + seconds
@@ -143,5 +142,3 @@ def show_clock(simulator: Simulator, clock: AdjustableClock) -> ClockInfo:
         offset=round(clock.offset, 6) if installed else 0.0,
         frozen=installed and clock.frozen,
     )
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -99,10 +100,7 @@ def dump_state(simulator: Simulator, clock: AdjustableClock) -> dict[str, Any]:
         built_sites=sorted(world.built_sites),
         sites=list(world.sites.values()),
         blueprints=list(world.blueprints.values()),
-        devices=[
-            unstructure(device, leave_out={"blueprint"}) | {"blueprint_id": device.blueprint.id}
-            for device in world.devices.ordered()
-        ],
+        devices=[_dump_device(device) for device in world.devices.ordered()],
         executions=list(world.executions),
         rule_engines=world.rule_engines,
         device_profiles=world.device_profiles,
@@ -118,6 +116,13 @@ def dump_state(simulator: Simulator, clock: AdjustableClock) -> dict[str, Any]:
         faults=[planned.rule for planned in simulator.faults.planned],
     )
     return cast("dict[str, Any]", unstructure(state))
+
+
+def _dump_device(device: Device) -> dict[str, Any]:
+    left_out = {"blueprint", "clock"}
+    if device.offline_since is not None and math.isinf(device.offline_since):
+        left_out.add("offline_since")  # offline since ever: JSON has no such number, and it is the default
+    return {**unstructure(device, leave_out=left_out), "blueprint_id": device.blueprint.id}
 
 
 def restore_state(simulator: Simulator, clock: AdjustableClock, document: Mapping[str, Any]) -> None:
@@ -162,7 +167,7 @@ def _build_world(saved: SavedWorld) -> World:
         if blueprint is None:
             raise ShapeError(f"{path}.blueprint_id", "there is no such blueprint")
         rest = {name: value for name, value in known.items() if name != "blueprint_id"}
-        world.devices.add(structure(Device, rest, path, given={"blueprint": blueprint}))
+        world.devices.add(structure(Device, rest, path, given={"blueprint": blueprint, "clock": world.now}))
     return world
 
 

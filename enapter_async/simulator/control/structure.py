@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeVar, cast
 
 import attrs
 
+from ..shapes import as_list, as_mapping
+
 T = TypeVar("T")
 
 
@@ -38,19 +40,17 @@ def unstructure(value: Any, *, leave_out: Collection[str] = ()) -> Any:
         value: An instance of an attrs class, or anything that its fields can hold.
         leave_out: Fields of the outermost instance that are not wanted.
     """
+    kind = cast("Any", type(value))
+    entries: Any = value
+    if attrs.has(kind):
+        return {name: unstructure(getattr(value, name)) for name in _types_of_fields(kind) if name not in leave_out}
+    if isinstance(value, Mapping):
+        return {name: unstructure(item) for name, item in entries.items()}
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, Mapping):
-        return {name: unstructure(item) for name, item in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, Collection) and not isinstance(value, str):
-        return [unstructure(item) for item in cast("Collection[Any]", value)]
-    if attrs.has(type(value)):
-        return {
-            name: unstructure(getattr(value, name)) for name in _types_of_fields(type(value)) if name not in leave_out
-        }
-    return value
+        return [unstructure(item) for item in entries]
+    return value.name if isinstance(value, enum.Enum) else entries
 
 
 def structure(
@@ -73,10 +73,10 @@ def structure(
     Raises:
         ShapeError: A field is missing, unknown, or of another type.
     """
-    if not isinstance(value, dict):
+    fields = as_mapping(value)
+    if fields is None:
         raise ShapeError(path, "expected an object")
-    fields = cast("dict[str, Any]", value)
-    kinds = _types_of_fields(cls)
+    kinds = _types_of_fields(cast("Any", cls))
     known = dict(given or {})
     for name, item in fields.items():
         place = f"{path}.{name}" if path else name
@@ -90,32 +90,31 @@ def structure(
     return cls(**known)
 
 
-@functools.cache
-def _types_of_fields(cls: type[Any]) -> dict[str, Any]:
+@functools.lru_cache(maxsize=64)
+def _types_of_fields(cls: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in attrs.fields(cls) if field.init}
 
 
 def _structure(kind: Any, value: Any, path: str, *, strict: bool) -> Any:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
+    origin: Any = typing.get_origin(kind)
+    arguments: tuple[Any, ...] = typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _one_of(arguments, value, path, strict=strict)
     if origin is Literal:
         if value not in arguments:
             raise ShapeError(path, f"expected one of {', '.join(map(str, arguments))}")
         return value
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
+    if origin is dict:
+        entries = as_mapping(value)
+        if entries is None:
             raise ShapeError(path, "expected an object")
-        items = cast("dict[str, Any]", value).items()
-        return {name: _structure(arguments[1], item, f"{path}.{name}", strict=strict) for name, item in items}
-    if isinstance(origin, type) and issubclass(origin, Collection):
+        return {name: _structure(arguments[1], item, f"{path}.{name}", strict=strict) for name, item in entries.items()}
+    if origin is not None:
         return _items(origin, arguments, value, path, strict=strict)
     if attrs.has(kind):
         return structure(kind, value, path, strict=strict)
-    return _scalar(kind, value, path)
+    return value if kind is Any else _scalar(kind, value, path)
 
 
 def _one_of(arguments: tuple[Any, ...], value: Any, path: str, *, strict: bool) -> Any:
@@ -130,10 +129,10 @@ def _one_of(arguments: tuple[Any, ...], value: Any, path: str, *, strict: bool) 
     return _structure(kinds[-1], value, path, strict=strict)
 
 
-def _items(origin: type[Any], arguments: tuple[Any, ...], value: Any, path: str, *, strict: bool) -> Any:
-    if not isinstance(value, list):
+def _items(origin: Any, arguments: tuple[Any, ...], value: Any, path: str, *, strict: bool) -> Any:
+    items = as_list(value)
+    if items is None:
         raise ShapeError(path, "expected a list")
-    items = cast("list[Any]", value)
     fixed = origin is tuple and arguments[-1] is not Ellipsis
     if fixed and len(items) != len(arguments):
         raise ShapeError(path, f"expected a list of {len(arguments)}")
@@ -145,9 +144,20 @@ def _items(origin: type[Any], arguments: tuple[Any, ...], value: Any, path: str,
     return tuple(built) if origin is tuple else built
 
 
+def as_number(value: object) -> float | None:
+    """Return a finite JSON number as float, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _scalar(kind: Any, value: Any, path: str) -> Any:
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+    if kind is float and (number := as_number(value)) is not None:
+        return number
     if kind is bytes and isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True)

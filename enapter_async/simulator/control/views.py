@@ -32,7 +32,7 @@ def show_device(world: World, device: Device, telemetry: Telemetry = "none", sam
         telemetry: Which of its attributes to show.
         samples: How many earlier values of each number to add, one a second.
     """
-    readings = ()
+    readings: tuple[Reading, ...] = ()
     if telemetry != "none":
         names = headline(device) if telemetry == "headline" else [*device.blueprint.signals, *device.telemetry]
         readings = tuple(_read(world, device, name, samples) for name in dict.fromkeys(names))
