@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import ssl
 import sys
@@ -238,16 +239,21 @@ async def test_it_starts_again_on_the_same_port(session: aiohttp.ClientSession) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_module_prints_one_line_and_stops_cleanly(number: int) -> None:
+@pytest.mark.parametrize("control", [True, False])
+async def test_the_module_prints_its_addresses_and_stops_cleanly(number: int, control: bool) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-X", "dev", "-m", "enapter_async.simulator",
-        "--port", "0", "--mode", "gateway", "--token", "t",
+        "--port", "0", "--mode", "gateway", "--token", "t", *([] if control else ["--no-control"]),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
     assert line.startswith("listening on http://127.0.0.1:")
     assert line.endswith("/api token=t\n")
+    if control:
+        page = (await process.stdout.readline()).decode()
+        base = re.escape(line.split()[2].removesuffix("/api"))
+        assert re.fullmatch(rf"control at {base}/_simulator/#token=[\w-]{{32}}\n", page)
     process.send_signal(number)
     out, err = await process.communicate()
     assert (process.returncode, out, err) == (0, b"", b"")
