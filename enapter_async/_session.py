@@ -29,7 +29,8 @@ import attrs
 
 from enapter_async._protocol import failure
 from enapter_async._protocol.body import Decode
-from enapter_async._protocol.request import Answer, Headers, Operation, Request, Safety
+from enapter_async._protocol.decoding import json_text
+from enapter_async._protocol.request import JSON_TYPE, Answer, Headers, Operation, Request, Safety
 from enapter_async._protocol.values import require_timeout
 from enapter_async._transport.attempt import Attempts
 from enapter_async._transport.call import Call
@@ -43,6 +44,7 @@ from enapter_async.errors import (
     EnapterError,
     NotFoundError,
     RequestError,
+    ResponseTooLargeError,
     TokenProviderError,
     worst_outcome,
 )
@@ -271,12 +273,16 @@ class Session:
         return Call(request, clock, total, state.hooks)
 
     def _finish(self, call: Call, answer: Answer, decode: Decode[T]) -> T:
+        reads = call.request.operation.safety is Safety.READ
         try:
+            self._check_cost(call.request.operation, answer)
             value = decode(answer)
+            if reads and call.remaining <= 0:  # what was changed is told even so: losing it would be worse
+                raise call.late("final")
         except RequestError as error:
             error.outcome = worst_outcome(call.outcome, error.outcome)
             call.fill(error)
-            if call.request.operation.safety is not Safety.READ:
+            if not reads:
                 error.add_note(
                     "the server accepted the request, so it was probably carried out; look before repeating it"
                 )
@@ -284,6 +290,14 @@ class Session:
             raise
         call.finished()
         return value
+
+    def _check_cost(self, operation: Operation, answer: Answer) -> None:
+        # Small answers are not worth a look, and an archive is not built into values.
+        most = max(json_text.MAX_VALUES, self._state.max_response_bytes // 64)
+        if operation.accept is JSON_TYPE and json_text.has_more_values(answer.body, most):
+            raise ResponseTooLargeError(
+                f"the body holds more than {most:,} values; a larger max_response_bytes allows more"
+            )
 
     async def _run(self, call: Call, attempt: Callable[[Call], Awaitable[A]]) -> A:
         failed: RequestError

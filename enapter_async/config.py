@@ -25,7 +25,8 @@ LEAST_RATE: Final = 0.001
 _SCHEMES: Final = ("redis", "rediss", "unix")
 DEFAULT_MAX_IN_FLIGHT: Final = 100
 DEFAULT_MAX_STREAMS: Final = 100
-DEFAULT_MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
+DEFAULT_MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
+"""The largest answer is a page of 50 devices with their manifests: 320 KiB for each, many times a large one."""
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 """Gives the token; asked when first needed, and once more when the server refuses it."""

@@ -429,7 +429,7 @@ class TimeseriesFormatError(DecodeError):
 
 
 class ResponseTooLargeError(DecodeError):
-    """The decoded body is larger than `max_response_bytes`."""
+    """The decoded body is larger than `max_response_bytes`, or its JSON holds too many values to decode."""
 
 
 class PaginationError(RequestError):

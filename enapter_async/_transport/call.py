@@ -191,15 +191,20 @@ class Call:
         final = error
         late = self.remaining <= 0
         if isinstance(error, DeadlineExceededError) or (late and isinstance(error, AttemptTimeoutError)):
-            final = DeadlineExceededError(f"not done within {self.deadline - self._started:g} s")
+            final = self.late()
             final.__cause__ = self._last_error
-            self.fill(final)
         unsafe = self.request.operation.safety is Safety.UNSAFE
         if unsafe and self.outcome == "unknown":
             return self._unknown(final)
         final.outcome = self.outcome
         self.fill(final)
         return final
+
+    def late(self, outcome: Outcome | None = None) -> DeadlineExceededError:
+        """Return what the caller gets when the time is used up."""
+        error = DeadlineExceededError(f"not done within {self.deadline - self._started:g} s", outcome=outcome)
+        self.fill(error)
+        return error
 
     def ended_by_closing(self) -> EnapterError:
         """Return what the caller gets when the client was closed under it."""

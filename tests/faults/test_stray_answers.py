@@ -18,7 +18,6 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
-from tests.steady_time import SteadyLoop
 
 from enapter_async import (
     ConnectionLostError,
@@ -30,6 +29,7 @@ from enapter_async import (
     StreamPolicy,
     Timeouts,
 )
+from tests.clocks import SteadyLoop
 from tests.faults.clients import CALLS, GOOD, impatient, read, unsafe
 from tests.faults.raw_server import Exchange, RawServer, as_json, response
 from tests.secrecy import assert_clean

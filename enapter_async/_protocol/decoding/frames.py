@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar, cast
 
 from enapter_async._protocol.decoding import json_text
 from enapter_async._protocol.decoding.converter import structurer
-from enapter_async.errors import InvalidBodyError, SchemaError
+from enapter_async.errors import InvalidBodyError, ResponseTooLargeError, SchemaError
 from enapter_async.models.common import JSON
 from enapter_async.models.logs import LogRecord, RuleLogRecord
 from enapter_async.models.streams import DeviceFrame, TelemetryFrame
@@ -47,8 +47,11 @@ def excerpt(message: str | bytes) -> str:
 
 
 def _loads(message: str | bytes) -> JSON:
+    body = message if isinstance(message, bytes) else message.encode()
+    if json_text.has_more_values(body, json_text.MAX_VALUES):
+        raise ResponseTooLargeError(f"the frame holds more than {json_text.MAX_VALUES:,} values")
     try:
-        return cast("JSON", json_text.loads(message if isinstance(message, bytes) else message.encode()))
+        return cast("JSON", json_text.loads(body))
     except (ValueError, RecursionError) as error:
         reason = type(error).__name__ if isinstance(error, RecursionError) else str(error)
     raise InvalidBodyError(f"the frame is not JSON ({reason})")
