@@ -34,7 +34,7 @@ _EXCERPT: Final = 300
 _PASSING: Final = frozenset({408, 425, 429})
 _NOT_PROCESSED: Final = frozenset({408, 425})
 """Statuses by which the server says that it has not processed the request (RFC 9110, 408; RFC 8470)."""
-_SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?").fullmatch
+_SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?", re.ASCII).fullmatch
 # With 500 and above nobody knows what became of the request: a proxy may have passed it on before it answered so,
 # also with a status of its own (524: no answer in time). These two alone say that it was not even begun.
 _NOT_BEGUN: Final = frozenset({501, 505})
@@ -60,6 +60,8 @@ def retry_after(headers: Headers, now: datetime) -> float | None:
 
 def http_date(value: str) -> datetime | None:
     """Return the moment that an HTTP date tells, in UTC where it names no zone; None for what is none."""
+    if not value.isascii():  # digits of other scripts would be read as well
+        return None
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):

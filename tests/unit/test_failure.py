@@ -82,6 +82,10 @@ def test_what_the_server_asks_for(value: str, seconds: float) -> None:
         "�",
         "12:00",
         "2026-03-14T12:00:00Z",
+        "٥٠",  # digits, but not of HTTP
+        "５０",
+        "1٥",
+        "Sat, ١٤ Mar ٢٠٢٦ 12:00:00 GMT",
     ],
 )
 def test_what_makes_no_sense_is_ignored(value: str) -> None:
