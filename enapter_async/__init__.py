@@ -64,6 +64,7 @@ _MODULES: Final = {
         "StorageError",
         "StreamError",
         "TLSError",
+        "TelemetryNotFoundError",
         "TimeseriesFormatError",
         "TokenProviderError",
         "TransportError",

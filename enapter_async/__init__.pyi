@@ -76,6 +76,7 @@ from enapter_async.errors import (
     StorageError as StorageError,
     StreamError as StreamError,
     TLSError as TLSError,
+    TelemetryNotFoundError as TelemetryNotFoundError,
     TimeseriesFormatError as TimeseriesFormatError,
     TokenProviderError as TokenProviderError,
     TransportError as TransportError,

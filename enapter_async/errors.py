@@ -127,6 +127,22 @@ class StreamError(EnapterError):
         self.status = status
 
 
+class TelemetryNotFoundError(EnapterError):
+    """A device or a telemetry attribute that is watched does not exist; raised with `on_missing="raise"` only.
+
+    Attributes:
+        device (str): As it was asked for: ID or slug.
+        attribute (str): Name of the attribute.
+        warning (str): What the server says about it.
+    """
+
+    def __init__(self, message: str, *, device: str, attribute: str, warning: str) -> None:
+        super().__init__(message)
+        self.device: str = device
+        self.attribute: str = attribute
+        self.warning: str = make_visible(warning)
+
+
 class ExecutionPendingError(EnapterError, TimeoutError):
     """Time ran out before a command execution ended; the command itself goes on.
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from typing import Final
+from urllib.parse import parse_qsl, quote
 
 from enapter_async._protocol import query
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.arguments import refuse_argument
+
+_DEVICE: Final = re.compile(r"devices\[(.+)\]", re.DOTALL)
+
+
+def names_in(part: str) -> dict[str, list[str]]:
+    """Return the attribute names that a part asks for, by device."""
+    found: dict[str, list[str]] = {}
+    for key, value in parse_qsl(part):
+        match = _DEVICE.fullmatch(key)
+        if match is not None:
+            found.setdefault(match[1], []).extend(value.split(","))
+    return found
 
 
 def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from enapter_async._protocol.decoding import json_text
 from enapter_async._protocol.request import Elsewhere, Operation, Request, Safety
 from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON
 from enapter_async.models.terminal import TerminalSession
 
@@ -27,7 +28,7 @@ def terminal_request(session: TerminalSession, *, base_url: str) -> Request:
             is asked over https.
     """
     if not isinstance(session, TerminalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError("session", f"must be a TerminalSession, not {type(session).__name__}")
+        raise refuse_argument("session", "must be a TerminalSession", session)
     if not _is_plain(session.token):
         raise InvalidArgumentError("session", "its token holds white space or characters that no header can have")
     elsewhere = Elsewhere(_http_url(session.websocket_url, base_url), session.token)

@@ -16,8 +16,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from enapter_async._protocol.failure import may_pass
+from enapter_async._protocol.latest_query import names_in
 from enapter_async._streaming.schedule import Schedule
-from enapter_async.errors import DecodeError, EnapterError
+from enapter_async.errors import DecodeError, EnapterError, TelemetryNotFoundError
 from enapter_async.models.telemetry import LatestPoint
 from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
 
@@ -27,6 +28,7 @@ FetchLatest: TypeAlias = Callable[[str], Awaitable[Latest]]
 
 _OVERLAP: Final = 3
 """Most requests of one part under way at once."""
+_LEFT_OUT: Final = "not found in the server's answer"
 _REMEMBERED: Final = _OVERLAP + 1
 
 _logger = logging.getLogger("enapter_async.watch")
@@ -35,10 +37,11 @@ _logger = logging.getLogger("enapter_async.watch")
 class _Part:
     """A part of all attributes: what fits into one request."""
 
-    __slots__ = ("answered_at", "answered_tick", "pending", "query")
+    __slots__ = ("answered_at", "answered_tick", "names", "pending", "query")
 
     def __init__(self, query: str) -> None:
         self.query = query
+        self.names = names_in(query)
         self.pending = 0
         self.answered_tick = 0
         self.answered_at: datetime | None = None
@@ -65,6 +68,7 @@ class Watch:
         *,
         interval: float,
         on_event: Callable[[WatchEvent], object] | None = None,
+        raise_missing: bool = False,
         congested: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
         chance: random.Random | None = None,
@@ -76,6 +80,7 @@ class Watch:
             fetch: Sends one.
             interval: Seconds between two ticks.
             on_event: Gets every event; by default they are logged as warnings.
+            raise_missing: End with an error where a device or an attribute does not exist.
             congested: Whether requests wait for their turn already, so that more of them would only queue.
             clock: Unix seconds.
             chance: Places the ticks; seed it in tests.
@@ -85,6 +90,7 @@ class Watch:
         self._fetch = fetch
         self._interval = interval
         self._on_event = on_event
+        self._raise_missing = raise_missing
         self._congested = congested
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
@@ -150,7 +156,7 @@ class Watch:
         Raises:
             StopAsyncIteration: The `async with` block has ended, or `finish` was called and all is returned.
             EnapterError: For a reason that will not pass by itself: the token is refused, the request is wrong,
-                the client is closed.
+                the client is closed, or something watched does not exist and `on_missing="raise"` was given.
         """
         async with self._waiting:
             if self._closed:
@@ -241,6 +247,7 @@ class Watch:
             if not late:
                 self._note_answer(part, number, due)
             batch = self._new(answer, late=late)
+            self._warn_of_omissions(part, answer)
             if batch:
                 self._ready.append(batch)
         finally:
@@ -282,11 +289,26 @@ class Watch:
         self.statistics.datapoints += len(batch)
         return batch
 
+    def _warn_of_omissions(self, part: _Part, answer: Latest) -> None:
+        if not answer.keys() <= part.names.keys():
+            return  # a server that names devices in a way of its own leaves nothing out
+        for device, names in part.names.items():
+            points = answer.get(device, {})
+            for name in names:
+                if name not in points:
+                    self._warn(device, name, _LEFT_OUT)
+
     def _warn(self, device: str, attribute: str, warning: str) -> None:
         key = (device, attribute)
-        if self._warned.get(key) != warning:
-            self._warned[key] = warning
-            self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
+        if self._warned.get(key) == warning:
+            return
+        self._warned[key] = warning
+        event = ValueMissing(device=device, attribute=attribute, warning=warning)
+        self._report(event)
+        if event.not_found and self._raise_missing:
+            self._failure = self._failure or TelemetryNotFoundError(
+                f"watched telemetry does not exist: {event}", device=device, attribute=attribute, warning=warning
+            )
 
     def _report(self, event: WatchEvent) -> None:
         if self._on_event is None:

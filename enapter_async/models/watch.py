@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 from enapter_async.errors import EnapterError
 from enapter_async.models.common import JSON
 from enapter_async.models.visible import make_visible
+
+_NOT_FOUND: Final = re.compile(r"not (been )?found|no such|unknown|not exist|doesn't exist", re.IGNORECASE)
 
 
 @attrs.frozen(weakref_slot=False)
@@ -85,6 +88,14 @@ class ValueMissing:
     device: str
     attribute: str
     warning: str
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the text says that there is no such device or attribute, and not only no value now.
+
+        It is text for people, whose wording is not documented.
+        """
+        return _NOT_FOUND.search(self.warning) is not None
 
     def __str__(self) -> str:
         return make_visible(f"{self.device} {self.attribute}: {self.warning}")

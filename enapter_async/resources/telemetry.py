@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
@@ -40,6 +40,7 @@ _FOLLOW: Final = Operation("telemetry.follow", "GET", Safety.READ)
 _POINTS: Final = Optionally("telemetry", dict[str, LatestPoint])
 _POINTS_BY_DEVICE: Final = Optionally("telemetry", dict[str, dict[str, LatestPoint]])
 
+_ON_MISSING: Final = frozenset({"warn", "raise"})
 _SERVERS_RELEVANCE: Final = 30.0
 """Seconds that a latest value may be old where the request does not say (reference.md, Telemetry)."""
 _LIVE_ATTEMPT: Final = 10.0
@@ -66,8 +67,9 @@ class Telemetry(Resource):
             timeout: Seconds for the whole call: its parts run at the same time.
 
         Returns:
-            Points by device and attribute; every device that was asked for is a key. Re-sent freely. Role:
-            READONLY, and per attribute what the manifest says.
+            Points by device and attribute; every device that was asked for is a key. A device or an attribute that
+            does not exist is no error: its point has no value, and `LatestPoint.warning` says why. Re-sent freely.
+            Role: READONLY, and per attribute what the manifest says.
 
         Raises:
             InvalidArgumentError: A device or an attribute name cannot be.
@@ -130,6 +132,7 @@ class Telemetry(Resource):
         interval: Duration = 1.0,
         relevance_interval: Duration | None = None,
         on_event: Callable[[WatchEvent], object] | None = None,
+        on_missing: Literal["warn", "raise"] = "warn",
         timeout: float | None = None,
     ) -> Watch:
         """Follow the latest values of chosen attributes of any number of devices, by polling.
@@ -150,6 +153,9 @@ class Telemetry(Resource):
                 these are longer.
             on_event: A quick synchronous callable that gets every `TickMissed`, `PollFailed` and `ValueMissing`.
                 Without one they are logged as warnings (logger `enapter_async.watch`).
+            on_missing: What to do about a device or an attribute that does not exist. `warn`: report it once as
+                `ValueMissing`, whose `not_found` is True, and go on with the others; `raise`: end with
+                `TelemetryNotFoundError`.
             timeout: Seconds for each request.
 
         Returns:
@@ -157,8 +163,10 @@ class Telemetry(Resource):
             Re-sent freely. Role: READONLY, and per attribute what the manifest says.
 
         Raises:
-            InvalidArgumentError: An argument cannot be.
+            InvalidArgumentError: An argument is invalid.
+            TelemetryNotFoundError: While iterating: something does not exist, with `on_missing="raise"`.
         """
+        raising = query.one_of(on_missing, _ON_MISSING, "on_missing") == "raise"
         seconds = to_timedelta(interval, "interval").total_seconds()
         if seconds <= 0:
             raise refuse_argument("interval", "must be more than 0", interval)
@@ -185,6 +193,7 @@ class Telemetry(Resource):
             fetch,
             interval=seconds,
             on_event=on_event,
+            raise_missing=raising,
             congested=lambda: state.limiter.waiting > 0,
             clock=state.lifetime.unix_now,
         )

@@ -33,6 +33,7 @@ from enapter_async import (
     TimeseriesQuery,
     plan_history,
 )
+from enapter_async.models.terminal import TerminalSession
 from tests.recorder import Recorder, recording
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +111,7 @@ GOOD: dict[str, Any] = {
     "on_progress": print,
     "window": 600,
     "interval": 1.0,
+    "session": TerminalSession(channel_id="c", token="t", websocket_url="ws://127.0.0.1:1/t"),
 }
 SERVICES = [
     "sites", "devices", "commands", "properties", "configuration", "logs", "telemetry", "streams", "provisioning",

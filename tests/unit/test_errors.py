@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "StorageError": (("telemetry.sqlite", "the disk is full"), {}),
     "InvalidArgumentError": (("device_id", "must not be empty"), {}),
     "StreamError": (("lost",), {"gap": True, "attempts": 3, "status": 403}),
+    "TelemetryNotFoundError": (("not there",), {"device": "D", "attribute": "a", "warning": "not found"}),
     "ExecutionPendingError": (("late",), {"execution_id": "E", "state": "PENDING"}),
     "CommandFailedError": (("failed",), {"state": "ERROR", "execution": {"id": "E"}}),
     "TransportError": (("lost",), {"phase": "wait"}),

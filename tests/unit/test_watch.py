@@ -23,6 +23,7 @@ from enapter_async import (
     PollFailed,
     RateLimitedError,
     ServerError,
+    TelemetryNotFoundError,
     TickMissed,
     ValueMissing,
     Watch,
@@ -74,6 +75,7 @@ class Watched:
         fetch: Fetch,
         *devices: str,
         interval: float = 1.0,
+        raise_missing: bool = False,
         congested: Callable[[], bool] = lambda: False,
     ) -> None:
         self.events: list[WatchEvent] = []
@@ -82,6 +84,7 @@ class Watched:
             fetch,
             interval=interval,
             on_event=self.events.append,
+            raise_missing=raise_missing,
             congested=congested,
             clock=clock,
             chance=random.Random(0),
@@ -236,6 +239,69 @@ async def test_a_warning_is_told_once() -> None:
         ValueMissing(device="d1", attribute="flow", warning="no recent value"),
         ValueMissing(device="d1", attribute="flow", warning="not found"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("warning", "not_found"),
+    [
+        ("Device is not found.", True),
+        ("Telemetry attribute is not found.", True),
+        ("no such attribute", True),
+        ("Unknown device", True),
+        ("attribute does not exist", True),
+        ("Telemetry attribute has no recent value.", False),
+        ("Telemetry attribute is not readable with this role.", False),
+        ("device is offline", False),
+    ],
+)
+async def test_what_does_not_exist_is_told_from_what_has_no_value_now(warning: str, not_found: bool) -> None:
+    async def fetch(device: str) -> Answer:
+        return {device: {"power": point(clock() // 1), "flow": LatestPoint(warning=warning)}}
+
+    watched = Watched(fetch)
+    assert len(await watched.collect(3)) == 3, "the others go on"
+    assert [event.not_found for event in watched.events if isinstance(event, ValueMissing)] == [not_found]
+    if not_found:
+        with pytest.raises(TelemetryNotFoundError, match=f"d1 flow: {warning}") as caught:
+            await Watched(fetch, raise_missing=True).collect(3)
+        assert (caught.value.device, caught.value.attribute, caught.value.warning) == ("d1", "flow", warning)
+    else:
+        assert len(await Watched(fetch, raise_missing=True).collect(3)) == 3
+
+
+async def test_what_came_with_it_is_given_before_a_watch_ends_over_what_is_missing() -> None:
+    async def fetch(device: str) -> Answer:
+        return {device: {"flow": LatestPoint(warning="not found"), "power": point(clock() // 1)}}
+
+    watch = Watched(fetch, raise_missing=True).watch
+    async with watch as live:
+        assert (await anext(live)).attribute == "power"
+        with pytest.raises(TelemetryNotFoundError):
+            await anext(live)
+        with pytest.raises(StopAsyncIteration):
+            await anext(live)
+
+
+async def test_what_an_answer_leaves_out_is_reported_as_not_found() -> None:
+    async def fetch(_: str) -> Answer:
+        return {"d 1": {"power": point(clock() // 1)}}
+
+    watched = Watched(fetch, "devices[d%201]=power,flow&devices[d2]=power&relevance_interval=5s")
+    assert len(await watched.collect(3)) == 3
+    missing = [event for event in watched.events if isinstance(event, ValueMissing)]
+    assert [(event.device, event.attribute, event.not_found) for event in missing] == [
+        ("d 1", "flow", True),
+        ("d2", "power", True),
+    ]
+
+
+async def test_a_server_that_names_devices_in_its_own_way_leaves_nothing_out() -> None:
+    async def fetch(_: str) -> Answer:
+        return {"id-of-d1": {"power": point(clock() // 1)}}
+
+    watched = Watched(fetch, "devices[d1]=power")
+    assert len(await watched.collect(3)) == 3
+    assert watched.events == []
 
 
 async def test_a_value_that_is_null_at_a_known_time_is_a_datapoint() -> None:
