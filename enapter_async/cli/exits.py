@@ -50,6 +50,8 @@ class Exit(enum.IntEnum):
     """A fault of this program."""
     INTERRUPTED = 130
     """Ctrl-C before there was anything to end properly."""
+    TERMINATED = 143
+    """SIGTERM before there was anything to end properly."""
 
 
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exit], ...] = (

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: one line and exit code 130, whatever the program is doing.
+"""Ctrl-C and SIGTERM at any moment: one line and exit code 130 or 143, whatever the program is doing.
 
 Python's own answer is an exception between any two steps. In an import it may come out as another one, in a
 destructor it is lost, in the event loop it tears the loop apart, and at the interpreter's end it is a traceback.
@@ -21,6 +21,7 @@ Stop: TypeAlias = Callable[[], bool]
 """Asks something to end, from within a signal handler; returns False where it was asked before."""
 
 _CODE: Final = 130
+_TERMINATED: Final = 143
 _SHOW_CURSOR: Final = "\x1b[?25h"
 
 _stops: list[Stop] = []
@@ -29,14 +30,20 @@ _ended_by: list[tuple[str, int]] = []
 
 
 def guard() -> None:
-    """End the process at once on Ctrl-C, until something asks for better; not where the shell switched Ctrl-C off."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _on_signal)
+    """End the process at once on Ctrl-C and SIGTERM, until something asks for better.
+
+    A signal that the parent process has switched off stays off. Process 1 of a container ignores SIGTERM unless a
+    handler is installed.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _on_signal)
 
 
 def finished() -> None:
-    """Ignore Ctrl-C from now on: all is said, and the interpreter's end is no place to be interrupted in."""
+    """Ignore both from now on: all is said, and the interpreter's end is no place to be interrupted in."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def ended_by() -> tuple[str, int] | None:
@@ -81,8 +88,9 @@ def raising() -> Generator[None, None, None]:
         yield
 
 
-def _on_signal(*_: object) -> None:
-    _ended_by.append(_last_words[-1])
+def _on_signal(number: int, _: object) -> None:
+    message, code = _last_words[-1]
+    _ended_by.append((message, _TERMINATED if code == _CODE and number == signal.SIGTERM else code))
     for stop in reversed(_stops):
         if stop():
             return

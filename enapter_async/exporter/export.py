@@ -225,8 +225,10 @@ class HistoryExport:
         while left is not None:
             try:
                 finished = await self._write_part(client, record, part, left)
-            except NotFoundError:
-                # Without its code the answer says that a device does not exist, and not which one.
+            except NotFoundError as error:
+                if not error.errors:
+                    raise  # a proxy's answer says nothing about devices
+                # Without the code of an empty history: a device does not exist, and the answer may not say which one.
                 missing = await self._find_missing_among(client, {series.device for series in left.query.series})
                 if not missing:
                     raise
@@ -277,7 +279,9 @@ class HistoryExport:
         for device in sorted(devices):
             try:
                 await client.devices.get(device)
-            except NotFoundError:
+            except NotFoundError as error:
+                if not error.errors:
+                    raise
                 missing.add(device)
         self._folder.note_missing(missing)
         return missing

@@ -387,3 +387,29 @@ async def test_progress_on_a_terminal_has_rows_percent_and_time_left(tmp_path: P
     assert any(0 < percent < 100 for percent in percents)
     assert any(int(rows.replace(",", "")) > 0 for _, rows, _ in states)
     assert any(re.fullmatch(r"\d+:\d\d:\d\d", left) for *_, left in states)
+
+
+async def test_all_attributes_through_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "history.jsonl"
+    link.symlink_to(tmp_path / "disk" / "march.jsonl")
+    async with Simulator(devices=8) as sim:
+        ended = await Place(sim).export(*SPAN, "--attributes", "all", "--granularity", "1h", "--to", str(link))
+    assert ended.code == 0, ended.stderr
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["march.jsonl"]
+    texts = {row["attribute"]: row["text"] for row in json_rows(link) if row["value"] is None}
+    assert {"alerts", "status"} <= texts.keys()
+
+
+async def test_a_device_that_was_deleted_meanwhile_is_named(tmp_path: Path) -> None:
+    arguments = (*SPAN, "--window", "6h", "--concurrency", "1", "--to", str(tmp_path / "history.csv"))
+    async with Simulator(devices=2) as sim:
+        place, doomed = Place(sim), next(iter(sim.world.devices))
+        sim.faults.on("queryTimeseries", Fault.answer(403), nth=range(3, 100))
+        assert (await place.export(*arguments)).code == 4
+        sim.faults.clear()
+        sim.world.devices.remove(doomed)
+        ended = await place.export(*arguments)
+    assert ended.code == 0, ended.stderr
+    assert f"  deleted       {doomed} (rows up to then are in the file)\n" in f"{ended.stdout}\n"

@@ -183,3 +183,52 @@ def test_at_a_question_the_terminal_is_put_in_order(tmp_path: Path) -> None:
         os.close(ours)
     assert process.wait(10) == 130
     assert shown.decode().splitlines()[-1] == "enapter-async: nothing was done"
+
+
+@pytest.mark.parametrize("module", ["enapter_async.cli.application", "aiohttp"])
+def test_sigterm_while_modules_are_imported(module: str) -> None:
+    script = f"""
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+    sys.meta_path.insert(0, Before({module!r}))
+    """
+    check_stopped(run_with(script, "doctor", "--output", "jsonl"), code=143)
+
+
+def namespaces_allowed() -> bool:
+    try:
+        return subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not namespaces_allowed(), reason="needs unshare and the right to make a PID namespace")
+@pytest.mark.parametrize(
+    ("arguments", "operation", "message"),
+    [
+        (["export", "--to"], "listDevices", "stopped; repeat the command to resume"),
+        (["export", "--to"], "queryTimeseries", "stopped; repeat the command to resume"),
+        (["devices", "list"], "listDevices", "stopped"),
+    ],
+)
+async def test_process_1_of_a_container_ends_on_sigterm(
+    tmp_path: Path, arguments: list[str], operation: str, message: str
+) -> None:
+    # The system does not deliver a signal to process 1 that it has no handler for.
+    more = [str(tmp_path / "history.csv")] if arguments[-1] == "--to" else []
+    async with Simulator(devices=2) as sim:
+        sim.faults.on(operation, Fault.hang(100))
+        process = subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--kill-child", *COMMAND, *arguments, *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(ENAPTER_HTTP_API_TOKEN=sim.token, ENAPTER_HTTP_API_BASE_URL=sim.url),
+        )
+        with anyio.fail_after(20):
+            while not sim.requests_of(operation):
+                await anyio.sleep(0.02)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        ended = await anyio.to_thread.run_sync(end, process)
+    check_stopped(ended, message, code=143)
