@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from typing import Final, Generic, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import anyio
 import attrs
@@ -42,8 +42,8 @@ class Page(Generic[T]):
 class Pager(Generic[T]):
     """A list that is fetched while it is iterated; iterating again fetches again.
 
-    `async for item in pager`, `async for page in pager.pages()`, `await pager.collect()`,
-    `await pager.first()`. An early `break` leaves nothing running. Tasks may share one iterator: each item goes
+    `async for item in pager`, `async for page in pager.pages()`, `await pager` or `await pager.collect()` for the whole
+    list, `await pager.first()`. An early `break` leaves nothing running. Tasks may share one iterator: each item goes
     to one of them.
     """
 
@@ -92,6 +92,13 @@ class Pager(Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Items(self.pages())
+
+    def __await__(self) -> Generator[Any, None, list[T]]:
+        return self.collect().__await__()
+
+    def __repr__(self) -> str:
+        name = self._operation[0]
+        return f"<Pager of {name}: nothing fetched yet; use `await pager` for the list, or `async for item in pager`>"
 
     def pages(self) -> AsyncIterator[Page[T]]:
         """Return an iterator over the pages."""

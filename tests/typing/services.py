@@ -77,6 +77,7 @@ async def devices(client: EnapterClient) -> None:
 
 
 async def pagers(pager: Pager[Device]) -> None:
+    assert_type(await pager, list[Device])
     async for device in pager:
         assert_type(device, Device)
     async for page in pager.pages():

@@ -54,6 +54,17 @@ async def test_every_item_comes_once_and_in_order(count: int, total: str, concur
     assert await pager(server, concurrency=concurrency).collect() == server.items
 
 
+async def test_a_pager_is_awaited_for_the_whole_list_and_says_so_before() -> None:
+    server = Server(120)
+    listed = pager(server)
+    assert repr(listed) == (
+        "<Pager of test.list: nothing fetched yet; use `await pager` for the list, or `async for item in pager`>"
+    )
+    assert not server.requests
+    assert await listed == server.items
+    assert await listed == server.items
+
+
 async def test_windows_grow_up_to_the_concurrency_and_no_further() -> None:
     server = Server(2000)
     await pager(server, concurrency=8).collect()
