@@ -11,9 +11,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from enapter_async.integrations._pytest_markers import SIMULATOR, is_async, list_requests, read_faults, read_options
+from enapter_async.integrations._pytest_sync import enapter_simulator_sync
+
 if TYPE_CHECKING:
     from enapter_async.client import EnapterClient
-    from enapter_async.simulator import FaultPlan, Simulator
+    from enapter_async.simulator import Simulator
+
+__all__ = [
+    "enapter_client",
+    "enapter_environment",
+    "enapter_simulator",
+    "enapter_simulator_sync",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_runtest_makereport",
+]
 
 _MARKERS = (
     "enapter_simulator(**options): arguments of the Simulator of this test, such as devices=5 or mode='gateway'.",
@@ -21,8 +35,7 @@ _MARKERS = (
     "enapter_faults(operation, fault, *, method, path, nth=1, when): what goes wrong, as for FaultPlan.on; repeatable.",
     "enapter_virtual_time: run this test in a loop whose clock jumps instead of waiting.",
 )
-_SIMULATOR: Final = pytest.StashKey["Simulator"]()
-_SHOWN_REQUESTS: Final = 50
+_ASYNC: Final = {"enapter_simulator", "enapter_environment"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the variants that anyio makes for trio: the simulator and the client run on asyncio only."""
-    left_out = [item for item in items if "enapter_simulator" in _fixtures(item) and _backend(item) == "trio"]
+    left_out = [item for item in items if _backend(item) == "trio" and not _ASYNC.isdisjoint(_fixtures(item))]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
@@ -60,14 +73,12 @@ async def enapter_simulator(request: pytest.FixtureRequest) -> AsyncIterator[Sim
     from enapter_async.simulator import Simulator
 
     item: pytest.Item = request.node
-    options = _options(item, "enapter_simulator")
-    if "faults" in options:
-        raise pytest.UsageError("script faults with @pytest.mark.enapter_faults(...), or with enapter_simulator.faults")
+    options = read_options(item, "enapter_simulator")
     clock = _virtual_clock(item)
     if clock is not None:
         options.setdefault("clock", clock)
-    async with Simulator(**options, faults=_faults(item)) as simulator:
-        item.stash[_SIMULATOR] = simulator
+    async with Simulator(**options, faults=read_faults(item)) as simulator:
+        item.stash[SIMULATOR] = simulator
         yield simulator
 
 
@@ -79,23 +90,25 @@ async def enapter_client(enapter_simulator: Simulator, request: pytest.FixtureRe
     options: dict[str, Any] = {"base_url": enapter_simulator.url, "token": enapter_simulator.token}
     if enapter_simulator.ca_file is not None:
         options["ssl_context"] = ssl.create_default_context(cafile=enapter_simulator.ca_file)
-    options.update(_options(request.node, "enapter_client"))
+    options.update(read_options(request.node, "enapter_client"))
     async with EnapterClient(**options) as client:
         yield client
 
 
 @pytest.fixture
-def enapter_environment(enapter_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment variables of `EnapterClient.from_env()`, set to `enapter_simulator` during the test.
+def enapter_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment variables of `EnapterClient.from_env()`, set during the test.
 
-    With `tls=True`, `SSL_CERT_FILE` is among them: other processes trust its certificate.
+    They lead to `enapter_simulator`, or in a `def` test to `enapter_simulator_sync`. With `tls=True`, `SSL_CERT_FILE`
+    is among them: other processes trust its certificate.
     """
-    environment = {
-        "ENAPTER_HTTP_API_BASE_URL": enapter_simulator.url,
-        "ENAPTER_HTTP_API_TOKEN": enapter_simulator.token,
-    }
-    if enapter_simulator.ca_file is not None:
-        environment["SSL_CERT_FILE"] = str(enapter_simulator.ca_file)
+    item: pytest.Item = request.node
+    # Asked for by name: a `def` test must not start the fixture that needs an event loop.
+    request.getfixturevalue("enapter_simulator" if is_async(item) else "enapter_simulator_sync")
+    simulator = item.stash[SIMULATOR]
+    environment = {"ENAPTER_HTTP_API_BASE_URL": simulator.url, "ENAPTER_HTTP_API_TOKEN": simulator.token}
+    if simulator.ca_file is not None:
+        environment["SSL_CERT_FILE"] = str(simulator.ca_file)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ENAPTER_HTTP_API_USER", raising=False)
@@ -106,9 +119,9 @@ def enapter_environment(enapter_simulator: Simulator, monkeypatch: pytest.Monkey
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what a failed test sent."""
     report = yield
-    simulator = item.stash.get(_SIMULATOR, None)
+    simulator = item.stash.get(SIMULATOR, None)
     if simulator is not None and report.when == "call" and report.failed:
-        report.sections.append(("Requests to enapter_simulator", _told(simulator)))
+        report.sections.append(("Requests to enapter_simulator", list_requests(simulator)))
     return report
 
 
@@ -125,37 +138,6 @@ def _backend(item: pytest.Item) -> str | None:
             return name
         case _:
             return None
-
-
-def _options(node: pytest.Item, marker: str) -> dict[str, Any]:
-    """Merge the keyword arguments of a marker; the one closest to the test wins."""
-    options: dict[str, Any] = {}
-    for mark in node.iter_markers(marker):
-        if mark.args:
-            raise pytest.UsageError(f"@pytest.mark.{marker} takes keyword arguments only")
-        options = {**mark.kwargs, **options}
-    return options
-
-
-def _faults(node: pytest.Item) -> FaultPlan:
-    from enapter_async.simulator import FaultPlan
-    from enapter_async.simulator.resources import OPERATIONS, UNLISTED
-
-    known = {operation.id for operation in (*OPERATIONS, *UNLISTED)}
-    plan = FaultPlan()
-    for mark in node.iter_markers("enapter_faults"):
-        operation = mark.args[0] if mark.args else mark.kwargs.get("operation")
-        if operation is not None and operation not in known:
-            raise pytest.UsageError(f"enapter_faults: there is no operation {operation!r}{_similar(operation, known)}")
-        plan.on(*mark.args, **mark.kwargs)
-    return plan
-
-
-def _similar(operation: object, known: set[str]) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(str(operation), sorted(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ", see the page «Names of operations» of the documentation"
 
 
 def _virtual_clock(node: pytest.Item) -> Callable[[], float] | None:
@@ -175,15 +157,3 @@ def _virtual_clock(node: pytest.Item) -> Callable[[], float] | None:
             "and without async fixtures of a wider scope than the test"
         )
     return None
-
-
-def _told(simulator: Simulator) -> str:
-    records = simulator.requests
-    lines = [
-        f"{record.operation or 'no operation'}: {record.method} {record.path} -> {record.status or 'no answer'}"
-        + (f" (fault: {record.fault}, {'applied' if record.applied else 'not applied'})" if record.fault else "")
-        for record in records[-_SHOWN_REQUESTS:]
-    ]
-    if len(records) > _SHOWN_REQUESTS:
-        lines.insert(0, f"... {len(records) - _SHOWN_REQUESTS} earlier ones")
-    return "\n".join(lines) or "none"

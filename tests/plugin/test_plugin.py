@@ -218,6 +218,114 @@ def test_time_that_does_not_wait(project: Project) -> None:
     )
 
 
+def test_synchronous_tests_have_a_simulator_in_a_thread(project: Project) -> None:
+    """Blocking clients, subprocesses and programs with a loop of their own, with the markers of the async fixture."""
+    project.write(
+        "test_it.py",
+        """
+        import asyncio, os, subprocess, sys, threading, urllib.error, urllib.request
+        import pytest
+        from enapter_async import EnapterClient
+        from enapter_async.simulator import Fault, SimulatorControl
+
+        def read(simulator, path):
+            headers = {"X-Enapter-Auth-Token": simulator.token}
+            try:
+                return urllib.request.urlopen(urllib.request.Request(simulator.url + path, headers=headers)).status
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code
+
+        @pytest.mark.enapter_simulator(devices=5, rate_limit=100)
+        @pytest.mark.enapter_faults("listDevices", Fault.answer(503), nth=2)
+        def test_it(enapter_simulator_sync: SimulatorControl):
+            simulator = enapter_simulator_sync
+            assert len(simulator.devices()) == 5
+            assert [read(simulator, "/v3/devices") for _ in range(3)] == [200, 503, 200]
+            assert [r.status for r in simulator.requests_of("listDevices")] == [200, 503, 200]
+            simulator.add_fault("listSites", Fault.answer(500))
+            assert [read(simulator, "/v3/sites") for _ in range(2)] == [500, 200]
+
+        def test_each_has_its_own_and_the_thread_ends(enapter_simulator_sync):
+            assert enapter_simulator_sync.requests == []
+            assert [thread.name for thread in threading.enumerate()].count("enapter-simulator") == 1
+
+        PROGRAM = '''
+        import asyncio
+        from enapter_async import EnapterClient
+
+        async def main():
+            async with EnapterClient.from_env() as client:
+                print(len(await client.devices.list().collect()))
+
+        asyncio.run(main())
+        '''
+
+        def test_other_processes(enapter_environment, enapter_simulator_sync):
+            from textwrap import dedent
+            done = subprocess.run([sys.executable, "-c", dedent(PROGRAM)], capture_output=True, text=True, check=True)
+            assert done.stdout == "20\\n"
+            assert enapter_simulator_sync.wait_for_request("listDevices").status == 200
+
+        @pytest.mark.usefixtures("enapter_environment")
+        def test_a_loop_of_its_own():
+            async def main():
+                async with EnapterClient.from_env() as client:
+                    return await client.devices.list().collect()
+            assert len(asyncio.run(main())) == 20
+
+        @pytest.mark.anyio
+        @pytest.mark.usefixtures("enapter_environment")
+        async def test_async_ones_still_have_theirs(enapter_simulator):
+            async with EnapterClient.from_env() as client:
+                await client.devices.list().first()
+            assert len(enapter_simulator.requests) == 1
+
+        def test_no_thread_is_left():
+            assert "enapter-simulator" not in {thread.name for thread in threading.enumerate()}
+        """,
+    )
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
+
+
+def test_synchronous_tests_name_mistakes_and_show_requests(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        """
+        import urllib.request
+        import pytest
+        from enapter_async.simulator import Fault
+
+        @pytest.mark.enapter_virtual_time
+        def test_time(enapter_simulator_sync): pass
+
+        @pytest.mark.anyio
+        async def test_async(enapter_simulator_sync): pass
+
+        @pytest.mark.enapter_faults("listDevice", Fault.reset())
+        def test_name(enapter_simulator_sync): pass
+
+        def test_fails(enapter_simulator_sync):
+            headers = {"X-Enapter-Auth-Token": enapter_simulator_sync.token}
+            request = urllib.request.Request(enapter_simulator_sync.url + "/v3/devices", headers=headers)
+            with urllib.request.urlopen(request):
+                assert False
+        """,
+    )
+    done = project.run("-k", "not trio")
+    assert "1 failed" in done.stdout
+    assert "3 errors" in done.stdout
+    for complaint in (
+        "enapter_simulator_sync.advance_clock(seconds)",
+        "an async test takes enapter_simulator",
+        "did you mean 'listDevices'",
+        "listDevices: GET /v3/devices -> 200",
+    ):
+        assert complaint in done.stdout
+
+
 def test_trio_is_left_out_without_being_told(project: Project) -> None:
     project.write(
         "test_it.py",
@@ -391,6 +499,8 @@ def test_costs_next_to_nothing_where_it_is_not_used(project: Project) -> None:
     assert set(ours) == {
         "enapter_async",
         "enapter_async.integrations",
+        "enapter_async.integrations._pytest_markers",
+        "enapter_async.integrations._pytest_sync",
         "enapter_async.integrations.pytest_plugin",
         "enapter_async.pytest_plugin",
     }

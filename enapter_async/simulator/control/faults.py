@@ -8,7 +8,7 @@ from typing import get_args
 from ..body import Body
 from ..errors import Refusal, not_found
 from ..faults import Fault, FaultRule, Kind
-from ..resources import OPERATIONS
+from ..resources import OPERATIONS, UNLISTED
 from ..shapes import as_list
 from .routing import Exchange, Payload, Routes
 from .structure import ShapeError, structure, unstructure
@@ -122,7 +122,7 @@ def check_operation(operation: str | None) -> None:
     Raises:
         Refusal: There is no such operation (400).
     """
-    known = {item.id for item in OPERATIONS}
+    known = {item.id for item in (*OPERATIONS, *UNLISTED)}
     if operation is not None and operation not in known:
         close = get_close_matches(operation, sorted(known), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,68 @@
+"""What the markers of a test say, for the fixtures of the pytest plugin."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from enapter_async.simulator import FaultPlan, Simulator
+
+SIMULATOR: Final = pytest.StashKey["Simulator"]()
+"""The simulator of a test, for its report."""
+
+_SHOWN_REQUESTS: Final = 50
+
+
+def is_async(node: pytest.Item) -> bool:
+    """Tell whether a test is `async def`."""
+    return isinstance(node, pytest.Function) and inspect.iscoroutinefunction(inspect.unwrap(node.obj))
+
+
+def read_options(node: pytest.Item, marker: str) -> dict[str, Any]:
+    """Merge the keyword arguments of a marker; the one closest to the test wins."""
+    options: dict[str, Any] = {}
+    for mark in node.iter_markers(marker):
+        if mark.args:
+            raise pytest.UsageError(f"@pytest.mark.{marker} takes keyword arguments only")
+        options = {**mark.kwargs, **options}
+    if marker == "enapter_simulator" and "faults" in options:
+        raise pytest.UsageError("script faults with @pytest.mark.enapter_faults(...), or with the fixture itself")
+    return options
+
+
+def read_faults(node: pytest.Item) -> FaultPlan:
+    """Make the fault plan that the markers of a test describe."""
+    from enapter_async.simulator import FaultPlan
+    from enapter_async.simulator.resources import OPERATIONS, UNLISTED
+
+    known = {operation.id for operation in (*OPERATIONS, *UNLISTED)}
+    plan = FaultPlan()
+    for mark in node.iter_markers("enapter_faults"):
+        operation = mark.args[0] if mark.args else mark.kwargs.get("operation")
+        if operation is not None and operation not in known:
+            raise pytest.UsageError(f"enapter_faults: there is no operation {operation!r}{_similar(operation, known)}")
+        plan.on(*mark.args, **mark.kwargs)
+    return plan
+
+
+def _similar(operation: object, known: set[str]) -> str:
+    from difflib import get_close_matches
+
+    found = get_close_matches(str(operation), sorted(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ", see the page «Names of operations» of the documentation"
+
+
+def list_requests(simulator: Simulator) -> str:
+    """List the newest requests of a simulator, for the report of a failed test."""
+    records = simulator.requests
+    lines = [
+        f"{record.operation or 'no operation'}: {record.method} {record.path} -> {record.status or 'no answer'}"
+        + (f" (fault: {record.fault}, {'applied' if record.applied else 'not applied'})" if record.fault else "")
+        for record in records[-_SHOWN_REQUESTS:]
+    ]
+    if len(records) > _SHOWN_REQUESTS:
+        lines.insert(0, f"... {len(records) - _SHOWN_REQUESTS} earlier ones")
+    return "\n".join(lines) or "none"
