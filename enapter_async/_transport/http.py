@@ -64,6 +64,10 @@ class HttpTransport:
         self._proxy = proxy
         self._trust_env = trust_env
         self._injected = session
+        # Those of an injected session come first; ours is next to the wire, and writes nothing twice for any of them.
+        self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
+        if session is not None:
+            self._middlewares = tuple(vars(session).get("_middlewares", ()))
         self._resolver = resolver
         self._pooled: aiohttp.ClientSession | None = session
         self._fresh: aiohttp.ClientSession | None = session
@@ -168,7 +172,7 @@ class HttpTransport:
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,
-            middlewares=(opening,),
+            middlewares=(*self._middlewares, opening),
             # aiohttp gives an empty POST a media type, which a strict server may refuse.
             skip_auto_headers=_CONTENT_TYPE if request.body is None and operation.method == "POST" else None,
         )
@@ -218,7 +222,7 @@ class HttpTransport:
         owner = self._session(Safety.UNSAFE)
         if owner.closed:
             raise ClientClosedError("the injected aiohttp.ClientSession is closed")
-        session = _handshake_session(owner, opening, connect_timeout)
+        session = _handshake_session(owner, (*self._middlewares, opening), connect_timeout)
         failure: EnapterError
         timer = self._lifetime.begin(deadline)
         try:
@@ -255,7 +259,9 @@ class HttpTransport:
             await self._resolver.close()
 
 
-def _handshake_session(owner: aiohttp.ClientSession, opening: Opening, connect_timeout: float) -> aiohttp.ClientSession:
+def _handshake_session(
+    owner: aiohttp.ClientSession, middlewares: tuple[aiohttp.ClientMiddlewareType, ...], connect_timeout: float
+) -> aiohttp.ClientSession:
     """Return a session for one handshake on the connector of another; detach it, do not close it.
 
     It is a copy, since only that brings along all that an injected session sets: its proxy, the proxy's password
@@ -267,7 +273,7 @@ def _handshake_session(owner: aiohttp.ClientSession, opening: Opening, connect_t
         _timeout=_timeout(connect_timeout),
         _auto_decompress=False,
         _raise_for_status=False,  # as for other requests
-        _middlewares=(opening,),
+        _middlewares=middlewares,
     )
     return session
 

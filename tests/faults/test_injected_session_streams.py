@@ -15,6 +15,7 @@ from enapter_async import EnapterClient, RequestError, RetryPolicy
 from enapter_async._transport.http import HttpTransport, Opening
 from enapter_async._transport.lifetime import Lifetime
 from tests.faults.forward_proxy import proxying
+from tests.faults.raw_server import Exchange, RawServer
 from tests.faults.stream_server import TOKEN, StreamServer, client_of, record, send, serving
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +111,40 @@ async def test_cookies_and_headers_of_a_session_are_sent_with_both(server: Strea
         assert not session.closed
     assert server.handshakes[0].headers["X-Mine"] == "yes"
     assert server.handshakes[0].cookies["mine"] == "1"
+
+
+async def test_the_middlewares_of_a_session_see_both(server: StreamServer) -> None:
+    seen: list[str] = []
+
+    async def mark(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append(request.method)
+        request.headers["X-Marked"] = "yes"
+        return await handler(request)
+
+    async with session_with(middlewares=[mark]) as session, client_of(server, http_session=session) as client:
+        await call_and_follow(client)
+    assert seen == ["GET", "GET"]
+    assert server.handshakes[0].headers["X-Marked"] == "yes"
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_middleware_that_repeats_writes_nothing_twice(status: int) -> None:
+    async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        for _ in range(3):
+            response = await handler(request)
+        return response
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.answer(b'{"execution_id": "E"}', status)
+
+    async with RawServer(answer).running() as raw, session_with(middlewares=[again]) as session:
+        async with client_of(raw.url, http_session=session) as client:
+            if status == 200:
+                assert await client.commands.start("D", "stop") == "E"
+            else:
+                with pytest.raises(RequestError):
+                    await client.commands.start("D", "stop")
+        assert len(raw.requests) == 1
 
 
 OVERRIDDEN = {"_connector_owner", "_timeout", "_auto_decompress", "_raise_for_status", "_middlewares"}
