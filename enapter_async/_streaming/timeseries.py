@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,6 +17,7 @@ from enapter_async._session import Session
 from enapter_async._transport.aiohttp_errors import copy_error
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async.errors import (
+    AttemptTimeoutError,
     ConnectionLostError,
     EnapterError,
     InvalidBodyError,
@@ -25,6 +27,7 @@ from enapter_async.models.timeseries import ColumnHeader, Timeseries, Timeseries
 
 QUERY: Final = Operation("telemetry.query_timeseries", "POST", Safety.READ, accept="text/csv")
 
+_BLANK: Final = b" \t\r\n"
 _PATH: Final = "v3/telemetry/query_timeseries"
 
 
@@ -40,7 +43,11 @@ class TimeseriesStream:
 
     def __init__(self, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
         self._answer = answer
-        self._pieces = answer.pieces(idle=idle, until=until)
+        self._idle = idle
+        self._silence = 0.0  # seconds spent reading since the last record; what a consumer takes does not count
+        self._within_record = False
+        self._clock = asyncio.get_running_loop().time
+        self._pieces = answer.pieces(idle=lambda: self._idle - self._silence, until=until)
         self._reader = TimeseriesReader(answer.headers.get_all(DATA_TYPES_HEADER))
         self._ready: list[TimeseriesBatch] = []
         self._ended = False
@@ -87,8 +94,11 @@ class TimeseriesStream:
             raise
 
     async def _read_piece(self) -> None:
+        began = self._clock()
         try:
             piece = await anext(self._pieces, None)
+            if piece is not None:
+                self._bound_silence(piece, self._clock() - began)
         except TransportError:
             self._take(self._reader.rest())
             raise
@@ -97,6 +107,18 @@ class TimeseriesStream:
             self._take(self._reader.finish(complete=self._answer.ends_provably))
         else:
             self._take(self._reader.feed(piece))
+
+    def _bound_silence(self, piece: bytes, elapsed: float) -> None:
+        """Notice an answer in which bytes come and records do not: blank lines, or a line without an end."""
+        text = piece if self._within_record else piece.lstrip(_BLANK)
+        if b"\n" in text:
+            self._silence = 0.0
+            self._within_record = bool(piece[piece.rfind(b"\n") + 1 :].strip(_BLANK))
+            return
+        self._within_record = bool(text)
+        self._silence += elapsed
+        if self._silence >= self._idle:
+            raise AttemptTimeoutError("no row came in time", phase="body")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import aiohttp
@@ -95,12 +95,13 @@ class StreamedAnswer:
         )
 
     async def pieces(
-        self, *, idle: float, until: float | None = None, limit: int | None = None
+        self, *, idle: float | Callable[[], float], until: float | None = None, limit: int | None = None
     ) -> AsyncIterator[bytes]:
         """Yield the decoded body.
 
         Args:
-            idle: Most seconds to wait for each piece.
+            idle: Most seconds to wait for each piece, however many bytes come that decode to nothing; a callable is
+                asked before each.
             until: Loop time at which to give up, whatever comes; None for no such time.
             limit: Most decoded bytes in all, None for no bound.
 
@@ -112,25 +113,35 @@ class StreamedAnswer:
         total = 0
         try:
             decoder = _decoder(self._response, limit)
-            while data := await self._read(idle, until):
+            deadline = self._deadline(idle, until)
+            while data := await self._read(deadline):
                 if decoder is None:
                     total += len(data)
                     if limit is not None and total > limit:
                         raise ResponseTooLargeError(f"the body is larger than {limit:,} bytes")
                     yield data
                 else:
+                    before = decoder.decoded
                     for piece in decoder.feed(data):
                         yield piece
+                    if decoder.decoded == before:  # an empty member of gzip, say: no reason to wait any longer
+                        if self._lifetime.now() >= deadline:
+                            raise AttemptTimeoutError("nothing more came in time", phase="body")
+                        continue
+                deadline = self._deadline(idle, until)
             if decoder is not None:
                 _finish(decoder)
         except EnapterError as error:
             self.failure = error
             raise
 
-    async def _read(self, idle: float, until: float | None) -> bytes:
-        deadline = self._lifetime.enter().time() + idle
+    def _deadline(self, idle: float | Callable[[], float], until: float | None) -> float:
+        deadline = self._lifetime.now() + (idle() if callable(idle) else idle)
+        return deadline if until is None else min(deadline, until)
+
+    async def _read(self, deadline: float) -> bytes:
         failure: EnapterError
-        timer = self._lifetime.begin(deadline if until is None else min(deadline, until))
+        timer = self._lifetime.begin(deadline)
         try:
             async with timer:
                 return await self._response.content.read(_READ_SIZE)

@@ -15,6 +15,7 @@ import anyio
 import pytest
 
 from enapter_async import (
+    AttemptTimeoutError,
     ClientClosedError,
     ConnectionLostError,
     EnapterClient,
@@ -24,6 +25,7 @@ from enapter_async import (
     RetryPolicy,
     Series,
     Timeouts,
+    TimeseriesBatch,
     TimeseriesQuery,
 )
 from tests.faults.raw_server import Exchange, RawServer, serving
@@ -500,3 +502,87 @@ async def test_whoever_reads_a_stream_may_make_calls_meanwhile() -> None:
                 with anyio.fail_after(2):
                     assert len(await client.telemetry.query_timeseries(query(2))) == 2
     assert rows == 300
+
+
+async def everything(client: EnapterClient) -> list[TimeseriesBatch]:
+    async with client.telemetry.stream_timeseries(query(10)) as stream:
+        return [batch async for batch in stream.batches()]
+
+
+EMPTY_MEMBER = gzip.compress(b"", mtime=0)
+HEADER = b"ts,telemetry=a device=d0\n"
+NOTHING = {
+    "blank lines": (b"", b"\r\n"),
+    "spaces": (b"", b" "),
+    "a line without an end": (b"", b"1"),
+    "blank lines behind the columns": (HEADER, b"\n"),
+    "a row without an end": (HEADER, b"1"),
+    "blank lines behind a row": (HEADER + f"{FIRST},x\n".encode(), b"\r\n\n"),
+}
+GZIP = ("Content-Encoding: gzip",)
+
+
+@pytest.mark.parametrize("pause", [0.02, 0.0], ids=["dripping", "flooding"])
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", [*NOTHING, "empty members of gzip"])
+async def test_an_answer_that_brings_no_rows_is_given_up(name: str, compressed: bool, pause: float) -> None:
+    """However much of nothing comes: a stream without a row is as dead as one without a byte."""
+    if name == "empty members of gzip":
+        begin, nothing, compressed = gzip.compress(HEADER, mtime=0), EMPTY_MEMBER, True
+    else:
+        begin, nothing = NOTHING[name]
+        if compressed:
+            begin, nothing = gzip.compress(begin, mtime=0), gzip.compress(nothing, mtime=0)
+    sent = 0
+
+    async def behaviour(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.send(head("Transfer-Encoding: chunked", *(GZIP if compressed else ())))
+        if begin:
+            await exchange.send(chunk(begin))
+        while True:
+            await exchange.send(chunk(nothing))
+            sent += 1
+            await asyncio.sleep(pause)
+
+    loop = asyncio.get_running_loop()
+    timeouts = Timeouts(total=60, attempt=0.15)
+    async with RawServer(behaviour).running() as server, client_of(server, timeouts=timeouts) as client:
+        began = loop.time()
+        with pytest.raises(AttemptTimeoutError) as caught:
+            await asyncio.wait_for(everything(client), 5)
+        assert loop.time() - began < 0.5
+        assert caught.value.phase == "body"
+        assert sent > 2
+
+
+async def test_what_a_consumer_takes_is_no_silence() -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        await exchange.send(head("Transfer-Encoding: chunked") + chunk(HEADER))
+        for second in range(100):
+            await exchange.send(chunk(f"{FIRST + second},{WIDE}\n".encode()))
+        await exchange.send(b"0\r\n\r\n")
+
+    timeouts = Timeouts(total=60, attempt=0.1)
+    async with RawServer(behaviour).running() as server, client_of(server, timeouts=timeouts) as client:
+        rows = 0
+        async with client.telemetry.stream_timeseries(query(100)) as stream:
+            async for batch in stream.batches():
+                rows += len(batch)
+                await asyncio.sleep(0.15)
+        assert rows == 100
+
+
+async def test_rows_that_come_slowly_are_waited_for() -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        await exchange.send(head("Transfer-Encoding: chunked") + chunk(HEADER))
+        for second in range(5):
+            await asyncio.sleep(0.06)
+            await exchange.send(chunk(f"{FIRST + second},".encode()))
+            await exchange.send(chunk(b"1\n"))
+        await exchange.send(b"0\r\n\r\n")
+
+    timeouts = Timeouts(total=60, attempt=0.15)
+    async with RawServer(behaviour).running() as server, client_of(server, timeouts=timeouts) as client:
+        async with client.telemetry.stream_timeseries(query(5)) as stream:
+            assert len([row async for row in stream]) == 5
