@@ -20,6 +20,7 @@ from yarl import URL
 from enapter_async._protocol.request import Answer, Headers, Request, Safety
 from enapter_async._transport.aiohttp_errors import described
 from enapter_async._transport.connection import UnusableConnectionError, check_unused
+from enapter_async._transport.environment import check_environment_proxy
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async._transport.reading import StreamedAnswer, read_body
 from enapter_async.errors import (
@@ -58,6 +59,9 @@ class HttpTransport:
         resolver: AbstractResolver | None = None,
     ) -> None:
         self.base_url = base_url
+        asks_environment = trust_env if session is None else session.trust_env
+        if asks_environment and proxy is None:
+            check_environment_proxy(base_url)
         self._base = base_url + "/"
         self._lifetime = lifetime
         self._tls: ssl.SSLContext | bool = True if ssl_context is None else ssl_context

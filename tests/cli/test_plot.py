@@ -112,7 +112,7 @@ async def test_booleans_are_drawn() -> None:
         (["battery-1"], 2, "Missing argument"),
         (["toaster", "power"], 5, "the token can see no device 'toaster'"),
         (["battery-1", "powr"], 5, "Battery 1 has no telemetry attribute 'powr'; it has "),
-        (["battery-1", "status"], 2, "values of status are no numbers but string"),
+        (["battery-1", "status"], 2, "status cannot be drawn: its values are of type string, not numbers"),
         (["battery-1", "power", "--from", "1h", "--until", "2h"], 2, "2h is not later than --from 1h"),
         (["battery-1", "power", "--from", "365d", "--granularity", "1s"], 2, "points are more than a chart can show"),
         (["battery-1", "power", "-o", "chart.pdf"], 2, "chart.pdf must end in .png or .svg"),

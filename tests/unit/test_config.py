@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 import ssl
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from enapter_async import (
@@ -266,3 +268,32 @@ class TestOptions:
 def test_a_configuration_is_not_pickled_since_its_token_would_go_along() -> None:
     with pytest.raises(TypeError, match="token would go along"):
         pickle.dumps(ClientConfig(token="secret-token"))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "SOCKS5h://proxy:1080", "socks4://u:secret@proxy"])
+@pytest.mark.anyio
+async def test_a_socks_proxy_of_the_environment_is_refused_by_name(
+    scheme: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{scheme}://api.example.net"
+    monkeypatch.setenv(f"{scheme}_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ConfigurationError, match=f"{scheme.upper()}_PROXY names a SOCKS proxy") as caught:
+        EnapterClient(token=TOKEN, base_url=url, trust_env=True)
+    assert "secret" not in str(caught.value)
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        with pytest.raises(ConfigurationError):
+            EnapterClient(token=TOKEN, base_url=url, http_session=session)
+    EnapterClient(token=TOKEN, base_url=url)
+    EnapterClient(token=TOKEN, base_url=url, trust_env=True, proxy="http://proxy.example.net:3128")
+    monkeypatch.setenv("no_proxy", "api.example.net")
+    EnapterClient(token=TOKEN, base_url=url, trust_env=True)
+
+
+def test_a_configuration_can_be_copied_and_not_pickled() -> None:
+    config = ClientConfig(token=TOKEN)
+    assert copy.deepcopy(config) == copy.copy(config) == config
+    assert copy.deepcopy({"client": config})["client"].token == TOKEN
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(config)

@@ -92,7 +92,10 @@ def points(batches: Sequence[TimeseriesBatch], attributes: Mapping[str, object])
     for batch in batches:
         for column in batch.columns:
             if column.data_type not in _NUMBERS:
-                raise Failure(f"values of {column.attribute} are no numbers but {column.data_type}", Exit.USAGE)
+                raise Failure(
+                    f"{column.attribute} cannot be drawn: its values are of type {column.data_type}, not numbers",
+                    Exit.USAGE,
+                )
             found[column.attribute] += [
                 (moment, float(value))
                 for moment, value in zip(batch.unix_seconds, column.values, strict=True)

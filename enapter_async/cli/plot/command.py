@@ -158,7 +158,7 @@ def _span(options: Options) -> tuple[datetime, datetime, float]:
 def _check_drawable(attribute: str, declaration: ValueDeclaration | None) -> None:
     kind = None if declaration is None else declaration.type
     if kind is not None and not kind.is_numeric and kind != ValueType.BOOLEAN:
-        raise Failure(f"values of {attribute} are no numbers but {kind}", Exit.USAGE)
+        raise Failure(f"{attribute} cannot be drawn: its values are of type {kind}, not numbers", Exit.USAGE)
 
 
 def _lines(selected: SelectedDevice, batches: list[TimeseriesBatch], start: datetime, end: datetime) -> list[Line]:
