@@ -107,10 +107,9 @@ class Application(rich_click.RichGroup):
             _leave(error.format_message(), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _leave("stopped", Exit.INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever read our output has gone; nothing is left to say, and nowhere to say it.
-            sys.stderr.close()
-            sys.exit(Exit.FAILED)
+        except SystemExit as left:
+            # click exits with 1 if nobody reads our output any more. As with `| head`, they have what they wanted.
+            sys.exit(Exit.OK if isinstance(left.__context__, BrokenPipeError) else left.code)
         except Exception as error:
             if "--debug" in arguments:
                 raise

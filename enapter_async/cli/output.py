@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
@@ -283,6 +284,11 @@ def _cell(value: JSON, *, lines: bool = False) -> str:
     return make_visible(value if isinstance(value, str) else json_text(value), lines=lines)
 
 
+def warn(message: str) -> None:
+    """Print a message on standard error, in which every character shows."""
+    click.echo(f"enapter-async: {make_visible(message)}", err=True)
+
+
 def _print(text: str, end: str = "\n") -> None:
     # A lone surrogate, which JSON can bring, has no UTF-8; its escape is what JSON writes too.
     click.echo((text + end).encode("utf-8", "backslashreplace").decode(), nl=False)
@@ -302,7 +308,7 @@ def _table(headings: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     room = sum(_ID_WIDTH if is_id else _LEAST_WIDTH for is_id in ids)
-    if not console.is_terminal or (any(ids) and console.width < room):
+    if not sys.stdout.isatty() or (any(ids) and console.width < room):
         # Nothing is folded for a program or a file, however long it is, and no ID, which is there to be copied.
         console.width = 10**6
         console.width = Measurement.get(console, console.options, table).maximum

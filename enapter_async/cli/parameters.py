@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -11,7 +12,8 @@ import rich_click
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"
+_PARTS: Final = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
 _AMBIGUOUS: Final = re.compile(r"\dM(?!s)", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
@@ -35,6 +37,8 @@ def duration(minimum: float) -> Callable[[str], float]:
         seconds = _seconds(value.strip().lower())
         if seconds is None:
             raise click.BadParameter(f"{value!r} is no length of time; write 500ms, 30s, 2m30s or 1h")
+        if not math.isfinite(seconds):
+            raise click.BadParameter(f"{value[:10]}... is too long")
         if seconds < minimum:
             raise click.BadParameter(f"{value!r} is too short; the least is {minimum:g} s")
         return seconds
@@ -43,7 +47,7 @@ def duration(minimum: float) -> Callable[[str], float]:
 
 
 def _seconds(text: str) -> float | None:
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(_NUMBER, text):
         return float(text)
     parts = _PARTS.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from enapter_async.cli.application import application
+from enapter_async.cli.parameters import duration
 from enapter_async.cli.span import moment
 from enapter_async.simulator import Simulator
 
@@ -56,6 +57,7 @@ def test_times(text: str, at: datetime) -> None:
         ("2026-03-14T09:26", "'2026-03-14T09:26' has no time zone; write 2026-03-14T09:26Z for UTC"),
         ("yesterday", "'yesterday' is no time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"),
         ("", "'' is no time"),
+        ("٣٠d", "is no time"),
         ("1714000000", "'1714000000' is ambiguous; write 2026-03-14T09:26Z, or how long ago: 1714000000s"),
         ("1714000000.5", "is ambiguous"),
         ("1714000000000", "is ambiguous"),
@@ -136,3 +138,23 @@ async def test_what_is_not_there(arguments: list[str], code: int, text: str, tmp
     assert text in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1M", "'1M' is ambiguous: m is minutes, and there is no unit for months"),
+        ("1h5M", "is ambiguous"),
+        ("٣٠", "is no length of time"),
+        ("9" * 400, "is too long"),
+    ],
+)
+def test_what_is_no_length_of_time_or_could_be_two(text: str, message: str) -> None:
+    with pytest.raises(click.BadParameter) as caught:
+        duration(0)(text)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1H", 3_600), ("2D", 172_800), ("90", 90), ("1m", 60)])
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert duration(0)(text) == seconds

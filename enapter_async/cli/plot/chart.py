@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
@@ -18,6 +18,8 @@ Point: TypeAlias = tuple[int, float]
 """Unix seconds, and a value."""
 
 _NUMBERS: Final = frozenset({DataType.FLOAT, DataType.INTEGER, DataType.BOOLEAN})
+_LARGEST: Final = 1e300
+"""Largest number that is drawn: axes need room above it, and a float ends at 1.8e308."""
 _GAP: Final = 3
 """Times the usual distance of two points: where there is more between them, nothing is known and no line drawn."""
 
@@ -82,13 +84,16 @@ def panels(lines: Sequence[Line], *, apart: bool = False) -> list[list[Line]]:
     return list(shared.values())
 
 
-def points(batches: Sequence[TimeseriesBatch], attributes: Mapping[str, object]) -> dict[str, list[Point]]:
-    """Return the numbers of each attribute, in order of time; booleans are 1 and 0.
+def points(
+    batches: Sequence[TimeseriesBatch], attributes: Iterable[str]
+) -> tuple[dict[str, list[Point]], Counter[str]]:
+    """Return the numbers of each attribute in order of time, booleans as 1 and 0, and how many cannot be drawn.
 
     Raises:
         Failure: Values of an attribute are no numbers.
     """
     found: dict[str, list[Point]] = {attribute: [] for attribute in attributes}
+    left_out: Counter[str] = Counter()
     for batch in batches:
         for column in batch.columns:
             if column.data_type not in _NUMBERS:
@@ -96,9 +101,10 @@ def points(batches: Sequence[TimeseriesBatch], attributes: Mapping[str, object])
                     f"{column.attribute} cannot be drawn: its values are of type {column.data_type}, not numbers",
                     Exit.USAGE,
                 )
-            found[column.attribute] += [
-                (moment, float(value))
-                for moment, value in zip(batch.unix_seconds, column.values, strict=True)
-                if isinstance(value, (int, float)) and math.isfinite(value)
-            ]
-    return found
+            for moment, value in zip(batch.unix_seconds, column.values, strict=True):
+                if isinstance(value, (int, float)):
+                    if -_LARGEST <= value <= _LARGEST:
+                        found[column.attribute].append((moment, float(value)))
+                    else:
+                        left_out[column.attribute] += 1
+    return found, left_out

@@ -15,6 +15,7 @@ from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclara
 from enapter_async.cli import interruption
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.output import warn
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.plot import image, terminal
 from enapter_async.cli.plot.chart import Chart, Line, panels, points
@@ -22,6 +23,7 @@ from enapter_async.cli.plot.ticks import round_seconds
 from enapter_async.cli.running import run
 from enapter_async.cli.span import AGGREGATIONS, Moment, moment
 from enapter_async.exporter import SelectedDevice, select_devices
+from enapter_async.models.visible import make_visible
 
 _USUAL_POINTS: Final = 500
 _MOST_POINTS: Final = 50_000
@@ -113,7 +115,9 @@ def plot(
         terminal.draw(attrs.evolve(chart, panels=panels(lines, apart=apart)), console)
         return
     with interruption.raising():
-        image.draw(attrs.evolve(chart, panels=panels(lines)), output)
+        missing = image.draw(attrs.evolve(chart, panels=panels(lines)), output)
+    if missing:
+        warn(f"no installed font has {missing}: boxes stand for these characters")
     click.echo(f"{output}: {sum(len(line.points) for line in lines):,} points")
 
 
@@ -134,7 +138,7 @@ async def _read(options: Options) -> tuple[Chart, list[Line]]:
         async with client.telemetry.history(query) as history:
             async for batch in history:
                 batches.append(batch)  # noqa: PERF401 - ruff does not know what it would have to be
-    return Chart(selected.name, start, end, ()), _lines(selected, batches, start, end)
+    return Chart(make_visible(selected.name), start, end, ()), _lines(selected, batches, start, end)
 
 
 def _span(options: Options) -> tuple[datetime, datetime, float]:
@@ -162,16 +166,24 @@ def _check_drawable(attribute: str, declaration: ValueDeclaration | None) -> Non
 
 
 def _lines(selected: SelectedDevice, batches: list[TimeseriesBatch], start: datetime, end: datetime) -> list[Line]:
-    found = points(batches, selected.attributes)
+    found, left_out = points(batches, selected.attributes)
     lines = [
-        Line((one.display_name if one else "") or attribute, one.unit if one else None, found[attribute])
+        Line(
+            make_visible((one.display_name if one else "") or attribute),
+            make_visible(one.unit) if one and one.unit else None,
+            found[attribute],
+        )
         for attribute, one in selected.attributes.items()
         if found[attribute]
     ]
     silent = [attribute for attribute in found if not found[attribute]]
     if not lines:
         span = f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
-        raise Failure(f"{selected.name} gave no value of {', '.join(silent)} {span}", Exit.NOT_FOUND)
+        unfit = " that can be drawn" if left_out else ""
+        raise Failure(f"{selected.name} gave no value of {', '.join(silent)}{unfit} {span}", Exit.NOT_FOUND)
+    for attribute, count in left_out.items():
+        warn(f"{count:,} values of {attribute} are infinite, not a number, or too large to draw")
     for attribute in silent:
-        click.echo(f"enapter-async: no value of {attribute} in this span", err=True)
+        if attribute not in left_out:
+            warn(f"no value of {attribute} in this span")
     return lines

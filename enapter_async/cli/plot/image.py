@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -36,12 +37,49 @@ def _matplotlib(module: str) -> Any:
         raise MissingExtraError("matplotlib", "plot") from error
 
 
-def draw(chart: Chart, target: Path) -> None:
+def draw(chart: Chart, target: Path) -> str:
     """Write a chart to a file, which appears when it is complete; one of that name is replaced.
+
+    Returns:
+        Characters that no installed font has; boxes stand for them.
 
     Raises:
         OSError: It cannot be written.
     """
+    lines = [line for lines in chart.panels for line in lines]
+    families, missing = _fonts_with({*chart.title, *"".join(line.title for line in lines)})
+    # Names are text and not formulas, whatever dollar signs are in them.
+    settings = {"text.parse_math": False, "font.family": families}
+    with warnings.catch_warnings(), import_module("matplotlib").rc_context(settings):
+        warnings.filterwarnings("ignore", "Glyph")  # the caller says it once
+        _draw(chart, target)
+    return "".join(sorted(missing))
+
+
+def _fonts_with(characters: set[str]) -> tuple[list[str], set[str]]:
+    """Return families of fonts that have the characters, the usual one first, and what no font has."""
+    fonts = _matplotlib("font_manager")
+    usual = fonts.findfont(fonts.FontProperties())
+    missing = characters - _characters_of(usual)
+    families: list[str] = [fonts.get_font(usual).family_name]
+    for font in fonts.fontManager.ttflist if missing else ():
+        if font.name.startswith("Last Resort"):  # it has a box for every character
+            continue
+        try:
+            found = missing & _characters_of(font.fname)
+        except (OSError, RuntimeError):  # gone meanwhile, or in a format that cannot be read
+            continue
+        if found:
+            families.append(font.name)
+            missing -= found
+    return families, missing
+
+
+def _characters_of(font: str) -> set[str]:
+    return set(map(chr, _matplotlib("font_manager").get_font(font).get_charmap()))
+
+
+def _draw(chart: Chart, target: Path) -> None:
     dates = _matplotlib("dates")
     figure = _matplotlib("figure").Figure(
         figsize=(_WIDTH, _HEAD_HEIGHT + _PANEL_HEIGHT * len(chart.panels)), layout="constrained"
@@ -59,7 +97,11 @@ def draw(chart: Chart, target: Path) -> None:
         if len(lines) > 1:
             axis.set_ylabel(lines[0].unit or "")
             # Above the lines: wherever it stood among them it would hide some.
-            axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines), frameon=False, borderaxespad=0.2)
+            legend = axis.legend(
+                loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines), frameon=False, borderaxespad=0.2
+            )
+            for text, line in zip(legend.get_texts(), lines, strict=True):
+                text.set_text(line.label)
         else:
             axis.set_ylabel(lines[0].title)
     figure.align_ylabels()
@@ -75,7 +117,7 @@ def draw(chart: Chart, target: Path) -> None:
 
 
 def _draw_line(axis: Any, line: Line, color: str) -> None:
-    label: str | None = line.label
+    label: str | None = "line"  # a label that begins with _ is kept out of legends, so the name comes later
     for piece in line.pieces():
         moments = [datetime.fromtimestamp(moment, UTC) for moment, _ in piece]
         values = [value for _, value in piece]

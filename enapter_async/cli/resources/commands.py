@@ -194,5 +194,7 @@ async def _seen(execution: Awaitable[CommandExecution], device_id: str) -> Comma
 
 
 def _ended(execution: CommandExecution, output: Format) -> None:
-    Printer(output, EXECUTION).one(execution)
-    execution.raise_for_state()
+    try:
+        Printer(output, EXECUTION).one(execution)
+    finally:
+        execution.raise_for_state()  # also if nobody reads the output any more

@@ -11,10 +11,9 @@ import click
 
 from enapter_async import FramesDropped, MalformedFrame, StreamGap
 from enapter_async.cli import interruption
-from enapter_async.cli.output import Format, Printer, Shape
+from enapter_async.cli.output import Format, Printer, Shape, warn
 from enapter_async.cli.parameters import option
 from enapter_async.cli.running import soon
-from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient, Stream
@@ -55,7 +54,7 @@ def following(
         async with stream(client) as frames:
             async for event in frames.events():
                 if isinstance(event, (StreamGap, MalformedFrame, FramesDropped)):
-                    click.echo(f"enapter-async: {_said(event)}", err=True)
+                    warn(_said(event))
                     continue
                 printer.write(event)
                 if left is not None:
@@ -73,7 +72,7 @@ def _said(event: StreamGap | MalformedFrame | FramesDropped) -> str:
     if isinstance(event, FramesDropped):
         return f"{event.count} records were dropped: printing is too slow"
     if isinstance(event, MalformedFrame):
-        return make_visible(f"a record could not be read: {event.error}")
+        return f"a record could not be read: {event.error}"
     span = f"from {event.since:%H:%M:%S} to {event.until:%H:%M:%S} UTC"
     what = "what the server has of it is above" if event.filled else "what came meanwhile is missing"
-    return make_visible(f"connection lost {span} ({event.reason}); {what}")
+    return f"connection lost {span} ({event.reason}); {what}"

@@ -38,5 +38,5 @@ def ask(question: str, *, yes: bool) -> None:
 
 
 def is_answerable() -> bool:
-    """Return whether somebody sits at a terminal."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    """Return whether somebody sits at a terminal; a stream that was closed is None."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))  # pyright: ignore[reportUnnecessaryComparison]

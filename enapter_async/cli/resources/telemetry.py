@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
-import click
-
 from enapter_async import Datapoint, ValueDeclaration, WatchEvent
 from enapter_async.cli.exits import Exit, Failure
-from enapter_async.cli.output import Format, Printer, Shape, output_option
+from enapter_async.cli.output import Format, Printer, Shape, output_option, warn
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.resources.declaration import (
     Resource,
@@ -20,7 +18,6 @@ from enapter_async.cli.resources.declaration import (
     site_option,
 )
 from enapter_async.cli.resources.following import follow_option, live_printer, until_stopped
-from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
@@ -87,7 +84,7 @@ async def _follow(
 
 
 def _tell(event: WatchEvent) -> None:
-    click.echo(f"enapter-async: {make_visible(str(event))}", err=True)
+    warn(str(event))
 
 
 _telemetry.add(

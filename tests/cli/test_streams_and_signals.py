@@ -1,0 +1,93 @@
+"""Standard streams that are closed or nobody reads, signals in a container, and colors that were forced."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import COMMAND, Ended, begin, end, environment
+from served import Served, served
+
+from enapter_async.simulator import Fault
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and shells")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Served]:
+    with served(devices=8) as world:
+        yield world
+
+
+@pytest.fixture
+def variables(world: Served) -> dict[str, str]:
+    return {"ENAPTER_HTTP_API_TOKEN": world.simulator.token, "ENAPTER_HTTP_API_BASE_URL": world.simulator.url}
+
+
+def shell(script: str, *arguments: str, **variables: str) -> Ended:
+    """Run the command in a shell, where `"$@"` stands for it."""
+    return end(
+        subprocess.Popen(
+            ["/bin/bash", "-c", script, "bash", *COMMAND, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**variables),
+        )
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-", "2>&-"])
+def test_a_command_runs_with_closed_streams(closed: str, world: Served, variables: dict[str, str]) -> None:
+    run = ("commands", "run", world.ids["device"], "enable", "--yes")
+    assert shell(f'"$@" {closed}', *run, **variables).code == 0
+
+
+def test_a_question_without_standard_input(world: Served, variables: dict[str, str]) -> None:
+    ended = shell('"$@" <&-', "commands", "run", world.ids["device"], "enable", **variables)
+    assert ended.code == 2
+    assert "Nobody can be asked without a terminal" in ended.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
+def test_a_reader_that_has_enough_is_no_failure(form: str, variables: dict[str, str]) -> None:
+    arguments = ("api", "GET", "v3/devices", "--paginate") if form == "json" else ("devices", "list", "--output", form)
+    ended = shell('set -o pipefail; "$@" | true', *arguments, **variables)
+    assert (ended.code, ended.stderr) == (0, "")
+
+
+def test_a_failed_command_is_one_also_without_a_reader(world: Served, variables: dict[str, str]) -> None:
+    run = ("commands", "run", world.ids["device"], "set_power_limit", "limit_kw=-1", "--yes")
+    ended = shell('set -o pipefail; "$@" | true', *run, **variables)
+    assert ended.code == 1, ended.stderr
+
+
+@pytest.mark.parametrize("command", ["devices list", "export --to {file}", "collect --to {file}", "plot battery-1 soc"])
+def test_sigterm_ends_it_like_ctrl_c_before_the_first_answer(
+    command: str, world: Served, variables: dict[str, str], tmp_path: Path
+) -> None:
+    before = len(world.requests)
+    world.simulator.faults.on(None, Fault.hang(100), method="GET", nth=None)
+    try:
+        process = begin(*command.format(file=tmp_path / "rows.csv").split(), **variables)
+        deadline = time.monotonic() + 20
+        while len(world.requests) == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        ended = end(process)
+    finally:
+        world.simulator.faults.clear()
+    assert ended.code == 143
+    assert ended.stderr.startswith("enapter-async: stopped")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_forced_colors_make_no_terminal_of_a_file(variables: dict[str, str]) -> None:
+    ended = shell('"$@" | cat', "devices", "list", FORCE_COLOR="1", COLUMNS="40", **variables)
+    devices = shell('"$@" | cat', "devices", "list", "--output", "jsonl", **variables)
+    assert len(ended.stdout.splitlines()) == 1 + len(devices.stdout.splitlines())
