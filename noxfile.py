@@ -14,7 +14,18 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "peer", "schemathesis", "docs", "build", "distribution"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "tests",
+    "lowest",
+    "peer",
+    "foreign",
+    "schemathesis",
+    "docs",
+    "build",
+    "distribution",
+]
 nox.options.stop_on_first_error = False
 
 ROOT = Path(__file__).parent
@@ -78,6 +89,19 @@ def peer(session: nox.Session) -> None:
     """The vendor's own SDK, unchanged, against the simulator; results compared with ours."""
     _install(session, "peer")
     session.run("pytest", "tests/peer", *session.posargs)
+
+
+@nox.session
+def foreign(session: nox.Session) -> None:
+    """The vendor's own clients, unchanged, against the simulator: in its three modes, over http and over https.
+
+    They are what can be installed from a registry: the Python SDK (`enapter` on PyPI), of which every method is called,
+    and its command line (`python -m enapter http api`), of which every command is run. PyPI and npm have no other
+    client of the vendor's. The Go command line, the MCP server, the Grafana plugin and the editor extension are on
+    GitHub only; tests/simulator/test_simulator_foreign_clients.py holds what is known of their needs.
+    """
+    _install(session, "peer")
+    session.run("pytest", "tests/foreign", *session.posargs)
     session.run("python", "tests/simulator/peer_calls.py")
 
 

@@ -1,4 +1,4 @@
-"""The vendor's SDK, unchanged, against the simulator: every method of its HTTP API, in every mode that has it.
+"""The vendor's SDK, unchanged, against the simulator: every method of its HTTP API, in every mode, over http and https.
 
 Run it with a Python that has `enapter` 0.25; the simulator may live in another one:
 
@@ -14,6 +14,7 @@ import asyncio
 import datetime
 import inspect
 import io
+import os
 import pathlib
 import re
 import subprocess
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import zipfile
 from typing import Any
+from unittest import mock
 
 from enapter.http import api  # type: ignore[import-not-found]
 
@@ -266,14 +268,17 @@ def main() -> int:
     python = parser.parse_args().server_python
     module = [python, "-m", "enapter_async.simulator", "--port", "0", "--token", "t", "--mode"]
     servers = {mode: (mode, [*module, mode]) for mode in ("any", "cloud", "gateway")}
+    servers |= {f"{mode} over https": (mode, [*module, mode, "--tls"]) for mode in ("any", "cloud", "gateway")}
     servers["legacy gateway"] = ("gateway", [python, "-c", LEGACY])
     for name, (mode, command) in servers.items():
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
-                match = re.fullmatch(r"listening on (\S+) token=(\S+)\n", process.stdout.readline())
+                match = re.fullmatch(r"listening on (\S+) token=(\S+?)(?: ca=(\S+))?\n", process.stdout.readline())
                 assert match, "the simulator did not start"
-                called = asyncio.run(check(match[1], match[2], mode))
+                authority = {"SSL_CERT_FILE": match[3]} if match[3] else {}
+                with mock.patch.dict(os.environ, authority):  # read by httpx for each client
+                    called = asyncio.run(check(match[1], match[2], mode))
             finally:
                 process.terminate()
         missing = public_methods() - called
