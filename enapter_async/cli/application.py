@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from enapter_async import __version__
 from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure, failure
+from enapter_async.cli.groups import Group
 from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import profile_option
 from enapter_async.models.visible import make_visible
@@ -43,7 +44,7 @@ COMMANDS: Final = {
 }
 
 
-class Application(rich_click.RichGroup):
+class Application(Group):
     """A group of commands whose errors are one line each, and exit codes tell their kind.
 
     Commands are imported when they are run.
@@ -129,7 +130,7 @@ def _hint(error: click.UsageError) -> str:
     return "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
 
 
-@rich_click.group(cls=Application)
+@rich_click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @profile_option
 @option("--debug", is_flag=True, help="Log to stderr, and show where an error came from.")

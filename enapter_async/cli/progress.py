@@ -56,7 +56,7 @@ class Progress:
 
     async def show(self, console: Console) -> None:
         """Show it until cancelled."""
-        if not console.is_terminal:
+        if not console.file.isatty():  # whatever FORCE_COLOR says
             while True:
                 await anyio.sleep(_LINE_SECONDS)
                 console.print(self._line(), soft_wrap=True, highlight=False, markup=False)

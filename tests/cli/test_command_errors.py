@@ -28,6 +28,9 @@ def invoke(*arguments: str, **variables: str | None) -> Result:
     ("arguments", "code", "text"),
     [
         (["bogus"], 2, "No such command 'bogus'"),
+        (["device", "list"], 2, "No such command 'device'. Did you mean 'devices'? (see enapter-async --help)"),
+        (["Exprt"], 2, "Did you mean 'export'?"),
+        (["devices", "lst"], 2, "No such command 'lst'. Did you mean 'list'? (see enapter-async devices --help)"),
         (["collect", "--bogus"], 2, "No such option"),
         (["collect", "--for", "3 fortnights"], 2, "'3 fortnights' is no length of time"),
         (["collect", "--interval", "1ms"], 2, "'1ms' is too short; the least is 0.1 s"),
@@ -132,8 +135,19 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     assert ended.stderr == "enapter-async needs its extra 'cli': python -m pip install 'enapter-async[cli]'\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["collect", "--help"], ["simulate", "--help"], ["--version"]])
-def test_help(arguments: list[str]) -> None:
-    result = invoke(*arguments)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["-h"],
+        ["collect", "-h"],
+        ["devices", "list", "-h"],
+        ["collect", "--help"],
+        ["simulate", "--help"],
+        ["--version"],
+    ],
+)
+def test_help(line: str) -> None:
+    result = invoke(*line.split())
     assert result.exit_code == 0
     assert "enapter-async" in result.output

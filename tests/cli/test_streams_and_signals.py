@@ -91,3 +91,12 @@ def test_forced_colors_make_no_terminal_of_a_file(variables: dict[str, str]) -> 
     ended = shell('"$@" | cat', "devices", "list", FORCE_COLOR="1", COLUMNS="40", **variables)
     devices = shell('"$@" | cat', "devices", "list", "--output", "jsonl", **variables)
     assert len(ended.stdout.splitlines()) == 1 + len(devices.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", ["collect --for 1s", "export --device battery-1"])
+def test_forced_colors_draw_no_moving_panel_into_a_log(command: str, variables: dict[str, str], tmp_path: Path) -> None:
+    arguments = [*command.split(), "--to", str(tmp_path / "rows.csv")]
+    ended = shell('"$@" 2>&1 | cat', *arguments, FORCE_COLOR="1", COLUMNS="80", **variables)
+    assert ended.code == 0, ended.stdout
+    assert "\x1b[1A" not in ended.stdout  # up by a line
+    assert "\x1b[2K" not in ended.stdout  # clear the line

@@ -29,7 +29,7 @@ async def shown(
         share: Tells how much is done, 0 to 1.
         rows: Tells how many rows there are.
     """
-    if not console.is_terminal or console.quiet:
+    if not console.file.isatty() or console.quiet:  # whatever FORCE_COLOR says
         yield
         return
     bar = Progress(

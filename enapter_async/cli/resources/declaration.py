@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
-import rich_click
 
 from enapter_async import UNSET, OutcomeUnknownError, RequestError, Unset
 from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure, failure
+from enapter_async.cli.groups import Group
 from enapter_async.cli.output import Printer, Shape, output_option
 from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import chosen_profile, default_site, profile_option
@@ -65,7 +65,7 @@ class Resource:
     """
 
     def __init__(self, name: str, help_text: str) -> None:
-        self.group: Final = rich_click.RichGroup(name=name, help=help_text)
+        self.group: Final = Group(name=name, help=help_text)
 
     def lists(self, name: str, *options: Option, shape: Shape) -> Callable[[L], L]:
         """Declare a command that prints records; its function returns them, and is given `limit`."""
