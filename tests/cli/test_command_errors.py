@@ -147,7 +147,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
         ["--version"],
     ],
 )
-def test_help(line: str) -> None:
-    result = invoke(*line.split())
+def test_help(arguments: list[str]) -> None:
+    result = invoke(*arguments)
     assert result.exit_code == 0
     assert "enapter-async" in result.output
