@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
@@ -15,9 +16,14 @@ from enapter_async import (
     SelectionError,
     ValueDeclaration,
 )
+from enapter_async.rows.row import clean_text
 
 Attributes: TypeAlias = "Literal['numeric', 'all'] | Sequence[str]"
 """All attributes whose values are numbers, all that there are, or those of some names."""
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("enapter_async.exporter")
 
 _ALERTS: Final = "alerts"
 _EVERY_DEVICE_HAS: Final = (_ALERTS, "alert_details")
@@ -123,12 +129,21 @@ def _select_existing(device: Device, attributes: Attributes) -> SelectedDevice:
     if device.manifest is None:
         return SelectedDevice(device.id, name, {})
     if attributes == "numeric":
-        return SelectedDevice(device.id, name, device.manifest.numeric_telemetry())
+        return SelectedDevice(device.id, name, _leave_out_invalid(device, device.manifest.numeric_telemetry()))
     declared = device.manifest.telemetry
     if attributes == "all":
-        return SelectedDevice(device.id, name, {**declared, _ALERTS: declared.get(_ALERTS)})
+        every = {**declared, _ALERTS: declared.get(_ALERTS)}
+        return SelectedDevice(device.id, name, _leave_out_invalid(device, every))
     named = {one: declared.get(one) for one in attributes if one in declared or one in _EVERY_DEVICE_HAS}
     return SelectedDevice(device.id, name, named)
+
+
+def _leave_out_invalid(device: Device, declared: Mapping[str, T]) -> dict[str, T]:
+    """Leave out what no request can name: one odd manifest must not fail the export of all devices."""
+    valid = {name: one for name, one in declared.items() if name.strip() and clean_text(name) == name}
+    for name in declared.keys() - valid.keys():
+        _logger.warning("device %s: attribute %s is left out: its name is invalid", device.id, ascii(name))
+    return valid
 
 
 def _shorten(names: Iterable[str]) -> str:

@@ -81,13 +81,23 @@ def make_batch_table(batch: TimeseriesBatch, units: Units) -> pa.Table:
 
 def _split_column(column: Column, height: int) -> tuple[pa.Array, pa.Array]:
     """Return a column as numbers and as texts, as `split_value` would."""
-    stored = column.stored
-    if column.data_type in _NUMBERS and not isinstance(stored, list):
-        numbers = stored.to_arrow().combine_chunks().cast(VALUE, safe=False)
-        if compute.all(compute.is_finite(numbers), min_count=0).as_py() is not False:
-            return numbers, pa.nulls(height, pa.string())
+    if column.data_type in _NUMBERS:
+        try:
+            numbers = _to_numbers(column)
+        except OverflowError:
+            pass  # an integer too large for a float
+        else:
+            if compute.all(compute.is_finite(numbers), min_count=0).as_py() is not False:
+                return numbers, pa.nulls(height, pa.string())
     cells = [split_value(value) for value in cast("list[Any]", column.values)]
     return pa.array([cell[0] for cell in cells], VALUE), pa.array([cell[1] for cell in cells], pa.string())
+
+
+def _to_numbers(column: Column) -> pa.Array:
+    stored = column.stored
+    if isinstance(stored, list):
+        return pa.array([None if value is None else float(cast("float", value)) for value in stored], VALUE)
+    return stored.to_arrow().combine_chunks().cast(VALUE, safe=False)
 
 
 def _order_by_time(height: int, width: int) -> pa.Array:
