@@ -112,6 +112,6 @@ def load_ca_file(path: str | os.PathLike[str], failure: str = "ca_file cannot be
 
     try:
         return ssl.create_default_context(cafile=os.fspath(path))
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ssl.SSLError, TypeError, ValueError) as error:
         message = f"{failure}: {cast('object', error)}"
     raise ConfigurationError(message)

@@ -50,7 +50,7 @@ from enapter_async.errors import (
     MissingExtraError,
 )
 from enapter_async.hooks import Hook
-from enapter_async.models.arguments import read_number, refuse_argument, require_several
+from enapter_async.models.arguments import describe_value, read_number, refuse_argument, require_several
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.resources._catalogue import RawServices, Services
 
@@ -176,9 +176,11 @@ class EnapterClient(Services):
             proxy=proxy,
         )
         if http_session is not None and not isinstance(http_session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("http_session must be an aiohttp.ClientSession")
+            raise ConfigurationError(
+                f"http_session must be an aiohttp.ClientSession, got {describe_value(http_session)}"
+            )
         if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("ssl_context must be an ssl.SSLContext")
+            raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, got {describe_value(ssl_context)}")
         self._start(config, http_session, _checked_hooks(hooks), ssl_context)
 
     def _start(
@@ -262,8 +264,10 @@ class EnapterClient(Services):
         Raises:
             ConfigurationError: A setting cannot work.
         """
-        if scheme not in ("http", "https"):
-            raise ConfigurationError("scheme must be 'http' or 'https'")
+        if not isinstance(scheme, str) or scheme not in ("http", "https"):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"scheme must be 'http' or 'https', got {describe_value(scheme)}")
+        if not isinstance(verify, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"verify must be True or False, got {describe_value(verify)}")
         options["ssl_context"] = _gateway_ssl_context(options.get("ssl_context"), ca_file, verify=verify)
         return cls(token=token, base_url=f"{scheme}://{_authority(host)}/api", **options)
 
@@ -430,11 +434,13 @@ def _fixed_headers(config: ClientConfig) -> dict[str, str]:
 
 
 def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
-    if isinstance(hooks, Iterable):
+    try:
         checked = tuple(cast("Iterable[Hook]", hooks))
-        if all(callable(hook) for hook in checked):
-            return checked
-    raise ConfigurationError("hooks must be several callables, such as [hook]")
+    except Exception:  # noqa: BLE001 - foreign code: what it raises only says that there is nothing to iterate over
+        checked = None
+    if checked is not None and all(callable(hook) for hook in checked):
+        return checked
+    raise ConfigurationError(f"hooks must be several callables, such as [hook], got {describe_value(hooks)}")
 
 
 def _pairs(query: object) -> list[tuple[str, str]]:
@@ -458,7 +464,7 @@ def _as_tuple(value: object) -> tuple[object, ...]:
 
 def _authority(host: str) -> str:
     if not isinstance(host, str) or not host.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("host must be a name or an address")
+        raise ConfigurationError(f"host must be a name or an address, got {describe_value(host)}")
     text = host.strip()
     if "/" in text or "@" in text or "?" in text or "#" in text:
         raise ConfigurationError("host must be a name or an address, with a port at most")

@@ -292,7 +292,7 @@ def checked_header_value(name: str, value: object) -> str:
         ConfigurationError: It is empty or holds control or non-ASCII characters.
     """
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a string")
+        raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
     text = value.strip()
     if not text:
         raise ConfigurationError(f"{name} must not be empty")

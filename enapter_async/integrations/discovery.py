@@ -67,6 +67,10 @@ async def discover_gateways(
         ConnectError: Multicast is not possible on this machine.
     """
     types = _checked(timeout, service_types)
+    if not isinstance(matching, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refuse_argument("matching", "must be a string", matching)
+    if interfaces is not None:
+        interfaces = query.texts(interfaces, "interfaces")
     if not mdns.is_installed():
         raise MissingExtraError("zeroconf", "mdns")
     try:

@@ -31,6 +31,7 @@ from enapter_async import (
     StreamPolicy,
     Timeouts,
     TimeseriesQuery,
+    discover_gateways,
     plan_history,
 )
 from enapter_async.models.terminal import TerminalSession
@@ -263,6 +264,29 @@ def test_it_is_so_for_what_users_build(make: Any, given: dict[str, Any], argumen
             or "1.5 (float)" in text
         )
         assert text.isprintable()
+
+
+OPTIONS = [
+    "token", "user", "base_url", "app", "timeouts", "retry", "rate_limit", "shared_rate_limit", "max_in_flight",
+    "max_streams", "max_response_bytes", "http_session", "hooks", "trust_env", "proxy", "ssl_context",
+]  # fmt: skip
+CLIENTS: list[tuple[str, Any]] = [
+    *[(name, EnapterClient) for name in OPTIONS],
+    *[(name, partial(EnapterClient.gateway, token="t")) for name in ("host", "scheme", "ca_file", "verify")],
+    *[(name, EnapterClient(token="t").with_options) for name in ("timeout", "timeouts", "retry", "user")],
+    *[(name, discover_gateways) for name in ("timeout", "service_types", "matching", "interfaces")],
+]
+
+
+@pytest.mark.parametrize(("argument", "make"), CLIENTS, ids=lambda one: one if isinstance(one, str) else "")
+async def test_it_is_so_for_clients(argument: str, make: Any) -> None:
+    host = {"host": "h"} if isinstance(make, partial) else {}
+    for kind, (value, _) in BAD.items():
+        if (argument, kind) in {("token", "class"), ("hooks", "empty array")}:
+            continue
+        with pytest.raises((InvalidArgumentError, ConfigurationError), match=argument) as caught:
+            await use(make(**{**host, argument: value}))
+        assert str(caught.value).isprintable()
 
 
 # -- what is a number is taken -----------------------------
