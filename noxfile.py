@@ -23,6 +23,7 @@ nox.options.sessions = [
     "foreign",
     "schemathesis",
     "docs",
+    "instructions",
     "build",
     "distribution",
 ]
@@ -258,3 +259,11 @@ def bench(session: nox.Session) -> None:
     _install(session, "peer")
     session.run(".ci/install-services", "nginx-light", "redis-server", external=True)
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """Instructions of fixed pieces of work, compared with benchmarks/instructions.json; `-- --write --why TEXT`."""
+    session.install("-e", ".", *_LOCKED)  # without extras: the same libraries everywhere
+    session.run(".ci/install-services", "valgrind", external=True)
+    session.run("python", "-m", "benchmarks.instructions", *session.posargs)
