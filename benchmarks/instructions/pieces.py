@@ -1,7 +1,7 @@
 """The pieces of work whose instructions are counted; each imports what it needs by itself.
 
-A piece is an async generator that prepares, then yields two kinds of work: ours, and what a program without us would do.
-The count of the second is taken off, so aiohttp, its parser and the event loop cannot hide what we add.
+A piece is an async generator that prepares, then yields two kinds of work: ours, and that of a program without us. The
+count of the second is taken off, so aiohttp, its parser and the event loop cannot hide what we add.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import aiohttp
 
 from benchmarks.instructions.fake_server import BASE_URL, Connector
-from enapter_async import EnapterClient, Series, TimeseriesQuery
+from enapter_async import EnapterClient, RateLimit, Series, TimeseriesQuery
 
 Work = Callable[[], Awaitable[object]]
 
@@ -65,11 +65,15 @@ DEVICE = {
 
 @asynccontextmanager
 async def clients(
-    body: bytes, headers: dict[str, str] = JSON, **options: int
+    body: bytes, in_flight: int = 16, headers: dict[str, str] = JSON
 ) -> AsyncIterator[tuple[EnapterClient, Work]]:
+    """Give a client and a GET of bare aiohttp, both on a server that answers everything alike."""
+    rate_limit = RateLimit(initial_in_flight=in_flight)
     async with (
         aiohttp.ClientSession(connector=Connector(body, headers)) as session,
-        EnapterClient(base_url=BASE_URL, token="secret", http_session=session, **options) as client,
+        EnapterClient(
+            base_url=BASE_URL, token="secret", http_session=session, max_in_flight=in_flight, rate_limit=rate_limit
+        ) as client,
     ):
 
         async def bare() -> bytes:
@@ -108,20 +112,18 @@ async def block_of_csv() -> AsyncIterator[Pair]:
     series = [Series("d", ["power", "count", "on"])]
     query = TimeseriesQuery(start=start, end=start + timedelta(hours=1), granularity=1, series=series)
     headers = {"Content-Type": "text/csv", "X-Enapter-Timeseries-Data-Types": "float,integer,boolean"}
-    async with clients("\n".join([head, *rows, ""]).encode(), headers) as (client, bare):
+    async with clients("\n".join([head, *rows, ""]).encode(), headers=headers) as (client, bare):
         yield Pair(lambda: client.telemetry.query_timeseries(query), bare)
 
 
 async def slot() -> AsyncIterator[Pair]:
-    callers = 256
+    callers = 128
     body = json.dumps({"device": DEVICE}).encode()
-    async with clients(body, max_in_flight=16) as (few, _), clients(body, max_in_flight=callers) as (many, _):
+    async with clients(body, 16) as (few, _), clients(body, callers) as (many, _):
 
         def gathered(client: EnapterClient) -> Work:
             return lambda: asyncio.gather(*(client.devices.get("x") for _ in range(callers)))
 
-        for _ in range(callers // 16):  # the window opens with each answer
-            await gathered(many)()
         yield Pair(gathered(few), gathered(many))
 
 
@@ -141,10 +143,10 @@ async def row_into_sqlite() -> AsyncIterator[Pair]:
 
 
 PIECES = {
-    "get": Piece("a GET", 1, 50, get),
-    "page": Piece("a page of 50 devices", 1, 10, page_of_devices),
-    "latest": Piece("a point of a latest answer of 1,000", 1000, 3, latest),
-    "csv": Piece("a row of a block of 1,000 rows x 3 columns of CSV", 1000, 3, block_of_csv),
-    "slot": Piece("a slot that was waited for", 240, 1, slot),
-    "sqlite": Piece("a row into SQLite, 1,000 at once", 1000, 3, row_into_sqlite),
+    "get": Piece("a GET", 1, 20, get),
+    "page": Piece("a page of 50 devices", 1, 4, page_of_devices),
+    "latest": Piece("a point of a latest answer of 1,000", 1000, 1, latest),
+    "csv": Piece("a row of a block of 1,000 rows x 3 columns of CSV", 1000, 1, block_of_csv),
+    "slot": Piece("a slot that was waited for", 128 - 16, 1, slot),
+    "sqlite": Piece("a row into SQLite, 1,000 at once", 1000, 1, row_into_sqlite),
 }

@@ -14,7 +14,7 @@ import sys
 from benchmarks.instructions.fake_server import Loop
 from benchmarks.instructions.pieces import PIECES, Piece, Work
 
-WARM_UP = 3
+WARM_UP = 16  # calls: more than it takes CPython to adapt a function
 
 
 async def repeat(work: Work, calls: int) -> None:
@@ -25,7 +25,7 @@ async def repeat(work: Work, calls: int) -> None:
 async def count(piece: Piece, library: ctypes.CDLL) -> None:
     async for ours, without_us in piece.prepare():
         for work in (ours, without_us):
-            await repeat(work, WARM_UP * piece.calls)
+            await repeat(work, -(-WARM_UP // piece.units))
         library.start_counting()
         for work in (without_us, ours):  # the first one also pays for the beginning, and is counted again
             await repeat(work, 1)
