@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import anyio
 import attrs
 
+from enapter_async._protocol.page_verdict import PageVerdict, Rest, judge_new_page, judge_repeated_page
 from enapter_async._protocol.query import MAX_PAGE_SIZE
 from enapter_async.errors import EnapterError, PaginationError
 from enapter_async.models.arguments import require_whole_number
@@ -265,13 +266,10 @@ class _Pages(AsyncIterator[Page[T]]):
             self._total = page.total_count
         fresh = self._unseen(page.items)
         end = page.offset + received
-        shifted = bool(received and not fresh) and self._has_shifted(page.items)
-        if not received or not (fresh or shifted):
-            self._ended = True
-        elif self._total is not None:
-            self._ended = end >= self._total
-        elif page is self._probed:
-            self._ended = True
+        verdict = self._judge(page, fresh, end)
+        if verdict.is_error:
+            reason = verdict.value.format(total=self._total)
+            raise PaginationError(f"the server repeats a page {reason}").located(*self._operation)
         if self._stride is None and page is not self._probed:
             self._stride = received
         if received != self._stride:
@@ -280,12 +278,31 @@ class _Pages(AsyncIterator[Page[T]]):
             self._window = 1
         self._next_offset = end
         self._last = page.items
-        self._shifted = shifted
+        self._shifted = verdict is PageVerdict.SHIFTED
         if self._left is not None:
             fresh = fresh[: self._left]
             self._left -= len(fresh)
-            self._ended = self._ended or self._left == 0
+        self._ended = verdict is PageVerdict.END or self._left == 0
         return Page(fresh, page.offset, page.total_count)
+
+    def _judge(self, page: Page[T], fresh: list[T], end: int) -> PageVerdict:
+        if not page.items:
+            return PageVerdict.END
+        if fresh:
+            return judge_new_page(self._rest(end), is_whole_list=page is self._probed)
+        key = self._key
+        return judge_repeated_page(
+            self._rest(0 if key is None else len(self._seen)),
+            moved=key is not None and [key(item) for item in page.items] != [key(item) for item in self._last],
+            after_shifted=self._shifted,
+            is_full=self._stride == self._limit,
+        )
+
+    def _rest(self, known: int) -> Rest:
+        """Return what the server's count says about what comes after so many items."""
+        if self._total is None:
+            return "unknown"
+        return "some" if known < self._total else "none"
 
     def _unseen(self, items: list[T]) -> list[T]:
         if self._key is None:
@@ -297,23 +314,3 @@ class _Pages(AsyncIterator[Page[T]]):
                 self._seen.add(key)
                 fresh.append(item)
         return fresh
-
-    def _has_shifted(self, items: list[T]) -> bool:
-        """Say why all items of a page were there before: True where others have come in before them.
-
-        Raises:
-            PaginationError: The server ignores `offset`, and there is more than it gives. False: there is not.
-        """
-        key = self._key
-        moved = key is not None and [key(item) for item in items] != [key(item) for item in self._last]
-        if moved and self._total is None and not self._shifted:
-            return True  # what follows may be new; a second such page in a row may not
-        if self._total is not None and (self._key is None or len(self._seen) < self._total):
-            known = f"although it says that there are {self._total} items"
-        elif self._total is None and self._stride == self._limit:
-            known = "of as many items as were asked for: there may be more"
-        elif self._shifted:
-            known = "after page"
-        else:
-            return False
-        raise PaginationError(f"the server repeats a page {known}").located(*self._operation)
