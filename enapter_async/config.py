@@ -260,16 +260,15 @@ def checked_base_url(value: object) -> str:
     parts = _split(url)
     if parts is None:
         raise ConfigurationError("base_url is not a valid URL")
-    if parts.scheme not in ("http", "https"):
-        raise ConfigurationError("base_url must start with http:// or https://")
-    if not parts.hostname:
-        raise ConfigurationError("base_url must name a host")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("base_url must not hold a user or a password")
-    if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise ConfigurationError("base_url must not have a query or a fragment")
-    if not parts.path.isascii():
-        raise ConfigurationError("base_url must be percent-encoded where its path is not ASCII")
+    for is_wrong, complaint in (
+        (parts.scheme not in ("http", "https"), "must start with http:// or https://"),
+        (not parts.hostname, "must name a host"),
+        ("@" in parts.netloc, "must not hold a user or a password"),
+        ("?" in url or "#" in url, "must not have a query or a fragment"),
+        (not parts.path.isascii(), "must be percent-encoded where its path is not ASCII"),
+    ):
+        if is_wrong:
+            raise ConfigurationError(f"base_url {complaint}")
     base = (parts.scheme + url[len(parts.scheme) :]).rstrip("/")
     if base.endswith("/v3"):
         raise ConfigurationError("base_url is given without the /v3 at its end: the SDK adds it")

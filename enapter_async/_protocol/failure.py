@@ -191,35 +191,32 @@ def decide(
         return full_jitter(policy.initial_delay, policy.max_delay, max(failures, 1), random)
 
     asked = error.retry_after if isinstance(error, APIError) else None
+    if asked is not None and (asked > policy.max_retry_after or asked >= remaining):
+        return GIVE_UP
     if error.outcome == "rejected":
         if policy.max_attempts == 1:
             return GIVE_UP
         # "Come back in 0 s" is no delay to live by: without a pace it would be answered with a storm.
         delay = asked + random.uniform(0, 0.1 * asked) if asked else backoff(rejected)
-        if asked is not None and (asked > policy.max_retry_after or asked >= remaining):
-            return GIVE_UP
         return _within(0.0 if paced else delay, remaining, spends=False)
-    repeatable = _may_repeat(error.outcome, safety, policy) or (safety is Safety.READ and _not_processed(error))
-    if not repeatable or counted >= policy.max_attempts:
+    if counted >= policy.max_attempts or not _may_repeat(error, safety, policy):
         return GIVE_UP
-    delay = backoff(counted)
-    if asked is not None:
-        if asked > policy.max_retry_after or asked >= remaining:
-            return GIVE_UP
-        delay = max(delay, asked)
-    return _within(delay, remaining, spends=True)
+    return _within(max(backoff(counted), asked or 0.0), remaining, spends=True)
 
 
-def _may_repeat(outcome: Outcome, safety: Safety, policy: RetryPolicy) -> bool:
-    if outcome == "not_sent":
-        return True
-    if outcome == "unknown":
-        return safety is Safety.READ or (safety is Safety.CONVERGE and policy.resend_converging)
-    return False
-
-
-def _not_processed(error: RequestError) -> bool:
-    return isinstance(error, APIError) and error.status in _NOT_PROCESSED
+def _may_repeat(error: RequestError, safety: Safety, policy: RetryPolicy) -> bool:
+    not_processed = isinstance(error, APIError) and error.status in _NOT_PROCESSED
+    match error.outcome, safety:
+        case "not_sent", _:
+            return True
+        case "unknown", Safety.READ:
+            return True
+        case "unknown", Safety.CONVERGE:
+            return policy.resend_converging
+        case _, Safety.READ:
+            return not_processed
+        case _:
+            return False
 
 
 def _within(delay: float, remaining: float, *, spends: bool) -> Decision:

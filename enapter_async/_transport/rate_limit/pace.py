@@ -298,6 +298,11 @@ class Pace:
         elif self._found and self._measured is None and (measured := self.meter.measure(now)) is not None:
             # No news of our pace, but another moment at which nothing was saved up: no need to search on.
             self._settle(now, measured)
+        self._pause_after_rejection(now, retry_after, news=news)
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _pause_after_rejection(self, now: float, retry_after: float | None, *, news: bool) -> None:
         if retry_after is not None and retry_after > 0:
             flowing = self._setbacks < STOPPED and self.meter.lately(now) >= FLOWING
             if retry_after > LEAST_RETRY_AFTER or not flowing:
@@ -307,8 +312,6 @@ class Pace:
         elif news and self._setbacks:
             longest = min(FIRST_BACKOFF * 2.0 ** min(self._setbacks - 1, 16), LONGEST_BACKOFF)
             self._pause(now + longest * self._random.uniform(0.5, 1.0))
-
-    # -- inside --------------------------------------------------------------------------------------------
 
     def _cut(self, now: float) -> None:
         rate = self.spacing.rate
