@@ -18,6 +18,7 @@ from enapter_async import (
     plan_history,
 )
 from enapter_async.exporter.selection import Attributes, SelectedDevice
+from enapter_async.models.arguments import refuse_argument, require_aware_time, require_several
 from enapter_async.models.common import Duration
 from enapter_async.models.duration import to_timedelta
 from enapter_async.rows.batches import Units
@@ -31,13 +32,11 @@ _NOTHING: Final = timedelta(0)
 
 def _to_moment(value: datetime | timedelta, argument: str) -> datetime | timedelta:
     if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise InvalidArgumentError(argument, f"needs a time zone, got {value.isoformat()}")
-        return value.astimezone(UTC)
+        return require_aware_time(value, argument).astimezone(UTC)
     if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(argument, f"must be a datetime, or a timedelta before now, got {value!r}")
+        raise refuse_argument(argument, "must be a datetime, or a timedelta before now", value)
     if value < _NOTHING:
-        raise InvalidArgumentError(argument, f"must not be in the future, got {value!r} before now")
+        raise refuse_argument(argument, "must not be in the future, as a negative timedelta before now is", value)
     return value
 
 
@@ -58,13 +57,19 @@ def _window(value: Duration | None) -> float | None:
 
 
 def _to_names(values: Iterable[str], argument: str) -> tuple[str, ...]:
-    if not isinstance(values, Iterable) or isinstance(values, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(argument, f"must be a list of names, got {values!r}")
-    names = tuple(dict.fromkeys(values))
+    if isinstance(values, str):
+        raise refuse_argument(argument, "must be a list of names", values)
+    names = require_several(values, argument)
     for name in names:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError(argument, f"must be a list of names, got {name!r} in it")
-    return names
+            raise refuse_argument(argument, "every one must be a name", name)
+    return tuple(dict.fromkeys(names))
+
+
+def _aggregation(value: Aggregation | str | None) -> Aggregation | str | None:
+    if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refuse_argument("aggregation", "must be a name such as 'avg', or None", value)
+    return value
 
 
 def _devices(values: Iterable[str]) -> tuple[str, ...]:
@@ -104,7 +109,7 @@ class ExportRequest:
     start: datetime | timedelta = attrs.field(converter=_start)
     end: datetime | timedelta = attrs.field(default=_NOTHING, converter=_end)
     granularity: float = attrs.field(default=60.0, converter=_granularity)
-    aggregation: Aggregation | str | None = None
+    aggregation: Aggregation | str | None = attrs.field(default=None, converter=_aggregation)
     window: float | None = attrs.field(default=None, converter=_window)
     devices: tuple[str, ...] = attrs.field(default=(), converter=_devices)
     attributes: Attributes = attrs.field(default="numeric", converter=_attributes)

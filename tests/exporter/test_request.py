@@ -19,14 +19,14 @@ REQUEST = ExportRequest(start=timedelta(days=30))
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"start": datetime(2026, 3, 14)}, "start: needs a time zone"),  # noqa: DTZ001
+        ({"start": datetime(2026, 3, 14)}, "start: must have a time zone"),  # noqa: DTZ001
         ({"start": 1_714_000_000}, "start: must be a datetime, or a timedelta before now, got 1714000000"),
         ({"end": "now"}, "end: must be a datetime"),
         ({"end": timedelta(-1)}, "end: must not be in the future"),
         ({"granularity": "1m"}, "granularity: must be a timedelta or a number of seconds"),
         ({"window": -1}, "window: must not be negative"),
         ({"devices": "battery-1"}, "devices: must be a list of names, got 'battery-1'"),
-        ({"devices": [7]}, "devices: must be a list of names, got 7 in it"),
+        ({"devices": [7]}, "devices: every one must be a name, got 7 (int)"),
         ({"attributes": "power"}, 'attributes: must be "numeric", "all" or a list of names'),
         ({"attributes": []}, "attributes: must have at least one name"),
     ],
