@@ -109,7 +109,7 @@ async def test_malformed_frames_are_events_and_the_stream_goes_on(caplog: pytest
     assert middle[0].excerpt == "garbage"
     assert middle[0].error.operation == "logs.follow"
     assert len(middle[-1].excerpt) <= 200
-    ours = [r.levelno for r in caplog.records if r.name == "enapter_async._streaming.stream"]
+    ours = [r.levelno for r in caplog.records if r.name == "enapter_async.stream"]
     assert ours == [logging.WARNING] * 3, "the 1st, 2nd and 4th are logged"
 
 
