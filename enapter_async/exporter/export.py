@@ -201,7 +201,7 @@ class HistoryExport:
         if not self.is_read:
             raise RuntimeError("read() has to end before join()")
         if self._is_complete or self._record is None:
-            self._folder.remove()
+            await anyio.to_thread.run_sync(self._folder.remove)
             return ExportResult(self._path, None, (), tuple(sorted(self._folder.missing)))
         try:
             await anyio.to_thread.run_sync(self._join, self._record)
@@ -211,7 +211,7 @@ class HistoryExport:
             self._path, self._rows, self._list_without_value(self._record), tuple(sorted(self._folder.missing))
         )
         self._is_complete = True
-        self._folder.remove()
+        await anyio.to_thread.run_sync(self._folder.remove)
         return result
 
     def _list_without_value(self, record: ExportRecord) -> tuple[tuple[str, str], ...]:
