@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from enapter_async._host import encode_host
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.arguments import describe_value, read_number, read_whole_number
 
@@ -247,10 +248,11 @@ _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
 
 
 def checked_base_url(value: object) -> str:
-    """Return the base URL without a trailing slash.
+    """Return the base URL without a trailing slash, and with its host in ASCII.
 
     Raises:
-        ConfigurationError: It has no http(s) scheme or no host, or it has user data, a query or a fragment.
+        ConfigurationError: It has no http(s) scheme, no host or one that no server can have, or it has user data, a
+            query or a fragment.
     """
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError("base_url must be a URL such as https://api.enapter.com")
@@ -269,10 +271,31 @@ def checked_base_url(value: object) -> str:
     ):
         if is_wrong:
             raise ConfigurationError(f"base_url {complaint}")
+    url = _with_encoded_host(url, parts, parts.hostname or "")
     base = (parts.scheme + url[len(parts.scheme) :]).rstrip("/")
     if base.endswith("/v3"):
         raise ConfigurationError("base_url is given without the /v3 at its end: the SDK adds it")
     return base
+
+
+def _with_encoded_host(url: str, parts: SplitResult, host: str) -> str:
+    try:
+        if "[" in parts.netloc and ":" not in host:
+            raise ValueError("brackets are for IPv6 addresses")
+        encoded = encode_host(host)
+        port = "" if parts.port is None else f":{parts.port}"
+        return url if encoded == host else parts._replace(netloc=encoded + port).geturl()
+    except ValueError as error:
+        message = f"base_url names {host!r}, and no server can have that name or address: {error}"
+    raise ConfigurationError(message)
+
+
+def _can_exist(host: str) -> bool:
+    try:
+        encode_host(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _split(url: str) -> SplitResult | None:
@@ -332,7 +355,7 @@ def _proxy(value: object) -> str | None:
         return None
     if isinstance(value, str) and not _CONTROL_OR_SPACE.search(value):
         parts = _split(value)
-        if parts is not None and parts.scheme in ("http", "https") and parts.hostname:
+        if parts is not None and parts.scheme in ("http", "https") and parts.hostname and _can_exist(parts.hostname):
             return value
     raise ConfigurationError("proxy must be a URL such as http://proxy.example.net:3128")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import attrs
 
@@ -227,11 +227,13 @@ class TransportError(RequestError):
 
     Attributes:
         phase (str): Where it ended: `connect`, `wait` (sent, no answer yet) or `body`.
+        permanent (bool): A repeated request would end alike, so none was sent.
     """
 
-    def __init__(self, message: str, *, phase: str, outcome: Outcome | None = None) -> None:
+    def __init__(self, message: str, *, phase: str, outcome: Outcome | None = None, permanent: bool = False) -> None:
         super().__init__(message, outcome=outcome)
-        self.phase = phase
+        self.phase: str = phase
+        self.permanent: bool = permanent
 
 
 class ConnectError(TransportError):
@@ -239,8 +241,10 @@ class ConnectError(TransportError):
 
     default_outcome: ClassVar[Outcome] = "not_sent"
 
-    def __init__(self, message: str, *, phase: str = "connect", outcome: Outcome | None = None) -> None:
-        super().__init__(message, phase=phase, outcome=outcome)
+    def __init__(
+        self, message: str, *, phase: str = "connect", outcome: Outcome | None = None, permanent: bool = False
+    ) -> None:
+        super().__init__(message, phase=phase, outcome=outcome, permanent=permanent)
 
 
 class NameResolutionError(ConnectError):
@@ -336,7 +340,7 @@ class APIError(RequestError):
 
 
 class UnexpectedRedirectError(APIError):
-    """3xx: redirects are not followed, because the token would go along."""
+    """3xx but 304: redirects are not followed, because the token would go along."""
 
 
 class BadRequestError(APIError):
@@ -454,6 +458,8 @@ class PaginationError(RequestError):
     default_outcome: ClassVar[Outcome] = "final"
 
 
+NOT_MODIFIED: Final = 304
+
 _BY_STATUS: dict[int, type[APIError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -469,6 +475,6 @@ def error_class(status: int) -> type[APIError]:
     """Return the class for an HTTP status outside 2xx."""
     if status >= 500:
         return ServerError
-    if 300 <= status < 400:
+    if 300 <= status < 400 and status != NOT_MODIFIED:
         return UnexpectedRedirectError
     return _BY_STATUS.get(status, APIError)

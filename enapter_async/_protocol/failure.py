@@ -16,6 +16,7 @@ from enapter_async._protocol.redact import masked, masked_json
 from enapter_async._protocol.request import Answer, Headers, Safety
 from enapter_async.config import RetryPolicy
 from enapter_async.errors import (
+    NOT_MODIFIED,
     APIError,
     AuthenticationError,
     DeadlineExceededError,
@@ -84,7 +85,9 @@ def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
     outcome: Outcome | None = None
     if status in _NOT_BEGUN:
         outcome = "final"
-    if 300 <= status < 400:
+    if status == NOT_MODIFIED:
+        message = f"status {status}: not modified, although the request made no condition; a cache may have answered"
+    elif 300 <= status < 400:
         message = _redirect_message(status, masked(answer.headers.get("Location") or "", *secrets))
     else:
         message = f"status {status}"
@@ -205,6 +208,8 @@ def decide(
 
 
 def _may_repeat(error: RequestError, safety: Safety, policy: RetryPolicy) -> bool:
+    if isinstance(error, TransportError) and error.permanent:
+        return False
     not_processed = isinstance(error, APIError) and error.status in _NOT_PROCESSED
     match error.outcome, safety:
         case "not_sent", _:

@@ -23,13 +23,17 @@ class GzipDecoder:
 
     Args:
         limit: Most decoded bytes, in all; None for no bound (a stream that is consumed as it comes).
+
+    Attributes:
+        untouched: Nothing has been fed.
     """
 
-    __slots__ = ("_inflate", "_limit", "_total")
+    __slots__ = ("_inflate", "_limit", "_total", "untouched")
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._total = 0
+        self.untouched = True
         self._inflate = zlib.decompressobj(_GZIP_FRAMING)
 
     @property
@@ -50,6 +54,7 @@ class GzipDecoder:
             InvalidBodyError: This is not gzip, it is damaged, or something follows its end.
             ResponseTooLargeError: More than `limit` bytes came out; nothing beyond it is yielded.
         """
+        self.untouched = False
         for start in range(0, len(data), _INPUT):
             yield from self._decode(data[start : start + _INPUT])
 

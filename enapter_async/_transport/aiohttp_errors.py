@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from copy import copy
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import aiohttp
 
@@ -18,6 +19,12 @@ from enapter_async.errors import (
 )
 
 E = TypeVar("E", bound=EnapterError)
+
+_IN_EVERY_ANSWER: Final = ("got more than", "too many headers")
+"""Complaints of aiohttp about headers that a server, or a proxy before it, writes into each of its answers."""
+_PASSING: Final = frozenset({408, 425, 429})
+_QUOTE: Final = re.compile(r":?\s+(?:b?['\"]|bytearray\()")
+_WORDS: Final = re.compile(r"[A-Z][A-Za-z0-9 ,/:()'.-]{5,150}").fullmatch
 
 
 def described(error: BaseException, *, sent: bool, phase: str) -> TransportError:
@@ -37,7 +44,12 @@ def described(error: BaseException, *, sent: bool, phase: str) -> TransportError
     if isinstance(error, aiohttp.ClientPayloadError):
         return ConnectionLostError("the body was cut off or malformed", phase="body")
     if isinstance(error, aiohttp.ClientResponseError):
-        return ConnectionLostError("the answer was not HTTP", phase=phase)
+        said = _said(error.message)
+        # What a server puts into every answer is not there by chance: another one would be no better.
+        permanent = said.startswith(_IN_EVERY_ANSWER)
+        return ConnectionLostError(
+            f"the answer was not valid HTTP{': ' + said if said else ''}", phase=phase, permanent=permanent
+        )
     if sent:
         return ConnectionLostError(f"the connection was lost: {_reason(error)}", phase=phase)
     return ConnectionLostError(f"nothing could be sent: {_reason(error)}", phase="connect", outcome="not_sent")
@@ -65,10 +77,18 @@ def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:
     if isinstance(error, aiohttp.ClientConnectorError):
         return _connector_failure(error)
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return ConnectError(f"the proxy answered with status {error.status}")
+        passing = error.status >= 500 or error.status in _PASSING
+        return ConnectError(f"the proxy answered with status {error.status}", permanent=not passing)
     if isinstance(error, ssl.SSLError) and not sent:
         return TLSError(f"the TLS handshake failed: {_reason(error)}")
     return None
+
+
+def _said(message: str) -> str:
+    """Return what aiohttp complains of, without what it quotes of the answer: that may be anything, a secret too."""
+    words = _QUOTE.split(message, maxsplit=1)[0].split("\n\n", 1)[0]
+    text = " ".join(words.split()).rstrip(" :.")
+    return text[0].lower() + text[1:] if _WORDS(text) else ""
 
 
 def _connector_failure(error: aiohttp.ClientConnectorError) -> ConnectError:

@@ -22,20 +22,35 @@ from enapter_async.errors import (
 )
 
 _READ_SIZE: Final = 64 * 1024
+_GZIP: Final = ("gzip", "x-gzip")
+_UNCOMPRESSED: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "us-ascii", "binary", "8bit"})
+"""Values of `Content-Encoding` that name no compression; all but `identity` are mistakes that servers make."""
 _WITHOUT_BODY: Final = (204, 304)
 """Statuses after which nothing comes, whatever the headers say (RFC 9110, Content)."""
 
 
 def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder | None:
-    encoding = response.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
-    if encoding in ("", "identity") or response.content_length == 0 or response.status in _WITHOUT_BODY:
+    coding = _coding(response)
+    if coding == "" or response.content_length == 0 or response.status in _WITHOUT_BODY:
         return None
-    if encoding in ("gzip", "x-gzip"):
+    if coding in _GZIP:
         return GzipDecoder(limit)
-    raise InvalidBodyError(f"the body is compressed in a way that was not asked for: {encoding[:40]!r}")
+    raise InvalidBodyError(f"the body is compressed in a way that was not asked for: {coding[:40]!r}")
 
 
-def _finish(decoder: GzipDecoder) -> None:
+def _coding(response: aiohttp.ClientResponse) -> str:
+    """Return how a body is compressed; empty where it is not, which servers write in various ways."""
+    values = ",".join(response.headers.getall(hdrs.CONTENT_ENCODING, ())).lower().split(",")
+    return ",".join(value for value in map(str.strip, values) if value not in _UNCOMPRESSED)
+
+
+def _is_chunked(response: aiohttp.ClientResponse) -> bool:
+    return "chunked" in response.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
+
+
+def _finish(decoder: GzipDecoder, response: aiohttp.ClientResponse) -> None:
+    if decoder.untouched and _is_chunked(response):
+        return  # the last chunk proves that the body is empty, and some servers compress nothing to nothing
     cut = False
     try:
         decoder.finish()
@@ -64,7 +79,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
                 raise ResponseTooLargeError(f"the body is larger than max_response_bytes, {limit:,}")
             pieces.append(piece)
     if decoder is not None:
-        _finish(decoder)
+        _finish(decoder, response)
     return b"".join(pieces)
 
 
@@ -87,12 +102,8 @@ class StreamedAnswer:
     @property
     def ends_provably(self) -> bool:
         """Whether a body cut off would be noticed: by its length, its last chunk, or the end of gzip."""
-        headers = self._response.headers
-        return (
-            self._response.content_length is not None
-            or "chunked" in headers.get("Transfer-Encoding", "").lower()
-            or headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip")
-        )
+        response = self._response
+        return response.content_length is not None or _is_chunked(response) or _coding(response) in _GZIP
 
     async def pieces(
         self, *, idle: float | Callable[[], float], until: float | None = None, limit: int | None = None
@@ -130,7 +141,7 @@ class StreamedAnswer:
                         continue
                 deadline = self._deadline(idle, until)
             if decoder is not None:
-                _finish(decoder)
+                _finish(decoder, self._response)
         except EnapterError as error:
             self.failure = error
             raise

@@ -20,7 +20,7 @@ MODULES: Final = {
 # Each may import what stands in its own line or above it.
 LEVELS: Final = [
     {"models", "errors", "simulator"},
-    {"config", "hooks", "_files", "rows"},
+    {"config", "hooks", "_files", "_host", "rows"},
     {"_protocol"},
     {"response", "pagination"},
     {"_transport"},
@@ -43,7 +43,7 @@ HOMES: Final = {
     "tenacity": ("_transport.retry",),
     "cattrs": ("_protocol.decoding.converter", "cli.profiles"),
     "platformdirs": ("cli.profiles",),
-    "yarl": ("_transport", "simulator"),
+    "yarl": ("_transport", "simulator", "_host"),
     "orjson": ("_protocol.decoding.json_text",),
     "zeroconf": ("_transport.mdns",),
     "throttled": ("integrations.redis_rate_limit",),

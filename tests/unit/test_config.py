@@ -142,6 +142,8 @@ def test_a_setting_out_of_its_range_is_refused_by_name(type_: type, field: str, 
         ("proxy", f"http://user:{TOKEN}@"),
         ("proxy", f"http://user:{TOKEN}@proxy.example.net:port"),
         ("proxy", f"http://user:{TOKEN}@proxy example.net"),
+        ("proxy", "http://127.1:3128"),
+        ("proxy", "http://a..example:3128"),
         ("proxy", 5),
     ],
 )
@@ -297,3 +299,52 @@ def test_a_configuration_can_be_copied_and_not_pickled() -> None:
     assert copy.deepcopy({"client": config})["client"].token == TOKEN
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(config)
+
+
+IMPOSSIBLE = [
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "1.2.3.256",
+    "1.2.3.4.5",
+    "127.0.0.0x1",
+    "a..example",
+    ".example",
+    "example..",
+    f"{64 * 'a'}.example",
+    ".".join(["a" * 63] * 4),
+    "ex*mple.net",
+    "ex<mple.net",
+    "\u2024example",
+    "\u00fc" * 60 + ".example",
+    "[v1.a]",
+]
+
+
+@pytest.mark.parametrize("host", IMPOSSIBLE)
+def test_a_host_that_no_server_can_have_is_refused_when_the_client_is_made(host: str) -> None:
+    for url in (f"http://{host}", f"https://{host}:8443/api"):
+        with pytest.raises(ConfigurationError, match=r"^base_url (names|is not)"):
+            EnapterClient(token=TOKEN, base_url=url)
+    with pytest.raises(ConfigurationError):
+        EnapterClient.gateway(host, token=TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [
+        ("m\u00fcnchen.example", "xn--mnchen-3ya.example"),
+        ("M\u00dcNCHEN.example:8443", "xn--mnchen-3ya.example:8443"),
+        ("stra\u00dfe.example", "xn--strae-oqa.example"),
+        ("\u4f8b\u3048.jp", "xn--r8jz45g.jp"),
+        ("xn--mnchen-3ya.example", "xn--mnchen-3ya.example"),
+        ("gateway_1", "gateway_1"),
+        ("localhost.", "localhost."),
+        ("192.168.0.9:8080", "192.168.0.9:8080"),
+        ("[::1]:8080", "[::1]:8080"),
+        ("[fe80::1%25eth0]", "[fe80::1%25eth0]"),
+        ("enapter-gateway.local", "enapter-gateway.local"),
+    ],
+)
+def test_a_host_is_kept_as_it_goes_over_the_wire(host: str, sent: str) -> None:
+    assert ClientConfig(base_url=f"http://{host}/api").base_url == f"http://{sent}/api"
