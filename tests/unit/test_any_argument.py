@@ -303,6 +303,9 @@ class Whole:
     def __index__(self) -> int:
         return 7
 
+    def __repr__(self) -> str:
+        return "Whole()"  # no address: the name of a test must be the same in all processes of pytest-xdist
+
 
 @pytest.mark.parametrize("seven", [7, np.int64(7), np.int8(7), np.uint32(7), np.array(7), Whole()], ids=repr)
 async def test_whole_numbers_of_any_kind_are_taken(seven: Any, client: EnapterClient, recorder: Recorder) -> None:
