@@ -238,7 +238,9 @@ def _check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
     foreign = {name for name in inside if not re.match(r"enapter_async(-[^/]+\.dist-info)?/", name)}
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "enapter_async").rglob("*.py")}
+    kept = {".py", ".pyi", ".html", ".css", ".js", ".json", ".svg"}
+    files = (path for path in (ROOT / "enapter_async").rglob("*") if path.suffix in kept)
+    sources = {path.relative_to(ROOT).as_posix() for path in files}
     expected = sources | {"enapter_async/py.typed"}
     if foreign or not expected <= inside:
         session.error(f"the wheel holds {sorted(foreign)} and lacks {sorted(expected - inside)}")
