@@ -11,6 +11,7 @@ from datetime import timedelta
 import attrs
 
 from enapter_async.models.common import JSON, NO_EXTRA, AccessRole, OpenEnum, OrderedEnum
+from enapter_async.models.visible import make_visible
 
 
 class ValueType(OpenEnum):
@@ -251,4 +252,4 @@ class ManifestProblem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
+        return make_visible(f"{self.path}: {self.message}")

@@ -19,6 +19,7 @@ from enapter_async._protocol.request import Answer, Headers
 from enapter_async._transport.rate_limit.limiter import Limiter
 from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, SourceUnavailableError
 from enapter_async.hooks import Event, SharedLimitLost
+from enapter_async.models.manifest import Manifest
 from enapter_async.models.visible import make_visible
 
 FORGED = "late\r\nERROR root: the plant is on fire \x1b[2J\x9b31m\x85\u2028\u2029\u202etxet\u2066\u200f\x00\x7f"
@@ -103,6 +104,14 @@ def test_a_detail_keeps_what_programs_compare() -> None:
 def test_events_of_a_watch_are_visible() -> None:
     assert_visible(str(ValueMissing(device="d\x1b", attribute="a\n", warning=FORGED)))
     assert_visible(str(PollFailed(due=datetime.now(UTC), error=EnapterError(FORGED))))
+
+
+def test_problems_of_a_manifest_are_visible_in_log_and_text(caplog: pytest.LogCaptureFixture) -> None:
+    manifest = Manifest({"display_name": FORGED, "telemetry": {FORGED: 5}})
+    with caplog.at_level(logging.WARNING):
+        assert len(manifest.telemetry) <= 1
+    assert_visible(str(manifest.problems[0]))
+    assert_visible(caplog.records[0].getMessage())
 
 
 @pytest.mark.anyio
