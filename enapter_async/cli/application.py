@@ -10,13 +10,15 @@ from typing import Any, Final, NoReturn, cast
 
 import click
 import rich_click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, add_completion_class
 
 from enapter_async import __version__
 from enapter_async.cli import interruption
+from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure, failure
 from enapter_async.cli.groups import Group
 from enapter_async.cli.parameters import option
+from enapter_async.cli.powershell import PowerShellComplete
 from enapter_async.cli.profiles import profile_option
 from enapter_async.models.visible import make_visible
 
@@ -43,6 +45,8 @@ COMMANDS: Final = {
     "rule-engine": ("resources.rule_engine", "The rule engine of a site; without a site, the Gateway's own."),
 }
 
+add_completion_class(PowerShellComplete)
+
 
 class Application(Group):
     """A group of commands whose errors are one line each, and exit codes tell their kind.
@@ -67,7 +71,9 @@ class Application(Group):
             return rich_click.RichCommand(name=cmd_name, help=summary, short_help=summary)
         path, _, name = home.partition(":")
         module = import_module(f"enapter_async.cli.{path}")
-        return cast("click.Command", getattr(module, name or path.rpartition(".")[2]))
+        command = cast("click.Command", getattr(module, name or path.rpartition(".")[2]))
+        command.epilog = help_epilog(cmd_name)
+        return command
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""

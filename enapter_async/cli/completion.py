@@ -13,13 +13,14 @@ PROGRAM = "enapter-async"
 
 
 @rich_click.command()
-@argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@argument("shell", type=click.Choice(("bash", "zsh", "fish", "powershell")))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes the shell complete commands and options.
+    """Print a shell completion script for commands, options, devices, attributes and profiles.
 
     bash: eval "$(enapter-async completion bash)" in ~/.bashrc; zsh the same in ~/.zshrc;
-    fish: enapter-async completion fish > ~/.config/fish/completions/enapter-async.fish
+    fish: enapter-async completion fish > ~/.config/fish/completions/enapter-async.fish;
+    PowerShell: enapter-async completion powershell | Out-String | Invoke-Expression in $PROFILE
     """
     kind = get_completion_class(shell)
     if kind is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import subprocess
 import tomllib
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
 from enapter_async import CLOUD_URL, ConfigurationError, __version__
 from enapter_async._files import load_ca_file
@@ -67,14 +69,17 @@ class Profile:
             return f"command {self.token_command[0]}"
         return "the file" if self.name is not None else "the environment"
 
-    async def get_token(self) -> str:
+    async def get_token(self, *, quiet: bool = False) -> str:
         """Get the token.
+
+        Args:
+            quiet: Let the command that prints the token neither ask nor say anything.
 
         Raises:
             ConfigurationError: It is not where it should be.
         """
         if self.token_command:
-            return await _told(self.token_command)
+            return await _told(self.token_command, quiet=quiet)
         if self.token_env is not None:
             token = os.environ.get(self.token_env, "").strip()
             if not token:
@@ -93,11 +98,14 @@ class Profile:
         return load_ca_file(self.ca_file, f"{self.source}: ca_file {self.ca_file} cannot be used")
 
     @asynccontextmanager
-    async def connected(self, hooks: Iterable[Hook] = ()) -> AsyncGenerator[EnapterClient, None]:
+    async def connected(
+        self, hooks: Iterable[Hook] = (), *, quiet: bool = False
+    ) -> AsyncGenerator[EnapterClient, None]:
         """Give a client for the length of a block.
 
         Args:
             hooks: Of the client.
+            quiet: Let the command that prints the token neither ask nor say anything.
 
         Raises:
             ConfigurationError: A setting cannot work.
@@ -105,7 +113,7 @@ class Profile:
         from enapter_async import EnapterClient  # brings aiohttp, which takes longer than all else
 
         # Asked here first: what is wrong with it should be said in full.
-        known: list[str] = [await self.get_token()]
+        known: list[str] = [await self.get_token(quiet=quiet)]
 
         async def token() -> str:
             return known.pop() if known else await self.get_token()
@@ -121,12 +129,14 @@ class Profile:
             yield client
 
 
-async def _told(command: tuple[str, ...]) -> str:
+async def _told(command: tuple[str, ...], *, quiet: bool) -> str:
     import anyio
+
+    terminal = subprocess.DEVNULL if quiet else None
 
     try:
         with anyio.fail_after(_TOKEN_COMMAND_SECONDS):
-            ended = await anyio.run_process(command, stdin=None, stderr=None, check=False)
+            ended = await anyio.run_process(command, stdin=terminal, stderr=terminal, check=False)
     except TimeoutError:
         raise ConfigurationError(f"token_command {command[0]} took over {_TOKEN_COMMAND_SECONDS:g} s") from None
     except OSError as error:
@@ -312,6 +322,16 @@ def _remember(context: click.Context, parameter: click.Parameter, value: str | N
         context.meta[_CHOSEN] = value
 
 
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a profile; in silence if the file cannot be read."""
+    del context, parameter
+    try:
+        file = ProfileFile.read(config_path())
+    except ConfigurationError:
+        file = None
+    return [CompletionItem(name) for name in (file.profiles if file else ()) if name.startswith(incomplete)]
+
+
 profile_option: Final = option(
     "--profile",
     metavar="NAME",
@@ -319,6 +339,7 @@ profile_option: Final = option(
     is_eager=True,
     callback=_remember,
     help="Profile of the configuration file to use.",
+    shell_complete=_complete,
 )
 
 
@@ -328,7 +349,15 @@ def chosen_profile() -> Profile:
     Raises:
         ConfigurationError: There is no such profile, or none at all.
     """
-    context = click.get_current_context(silent=True)
+    return profile_of(click.get_current_context(silent=True))
+
+
+def profile_of(context: click.Context | None) -> Profile:
+    """Return the profile that the command of a context was given, or the one that applies without.
+
+    Raises:
+        ConfigurationError: There is no such profile, or none at all.
+    """
     return profile_named(None if context is None else cast("str | None", context.meta.get(_CHOSEN)))
 
 

@@ -42,7 +42,7 @@ HOMES: Final = {
     "aiohttp": ("_transport", "simulator", "client"),  # the client: to name the session that is injected
     "tenacity": ("_transport.retry",),
     "cattrs": ("_protocol.decoding.converter", "cli.profiles"),
-    "platformdirs": ("cli.profiles",),
+    "platformdirs": ("cli.completers", "cli.profiles"),
     "yarl": ("_transport", "simulator", "_host"),
     "orjson": ("_protocol.decoding.json_text",),
     "zeroconf": ("_transport.mdns",),

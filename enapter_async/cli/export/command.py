@@ -15,6 +15,7 @@ from rich.console import Console
 from enapter_async import InvalidArgumentError
 from enapter_async.cli import interruption
 from enapter_async.cli.collector import Traffic
+from enapter_async.cli.completers import complete_attribute, complete_device
 from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
 from enapter_async.cli.export.progress import shown
 from enapter_async.cli.parameters import duration, option
@@ -57,8 +58,22 @@ class Options:
     help="File to write; it appears when it is complete.",
 )
 @option("--format", "name", type=click.Choice(FORMATS), help="By default as the name of the file ends.")
-@option("--device", "devices", multiple=True, metavar="DEVICE", help="ID, slug or name; repeatable. By default all.")
-@option("--attribute", "names", multiple=True, metavar="NAME", help="Attribute by name; repeatable.")
+@option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="DEVICE",
+    help="ID, slug or name; repeatable. By default all.",
+    shell_complete=complete_device,
+)
+@option(
+    "--attribute",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Attribute by name; repeatable.",
+    shell_complete=complete_attribute,
+)
 @option(
     "--attributes",
     "kind",

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclaration, ValueType
 from enapter_async.cli import interruption
+from enapter_async.cli.completers import complete_attribute, complete_device
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.output import warn
@@ -55,8 +56,8 @@ class Options:
 
 
 @rich_click.command()
-@rich_click.argument("device")  # pyright: ignore[reportUnknownMemberType]
-@rich_click.argument("attributes", nargs=-1, required=True)  # pyright: ignore[reportUnknownMemberType]
+@rich_click.argument("device", shell_complete=complete_device)  # pyright: ignore[reportUnknownMemberType]
+@rich_click.argument("attributes", nargs=-1, required=True, shell_complete=complete_attribute)  # pyright: ignore[reportUnknownMemberType]
 @option(
     "--from",
     "since",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from enapter_async import JSON, CommandExecution, ExecutionPendingError, ExecutionState
+from enapter_async.cli.completers import complete_device
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.output import Format, Printer, Shape, output_option
 from enapter_async.cli.parameters import duration, option
@@ -48,7 +49,7 @@ _sent = (
 
 @_commands.lists(
     "list",
-    argument("device_id", metavar="[DEVICE]", required=False),
+    argument("device_id", metavar="[DEVICE]", required=False, shell_complete=complete_device),
     site_option,
     option("--since", type=moment, metavar="TIME", help="2026-03-14T09:26Z, or how long ago: 2h."),
     option("--until", type=moment, metavar="TIME", help="As --since."),

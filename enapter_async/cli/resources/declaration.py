@@ -14,6 +14,8 @@ import click
 
 from enapter_async import UNSET, OutcomeUnknownError, RequestError, Unset
 from enapter_async.cli import interruption
+from enapter_async.cli.completers import complete_device
+from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure, failure
 from enapter_async.cli.groups import Group
 from enapter_async.cli.output import Printer, Shape, output_option
@@ -49,7 +51,7 @@ def argument(name: str, **settings: Any) -> Option:
 
 def device_argument() -> Option:
     """Declare the argument of everything that is about one device."""
-    return argument("device_id", metavar="DEVICE")
+    return argument("device_id", metavar="DEVICE", shell_complete=complete_device)
 
 
 def or_unset(value: T | None) -> T | Unset:
@@ -149,7 +151,7 @@ class Resource:
         callback: Callable[..., object] = run
         for one in reversed([*options, profile_option]):
             callback = one(callback)
-        self.group.command(name, help=help_text)(callback)
+        self.group.command(name, help=help_text, epilog=help_epilog(f"{self.group.name} {name}"))(callback)
 
 
 def connect(work: Callable[[EnapterClient], Awaitable[None]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from enapter_async import Datapoint, ValueDeclaration, WatchEvent
+from enapter_async.cli.completers import complete_attribute
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.output import Format, Printer, Shape, output_option, warn
 from enapter_async.cli.parameters import duration, option
@@ -92,7 +93,7 @@ _telemetry.add(
     _latest,
     "Show the latest values of a device, or each new one as it comes.",
     device_argument(),
-    argument("attributes", nargs=-1, metavar="[ATTRIBUTE]..."),
+    argument("attributes", nargs=-1, metavar="[ATTRIBUTE]...", shell_complete=complete_attribute),
     site_option,
     option(
         "--relevance", type=duration(0.001), metavar="DURATION", help="How old a value may be; the server's is 30s."
