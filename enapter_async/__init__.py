@@ -146,8 +146,10 @@ _MODULES: Final = {
     "enapter_async.models.watch": (
         "Datapoint",
         "PollFailed",
+        "PollLate",
         "TickMissed",
         "ValueMissing",
+        "ValueUnreadable",
         "WatchEvent",
         "WatchStatistics",
     ),

@@ -205,8 +205,10 @@ from enapter_async.models.timeseries import (
 from enapter_async.models.watch import (
     Datapoint as Datapoint,
     PollFailed as PollFailed,
+    PollLate as PollLate,
     TickMissed as TickMissed,
     ValueMissing as ValueMissing,
+    ValueUnreadable as ValueUnreadable,
     WatchEvent as WatchEvent,
     WatchStatistics as WatchStatistics,
 )

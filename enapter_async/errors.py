@@ -76,12 +76,14 @@ class StorageError(EnapterError):
     Attributes:
         location: The file or folder, or the address of the database without its password.
         reason: Why.
+        temporary: Whether it may work later: the database is locked by another program, say, or restarts.
     """
 
-    def __init__(self, location: str | PathLike[str], reason: str) -> None:
+    def __init__(self, location: str | PathLike[str], reason: str, *, temporary: bool = False) -> None:
         super().__init__(f"{fspath(location)}: {reason}")
         self.location: str = fspath(location)
         self.reason: str = reason
+        self.temporary: bool = temporary
 
 
 class SelectionError(EnapterError, LookupError):

@@ -150,6 +150,22 @@ def may_pass(error: EnapterError) -> bool:
     return isinstance(error, (TransportError, DeadlineExceededError, TokenProviderError))
 
 
+def refuses_token(error: BaseException) -> bool:
+    """Whether an answer is the API's own, not a proxy's, and refuses the token.
+
+    A status may come from whatever stands in between; only the documented envelope tells that the API answered
+    (reference.md, Errors).
+    """
+    return isinstance(error, AuthenticationError) and bool(error.errors)
+
+
+def refuses_request(error: EnapterError) -> bool:
+    """Whether the API itself refuses what was asked for, so that it may accept a part of it."""
+    if not isinstance(error, APIError) or not error.errors or may_pass(error) or refuses_token(error):
+        return False
+    return 400 <= error.status < 500
+
+
 @attrs.frozen
 class Decision:
     """What to do after a failed attempt.

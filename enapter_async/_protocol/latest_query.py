@@ -1,11 +1,13 @@
-"""Splitting a request for latest telemetry so that no URL grows too long."""
+"""Splitting a request for latest telemetry so that no URL grows too long, and further where the server refuses it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, quote
+
+import attrs
 
 from enapter_async._protocol import query
 from enapter_async.errors import InvalidArgumentError
@@ -24,8 +26,38 @@ def names_in(part: str) -> dict[str, list[str]]:
     return found
 
 
-def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[str]:
-    """Return encoded queries that together ask for every attribute of every device.
+@attrs.frozen
+class LatestQuery:
+    """What one request asks for.
+
+    Attributes:
+        text: The encoded query.
+        attributes: Attribute names by device.
+        suffix: The end of the encoded query, which does not name attributes.
+    """
+
+    text: str
+    attributes: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
+    suffix: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many attributes it asks for."""
+        return sum(map(len, self.attributes.values()))
+
+    def halves(self) -> list[LatestQuery]:
+        """Return two queries that together ask for the same; by device, or by attribute where there is one device."""
+        if len(self.attributes) > 1:
+            items = list(self.attributes.items())
+            middle = len(items) // 2
+            return [_join(dict(items[:middle]), self.suffix), _join(dict(items[middle:]), self.suffix)]
+        ((device, names),) = self.attributes.items()
+        middle = len(names) // 2
+        return [_join({device: names[:middle]}, self.suffix), _join({device: names[middle:]}, self.suffix)]
+
+
+def split_latest(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[LatestQuery]:
+    """Return queries that together ask for every attribute of every device.
 
     Args:
         attributes: Attribute names by device (ID or slug).
@@ -38,22 +70,38 @@ def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | Non
         raise refuse_argument("attributes", "must map each device to its attribute names", attributes)
     suffix = "" if relevance_interval is None else "&" + query.encode([("relevance_interval", relevance_interval)])
     room = query.MAX_BYTES - len(suffix)
-    queries: list[str] = []
-    current: list[str] = []
+    queries: list[LatestQuery] = []
+    current: list[tuple[str, str, tuple[str, ...]]] = []
     length = 0
     for pair in _pairs(attributes, room):
-        if current and length + 1 + len(pair) > room:
-            queries.append("&".join(current) + suffix)
+        if current and length + 1 + len(pair[0]) > room:
+            queries.append(_query(current, suffix))
             current, length = [], 0
-        length += len(pair) + (1 if current else 0)
+        length += len(pair[0]) + (1 if current else 0)
         current.append(pair)
     if current:
-        queries.append("&".join(current) + suffix)
+        queries.append(_query(current, suffix))
     return queries
 
 
-def _pairs(attributes: Mapping[str, Iterable[str]], room: int) -> Iterable[str]:
-    """Yield `devices[...]=a,b` for each device, several times where its attributes do not fit into one."""
+def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[str]:
+    """Return what `split_latest` returns as encoded queries alone."""
+    return [one.text for one in split_latest(attributes, relevance_interval)]
+
+
+def _query(pairs: list[tuple[str, str, tuple[str, ...]]], suffix: str) -> LatestQuery:
+    by_device: dict[str, tuple[str, ...]] = {}
+    for _, device, names in pairs:
+        by_device[device] = (*by_device.get(device, ()), *names)
+    return LatestQuery("&".join(text for text, _, _ in pairs) + suffix, by_device, suffix)
+
+
+def _join(attributes: Mapping[str, tuple[str, ...]], suffix: str) -> LatestQuery:
+    return _query(list(_pairs(attributes, query.MAX_BYTES - len(suffix))), suffix)
+
+
+def _pairs(attributes: Mapping[str, Iterable[str]], room: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield `devices[...]=a,b`, device and names; several times for a device whose names do not fit into one."""
     encoded: dict[str, str] = {}  # devices of one kind share their attributes: encode each list once
     for device, names in attributes.items():
         key = f"devices%5B{quote(query.text(device, 'attributes'), safe='')}%5D="
@@ -62,14 +110,18 @@ def _pairs(attributes: Mapping[str, Iterable[str]], room: int) -> Iterable[str]:
         if values is None:
             values = encoded[listed] = quote(listed, safe=",:")
         if len(key) + len(values) <= room:
-            yield key + values
+            yield key + values, device, tuple(listed.split(","))
             continue
-        chunk = ""
-        for name in values.split(","):
-            if len(key) + len(name) > room:
+        chunk: list[str] = []
+        length = len(key)
+        for name in listed.split(","):
+            size = len(quote(name, safe=":")) + (1 if chunk else 0)
+            if len(key) + size - (1 if chunk else 0) > room:
                 raise InvalidArgumentError("attributes", "a name is too long for a URL")
-            if chunk and len(key) + len(chunk) + 1 + len(name) > room:
-                yield key + chunk
-                chunk = ""
-            chunk = f"{chunk},{name}" if chunk else name
-        yield key + chunk
+            if chunk and length + size > room:
+                yield key + quote(",".join(chunk), safe=",:"), device, tuple(chunk)
+                chunk, length = [], len(key)
+                size -= 1
+            chunk.append(name)
+            length += size
+        yield key + quote(",".join(chunk), safe=",:"), device, tuple(chunk)

@@ -7,29 +7,47 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias, cast
 
 import anyio
 from anyio.abc import TaskGroup
 
-from enapter_async._protocol.failure import may_pass
-from enapter_async._protocol.latest_query import names_in
+from enapter_async._protocol.failure import may_pass, refuses_request, refuses_token
+from enapter_async._protocol.latest_query import LatestQuery, names_in
+from enapter_async._streaming.latest_reader import REMEMBERED, LatestReader
 from enapter_async._streaming.schedule import Schedule
-from enapter_async.errors import DecodeError, EnapterError, TelemetryNotFoundError
-from enapter_async.models.telemetry import LatestPoint
-from enapter_async.models.watch import Datapoint, PollFailed, TickMissed, ValueMissing, WatchEvent, WatchStatistics
+from enapter_async.errors import DecodeError, EnapterError, InvalidArgumentError, RequestError, TelemetryNotFoundError
+from enapter_async.models.watch import (
+    Datapoint,
+    PollFailed,
+    PollLate,
+    TickMissed,
+    ValueMissing,
+    WatchEvent,
+    WatchStatistics,
+)
 
-Latest: TypeAlias = Mapping[str, Mapping[str, LatestPoint]]
+Latest: TypeAlias = Mapping[str, object]
+"""Points by device and attribute, as JSON or as models."""
 FetchLatest: TypeAlias = Callable[[str], Awaitable[Latest]]
 """Fetches the latest points of one part of all attributes; takes the part's query string."""
 
-_OVERLAP: Final = 3
+_OVERLAP: Final = REMEMBERED - 1
 """Most requests of one part under way at once."""
 _LEFT_OUT: Final = "not found in the server's answer"
-_REMEMBERED: Final = _OVERLAP + 1
+_IN_TIME: Final = 0.4
+"""Share of an interval, or of a second, within which an answer surely shows the value of its tick."""
+_REFUSALS: Final = 2
+"""After so many in a row a part is split; one may be a server that restarts."""
+_UNREADABLE: Final = 3
+"""After so many answers in a row that cannot be read a part is split."""
+_PROBES: Final = 64
+"""Parts up to which a refused part is split although nothing else is answered."""
+_REFUSED_SECONDS: Final = 600.0
+"""After this time what was refused is asked for again."""
 
 _logger = logging.getLogger("enapter_async.watch")
 
@@ -37,11 +55,14 @@ _logger = logging.getLogger("enapter_async.watch")
 class _Part:
     """A part of all attributes: what fits into one request."""
 
-    __slots__ = ("answered_at", "answered_tick", "names", "pending", "query")
+    __slots__ = ("answered_at", "answered_tick", "asked", "names", "pending", "query", "refusals", "refused_at")
 
-    def __init__(self, query: str) -> None:
-        self.query = query
-        self.names = names_in(query)
+    def __init__(self, query: LatestQuery | str) -> None:
+        self.asked = None if isinstance(query, str) else query
+        self.query = query if isinstance(query, str) else query.text
+        self.names: Mapping[str, Sequence[str]] = names_in(query) if isinstance(query, str) else query.attributes
+        self.refusals = 0
+        self.refused_at: float | None = None
         self.pending = 0
         self.answered_tick = 0
         self.answered_at: datetime | None = None
@@ -63,7 +84,7 @@ class Watch:
 
     def __init__(
         self,
-        queries: Sequence[str],
+        queries: Sequence[LatestQuery | str],
         fetch: FetchLatest,
         *,
         interval: float,
@@ -72,11 +93,13 @@ class Watch:
         congested: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
         chance: random.Random | None = None,
+        split: Callable[[Mapping[str, Iterable[str]]], Sequence[LatestQuery]] | None = None,
+        persistent: bool = False,
     ) -> None:
         """Lay the schedule; nothing is sent yet.
 
         Args:
-            queries: One query string for each request of a tick.
+            queries: One query for each request of a tick.
             fetch: Sends one.
             interval: Seconds between two ticks.
             on_event: Gets every event; by default they are logged as warnings.
@@ -84,9 +107,17 @@ class Watch:
             congested: Whether requests wait for their turn already, so that more of them would only queue.
             clock: Unix seconds.
             chance: Places the ticks; seed it in tests.
+            split: Makes the queries of a selection.
+            persistent: Go on whatever is answered, unless the API refuses the token.
         """
         self.statistics: WatchStatistics = WatchStatistics()
         self._parts = [_Part(query) for query in queries]
+        self._queries = queries
+        self._split = split
+        self._persistent = persistent
+        self._answered_at = 0.0
+        self._join_at: float | None = None
+        self._reader = LatestReader(Datapoint, self._report)
         self._fetch = fetch
         self._interval = interval
         self._on_event = on_event
@@ -95,8 +126,6 @@ class Watch:
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._schedule: Schedule | None = None
-        self._recent: dict[str, dict[str, tuple[datetime, ...]]] = {}
-        self._warned: dict[tuple[str, str], str] = {}
         self._ready: deque[list[Datapoint]] = deque()
         self._failure: EnapterError | None = None
         self._arrived = anyio.Event()
@@ -145,6 +174,22 @@ class Watch:
         """Iterate over the new datapoints of one answer each, as lists: the fast path."""
         return _Batches(self._next_batch)
 
+    def select(self, attributes: Mapping[str, Iterable[str]]) -> None:
+        """Watch other devices or attributes from the next tick on.
+
+        What was returned before is remembered: nothing that stays selected comes twice or is left out.
+
+        Args:
+            attributes: Attribute names by device (ID or slug). None at all is allowed: then nothing is asked for
+                until the next selection.
+
+        Raises:
+            InvalidArgumentError: A device or an attribute name is invalid; the selection stays as it was.
+        """
+        if self._split is None:
+            raise InvalidArgumentError("attributes", "this watch cannot be given others")
+        self._use(self._split(attributes))
+
     def finish(self) -> None:
         """Begin no more ticks: the iteration ends once the requests under way have ended and all is returned."""
         self._finishing = True
@@ -192,6 +237,8 @@ class Watch:
 
     def _tick(self, tasks: TaskGroup, due: float, passed: int) -> None:
         statistics = self.statistics
+        if self._join_at is not None and self._clock() >= self._join_at:
+            self._join_parts()
         requests = len(self._parts)
         moment = datetime.fromtimestamp(due, UTC)
         if passed:
@@ -201,12 +248,12 @@ class Watch:
         statistics.ticks += 1
         number = statistics.ticks
         spare = 0 if self._congested() else self._spare()
-        skipped = 0
+        skipped: list[_Part] = []
         # Whoever has waited longest goes first: where not all get their turn within a tick, nobody starves.
         for part in sorted(self._parts, key=_answered_tick):
             if part.pending:
                 if part.pending >= _OVERLAP or spare <= 0:
-                    skipped += 1
+                    skipped.append(part)
                     continue
                 spare -= 1
             part.pending += 1
@@ -214,9 +261,10 @@ class Watch:
             statistics.requests += 1
             tasks.start_soon(self._poll, part, number, moment)
         if skipped:
-            statistics.skipped_requests += skipped
+            statistics.skipped_requests += len(skipped)
             statistics.missed_ticks += 1
-            self._report(TickMissed(due=moment, count=1, skipped=skipped, requests=requests))
+            devices = tuple(device for part in skipped for device in part.names)
+            self._report(TickMissed(due=moment, count=1, skipped=len(skipped), requests=requests, devices=devices))
 
     def _spare(self) -> int:
         """Return how many parts may be asked for although an earlier request for them is still under way.
@@ -235,19 +283,20 @@ class Watch:
         try:
             answer = await self._fetch(part.query)
         except EnapterError as error:
-            if may_pass(error) or isinstance(error, DecodeError):  # a proxy's page with status 200 passes as a 502 does
-                self.statistics.failures += 1
-                self._report(PollFailed(due=due, error=error))
-            else:
-                self._failure = self._failure or error
+            self._note_failure(part, due, error)
         else:
             took = anyio.current_time() - began
             self._fastest = took if self._fastest is None else min(took, self._fastest)
             late = number < part.answered_tick
+            if self._persistent and (late or took > _IN_TIME * min(self._interval, 1.0)):
+                self._report(PollLate(due=due, seconds=took, devices=tuple(part.names)))
             if not late:
                 self._note_answer(part, number, due)
-            batch = self._new(answer, late=late)
-            self._warn_of_omissions(part, answer)
+            repeats = self._reader.repeats
+            batch = self._reader.read(answer, late=late)
+            self.statistics.repeats += self._reader.repeats - repeats
+            self.statistics.datapoints += len(batch)
+            self._tell_omissions(part, answer)
             if batch:
                 self._ready.append(batch)
         finally:
@@ -260,59 +309,85 @@ class Watch:
             gap = (due - part.answered_at).total_seconds()
             self.statistics.longest_gap = max(self.statistics.longest_gap, gap)
         part.answered_tick, part.answered_at = number, due
+        part.refusals, part.refused_at = 0, None
+        self._answered_at = self._clock()
 
-    def _new(self, answer: Latest, *, late: bool) -> list[Datapoint]:
-        """Return what of an answer was not returned before.
+    def _note_failure(self, part: _Part, due: datetime, error: EnapterError) -> None:
+        unreadable = isinstance(error, DecodeError)
+        if self._persistent and isinstance(error, RequestError) and not refuses_token(error):
+            passes = True
+            if unreadable or refuses_request(error):
+                self._split_part(part, error, _UNREADABLE if unreadable else _REFUSALS)
+        else:
+            passes = may_pass(error) or unreadable  # a proxy's page with status 200 passes as a 502 does
+        if passes:
+            self.statistics.failures += 1
+            self._report(PollFailed(due=due, error=error, devices=tuple(part.names)))
+        else:
+            self._failure = self._failure or error
 
-        The last few timestamps of an attribute are remembered, not only the newest: answers may overtake each
-        other, and a device whose clock was set back measures new values all the same.
-        """
-        batch: list[Datapoint] = []
-        repeats = 0
-        for device, points in answer.items():
-            series = self._recent.get(device)
-            if series is None:
-                series = self._recent[device] = {}
-            for attribute, point in points.items():
-                if point.warning is not None:
-                    self._warn(device, attribute, point.warning)
-                timestamp = point.timestamp
-                if timestamp is None:
-                    continue
-                recent = series.get(attribute, ())
-                if timestamp in recent or (late and len(recent) == _REMEMBERED and timestamp < min(recent)):
-                    repeats += 1
-                    continue
-                series[attribute] = (timestamp, *recent[: _REMEMBERED - 1])
-                batch.append(Datapoint(device, attribute, timestamp, point.value))
-        self.statistics.repeats += repeats
-        self.statistics.datapoints += len(batch)
-        return batch
+    def _split_part(self, part: _Part, error: RequestError, refusals: int) -> None:
+        """Ask for less at once where the server refuses, so that what it refuses costs itself only."""
+        part.refusals += 1
+        if part.refused_at is None:
+            part.refused_at = self._clock()
+        if part.asked is None or part.refusals < refusals or part not in self._parts:
+            return
+        # Where nothing else is answered either, it is hardly the fault of what was asked for.
+        others = self._answered_at > part.refused_at
+        place = self._parts.index(part)
+        if part.asked.size > 1:
+            if not others and len(self._parts) >= len(self._queries) + _PROBES:
+                return
+            halves = [_Part(query) for query in part.asked.halves()]
+            for half in halves:
+                half.refused_at, half.refusals = part.refused_at, part.refusals
+            self._parts[place : place + 1] = halves
+        elif others:
+            del self._parts[place]
+            ((device, (name,)),) = part.asked.attributes.items()
+            self._reader.tell(device, name, f"refused: {error}")
+        else:
+            return
+        if self._join_at is None:
+            self._join_at = self._clock() + _REFUSED_SECONDS
 
-    def _warn_of_omissions(self, part: _Part, answer: Latest) -> None:
+    def _tell_omissions(self, part: _Part, answer: Latest) -> None:
         if not answer.keys() <= part.names.keys():
             return  # a server that names devices in a way of its own leaves nothing out
         for device, names in part.names.items():
             points = answer.get(device, {})
-            for name in names:
-                if name not in points:
-                    self._warn(device, name, _LEFT_OUT)
+            if isinstance(points, dict) and len(cast("dict[str, object]", points)) < len(names):
+                for name in names:
+                    if name not in points:
+                        self._reader.tell_missing(device, name, _LEFT_OUT)
 
-    def _warn(self, device: str, attribute: str, warning: str) -> None:
-        key = (device, attribute)
-        if self._warned.get(key) == warning:
-            return
-        self._warned[key] = warning
-        event = ValueMissing(device=device, attribute=attribute, warning=warning)
-        self._report(event)
-        if event.not_found and self._raise_missing:
-            self._failure = self._failure or TelemetryNotFoundError(
-                f"watched telemetry does not exist: {event}", device=device, attribute=attribute, warning=warning
-            )
+    def _use(self, queries: Sequence[LatestQuery | str]) -> None:
+        known = {part.query: part for part in self._parts}
+        parts = [_Part(query) for query in queries]
+        self._queries = queries
+        self._parts = [known.get(part.query, part) for part in parts]
+        self._join_at = None
+        self._arrived.set()
+
+    def _join_parts(self) -> None:
+        """Ask again for what was refused, and for all that was split, in as few requests as at first."""
+        self._use(self._queries)
 
     def _report(self, event: WatchEvent) -> None:
+        self._tell(event)
+        if self._raise_missing and isinstance(event, ValueMissing) and event.not_found:
+            self._failure = self._failure or TelemetryNotFoundError(
+                f"watched telemetry does not exist: {event}",
+                device=event.device,
+                attribute=event.attribute,
+                warning=event.warning,
+            )
+
+    def _tell(self, event: WatchEvent) -> None:
         if self._on_event is None:
-            _logger.warning("%s: %s", type(event).__name__, event)
+            level = logging.DEBUG if isinstance(event, PollLate) else logging.WARNING
+            _logger.log(level, "%s: %s", type(event).__name__, event)
             return
         try:
             self._on_event(event)

@@ -46,12 +46,14 @@ class TickMissed:
         count: How many in a row. More than one: the event loop or the consumer was busy all that time.
         skipped: Requests that were not sent at each of them, since earlier ones were still under way.
         requests: Requests of one whole tick.
+        devices: Whom the requests were for, as they were asked for; empty for all.
     """
 
     due: datetime
     count: int
     skipped: int
     requests: int
+    devices: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     def __str__(self) -> str:
         if self.count > 1 or self.skipped == self.requests:
@@ -66,10 +68,12 @@ class PollFailed:
     Attributes:
         due: When its tick was due.
         error: Why.
+        devices: Whom the request was for, as they were asked for; empty for all.
     """
 
     due: datetime
     error: EnapterError
+    devices: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     def __str__(self) -> str:
         return str(self.error)
@@ -101,7 +105,46 @@ class ValueMissing:
         return make_visible(f"{self.device} {self.attribute}: {self.warning}")
 
 
-WatchEvent: TypeAlias = TickMissed | PollFailed | ValueMissing
+@attrs.frozen(kw_only=True)
+class PollLate:
+    """An answer took so long that a value may have been passed over; reported by a persistent watch only.
+
+    Attributes:
+        due: When its tick was due.
+        seconds: How long the answer took.
+        devices: Whom the request was for, as they were asked for; empty for all.
+    """
+
+    due: datetime
+    seconds: float
+    devices: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return f"tick at {self.due:%H:%M:%S} UTC: answered after {self.seconds:.1f} s"
+
+
+@attrs.frozen(kw_only=True)
+class ValueUnreadable:
+    """What the server gave for an attribute cannot be read, or it refuses to give it; nothing else is affected.
+
+    Told once as long as the reason is the same.
+
+    Attributes:
+        device: As it was asked for: ID or slug.
+        attribute: Name of the attribute; None where it concerns the whole device.
+        reason: Why.
+    """
+
+    device: str
+    attribute: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        what = self.device if self.attribute is None else f"{self.device} {self.attribute}"
+        return make_visible(f"{what}: {self.reason}")
+
+
+WatchEvent: TypeAlias = TickMissed | PollFailed | PollLate | ValueMissing | ValueUnreadable
 """What `telemetry.watch` reports beside datapoints."""
 
 

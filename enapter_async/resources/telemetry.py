@@ -11,13 +11,14 @@ import attrs
 from enapter_async._protocol import query
 from enapter_async._protocol.decoding.envelopes import Optionally
 from enapter_async._protocol.decoding.frames import TELEMETRY_FRAME
-from enapter_async._protocol.latest_query import parts
+from enapter_async._protocol.latest_query import LatestQuery, parts, split_latest
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.timeseries.plan import DEVICES_PER_REQUEST, HistoryPart, HistoryPlan, plan_history
 from enapter_async._protocol.values import format_duration, require_timeout, to_timedelta
 from enapter_async._session import Session
 from enapter_async._streaming import timeseries
 from enapter_async._streaming.history import DEFAULT_CONCURRENCY, History
+from enapter_async._streaming.latest_reader import decode_latest
 from enapter_async._streaming.stream import Stream
 from enapter_async._streaming.stream_reader import Subscription
 from enapter_async._streaming.timeseries import TimeseriesStream
@@ -25,7 +26,7 @@ from enapter_async._streaming.watch import Watch
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.arguments import refuse_argument
-from enapter_async.models.common import Duration
+from enapter_async.models.common import JSON, Duration
 from enapter_async.models.streams import TelemetryFrame
 from enapter_async.models.telemetry import LatestPoint
 from enapter_async.models.timeseries import Timeseries, TimeseriesQuery
@@ -133,6 +134,7 @@ class Telemetry(Resource):
         relevance_interval: Duration | None = None,
         on_event: Callable[[WatchEvent], object] | None = None,
         on_missing: Literal["warn", "raise"] = "warn",
+        persistent: bool = False,
         timeout: float | None = None,
     ) -> Watch:
         """Follow the latest values of chosen attributes of any number of devices, by polling.
@@ -151,11 +153,15 @@ class Telemetry(Resource):
             interval: Seconds or timedelta between two ticks.
             relevance_interval: How old a value may be; the server's default is 30 s, and two intervals where
                 these are longer.
-            on_event: A quick synchronous callable that gets every `TickMissed`, `PollFailed` and `ValueMissing`.
-                Without one they are logged as warnings (logger `enapter_async.watch`).
+            on_event: A quick synchronous callable that gets every `TickMissed`, `PollFailed`, `ValueMissing` and
+                `ValueUnreadable`. Without one they are logged as warnings (logger `enapter_async.watch`).
             on_missing: What to do about a device or an attribute that does not exist. `warn`: report it once as
                 `ValueMissing`, whose `not_found` is True, and go on with the others; `raise`: end with
                 `TelemetryNotFoundError`.
+            persistent: Keep polling whatever is answered, unless the API refuses the token. A request that the API
+                refuses for another reason is split until it is known which attribute it refuses; that one is reported,
+                and asked for again after ten minutes. Late answers are reported as `PollLate`. By default the
+                iteration raises errors that will not pass.
             timeout: Seconds for each request.
 
         Returns:
@@ -176,7 +182,11 @@ class Telemetry(Resource):
         if relevance_interval is None and 2 * seconds > _SERVERS_RELEVANCE:
             relevance_interval = round(2 * seconds, 3)
         relevance = None if relevance_interval is None else format_duration(relevance_interval, "relevance_interval")
-        queries = parts(attributes, relevance)
+
+        def split(selected: Mapping[str, Iterable[str]]) -> list[LatestQuery]:
+            return split_latest(selected, relevance)
+
+        queries = split(attributes)
         if not queries:
             raise InvalidArgumentError("attributes", "names nothing to watch")
         timeouts = self._session.timeouts
@@ -185,8 +195,8 @@ class Telemetry(Resource):
         )
         state = session.state
 
-        async def fetch(encoded: str) -> dict[str, dict[str, LatestPoint]]:
-            return await session.send(Request(_LATEST, "v3/telemetry/latest", encoded), _POINTS_BY_DEVICE, timeout)
+        async def fetch(encoded: str) -> dict[str, JSON]:
+            return await session.send(Request(_LATEST, "v3/telemetry/latest", encoded), decode_latest, timeout)
 
         return Watch(
             queries,
@@ -196,6 +206,8 @@ class Telemetry(Resource):
             raise_missing=raising,
             congested=lambda: state.limiter.waiting > 0,
             clock=state.lifetime.unix_now,
+            split=split,
+            persistent=persistent,
         )
 
     async def query_timeseries(self, query: TimeseriesQuery, *, timeout: float | None = None) -> Timeseries:

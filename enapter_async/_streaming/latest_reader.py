@@ -1,0 +1,136 @@
+"""What is new in answers with latest values: decoded and compared in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, Generic, TypeVar, cast
+
+from enapter_async._protocol.body import loads_object
+from enapter_async._protocol.decoding.converter import structurer
+from enapter_async._protocol.request import Answer
+from enapter_async.errors import SchemaError
+from enapter_async.models.common import JSON
+from enapter_async.models.telemetry import LatestPoint
+from enapter_async.models.watch import ValueMissing, ValueUnreadable, WatchEvent
+
+T = TypeVar("T")
+
+REMEMBERED: Final = 4
+"""Timestamps of each attribute: answers may overtake each other, and a device's clock may be set back."""
+_MOST_MOMENTS: Final = 4_096
+_FIELDS: Final = 2
+"""Of a point that has nothing but a value and its time."""
+
+_read_point = structurer(LatestPoint)
+
+
+def decode_latest(answer: Answer) -> dict[str, JSON]:
+    """Decode `{"telemetry": {device: ...}}` as far as the devices; a missing key means that there is nothing."""
+    points = loads_object(answer).get("telemetry")
+    if points is None:
+        return {}
+    if type(points) is not dict:
+        raise SchemaError(f"expected an object, got {type(points).__name__}", path="telemetry")
+    return points
+
+
+class LatestReader(Generic[T]):
+    """Turns answers into what was not returned before.
+
+    A point that cannot be read costs itself only, and is reported.
+
+    Attributes:
+        repeats: Points that were returned before.
+    """
+
+    def __init__(self, make: Callable[[str, str, datetime, JSON], T], report: Callable[[WatchEvent], None]) -> None:
+        """Remember nothing yet.
+
+        Args:
+            make: Makes what is returned of device, attribute, time and value.
+            report: Gets what is missing or cannot be read; each once, until the reason changes.
+        """
+        self.repeats: int = 0
+        self._make = make
+        self._report = report
+        self._recent: dict[str, dict[str, tuple[datetime, ...]]] = {}
+        self._told: dict[tuple[str, str | None], str] = {}
+        self._moments: dict[object, datetime] = {}
+
+    def read(self, answer: Mapping[str, object], *, late: bool) -> list[T]:
+        """Return what of an answer was not returned before.
+
+        Args:
+            answer: Points by device and attribute, as JSON or as models.
+            late: A later request was answered earlier.
+        """
+        batch: list[T] = []
+        make, moments = self._make, self._moments
+        repeats = 0
+        for device, points in answer.items():
+            if type(points) is not dict:
+                self._unreadable(device, None, f"expected an object, got {type(points).__name__}")
+                continue
+            series = self._recent.get(device)
+            if series is None:
+                series = self._recent[device] = {}
+            for attribute, point in cast("dict[str, dict[str, JSON]]", points).items():
+                try:
+                    # What comes nearly always, without a call: {"value": 1.5, "timestamp": 1773480413}.
+                    timestamp = moments[point["timestamp"]]
+                    value = point["value"]
+                    plain = len(point) == _FIELDS
+                except (KeyError, TypeError):
+                    plain = False
+                if not plain:
+                    read = self._read(device, attribute, point)
+                    if read is None or read.timestamp is None:
+                        continue
+                    timestamp, value = read.timestamp, read.value
+                recent = series.get(attribute)
+                if recent is None:
+                    series[attribute] = (timestamp,)
+                elif timestamp in recent or (late and len(recent) == REMEMBERED and timestamp < min(recent)):
+                    repeats += 1
+                    continue
+                else:
+                    series[attribute] = (timestamp, *recent[: REMEMBERED - 1])
+                batch.append(make(device, attribute, timestamp, value))
+        self.repeats += repeats
+        return batch
+
+    def tell(self, device: str, attribute: str | None, reason: str) -> None:
+        """Report that something cannot be read, once."""
+        self._unreadable(device, attribute, reason)
+
+    def tell_missing(self, device: str, attribute: str, warning: str) -> None:
+        """Report that there is no value, once."""
+        if self._told.get((device, attribute)) != warning:
+            self._told[device, attribute] = warning
+            self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
+
+    def _read(self, device: str, attribute: str, point: object) -> LatestPoint | None:
+        """Read a point that is unusual, or whose time comes for the first time."""
+        raw: object = None
+        if not isinstance(point, LatestPoint):
+            try:
+                raw = point.get("timestamp") if isinstance(point, dict) else None
+                point = _read_point(cast("JSON", point))
+            except SchemaError as error:
+                self._unreadable(device, attribute, str(error))
+                return None
+        if point.warning is not None:
+            if self._told.get((device, attribute)) != point.warning:
+                self._told[device, attribute] = point.warning
+                self._report(ValueMissing(device=device, attribute=attribute, warning=point.warning))
+        if type(raw) is int and point.timestamp is not None:
+            if len(self._moments) >= _MOST_MOMENTS:
+                self._moments.clear()
+            self._moments[raw] = point.timestamp
+        return point
+
+    def _unreadable(self, device: str, attribute: str | None, reason: str) -> None:
+        if self._told.get((device, attribute)) != reason:
+            self._told[device, attribute] = reason
+            self._report(ValueUnreadable(device=device, attribute=attribute, reason=reason))

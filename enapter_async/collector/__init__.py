@@ -1,0 +1,53 @@
+"""Collecting telemetry: from the API into a store, with nothing missing that can be had.
+
+async with EnapterClient.from_env() as client, SqliteStore("telemetry.sqlite") as store:
+await Collector(client, store, selection=Selection(attributes="all")).run()
+"""
+
+from enapter_async.collector.collector import Collector, CollectorStatistics
+from enapter_async.collector.events import (
+    AttributesChanged,
+    CollectorEvent,
+    DeviceAdded,
+    DeviceRemoved,
+    GapsFilled,
+    GapsNoted,
+    ProblemBegan,
+    ProblemEnded,
+    Skipped,
+)
+from enapter_async.collector.gaps import Gap
+from enapter_async.collector.repair import repair_gaps
+from enapter_async.collector.selection import NothingSelectedError, Selection, Targets
+from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store
+from enapter_async.collector.stores.lines import LineStore
+from enapter_async.collector.stores.opening import FORMATS, SUFFIXES, make_store
+from enapter_async.collector.stores.sqlite import SqliteStore
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "AttributesChanged",
+    "Collector",
+    "CollectorEvent",
+    "CollectorStatistics",
+    "DeviceAdded",
+    "DeviceRemoved",
+    "Gap",
+    "GapNotingStore",
+    "GapsFilled",
+    "GapsNoted",
+    "JournaledStore",
+    "LineStore",
+    "NothingSelectedError",
+    "ProblemBegan",
+    "ProblemEnded",
+    "RowKey",
+    "Selection",
+    "Skipped",
+    "SqliteStore",
+    "Store",
+    "Targets",
+    "make_store",
+    "repair_gaps",
+]

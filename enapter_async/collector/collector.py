@@ -1,0 +1,472 @@
+"""From the API into a store, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import anyio
+import attrs
+
+from enapter_async import (
+    Datapoint,
+    EnapterClient,
+    PollFailed,
+    PollLate,
+    TickMissed,
+    ValueUnreadable,
+    Watch,
+    WatchEvent,
+    WatchStatistics,
+)
+from enapter_async.collector.events import CollectorEvent, GapsNoted, ProblemBegan, Skipped
+from enapter_async.collector.gaps import Gap
+from enapter_async.collector.intake import DAY, SECOND, Intake
+from enapter_async.collector.problems import FIRST_PAUSE, Problems, is_final, next_pause
+from enapter_async.collector.repair import Repairer
+from enapter_async.collector.selection import Finder, NothingSelectedError, Selection, Targets
+from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
+from enapter_async.collector.writer import Writer
+from enapter_async.errors import EnapterError, InvalidArgumentError, StorageError
+
+_GRACE_SECONDS: Final = 3.0
+"""How long requests under way may take once collecting is to end."""
+_MARK_SECONDS: Final = 600.0
+_CLOCK_TOLERANCE: Final = 5.0
+"""Seconds by which the clocks of server and client may differ before the server's is used."""
+_UNKNOWN_DEVICE_SECONDS: Final = 30.0
+"""Least time between two looks at the devices because an answer named an unknown one."""
+_MOST_SKIPPED: Final = 10_000
+
+_logger = logging.getLogger("enapter_async.collector")
+
+
+@attrs.define(kw_only=True)
+class CollectorStatistics:
+    """What a collector has done so far.
+
+    Attributes:
+        devices: Devices that are collected.
+        visible_devices: Devices that the token can see, or that were named.
+        attributes: Attributes that are collected.
+        seen: Attributes that had a datapoint.
+        datapoints: New datapoints that came.
+        rows: Rows that were new and are committed, without those that were filled in.
+        duplicates: Rows that the store had already.
+        rows_filled: Rows that were filled in from history.
+        gaps_noted: Gaps that were noted.
+        gaps_open: Gaps in the journal.
+        gap_seconds_open: Seconds in them.
+        skipped: Devices, attributes and values that could not be collected.
+        without_value: Attributes for which the server warned instead of giving a value.
+        longest_gap: Most seconds between two datapoints of one attribute, with device and attribute.
+        waiting: Rows that wait to be written.
+        stalls: How often polling had to wait for the store.
+        committed_at: Unix time of the last commit; None before the first.
+        polls: What the polling has done.
+    """
+
+    devices: int = 0
+    visible_devices: int = 0
+    attributes: int = 0
+    seen: int = 0
+    datapoints: int = 0
+    rows: int = 0
+    duplicates: int = 0
+    rows_filled: int = 0
+    gaps_noted: int = 0
+    gaps_open: int = 0
+    gap_seconds_open: float = 0.0
+    skipped: int = 0
+    without_value: int = 0
+    longest_gap: tuple[float, str, str] = (0.0, "", "")
+    waiting: int = 0
+    stalls: int = 0
+    committed_at: float | None = None
+    polls: WatchStatistics = attrs.field(factory=WatchStatistics)
+
+
+class Collector:
+    """Collects the telemetry of devices into a store.
+
+    Each datapoint becomes one row. What is missed is noted in the store before anything newer is written, and filled
+    from history; see `docs/how-to/collect.md`.
+
+        async with EnapterClient.from_env() as client, SqliteStore("telemetry.sqlite") as store:
+            await Collector(client, store, selection=Selection(attributes="all")).run()
+    """
+
+    def __init__(
+        self,
+        client: EnapterClient,
+        store: Store,
+        *,
+        selection: Selection | None = None,
+        interval: float | timedelta = 1.0,
+        repair: bool = True,
+        wait: bool = True,
+        rediscover: float = 300.0,
+        on_event: Callable[[CollectorEvent], object] | None = None,
+        on_rows: Callable[[Sequence[tuple[str, str, int, float | None, str | None, str | None]]], object] | None = None,
+    ) -> None:
+        """Get ready; nothing is sent or written yet.
+
+        Args:
+            client: To ask with. It stays open.
+            store: Where rows go, open already. It stays open.
+            selection: What to collect; by default all numeric telemetry of all devices.
+            interval: Seconds or timedelta between two polls.
+            repair: Fill gaps from history. Otherwise they are noted only.
+            wait: Wait for an API that cannot be reached yet. Otherwise the first failure is raised.
+            rediscover: Seconds between two looks at devices, manifests and units.
+            on_event: A quick synchronous callable that gets every event. Without one they are logged (logger
+                `enapter_async.collector`).
+            on_rows: A quick synchronous callable that gets the rows of each answer: for showing latest values, say.
+
+        Raises:
+            InvalidArgumentError: An argument is invalid.
+        """
+        seconds = interval.total_seconds() if isinstance(interval, timedelta) else float(interval)
+        if not 0 < seconds < 86_400:
+            raise InvalidArgumentError("interval", f"must be seconds between 0 and a day, got {interval!r}")
+        if not rediscover > 0:
+            raise InvalidArgumentError("rediscover", f"must be a positive number of seconds, got {rediscover!r}")
+        self._client = client
+        self._store = store
+        self._interval = seconds
+        self._step = max(1, -int(-seconds // 1))
+        self._wait = wait
+        self._rediscover = rediscover
+        self._on_event = on_event
+        self._on_rows = on_rows
+        self._finder = Finder(client, selection or Selection())
+        self._targets = Targets({}, 0)
+        self._clock_offset = 0.0
+        self._stop = anyio.Event()
+        self._look_again = anyio.Event()
+        self._looked_at = 0.0
+        self._problems = Problems(self._report)
+        self._skipped: set[tuple[str, str | None]] = set()
+        self._without_value: set[tuple[str, str]] = set()
+        self._gaps_noted = 0
+        self._committed_at: float | None = None
+        self._intake = Intake(self._step * SECOND, self._now, self._skip)
+        self._writer = Writer(store, self._problems, noted=self._gaps_were_noted, committed=self._committed)
+        self._watch: Watch | None = None
+        self._repairer: Repairer | None = None
+        self._journal = store if isinstance(store, JournaledStore) else None
+        if self._journal is not None and repair:
+            self._repairer = Repairer(
+                client,
+                self._journal,
+                lambda: self._targets.units,
+                step=self._step,
+                now=self._now,
+                problems=self._problems,
+                report=self._report,
+                settled=self._intake.settle,
+            )
+
+    @property
+    def statistics(self) -> CollectorStatistics:
+        """What was done so far."""
+        repairer = self._repairer
+        return CollectorStatistics(
+            devices=len(self._targets.units),
+            visible_devices=self._targets.visible,
+            attributes=self._targets.attributes,
+            seen=self._intake.seen,
+            datapoints=self._intake.datapoints,
+            rows=self._writer.written,
+            duplicates=self._writer.duplicates,
+            rows_filled=repairer.rows if repairer else 0,
+            gaps_noted=self._gaps_noted,
+            gaps_open=repairer.open if repairer else self._gaps_noted,
+            gap_seconds_open=repairer.open_seconds if repairer else 0.0,
+            skipped=len(self._skipped),
+            without_value=len(self._without_value),
+            longest_gap=self._intake.longest_gap,
+            waiting=self._writer.waiting,
+            stalls=self._writer.stalls,
+            committed_at=self._committed_at,
+            polls=self._watch.statistics if self._watch is not None else WatchStatistics(),
+        )
+
+    @property
+    def targets(self) -> Targets:
+        """What is collected at the moment."""
+        return self._targets
+
+    def stop(self) -> None:
+        """Let `run` end; what has come by then is written first. May be called from a signal handler of asyncio."""
+        self._stop.set()
+
+    async def run(self, *, seconds: float | None = None) -> None:
+        """Collect until `stop` is called, or until cancelled; what has come by then is written.
+
+        Args:
+            seconds: End after this time; None for no such end.
+
+        Raises:
+            NothingSelectedError: There is nothing to collect, and `wait` is off.
+            StorageError: The store cannot be written, for a reason that does not pass.
+            EnapterError: The API refuses the token; or it cannot be reached at first, and `wait` is off.
+        """
+        end = None if seconds is None else anyio.current_time() + seconds
+        if not await self._or_stopped(self._start, end):
+            return
+        problem: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._writer.run)
+            tasks.start_soon(self._end, end, collecting := anyio.CancelScope())
+            with anyio.CancelScope() as beside:
+                pass
+            beside = anyio.CancelScope()
+            tasks.start_soon(self._run_beside, beside)
+            try:
+                with collecting:
+                    await self._collect()
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                problem = error
+            beside.cancel()
+            self._stop.set()
+            self._writer.close()
+        if problem := self._writer.failure or problem:
+            raise problem
+        await self._mark()
+
+    # -- the beginning -------------------------------------------------------------------------------------
+
+    async def _or_stopped(self, work: Callable[[], Awaitable[None]], end: float | None) -> bool:
+        """Do something unless `stop` is called or time is over before it is done; returns whether it was done."""
+        done = False
+        problem: Exception | None = None
+
+        async def watch_for_stop() -> None:
+            with anyio.move_on_after(None if end is None else max(0.0, end - anyio.current_time())):
+                await self._stop.wait()
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch_for_stop)
+            try:
+                await work()
+                done = True
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                problem = error
+            tasks.cancel_scope.cancel()
+        if problem is not None:
+            raise problem
+        return done
+
+    async def _start(self) -> None:
+        self._targets = await self._persist("devices", self._find)
+        self._name_skipped()
+        self._looked_at = time.monotonic()
+        since = self._now()
+        self._intake.select(self._targets.units, since)
+        await self._persist("store", lambda: self._note_start(self._targets.units, since))
+
+    async def _persist(self, subject: str, work: Callable[[], Awaitable[Targets]]) -> Targets:
+        """Try something until it works, if that is wanted."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                result = await work()
+            except (EnapterError, NothingSelectedError) as error:
+                if is_final(error) or not self._wait:
+                    raise
+                self._problems.failed(subject, error)
+            else:
+                self._problems.passed(subject)
+                return result
+            await anyio.sleep(pause)
+            pause = next_pause(pause)
+
+    async def _find(self) -> Targets:
+        targets = await self._finder.find()
+        await self._compare_clocks(targets)
+        return targets
+
+    async def _compare_clocks(self, targets: Targets) -> None:
+        """Learn the server's time: with a wrong one of our own, gaps would be looked for in the wrong place."""
+        device, units = next(iter(targets.units.items()))
+        response = await self._client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
+        date = response.headers.get("Date")
+        if date is None:
+            return
+        try:
+            offset = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+        except (ValueError, TypeError):
+            return
+        self._clock_offset = offset if abs(offset) > _CLOCK_TOLERANCE else 0.0
+
+    async def _note_start(self, devices: Collection[str], since: int) -> Targets:
+        """Note what is missing since these devices were last collected; before anything newer is written."""
+        store = self._store
+        if isinstance(store, (JournaledStore, GapNotingStore)):
+            newest = await store.read_newest(devices, since + DAY)
+            latest = max(newest.values(), default=None)
+            step = self._step * SECOND
+            gaps: list[Gap] = []
+            for device in devices:
+                reached = newest.get(device, latest)
+                if reached is None or reached > since:
+                    continue
+                # One step earlier: a kill may have cost some of the newest datapoints and spared others.
+                start = max((reached // step - 1) * step, since - 31 * DAY)
+                # The first poll comes within an interval: until then nobody collects either.
+                before = (since // step + 2) * step
+                if before - start > 3 * step:
+                    gaps.append(Gap(device_id=device, start=start, before=before, reason="nobody collected"))
+                    self._intake.begin(device, before - step)
+            if isinstance(store, JournaledStore):
+                await store.commit((), note=gaps)
+                await store.mark({device: since for device in devices if device not in newest})
+            elif gaps:
+                await store.note_gaps(gaps)
+            if gaps:
+                self._gaps_were_noted(gaps)
+        return self._targets
+
+    # -- the work ------------------------------------------------------------------------------------------
+
+    async def _collect(self) -> None:
+        units = self._targets.units
+        self._watch = self._client.telemetry.watch(
+            units, interval=self._interval, on_event=self._take_event, persistent=True
+        )
+        async with self._watch as live:
+            if self._stop.is_set():
+                return
+            async for batch in live.batches():
+                await self._take(batch)
+
+    async def _take(self, batch: Sequence[Datapoint]) -> None:
+        rows, gaps = self._intake.take(batch)
+        if self._on_rows is not None:
+            try:
+                self._on_rows(rows)
+            except Exception:
+                _logger.exception("on_rows raised")
+        await self._writer.put(rows, gaps)
+        self._problems.passed("telemetry", at_once=False)
+
+    async def _end(self, end: float | None, collecting: anyio.CancelScope) -> None:
+        with anyio.move_on_after(None if end is None else max(0.0, end - anyio.current_time())):
+            await self._stop.wait()
+        if self._watch is not None:
+            self._watch.finish()
+        collecting.deadline = anyio.current_time() + _GRACE_SECONDS
+
+    async def _run_beside(self, scope: anyio.CancelScope) -> None:
+        with scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_looking)
+                tasks.start_soon(self._keep_marking)
+                if self._repairer is not None:
+                    tasks.start_soon(self._repairer.run)
+
+    async def _keep_looking(self) -> None:
+        """Look at the devices again now and then."""
+        while True:
+            with anyio.move_on_after(self._rediscover):
+                await self._look_again.wait()
+                await anyio.sleep(max(0.0, self._looked_at + _UNKNOWN_DEVICE_SECONDS - time.monotonic()))
+            self._look_again = anyio.Event()
+            self._looked_at = time.monotonic()
+            try:
+                found = await self._find()
+            except NothingSelectedError as error:
+                self._problems.failed("devices", error)
+                continue
+            except EnapterError as error:
+                if is_final(error):
+                    continue  # polling meets it, too, and ends with it
+                self._problems.failed("devices", error)
+                continue
+            self._problems.passed("devices")
+            await self._change_to(found)
+
+    async def _change_to(self, found: Targets) -> None:
+        changes = list(found.changes_from(self._targets))
+        added = [device for device in found.units if device not in self._targets.units]
+        self._name_skipped()
+        if not changes:
+            self._targets = found
+            return
+        since = self._now()
+        if added:
+            try:
+                await self._note_start(added, since)
+            except StorageError as error:
+                self._problems.failed("store", error)
+                return  # the next look finds them again
+        self._targets = found
+        self._intake.select(found.units, since)
+        if self._watch is not None:
+            self._watch.select(found.units)
+        for change in changes:
+            self._report(change)
+
+    async def _keep_marking(self) -> None:
+        while True:
+            await anyio.sleep(_MARK_SECONDS)
+            await self._mark()
+
+    async def _mark(self) -> None:
+        if self._journal is None:
+            return
+        try:
+            await self._journal.mark(self._intake.reached())
+        except StorageError as error:
+            _logger.debug("marks not written: %s", error)
+
+    # -- what happens meanwhile ----------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        """The server's time, in microseconds since 1970."""
+        return round((time.time() + self._clock_offset) * SECOND)
+
+    def _take_event(self, event: WatchEvent) -> None:
+        if isinstance(event, (PollFailed, PollLate, TickMissed)):
+            self._intake.doubt(event.devices or self._targets.units)
+            if isinstance(event, PollFailed):
+                self._problems.failed("telemetry", event.error)
+        elif isinstance(event, ValueUnreadable):
+            self._skip(event.device, event.attribute, event.reason)
+        else:
+            self._without_value.add((event.device, event.attribute))
+
+    def _skip(self, device: str, attribute: str | None, reason: str) -> None:
+        key = (device, attribute)
+        if key not in self._skipped and len(self._skipped) < _MOST_SKIPPED:
+            self._skipped.add(key)
+            self._report(Skipped(device_id=device, attribute=attribute, reason=reason))
+
+    def _name_skipped(self) -> None:
+        for one in self._finder.skipped:
+            self._skip(one.device_id, one.attribute, one.reason)
+
+    def _gaps_were_noted(self, gaps: Sequence[Gap]) -> None:
+        self._gaps_noted += len(gaps)
+        self._report(GapsNoted(gaps=tuple(gaps)))
+        if self._repairer is not None:
+            self._repairer.wake()
+
+    def _committed(self) -> None:
+        self._committed_at = time.time()
+
+    def _report(self, event: CollectorEvent) -> None:
+        if self._on_event is None:
+            level = logging.WARNING if isinstance(event, (ProblemBegan, Skipped)) else logging.INFO
+            _logger.log(level, "%s", event)
+            return
+        try:
+            self._on_event(event)
+        except Exception:  # a callback is foreign code: its faults must not end the collector
+            _logger.exception("on_event raised on %s", type(event).__name__)

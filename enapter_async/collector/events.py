@@ -1,0 +1,161 @@
+"""What a collector reports while it works. `str()` of an event is a line for people."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from enapter_async.collector.gaps import Gap
+from enapter_async.models.visible import make_visible
+
+
+@attrs.frozen(kw_only=True)
+class ProblemBegan:
+    """Something fails that may pass; the collector keeps trying. Reported once until it ends.
+
+    Attributes:
+        subject: What fails: `telemetry`, `devices`, `store` or `history`.
+        error: Why.
+    """
+
+    subject: str
+    error: Exception
+
+    def __str__(self) -> str:
+        return make_visible(f"{self.subject}: {self.error}; trying again")
+
+
+@attrs.frozen(kw_only=True)
+class ProblemEnded:
+    """What failed works again.
+
+    Attributes:
+        subject: As in `ProblemBegan`.
+        count: How often it failed.
+        seconds: How long it lasted.
+    """
+
+    subject: str
+    count: int
+    seconds: float
+
+    def __str__(self) -> str:
+        times = "once" if self.count == 1 else f"{self.count:,} times"
+        return f"{self.subject}: works again; failed {times} in {self.seconds:.0f} s"
+
+
+@attrs.frozen(kw_only=True)
+class Skipped:
+    """Something of one device cannot be collected; nothing else is affected. Reported once for each of them.
+
+    Attributes:
+        device_id: The device.
+        attribute: Its attribute; None where it concerns the whole device.
+        reason: Why.
+    """
+
+    device_id: str
+    attribute: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        what = self.device_id if self.attribute is None else f"{self.device_id} {self.attribute}"
+        return make_visible(f"{what} skipped: {self.reason}")
+
+
+@attrs.frozen(kw_only=True)
+class DeviceAdded:
+    """A device is collected from now on.
+
+    Attributes:
+        device_id: Its ID.
+        attributes: How many attributes.
+    """
+
+    device_id: str
+    attributes: int
+
+    def __str__(self) -> str:
+        return make_visible(f"{self.device_id}: new, {self.attributes} attribute{'s' * (self.attributes != 1)}")
+
+
+@attrs.frozen(kw_only=True)
+class DeviceRemoved:
+    """A device is not collected any more: it is gone, or the token cannot see it.
+
+    Attributes:
+        device_id: Its ID.
+    """
+
+    device_id: str
+
+    def __str__(self) -> str:
+        return make_visible(f"{self.device_id}: gone")
+
+
+@attrs.frozen(kw_only=True)
+class AttributesChanged:
+    """The manifest of a device has other attributes or other units than before.
+
+    Attributes:
+        device_id: The device.
+        added: Attributes that are collected from now on.
+        removed: Attributes that are not collected any more.
+        units: New unit of each attribute whose unit has changed.
+    """
+
+    device_id: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    units: dict[str, str | None] = attrs.field(hash=False)
+
+    def __str__(self) -> str:
+        changes = [
+            *(f"new attribute {name}" for name in self.added),
+            *(f"attribute {name} is gone" for name in self.removed),
+            *(f"unit of {name} is now {unit or 'none'}" for name, unit in self.units.items()),
+        ]
+        return make_visible(f"{self.device_id}: {', '.join(changes)}")
+
+
+@attrs.frozen(kw_only=True)
+class GapsNoted:
+    """Telemetry is missing; the gaps are in the journal, or in the file beside the output.
+
+    Attributes:
+        gaps: The gaps.
+    """
+
+    gaps: tuple[Gap, ...]
+
+    def __str__(self) -> str:
+        more = len(self.gaps) - 1
+        return make_visible(f"gap noted: {self.gaps[0]}" + (f" and {more} more" if more > 0 else ""))
+
+
+@attrs.frozen(kw_only=True)
+class GapsFilled:
+    """A span was read from history, and its rows are committed.
+
+    Attributes:
+        devices: How many devices.
+        start: First moment, in microseconds since 1970.
+        before: First moment after the span.
+        rows: How many rows were missing.
+    """
+
+    devices: int
+    start: int
+    before: int
+    rows: int
+
+    def __str__(self) -> str:
+        seconds = (self.before - self.start) / 1e6
+        return f"{seconds:,.0f} s of {self.devices:,} devices checked, {self.rows:,} rows filled in"
+
+
+CollectorEvent: TypeAlias = (
+    ProblemBegan | ProblemEnded | Skipped | DeviceAdded | DeviceRemoved | AttributesChanged | GapsNoted | GapsFilled
+)
+"""What `on_event` of a collector gets."""

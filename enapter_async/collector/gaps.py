@@ -1,0 +1,60 @@
+"""Spans of time whose telemetry is missing, as the journal of a store holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from enapter_async.rows import format_time
+
+
+@attrs.frozen(kw_only=True)
+class Gap:
+    """A span in which telemetry is missing or may be missing.
+
+    Attributes:
+        device_id: ID of the device; None for all devices.
+        start: First moment of the gap, in microseconds since 1970-01-01T00:00:00Z.
+        before: First moment after the gap, in the same unit.
+        reason: Why, as text for people.
+        id: Number of the gap in the journal of its store; None for one that is not in a journal.
+    """
+
+    device_id: str | None
+    start: int
+    before: int
+    reason: str = ""
+    id: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Length of the gap."""
+        return (self.before - self.start) / 1e6
+
+    def without(self, start: int, before: int) -> list[Gap]:
+        """Return what remains of the gap outside of a span; the rest has no `id`."""
+        spans = ((self.start, min(start, self.before)), (max(before, self.start), self.before))
+        return [attrs.evolve(self, start=one, before=other, id=None) for one, other in spans if one < other]
+
+    def __str__(self) -> str:
+        who = "all devices" if self.device_id is None else self.device_id
+        return f"{who}: {format_time(self.start)} to {format_time(self.before)}" + (
+            f" ({self.reason})" if self.reason else ""
+        )
+
+
+def merge_gaps(gaps: Sequence[Gap]) -> list[Gap]:
+    """Join gaps of one device that overlap or touch; the first one's reason stays, and no `id` does."""
+    merged: dict[str | None, list[Gap]] = {}
+    for gap in sorted(gaps, key=_start):
+        there = merged.setdefault(gap.device_id, [])
+        if there and gap.start <= there[-1].before:
+            there[-1] = attrs.evolve(there[-1], before=max(there[-1].before, gap.before))
+        else:
+            there.append(attrs.evolve(gap, id=None))
+    return [gap for there in merged.values() for gap in there]
+
+
+def _start(gap: Gap) -> int:
+    return gap.start

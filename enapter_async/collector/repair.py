@@ -1,0 +1,364 @@
+"""Filling gaps of the journal from history, beside live collection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+import attrs
+
+from enapter_async import (
+    APIError,
+    DecodeError,
+    EnapterClient,
+    HistoryPart,
+    NotFoundError,
+    Series,
+    TimeseriesBatch,
+    TimeseriesQuery,
+    plan_history,
+)
+from enapter_async._protocol.failure import refuses_request
+from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
+from enapter_async.collector.gaps import Gap
+from enapter_async.collector.problems import FIRST_PAUSE, Problems, is_final, next_pause
+from enapter_async.collector.selection import Finder, Selection, Units
+from enapter_async.collector.store import JournaledStore
+from enapter_async.errors import EnapterError, StorageError
+from enapter_async.rows import Row, make_batch_rows
+
+_SECOND: Final = 1_000_000
+_WINDOW: Final = 3_600
+"""Most steps that are filled before the journal is told."""
+_NEAR: Final = 60
+"""Steps between two gaps that are read as one: a request costs more than a few rows too many."""
+_REQUESTS: Final = 2
+"""At once: live collection goes first."""
+_SHARE: Final = 0.2
+"""Of the client's pace, where there is one."""
+_ROWS_IN_COMMIT: Final = 20_000
+_SETTLE: Final = 2 * _SECOND
+"""How long after its end a step has its history."""
+_REFUSED_SECONDS: Final = 600.0
+"""How long a device whose history is refused is left alone."""
+_NOTHING_THERE: Final = "telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND"
+
+
+@attrs.frozen
+class _Job:
+    """Gaps that are filled together, as far as they reach into a span."""
+
+    start: int
+    before: int
+    gaps: tuple[Gap, ...]
+    spans: dict[str, tuple[int, int]]
+
+
+class Repairer:
+    """Reads history into the gaps of a journal, oldest first.
+
+    A gap leaves the journal in the transaction that commits the last of its rows. A row is added only where its
+    attribute has none in the same step.
+
+    Attributes:
+        rows: Rows that were filled in.
+        open: Gaps in the journal when it was last read.
+        open_seconds: Their length together, in seconds.
+    """
+
+    def __init__(
+        self,
+        client: EnapterClient,
+        store: JournaledStore,
+        units: Callable[[], Units],
+        *,
+        step: int,
+        now: Callable[[], int],
+        problems: Problems,
+        report: Callable[[CollectorEvent], None],
+        settled: Callable[[Collection[str], Collection[tuple[str, str]]], None] = lambda _, __: None,
+    ) -> None:
+        """Get ready.
+
+        Args:
+            client: To read with.
+            store: With the journal.
+            units: Gives what is collected.
+            step: Seconds between two datapoints.
+            now: Gives the server's time in microseconds since 1970.
+            problems: Is told when history cannot be read and when it can again.
+            report: Gets events.
+            settled: Is called with the devices that were looked up, and the attributes of which rows were missing.
+        """
+        self.rows: int = 0
+        self.open: int = 0
+        self.open_seconds: float = 0.0
+        self._client = client
+        self._store = store
+        self._units = units
+        self._step = step
+        self._now = now
+        self._problems = problems
+        self._report = report
+        self._settled = settled
+        self._wake = anyio.Event()
+        self._refused: dict[str, float] = {}
+
+    def wake(self) -> None:
+        """Read the journal again: there are new gaps."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Fill gaps until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            self._wake = anyio.Event()
+            try:
+                job, wait = await self._next_job()
+                if job is not None:
+                    await self._fill(job)
+                    pause = FIRST_PAUSE
+                    continue
+                self._problems.passed("history")
+            except EnapterError as error:
+                if is_final(error) and not isinstance(error, StorageError):
+                    return  # live collection meets the same error, and ends with it
+                self._problems.failed("history", error)
+                await anyio.sleep(pause)
+                pause = next_pause(pause)
+                continue
+            with anyio.move_on_after(wait):
+                await self._wake.wait()
+
+    async def fill_all(self) -> None:
+        """Fill what can be filled now, and end.
+
+        Raises:
+            EnapterError: History cannot be read, or the store cannot be written.
+        """
+        while (job := (await self._next_job())[0]) is not None:
+            await self._fill(job)
+
+    # -- what to do next -----------------------------------------------------------------------------------
+
+    async def _next_job(self) -> tuple[_Job | None, float | None]:
+        """Return what is to be filled next, or None and the seconds until there may be something."""
+        gaps = await self._store.read_gaps()
+        self.open, self.open_seconds = len(gaps), sum(gap.seconds for gap in gaps)
+        width = self._step * _SECOND
+        over = (self._now() - _SETTLE) // width * width
+        units, monotonic = self._units(), time.monotonic()
+        self._refused = {device: until for device, until in self._refused.items() if until > monotonic}
+        possible = [
+            gap
+            for gap in gaps
+            if gap.device_id is None or (gap.device_id in units and gap.device_id not in self._refused)
+        ]
+        ready = [gap for gap in possible if gap.start < over]
+        if ready:
+            return self._make_job(ready, over), None
+        waits = [(gap.start - over + width) / 1e6 for gap in possible]
+        waits += [until - monotonic for until in self._refused.values()]
+        return None, max(0.05, min(waits)) if waits else None
+
+    def _make_job(self, gaps: Sequence[Gap], over: int) -> _Job:
+        """Take the oldest gap, and those that lie near it."""
+        width = self._step * _SECOND
+        start = gaps[0].start // width * width
+        most = start + _WINDOW * width
+        reached = start
+        taken: list[Gap] = []
+        for gap in gaps:
+            if gap.start >= most or (taken and gap.start > reached + _NEAR * width):
+                break
+            taken.append(gap)
+            reached = max(reached, gap.before)
+        before = min(-(-min(reached, most) // width) * width, over)
+        everyone = [device for device in self._units() if device not in self._refused]
+        spans: dict[str, tuple[int, int]] = {}
+        for gap in taken:
+            begin, end = max(gap.start // width * width, start), min(-(-gap.before // width) * width, before)
+            for device in everyone if gap.device_id is None else (gap.device_id,):
+                known = spans.get(device)
+                spans[device] = (begin, end) if known is None else (min(begin, known[0]), max(end, known[1]))
+        return _Job(start, before, tuple(taken), {device: span for device, span in spans.items() if span[0] < span[1]})
+
+    # -- doing it ------------------------------------------------------------------------------------------
+
+    async def _fill(self, job: _Job) -> None:
+        rows_before = self.rows
+        found: set[tuple[str, str]] = set()
+        refused: dict[str, EnapterError] = {}
+        last: list[Row] = []
+        if job.spans:
+            parts = iter(plan_history(self._query(job, job.spans)))
+            problem: Exception | None = None
+
+            async def work() -> None:
+                nonlocal problem, last
+                try:
+                    for part in parts:
+                        await self._yield_to_live()
+                        # The rows of one part wait for the transaction that ends the job.
+                        rows = await self._read_tolerating(job, part, found, refused)
+                        last, rows = rows, last
+                        await self._commit(rows, {})
+                except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                    problem = problem or error
+                    tasks.cancel_scope.cancel()
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(_REQUESTS):
+                    tasks.start_soon(work)
+            if problem is not None:
+                raise problem
+        for device, error in refused.items():
+            self._refused[device] = time.monotonic() + _REFUSED_SECONDS
+            self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {error}"))
+        await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
+        self._settled([device for device in job.spans if device not in refused], found)
+        rows = self.rows - rows_before
+        self._report(GapsFilled(devices=len(job.spans), start=job.start, before=job.before, rows=rows))
+
+    def _rest(self, gap: Gap, job: _Job, refused: Mapping[str, EnapterError]) -> list[Gap]:
+        if gap.device_id is not None and gap.device_id in refused:
+            return [attrs.evolve(gap, id=None)]
+        rest = gap.without(job.start, job.before)
+        if gap.device_id is None:
+            start, before = max(gap.start, job.start), min(gap.before, job.before)
+            left_alone = {*refused, *self._refused}
+            if start < before:
+                rest += [
+                    Gap(device_id=device, start=start, before=before, reason=gap.reason)
+                    for device in self._units()
+                    if device in left_alone
+                ]
+        return rest
+
+    def _query(self, job: _Job, devices: Iterable[str]) -> TimeseriesQuery:
+        units = self._units()
+        return TimeseriesQuery(
+            start=datetime.fromtimestamp(job.start // _SECOND, UTC),
+            end=datetime.fromtimestamp(job.before // _SECOND, UTC),
+            granularity=self._step,
+            series=[Series(device, list(units[device])) for device in devices if device in units],
+            aggregation="last",
+        )
+
+    async def _read_tolerating(
+        self, job: _Job, part: HistoryPart, found: set[tuple[str, str]], refused: dict[str, EnapterError]
+    ) -> list[Row]:
+        """Read a part; if the server refuses it, device by device, so that one of them costs itself only."""
+        try:
+            return await self._read(job, part, found)
+        except (APIError, DecodeError) as error:
+            devices = {series.device for series in part.query.series}
+            if not _concerns_a_device(error):
+                raise
+            if len(devices) == 1:
+                refused[devices.pop()] = error
+                return []
+        rows: list[Row] = []
+        for single in plan_history(part.query, devices_per_request=1):
+            rows += await self._read_tolerating(job, single, found, refused)
+        return rows
+
+    async def _read(self, job: _Job, part: HistoryPart, found: set[tuple[str, str]]) -> list[Row]:
+        """Read a part; returns the last of its rows, which are not committed yet."""
+        devices = {series.device for series in part.query.series}
+        width = self._step * _SECOND
+        there: set[tuple[str, str, int]] | None = None
+        rows: list[Row] = []
+        async with self._client.telemetry.history([part], concurrency=1) as history:
+            try:
+                async for batch in history:
+                    if there is None:
+                        keys = await self._store.read_keys(devices, part.first * _SECOND, part.before * _SECOND)
+                        there = {(device, attribute, moment // width) for device, attribute, moment in keys}
+                    rows += self._missing(job, batch, there, width)
+                    if len(rows) >= _ROWS_IN_COMMIT:
+                        found.update((row[0], row[1]) for row in rows)
+                        await self._commit(rows, {})
+                        rows = []
+            except NotFoundError as error:
+                if error.code != _NOTHING_THERE:
+                    raise
+        found.update((row[0], row[1]) for row in rows)
+        return rows
+
+    def _missing(
+        self, job: _Job, batch: TimeseriesBatch, there: Collection[tuple[str, str, int]], width: int
+    ) -> Iterator[Row]:
+        for row in make_batch_rows(batch, self._units()):
+            span = job.spans.get(row[0])
+            if (
+                span is not None
+                and span[0] <= row[2] < span[1]
+                and (not there or (row[0], row[1], row[2] // width) not in there)
+            ):
+                yield row
+
+    async def _commit(self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]]) -> None:
+        if rows or replace:
+            with anyio.CancelScope(shield=True):
+                self.rows += await self._store.commit(rows, replace=replace)
+
+    async def _yield_to_live(self) -> None:
+        """Let live requests go first, and take no more than a share of the pace."""
+        load = self._client.load
+        if load.requests_per_second:
+            await anyio.sleep(_REQUESTS / (load.requests_per_second * _SHARE))
+        for _ in range(20):
+            if not self._client.load.waiting:
+                return
+            await anyio.sleep(0.1)
+
+
+def _concerns_a_device(error: APIError | DecodeError) -> bool:
+    """Whether asking for fewer devices may help: the API itself refuses, or one of its answers cannot be read."""
+    return isinstance(error, DecodeError) or refuses_request(error)
+
+
+async def repair_gaps(
+    client: EnapterClient,
+    store: JournaledStore,
+    *,
+    selection: Selection | None = None,
+    interval: float = 1.0,
+    on_event: Callable[[CollectorEvent], object] = lambda _: None,
+) -> int:
+    """Fill the gaps in the journal of a store, without collecting anything new.
+
+    Args:
+        client: To read with.
+        store: With the journal, open already.
+        selection: Whose gaps are filled, and which attributes; by default all numeric telemetry of all devices.
+        interval: Seconds between two rows.
+        on_event: A quick synchronous callable that gets every event.
+
+    Returns:
+        How many rows were filled in. What cannot be filled stays in the journal.
+
+    Raises:
+        NothingSelectedError: The token can see nothing of the selection.
+        EnapterError: History cannot be read, or the store cannot be written.
+    """
+    targets = await Finder(client, selection or Selection()).find()
+
+    def report(event: CollectorEvent) -> None:
+        on_event(event)
+
+    repairer = Repairer(
+        client,
+        store,
+        lambda: targets.units,
+        step=max(1, -int(-interval // 1)),
+        now=lambda: round(time.time() * _SECOND),
+        problems=Problems(report),
+        report=report,
+    )
+    await repairer.fill_all()
+    return repairer.rows

@@ -1,0 +1,251 @@
+"""Which devices and attributes are collected, and how that changes while a collector runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, TypeAlias
+
+import attrs
+
+from enapter_async import DecodeError, Device, EnapterClient, NotFoundError, PermissionDeniedError
+from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
+from enapter_async.errors import EnapterError, InvalidArgumentError
+from enapter_async.models.common import JSON
+from enapter_async.models.manifest import Manifest
+
+Units: TypeAlias = Mapping[str, Mapping[str, str | None]]
+"""Unit by attribute, by device."""
+
+_EVERY_DEVICE_HAS: Final = ("alerts", "alert_details")
+"""Added by the platform, in no manifest (reference.md, Manifest)."""
+_MOST_NAMED: Final = 12
+_PAGE: Final = 50
+_LONGEST_NAME: Final = 1_000
+
+
+class NothingSelectedError(EnapterError):
+    """The token can see no device, or none that has what was selected."""
+
+
+def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        raise InvalidArgumentError("devices", f"must be a list of names, got {value!r}")
+    return tuple(dict.fromkeys(value))
+
+
+def _attributes(value: str | Iterable[str]) -> str | tuple[str, ...]:
+    if not isinstance(value, str):
+        return tuple(dict.fromkeys(value))
+    if value not in ("numeric", "all"):
+        raise InvalidArgumentError("attributes", f"must be 'numeric', 'all' or a list of names, got {value!r}")
+    return value
+
+
+@attrs.frozen
+class Selection:
+    """What is collected.
+
+    Attributes:
+        devices: IDs, slugs or names of devices; None for all that the token can see.
+        attributes: `numeric` for all numeric telemetry, `all` for all telemetry and alerts, or names of attributes.
+        site_id: Only devices of this site.
+    """
+
+    devices: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
+    attributes: Literal["numeric", "all"] | tuple[str, ...] = attrs.field(default="numeric", converter=_attributes)
+    site_id: str | None = None
+
+
+@attrs.frozen
+class Targets:
+    """What a selection means at the moment.
+
+    Attributes:
+        units: Unit by attribute, by device ID.
+        visible: How many devices the token can see, or were named.
+    """
+
+    units: Units
+    visible: int
+
+    @property
+    def attributes(self) -> int:
+        """How many attributes."""
+        return sum(map(len, self.units.values()))
+
+    def changes_from(self, before: Targets) -> Iterator[CollectorEvent]:
+        """Yield what is different from before."""
+        for device, units in self.units.items():
+            old = before.units.get(device)
+            if old is None:
+                yield DeviceAdded(device_id=device, attributes=len(units))
+                continue
+            added = tuple(name for name in units if name not in old)
+            removed = tuple(name for name in old if name not in units)
+            changed = {name: unit for name, unit in units.items() if name in old and old[name] != unit}
+            if added or removed or changed:
+                yield AttributesChanged(device_id=device, added=added, removed=removed, units=changed)
+        for device in before.units:
+            if device not in self.units:
+                yield DeviceRemoved(device_id=device)
+
+
+@attrs.frozen
+class _Found:
+    """What is needed of a device."""
+
+    id: str
+    slug: str
+    name: str
+    manifest: Manifest | None
+
+
+class Finder:
+    """Finds what a selection means. A device that was named stays the same one when it is renamed."""
+
+    def __init__(self, client: EnapterClient, selection: Selection) -> None:
+        self._client = client
+        self._selection = selection
+        self._known: dict[str, str] = {}
+        self.skipped: list[Skipped] = []
+
+    async def find(self) -> Targets:
+        """Ask the API.
+
+        Raises:
+            NothingSelectedError: There is nothing to collect.
+            InvalidArgumentError: Several devices have a name that was given.
+            EnapterError: The API cannot be asked.
+        """
+        self.skipped = []
+        devices = await self._all() if self._selection.devices is None else await self._named(self._selection.devices)
+        units = {one.id: found for one in devices if (found := self._units(one))}
+        if not units:
+            raise NothingSelectedError(self._nothing(devices))
+        return Targets(units, len(devices))
+
+    async def _all(self) -> list[_Found]:
+        try:
+            pager = self._client.devices.list(site_id=self._selection.site_id, expand={"manifest"})
+            return [_found(device) async for device in pager]
+        except DecodeError:
+            return await self._one_by_one()
+
+    async def _one_by_one(self) -> list[_Found]:
+        """List the devices although one of them cannot be read."""
+        path = "v3/devices" if self._selection.site_id is None else f"v3/sites/{self._selection.site_id}/devices"
+        found: dict[str, _Found] = {}
+        offset = 0
+        while True:
+            query = {"expand": "manifest", "limit": _PAGE, "offset": offset}
+            payload = await self._client.request("GET", path, query=query)
+            page = payload.get("devices") if isinstance(payload, dict) else None
+            if not isinstance(page, list) or not page:
+                return list(found.values())
+            offset += len(page)
+            for entry in page:
+                one = self._read(entry)
+                if one is not None:
+                    found[one.id] = one
+
+    def _read(self, entry: JSON) -> _Found | None:
+        if not isinstance(entry, dict) or not isinstance(identifier := entry.get("id"), str) or not identifier:
+            self.skipped.append(Skipped(device_id="?", attribute=None, reason="a device without an ID in the list"))
+            return None
+        manifest = entry.get("manifest")
+        if manifest is not None and not isinstance(manifest, dict):
+            self.skipped.append(Skipped(device_id=identifier, attribute=None, reason="its manifest cannot be read"))
+        return _Found(
+            identifier,
+            str(entry.get("slug") or ""),
+            str(entry.get("name") or ""),
+            Manifest(manifest) if isinstance(manifest, dict) else None,
+        )
+
+    async def _named(self, names: Sequence[str]) -> list[_Found]:
+        found: dict[str, _Found] = {}
+        unknown: list[str] = []
+        for name in names:
+            try:
+                device = await self._client.devices.get(self._known.get(name, name), expand={"manifest"})
+            except NotFoundError:
+                unknown.append(name)
+            except InvalidArgumentError:
+                unknown.append(name)  # a name need not be one that can be an ID
+            except (DecodeError, PermissionDeniedError) as error:
+                self.skipped.append(Skipped(device_id=name, attribute=None, reason=str(error)))
+            else:
+                found[device.id] = _found(device)
+                self._known[name] = device.id
+        if unknown:
+            # On the Cloud a slug alone does not lead to a device, and a name nowhere does.
+            listed = await self._all()
+            for name in unknown:
+                matching = [one for one in listed if name == one.slug or name.casefold() == one.name.casefold()]
+                if len(matching) > 1:
+                    listing = _listed([one.id for one in matching])
+                    raise InvalidArgumentError("devices", f"{len(matching)} devices are called {name!r}: {listing}")
+                if not matching:
+                    self.skipped.append(
+                        Skipped(device_id=name, attribute=None, reason="the token can see no such device")
+                    )
+                    continue
+                found[matching[0].id] = matching[0]
+                self._known[name] = matching[0].id
+        return list(found.values())
+
+    def _units(self, device: _Found) -> dict[str, str | None]:
+        wanted = self._selection.attributes
+        manifest = device.manifest
+        declared = {} if manifest is None else manifest.telemetry
+        if wanted == "numeric":
+            units = {name: one.unit for name, one in declared.items() if one.is_numeric}
+        elif wanted == "all":
+            units = {name: one.unit for name, one in declared.items()}
+            units.update({name: None for name in _EVERY_DEVICE_HAS if name not in units})
+        elif manifest is None:
+            # Of a device without a manifest nobody knows: it is asked only if it was named.
+            units = dict.fromkeys(wanted) if self._selection.devices is not None else {}
+        else:
+            units = {
+                name: declared[name].unit if name in declared else None
+                for name in wanted
+                if name in declared or name in _EVERY_DEVICE_HAS
+            }
+        for name in [name for name in units if not _may_be_asked_for(name)]:
+            del units[name]
+            self.skipped.append(
+                Skipped(device_id=device.id, attribute=name, reason="the API cannot be asked for a name like this")
+            )
+        return units
+
+    def _nothing(self, devices: Sequence[_Found]) -> str:
+        selection, count = self._selection, len(devices)
+        if selection.devices is not None and not devices:
+            return f"nothing to collect: the token can see no device {_listed(selection.devices)}"
+        if not count:
+            return "nothing to collect: the token can see no device"
+        wanted = selection.attributes
+        what = {"numeric": "numeric telemetry", "all": "telemetry"}.get(wanted if isinstance(wanted, str) else "")
+        seen = "1 device" if count == 1 else f"{count} devices"
+        return f"nothing to collect: the token can see {seen}, none with {what or f'an attribute {_listed(wanted)}'}"
+
+
+def _found(device: Device) -> _Found:
+    return _Found(device.id, device.slug or "", device.name or "", device.manifest)
+
+
+def _may_be_asked_for(name: str) -> bool:
+    """Whether a name can be in a comma-separated list in a URL."""
+    try:
+        return bool(name.strip()) and "," not in name and len(name.encode()) < _LONGEST_NAME
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - _MOST_NAMED
+    return ", ".join(listed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""Places that a collector writes to, one module each."""

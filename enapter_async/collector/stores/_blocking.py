@@ -1,0 +1,33 @@
+"""Stores whose work blocks: it is done in a worker thread, one call at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar, TypeVarTuple
+
+import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+
+class Closable(Protocol):
+    """What is opened and used in a worker thread."""
+
+    def close(self) -> None:
+        """Complete what is open."""
+        ...
+
+
+class Worker:
+    """Runs functions in a thread, one at a time and in order; what was begun is completed when cancelled."""
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+
+    async def run(self, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+        """Run a function."""
+        async with self._lock:
+            with anyio.CancelScope(shield=True):
+                return await anyio.to_thread.run_sync(function, *arguments)

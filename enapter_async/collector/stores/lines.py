@@ -1,0 +1,309 @@
+"""Telemetry as lines of a file, CSV or JSON: whole rows only, whatever ends the program."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Literal, Self
+
+from enapter_async._files import NewFile, try_to_lock
+from enapter_async.collector.gaps import Gap
+from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._gap_file import append_gaps
+from enapter_async.collector.stores._recent import Recent
+from enapter_async.errors import StorageError
+from enapter_async.rows import CSV, JSON_LINES, ReadableLineFormat, Row, make_row, parse_time
+
+_FIRST: Final = 64 * 1024
+"""Bytes among which the first line must end."""
+_TAIL: Final = 16 * 1024 * 1024
+"""Bytes at the end of a file in which its newest rows are looked for: about 150,000."""
+_OLD_COLUMNS: Final = ("time", "device_id", "attribute", "value", "unit")
+_OLD_HEADER: Final = (",".join(_OLD_COLUMNS) + "\n").encode()
+_OLD_JSON: Final = b'{"time":'
+_ROWS_AT_ONCE: Final = 10_000
+
+
+class LineStore:
+    """A file of CSV or JSON lines that grows by whole rows; a row that is near its end already is not written again.
+
+    A file that is removed, renamed, truncated or replaced while it is open is noticed before the next write and opened
+    again. Gaps are noted in a file beside it, `NAME.gaps.jsonl`. A file of an earlier version is rewritten in place
+    when it is opened.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], form: Literal["csv", "jsonl"]) -> None:
+        """Name the file; it is opened by `async with`, and created if it does not exist.
+
+        Args:
+            path: The file.
+            form: What its lines are.
+        """
+        self.path: Path = Path(path)
+        self._form = CSV if form == "csv" else JSON_LINES
+        self._worker = Worker()
+        self._file: LineFile | None = None
+
+    async def __aenter__(self) -> Self:
+        self._file = await self._worker.run(LineFile, self.path, self._form)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            await self._worker.run(file.close)
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        """Append rows; returns how many were new."""
+        return await self._worker.run(self._open().write, rows)
+
+    async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+        """Return the newest time of each device near the end of the file."""
+        return self._open().recent.newest(devices, before)
+
+    async def note_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Note gaps in the file beside this one."""
+        await self._worker.run(append_gaps, self.path, gaps)
+
+    async def reopen(self) -> None:
+        """Open the file again, as after a rotation."""
+        await self._worker.run(self._open().reopen)
+
+    def _open(self) -> LineFile:
+        if self._file is None:
+            raise StorageError(self.path, "is not open: use `async with`")
+        return self._file
+
+
+class LineFile:
+    """An open file of lines, for use in one thread at a time.
+
+    A write that was cut off, by a kill or a full disk, leaves a row without an end: it is cut away, when the write
+    fails or when the file is opened next.
+
+    Attributes:
+        path: The file.
+        recent: What is near its end.
+        size: Bytes of the file.
+        torn: Bytes that were cut away when it was opened.
+    """
+
+    def __init__(self, path: Path, form: ReadableLineFormat, recent: Recent | None = None) -> None:
+        """Open the file, and create it if it does not exist.
+
+        Args:
+            path: The file.
+            form: What its lines are.
+            recent: Gets what is near its end.
+
+        Raises:
+            StorageError: It cannot be opened, or holds something else.
+        """
+        self.path = path
+        self.recent = Recent() if recent is None else recent
+        self.size = 0
+        self.torn = 0
+        self._form = form
+        self._file = self._open()
+
+    def write(self, rows: Sequence[Row]) -> int:
+        """Append rows; returns how many were new.
+
+        Raises:
+            StorageError: They cannot be written; what was written before stays.
+        """
+        new = self.recent.select_new(rows)
+        data = self._form.encode(new)
+        try:
+            self._follow_rotation()
+            self._append(data)
+            if self._identity() != self._identify():
+                # The file was taken away in the meantime: what went into it is nowhere.
+                self.reopen()
+                self._append(data)
+        except OSError as error:
+            raise StorageError(self.path, f"cannot be written: {error.strerror}") from error
+        return len(new)
+
+    def reopen(self) -> None:
+        """Open the file again."""
+        self._file.close()
+        self._file = self._open()
+
+    def close(self) -> None:
+        """Bring everything to the disk and close the file."""
+        with self._file, contextlib.suppress(OSError):  # what has no disk below it has nothing to sync
+            os.fsync(self._file.fileno())
+
+    def _open(self) -> IO[bytes]:
+        try:
+            file = os.fdopen(
+                os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", buffering=0
+            )
+        except OSError as error:
+            raise StorageError(self.path, f"cannot be opened: {error.strerror}") from error
+        try:
+            if not try_to_lock(file):
+                raise StorageError(self.path, f"another process collects into {self.path} now")
+            self._file = file
+            if self._convert_old():
+                file.close()
+                return self._open()
+            self._prepare()
+        except OSError as error:
+            file.close()
+            raise StorageError(self.path, f"cannot be used: {error.strerror}") from error
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _follow_rotation(self) -> None:
+        """Open the file again if it was taken away, and go on at its end if it was truncated."""
+        there = self._identify()
+        if there is None or there != self._identity():
+            self.reopen()
+        elif os.fstat(self._file.fileno()).st_size < self.size:
+            self._prepare()
+
+    def _identity(self) -> tuple[int, int]:
+        found = os.fstat(self._file.fileno())
+        return found.st_dev, found.st_ino
+
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _append(self, data: bytes) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._cut(self.size)
+            raise
+        self.size += len(data)
+
+    def _cut(self, size: int) -> None:
+        self._file.truncate(size)
+        self._file.seek(size)
+
+    def _prepare(self) -> None:
+        whole = self._file.seek(0, os.SEEK_END)
+        self._file.seek(0)
+        start = self._file.read(_FIRST)
+        first, ended, _ = start.partition(b"\n")
+        self.size = 0
+        if not ended:
+            if not self._may_be_begun(start):
+                raise self._something_else()
+            self._cut(0)
+            self._append(self._form.header)
+        elif not self._is_ours(first + ended):
+            raise self._something_else()
+        else:
+            self._read_tail(whole)
+        self.torn = whole - self.size if ended or whole else 0
+
+    def _may_be_begun(self, data: bytes) -> bool:
+        """Whether a file that has no whole line yet can have been begun by us."""
+        start = self._form.header or b'{"device_id":'
+        return start.startswith(data[: len(start)])
+
+    def _is_ours(self, line: bytes) -> bool:
+        if self._form.header:
+            return line.replace(b"\r", b"") == self._form.header
+        return self._form.decode(line.decode("utf-8", "replace")) is not None
+
+    def _read_tail(self, whole: int) -> None:
+        begin = self._file.seek(max(0, whole - _TAIL))
+        tail = b""
+        while piece := self._file.read(_TAIL):
+            tail += piece
+        if begin:
+            begin += (place := tail.find(b"\n") + 1)
+            tail = tail[place:]
+        elif self._form.header:
+            begin = len(self._form.header)
+            tail = tail[tail.find(b"\n") + 1 :]
+        end = 0
+        for record, after in self._records(tail):
+            end = after
+            row = self._form.decode(record)
+            if row is not None:
+                self.recent.add((row,))
+        self.size = begin + end
+        self._cut(self.size)
+
+    def _records(self, data: bytes) -> Iterator[tuple[str, int]]:
+        """Yield the whole records of some lines, and where each ends: text in CSV may hold line breaks."""
+        begin = position = quotes = 0
+        while (end := data.find(b"\n", position) + 1) > 0:
+            if self._form.header:
+                quotes += data.count(b'"', position, end)
+            position = end
+            if quotes % 2 == 0:
+                yield data[begin:end].decode("utf-8", "replace"), end
+                begin, quotes = end, 0
+
+    def _something_else(self) -> StorageError:
+        return StorageError(self.path, "holds something else; choose another file")
+
+    # -- files of earlier versions -------------------------------------------------------------------------
+
+    def _convert_old(self) -> bool:
+        """Rewrite a file without the column `text`, which earlier versions made; returns whether it was one."""
+        self._file.seek(0)
+        start = self._file.read(len(_OLD_HEADER) + 2)
+        old = start.replace(b"\r", b"").startswith(_OLD_HEADER) if self._form.header else start.startswith(_OLD_JSON)
+        if not old:
+            return False
+        tail = self._file.seek(max(0, self._file.seek(0, os.SEEK_END) - _FIRST))
+        self._cut(tail + self._file.read().rfind(b"\n") + 1)  # what a kill left behind is no whole line
+        with self.path.open(encoding="utf-8", errors="replace", newline="") as lines, NewFile(self.path) as new:
+            new.file.write(self._form.header)
+            rows: list[Row] = []
+            for row in _read_old(lines, is_csv=bool(self._form.header)):
+                rows.append(row)
+                if len(rows) >= _ROWS_AT_ONCE:
+                    new.file.write(self._form.encode(rows))
+                    rows.clear()
+            new.file.write(self._form.encode(rows))
+        return True
+
+
+def _read_old(lines: IO[str], *, is_csv: bool) -> Iterator[Row]:
+    """Read the rows of an earlier version."""
+    records: Iterator[object] = csv.reader(lines) if is_csv else map(_load, lines)
+    for record in records:
+        try:
+            if isinstance(record, dict):
+                time, device, attribute, value, unit = (record[name] for name in _OLD_COLUMNS)
+                number = float(value) if isinstance(value, str) else value
+            else:
+                time, device, attribute, value, unit = record  # type: ignore[misc]
+                number = float(value) if value else None
+            yield make_row(device, attribute, parse_time(time), number, unit or None)
+        except (ValueError, TypeError, KeyError):
+            continue
+
+
+def _load(line: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

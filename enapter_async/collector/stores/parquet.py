@@ -1,0 +1,347 @@
+"""Telemetry as a folder of Parquet files (extra `arrow`), each of which appears when it is complete.
+
+A Parquet file can be read when its end is written, not before. So rows first go, line by line, into a CSV file for
+their day, which survives a kill: `2026-03-14.000001.csv` in the folder `.NAME.unfinished` beside the folder of Parquet
+files, since programs that read such a folder stumble over anything else in it. When it is large enough, when its day
+is over, or at the end, it becomes `2026-03-14.000001.parquet`.
+"""
+
+# pyarrow has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+import attrs
+
+from enapter_async._files import NewFile, try_to_lock
+from enapter_async.collector.gaps import Gap
+from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._gap_file import append_gaps
+from enapter_async.collector.stores._recent import Recent
+from enapter_async.collector.stores.lines import LineFile
+from enapter_async.errors import MissingExtraError, StorageError
+from enapter_async.rows import CSV, Row, format_time
+from enapter_async.rows.parquet import SCHEMA, ParquetWriter, make_table
+
+try:
+    import pyarrow as pa
+    from pyarrow import parquet
+except ImportError as error:
+    raise MissingExtraError("pyarrow", "arrow") from error
+
+_MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of lines, about 600,000 rows; as Parquet they take a tenth or less."""
+_QUIET_SECONDS: Final = 60.0
+"""A day that is not the newest is over when nothing came for it for so long."""
+_NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)\.(\d{6})\.parquet")
+_LINES_NAME: Final = re.compile(r"\.?(\d{4}-\d\d-\d\d)\.(\d{6})\.csv")
+_ROWS_AT_ONCE: Final = 1 << 16
+_EPOCH_DAY: Final = 86_400_000_000
+
+
+class ParquetStore:
+    """A folder of Parquet files, each of one day (UTC). Gaps are noted in `NAME.gaps.jsonl` beside the folder.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        most_bytes: int = _MOST_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Name the folder; it is opened by `async with`, and created if it does not exist.
+
+        Args:
+            path: The folder.
+            most_bytes: Bytes of lines that become one file.
+            clock: Seconds.
+        """
+        self.path: Path = Path(path)
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._worker = Worker()
+        self._folder: ParquetFolder | None = None
+
+    async def __aenter__(self) -> Self:
+        self._folder = await self._worker.run(self._open)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            await self._worker.run(folder.close)
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        """Keep rows; returns how many were new."""
+        return await self._worker.run(self._write, rows)
+
+    async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+        """Return the newest time of each device in the newest file."""
+        return self._opened().recent.newest(devices, before)
+
+    async def note_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Note gaps in the file beside the folder."""
+        await self._worker.run(append_gaps, self.path, gaps)
+
+    async def reopen(self) -> None:
+        """Complete what is open, and open the folder again."""
+        await self._worker.run(self._reopen)
+
+    def _open(self) -> ParquetFolder:
+        return ParquetFolder(self.path, most_bytes=self._most_bytes, clock=self._clock)
+
+    def _opened(self) -> ParquetFolder:
+        if self._folder is None:
+            raise StorageError(self.path, "is not open: use `async with`")
+        return self._folder
+
+    def _reopen(self) -> None:
+        self._opened().close()
+        self._folder = self._open()
+
+    def _write(self, rows: Sequence[Row]) -> int:
+        folder = self._opened()
+        if not folder.is_in_place():
+            self._folder = None
+            folder.abandon()
+            folder = self._folder = self._open()
+        return folder.write(rows)
+
+
+@attrs.define(eq=False)
+class _Day:
+    """The lines of a day that are not Parquet yet."""
+
+    number: int
+    lines: LineFile
+    touched: float
+
+
+class ParquetFolder:
+    """An open folder, for use in one thread at a time.
+
+    Attributes:
+        recent: What is in the newest files.
+    """
+
+    def __init__(
+        self, folder: Path, *, most_bytes: int = _MOST_BYTES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Open the folder, and create it if it does not exist; what a kill left behind is continued.
+
+        Args:
+            folder: The folder.
+            most_bytes: Bytes of lines that become one file.
+            clock: Seconds.
+
+        Raises:
+            StorageError: It is not a folder, or cannot be used.
+        """
+        self.recent = Recent()
+        self._folder = folder
+        self._unfinished = folder.with_name(f".{folder.name}.unfinished")
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._days: dict[str, _Day] = {}
+        self._numbers: dict[str, int] = {}
+        try:
+            folder.mkdir(exist_ok=True, parents=True)
+            self._unfinished.mkdir(exist_ok=True)
+            self._lock: IO[bytes] = (self._unfinished / "lock").open("ab")
+        except OSError as error:
+            raise StorageError(folder, f"cannot be opened as a folder: {error.strerror}") from error
+        try:
+            if not try_to_lock(self._lock):
+                raise StorageError(folder, f"another process collects into {folder} now")
+            self._identity = _identify(folder)
+            self._recover()
+        except (OSError, pa.ArrowException) as error:
+            self._lock.close()
+            raise StorageError(folder, f"cannot be used: {error}") from error
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to the folder that is open."""
+        return _identify(self._folder) == self._identity is not None
+
+    def write(self, rows: Sequence[Row]) -> int:
+        """Keep rows; returns how many were new.
+
+        Raises:
+            StorageError: They cannot be written; what was written before stays.
+        """
+        days: dict[int, list[Row]] = {}
+        for row in rows:
+            days.setdefault(row[2] // _EPOCH_DAY, []).append(row)
+        now = self._clock()
+        new = 0
+        for number, some in days.items():
+            name = format_time(number * _EPOCH_DAY)[:10]
+            day = self._days.get(name) or self._begin(name)
+            day.touched = now
+            new += day.lines.write(some)
+            if day.lines.size >= self._most_bytes:
+                self._finish(name)
+        newest = max(self._days, default="")
+        for name in [name for name, day in self._days.items() if name < newest and now - day.touched > _QUIET_SECONDS]:
+            self._finish(name)
+        return new
+
+    def close(self) -> None:
+        """Make Parquet of all lines.
+
+        Raises:
+            StorageError: It cannot be written; the lines stay, and the next run goes on with them.
+        """
+        with self._lock:
+            try:
+                for name in list(self._days):
+                    self._finish(name)
+            finally:
+                for day in self._days.values():
+                    day.lines.close()
+        with contextlib.suppress(OSError):
+            if not self._days:
+                (self._unfinished / "lock").unlink()
+                self._unfinished.rmdir()
+
+    def abandon(self) -> None:
+        """Close what is open, and complete nothing."""
+        for day in self._days.values():
+            day.lines.close()
+        self._lock.close()
+
+    def _recover(self) -> None:
+        newest: Path | None = None
+        left: list[tuple[str, int, Path]] = []
+        # Earlier versions had the unfinished lines in the folder itself.
+        for path in (*sorted(self._folder.iterdir()), *sorted(self._unfinished.iterdir())):
+            if match := _NAME.fullmatch(path.name):
+                newest = path
+                self._count(match[1], int(match[2]))
+                self._convert_old(path)
+            elif match := _LINES_NAME.fullmatch(path.name):
+                self._count(match[1], int(match[2]))
+                left.append((match[1], int(match[2]), path))
+            elif path.name.endswith(".parquet.tmp") or (path.name == ".lock" and path.parent == self._folder):
+                path.unlink()
+        if newest is not None:
+            self._remember(newest)
+        for name, number, path in left:
+            if self._target(name, number).exists():
+                path.unlink()  # the kill came between the two
+                continue
+            lines = self._unfinished / f"{name}.{number:06}.csv"
+            if path != lines:
+                path.rename(lines)
+            self._days[name] = _Day(number, LineFile(lines, CSV, self.recent), self._clock())
+
+    def _count(self, name: str, number: int) -> None:
+        self._numbers[name] = max(number, self._numbers.get(name, 0))
+
+    def _convert_old(self, path: Path) -> None:
+        """Give a file of an earlier version the column `text` and the order of columns of today."""
+        with parquet.ParquetFile(path) as file:
+            if file.schema_arrow.names == SCHEMA.names:
+                return
+            if set(file.schema_arrow.names) != set(SCHEMA.names) - {"text"}:
+                raise StorageError(self._folder, f"holds something else: {path.name}; choose another folder")
+            with self._new(path) as new:
+                writer = ParquetWriter(new.file)
+                for batch in file.iter_batches():
+                    table = pa.Table.from_batches([batch])
+                    table = table.append_column("text", pa.nulls(len(table), pa.string()))
+                    writer.write(table.select(SCHEMA.names).cast(SCHEMA))
+                writer.close()
+
+    def _remember(self, path: Path) -> None:
+        with parquet.ParquetFile(path) as file:
+            if file.num_row_groups == 0:
+                return
+            table = file.read_row_group(file.num_row_groups - 1, columns=list(SCHEMA.names[:3]))
+        times = table["time"].cast(pa.int64()).to_pylist()
+        devices, attributes = table["device_id"].to_pylist(), table["attribute"].to_pylist()
+        self.recent.add(
+            (device, attribute, moment, None, None, None)
+            for device, attribute, moment in zip(devices, attributes, times, strict=True)
+        )
+
+    def _target(self, name: str, number: int) -> Path:
+        return self._folder / f"{name}.{number:06}.parquet"
+
+    def _new(self, target: Path) -> NewFile:
+        return NewFile(target, self._unfinished / (target.name + ".tmp"))
+
+    def _begin(self, name: str) -> _Day:
+        number = self._numbers[name] = self._numbers.get(name, 0) + 1
+        lines = LineFile(self._unfinished / f"{name}.{number:06}.csv", CSV, self.recent)
+        day = self._days[name] = _Day(number, lines, self._clock())
+        return day
+
+    def _finish(self, name: str) -> None:
+        day = self._days[name]
+        day.lines.close()
+        del self._days[name]
+        target = self._target(name, day.number)
+        try:
+            if day.lines.size > len(CSV.header):
+                with self._new(target) as new:
+                    _convert(day.lines.path, new.file)
+            day.lines.path.unlink()
+        except (OSError, pa.ArrowException) as error:
+            raise StorageError(target, f"cannot be written: {error}") from error
+
+
+def _convert(lines: Path, target: IO[bytes]) -> None:
+    """Write lines as Parquet."""
+    writer = ParquetWriter(target)
+    try:
+        for rows in _read_rows(lines):
+            writer.write(make_table(rows))
+        writer.close()
+    finally:
+        writer.give_up()
+
+
+def _read_rows(path: Path) -> Iterator[list[Row]]:
+    rows: list[Row] = []
+    record = ""
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        next(lines, None)
+        for line in lines:
+            record += line
+            if record.count('"') % 2:
+                continue  # a line break within a text
+            row = CSV.decode(record)
+            record = ""
+            if row is not None:
+                rows.append(row)
+                if len(rows) >= _ROWS_AT_ONCE:
+                    yield rows
+                    rows = []
+    yield rows
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

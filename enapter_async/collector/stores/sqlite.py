@@ -1,0 +1,343 @@
+"""Telemetry in a SQLite database: rows, the journal of gaps, and up to when each device was collected."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from enapter_async.collector.gaps import Gap
+from enapter_async.collector.store import RowKey
+from enapter_async.collector.stores._blocking import Worker
+from enapter_async.errors import StorageError
+from enapter_async.rows import COLUMNS, Row, format_time, parse_time
+
+T = TypeVar("T")
+
+# Time comes first in the key: new rows are then neighbours, and a commit writes a few pages. With the device
+# first each series would have a page of its own, and 1,600 datapoints a second would write 6 MB a second.
+# The key being the table itself (WITHOUT ROWID), nothing is stored twice.
+_TELEMETRY: Final = """
+CREATE TABLE IF NOT EXISTS telemetry (
+    device_id TEXT NOT NULL,
+    attribute TEXT NOT NULL,
+    time      TEXT NOT NULL, -- UTC, ISO 8601: 2026-03-14T09:26:53Z
+    value     REAL,          -- numbers, booleans as 1 and 0; value and text both NULL: the device reported no value
+    text      TEXT,          -- everything else
+    unit      TEXT,
+    PRIMARY KEY (time, device_id, attribute)
+) WITHOUT ROWID
+"""
+_GAPS: Final = """
+CREATE TABLE telemetry_gaps (
+    id        INTEGER PRIMARY KEY,
+    device_id TEXT,          -- NULL: all devices
+    start     TEXT NOT NULL, -- as telemetry.time
+    before    TEXT NOT NULL, -- not included
+    reason    TEXT NOT NULL
+)
+"""
+_DEVICES: Final = """
+CREATE TABLE telemetry_devices (
+    device_id TEXT NOT NULL PRIMARY KEY,
+    reached   TEXT NOT NULL  -- up to when the device was collected, at least
+) WITHOUT ROWID
+"""
+_INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, text, unit) VALUES (?,?,?,?,?,?)"
+_INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
+_MARK: Final = (
+    "INSERT INTO telemetry_devices VALUES (?,?) ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
+    " WHERE excluded.reached > reached"
+)
+_BUSY_SECONDS: Final = 5.0
+"""How long a lock of another program is waited for before the collector is told."""
+_LOOK_BACK: Final = 3_600_000_000
+"""Microseconds before the newest row of all in which the newest row of each device is looked for."""
+_TEMPORARY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+
+
+class SqliteStore:
+    """A SQLite file with the table `telemetry`, whose journal of gaps is the table `telemetry_gaps`.
+
+    A row that is there already is not written again. Whatever ends the program, the file holds all transactions that
+    were committed (write-ahead log). A file of an earlier version gets what it lacks when it is opened. A file that
+    is removed or replaced while it is open is noticed before the next write, and opened again.
+
+        async with SqliteStore("telemetry.sqlite") as store:
+            await Collector(client, store).run()
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Name the file; it is opened by `async with`, and created if it does not exist.
+
+        Args:
+            path: The file.
+        """
+        self.path: Path = Path(path)
+        self._worker = Worker()
+        self._open: _Database | None = None
+
+    async def __aenter__(self) -> Self:
+        self._open = await self._worker.run(_Database, self.path)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        database, self._open = self._open, None
+        if database is not None:
+            await self._worker.run(database.close)
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        """Write rows in one transaction; returns how many were new."""
+        return await self.commit(rows)
+
+    async def commit(
+        self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+    ) -> int:
+        """Change journal and rows in one transaction; returns how many rows were new."""
+        return await self._worker.run(self._commit, rows, note, replace or {})
+
+    async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+        """Return up to when each device has been collected."""
+        return await self._worker.run(self._run, lambda database: database.read_newest(devices, before))
+
+    async def mark(self, reached: Mapping[str, int]) -> None:
+        """Remember up to when devices have been collected."""
+        await self._worker.run(self._run, lambda database: database.mark(reached))
+
+    async def read_gaps(self) -> list[Gap]:
+        """Return the journal, oldest gap first."""
+        return await self._worker.run(self._run, _Database.read_gaps)
+
+    async def read_keys(self, devices: Collection[str], start: int, before: int) -> Set[RowKey]:
+        """Return device, attribute and time of all rows of some devices in a span of time."""
+        return await self._worker.run(self._run, lambda database: database.read_keys(devices, start, before))
+
+    async def reopen(self) -> None:
+        """Open the file again, as after a rotation."""
+        await self._worker.run(self._reopen)
+
+    # -- in the worker thread ------------------------------------------------------------------------------
+
+    def _database(self) -> _Database:
+        database = self._open
+        if database is None:
+            raise StorageError(self.path, "is not open: use `async with`")
+        return database if database.is_in_place() else self._reopen()
+
+    def _reopen(self) -> _Database:
+        if self._open is not None:
+            self._open.close()
+        self._open = _Database(self.path)
+        return self._open
+
+    def _run(self, call: Callable[[_Database], T]) -> T:
+        database = self._database()
+        try:
+            return call(database)
+        except sqlite3.Error as error:
+            raise _failed(self.path, "cannot be read", error) from error
+
+    def _commit(self, rows: Sequence[Row], note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]) -> int:
+        database = self._database()
+        try:
+            new = database.commit(rows, note, replace)
+            if not database.is_in_place():
+                # The file was taken away in the meantime: what went into it is nowhere.
+                database = self._reopen()
+                new = database.commit(rows, note, {})
+        except sqlite3.Error as error:
+            raise _failed(self.path, "cannot be written", error) from error
+        return new
+
+
+class _Database:
+    """An open database."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise _failed(path, "cannot be opened", error) from error
+        try:
+            self._prepare()
+            self._file = _identify(path)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _failed(path, "cannot be used", error) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database; the write-ahead log is merged into the file."""
+        self._connection.close()
+
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to the file that is open."""
+        return self._file is not None and _identify(self._path) == self._file
+
+    def commit(self, rows: Sequence[Row], note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]) -> int:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            gaps = list(note)
+            for number, rest in replace.items():
+                if connection.execute("DELETE FROM telemetry_gaps WHERE id = ?", (number,)).rowcount:
+                    gaps += rest
+            connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
+            before = connection.total_changes
+            connection.executemany(_INSERT, map(_record, rows))
+            new = connection.total_changes - before
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return new
+
+    def read_newest(self, devices: Collection[str], before: int) -> dict[str, int]:
+        """Look at the rows of the last hour, then at the marks: going through the whole table would take minutes."""
+        execute = self._connection.execute
+        (last,) = execute("SELECT max(time) FROM telemetry WHERE time < ?", (_bound(before),)).fetchone()
+        newest: dict[str, int] = {}
+        if last is not None:
+            since = _bound(parse_time(last) - _LOOK_BACK)
+            newest = self._newest_since(since, before)
+        marks = {
+            device: parse_time(time) for device, time in execute("SELECT device_id, reached FROM telemetry_devices")
+        }
+        for device, reached in marks.items():
+            if reached < before:
+                newest.setdefault(device, reached)
+        return {device: newest[device] for device in devices if device in newest}
+
+    def mark(self, reached: Mapping[str, int]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            connection.executemany(_MARK, [(device, format_time(time)) for device, time in reached.items()])
+
+    def read_gaps(self) -> list[Gap]:
+        found = self._connection.execute(
+            "SELECT id, device_id, start, before, reason FROM telemetry_gaps ORDER BY start, id"
+        )
+        return [
+            Gap(id=number, device_id=device, start=parse_time(start), before=parse_time(before), reason=reason)
+            for number, device, start, before, reason in found
+        ]
+
+    def read_keys(self, devices: Collection[str], start: int, before: int) -> set[RowKey]:
+        wanted = set(devices)
+        # Read once for each second, not once for each row.
+        times: dict[str, int] = {}
+        keys: set[RowKey] = set()
+        for device, attribute, time in self._connection.execute(
+            "SELECT device_id, attribute, time FROM telemetry WHERE time >= ? AND time < ?",
+            (_bound(start), _bound(before)),
+        ):
+            if device in wanted:
+                moment = times.get(time)
+                if moment is None:
+                    moment = times[time] = parse_time(time)
+                keys.add((device, attribute, moment))
+        return keys
+
+    def _newest_since(self, since: str, before: int) -> dict[str, int]:
+        found = self._connection.execute(
+            "SELECT device_id, max(time) FROM telemetry WHERE time >= ? AND time < ? GROUP BY device_id",
+            (since, _bound(before)),
+        )
+        return {device: parse_time(time) for device, time in found}
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = NORMAL")
+        columns, keys = self._columns("telemetry")
+        if columns and (keys != {"device_id", "attribute", "time"} or columns - {"text"} != set(COLUMNS) - {"text"}):
+            raise StorageError(self._path, "has another table 'telemetry'; choose another file")
+        gaps, _ = self._columns("telemetry_gaps")
+        devices, _ = self._columns("telemetry_devices")
+        if "text" in columns and "device_id" in gaps and devices:
+            return
+        execute("BEGIN IMMEDIATE")
+        with self._connection:
+            if not columns:
+                execute(_TELEMETRY)
+            elif "text" not in columns:
+                execute("ALTER TABLE telemetry ADD COLUMN text TEXT")
+            if "device_id" not in gaps:
+                self._make_journal(gaps)
+            if not devices:
+                execute(_DEVICES)
+                if columns:  # once; later the marks tell
+                    tomorrow = _bound(round((time.time() + 86_400) * 1e6))
+                    execute(
+                        "INSERT INTO telemetry_devices SELECT device_id, max(time) FROM telemetry WHERE time < ?"
+                        " GROUP BY device_id",
+                        (tomorrow,),
+                    )
+
+    def _make_journal(self, old: Set[str]) -> None:
+        execute = self._connection.execute
+        gaps: list[Gap] = []
+        if old == {"start", "before"}:  # Unix seconds
+            found = execute("SELECT start, before FROM telemetry_gaps")
+            gaps = [
+                Gap(
+                    device_id=None,
+                    start=start * 1_000_000,
+                    before=before * 1_000_000,
+                    reason="noted by an older version",
+                )
+                for start, before in found
+            ]
+            execute("DROP TABLE telemetry_gaps")
+        elif old:
+            raise StorageError(self._path, "has another table 'telemetry_gaps'; choose another file")
+        execute(_GAPS)
+        self._connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
+
+    def _columns(self, table: str) -> tuple[set[str], set[str]]:
+        found = list(self._connection.execute(f"PRAGMA table_info({table})"))
+        return {name for _, name, *_ in found}, {name for _, name, _, _, _, key in found if key}
+
+
+def _record(row: Row) -> tuple[str, str, str, float | None, str | None, str | None]:
+    device, attribute, time, value, text, unit = row
+    return device, attribute, format_time(time), value, text, unit
+
+
+def _gap_record(gap: Gap) -> tuple[str | None, str, str, str]:
+    return gap.device_id, format_time(gap.start), format_time(gap.before), gap.reason
+
+
+def _bound(time: int) -> str:
+    """Return a time for comparing: without the Z at its end, since fractions of a second sort before it."""
+    return format_time(time)[:-1]
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _failed(path: Path, what: str, error: sqlite3.Error) -> StorageError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return StorageError(path, f"{what}: {error}", temporary=code in _TEMPORARY)

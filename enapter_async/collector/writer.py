@@ -1,0 +1,183 @@
+"""Between the collector, which must not wait for a store, and the store, which may be slow or away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
+
+from enapter_async.collector.gaps import Gap, merge_gaps
+from enapter_async.collector.problems import FIRST_PAUSE, Problems, next_pause
+from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
+from enapter_async.errors import StorageError
+from enapter_async.rows import Row
+
+_MOST_WAITING: Final = 200_000
+"""Rows; about 60 MB."""
+_COMMIT_SECONDS: Final = 0.5
+"""Least time between two commits: fewer and larger ones cost less, and a crash loses no more than this."""
+_GRACE_SECONDS: Final = 20.0
+"""How long a store that is away is waited for at the end."""
+
+
+class Writer:
+    """Writes rows and notes gaps in the order in which they came; a gap is noted with the rows that came with it.
+
+    It holds a bounded number of rows. When the store cannot keep up, `put` waits, and with it the polling; nothing is
+    dropped. A store that is away for a time is tried again for as long as it takes.
+
+    Attributes:
+        written: Rows that were new and are committed.
+        duplicates: Rows that the store had already.
+        stalls: How often `put` had to wait for the store.
+        failure: Why writing ended, if it did.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        problems: Problems,
+        *,
+        noted: Callable[[Sequence[Gap]], None] = lambda _: None,
+        committed: Callable[[], None] = lambda: None,
+        most_waiting: int = _MOST_WAITING,
+        grace: float = _GRACE_SECONDS,
+    ) -> None:
+        """Get ready.
+
+        Args:
+            store: Where to.
+            problems: Is told when the store fails and when it works again.
+            noted: Is called when gaps have been noted.
+            committed: Is called after each commit.
+            most_waiting: Most rows that wait.
+            grace: Seconds that a store which is away is waited for at the end.
+        """
+        self.written: int = 0
+        self.duplicates: int = 0
+        self.stalls: int = 0
+        self.failure: Exception | None = None
+        self._store = store
+        self._journal = store if isinstance(store, JournaledStore) else None
+        self._notes = store if isinstance(store, GapNotingStore) else None
+        self._problems = problems
+        self._noted = noted
+        self._committed = committed
+        self._most_waiting = most_waiting
+        self._grace = grace
+        self._rows: list[Row] = []
+        self._gaps: list[Gap] = []
+        self._closing = anyio.Event()
+        self._changed = anyio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait to be written."""
+        return len(self._rows)
+
+    async def put(self, rows: Sequence[Row], gaps: Sequence[Gap] = ()) -> None:
+        """Hand over rows, and the gaps that are known by then; waits while too many rows wait already.
+
+        Raises:
+            StorageError: The store cannot be written any more.
+        """
+        if len(self._rows) >= self._most_waiting and self.failure is None:
+            self.stalls += 1
+            while len(self._rows) >= self._most_waiting and self.failure is None:
+                await self._changed.wait()
+        if self.failure is not None:
+            raise self.failure
+        self._rows += rows
+        self._gaps += gaps
+        self._notify()
+
+    async def run(self) -> None:
+        """Write until `close` was called and nothing is left; when cancelled, write what is there and end.
+
+        Raises nothing: `failure` says why writing ended early.
+        """
+        try:
+            while not (self._closing.is_set() and not self._pending) and self.failure is None:
+                if not self._pending:
+                    await self._changed.wait()
+                    continue
+                await self._write()
+                with anyio.move_on_after(_COMMIT_SECONDS):
+                    while not self._closing.is_set() and len(self._rows) < self._most_waiting:
+                        await self._changed.wait()
+        finally:
+            self.close()
+            if self._pending and self.failure is None:
+                with anyio.CancelScope(shield=True):
+                    await self._write()
+
+    def close(self) -> None:
+        """Let `run` end once everything is written."""
+        self._closing.set()
+        self._notify()
+
+    @property
+    def _pending(self) -> bool:
+        return bool(self._rows or self._gaps)
+
+    async def _write(self) -> None:
+        rows, self._rows = self._rows, []
+        gaps, self._gaps = self._gaps, []
+        self._notify()
+        pause = FIRST_PAUSE
+        give_up: float | None = None
+        while True:
+            try:
+                # A commit that was begun is completed: what became of it would not be known otherwise.
+                with anyio.CancelScope(shield=True):
+                    new = await self._commit(rows, gaps)
+                break
+            except StorageError as error:
+                if self._closing.is_set() and give_up is None:
+                    give_up = anyio.current_time() + self._grace
+                if not error.temporary or (give_up is not None and anyio.current_time() >= give_up):
+                    self.failure = error
+                    self._notify()
+                    return
+                self._problems.failed("store", error)
+                self._notify()
+                try:
+                    await self._pause(pause)
+                except BaseException:
+                    # Cancelled: what was not written goes back to the front, for the last attempt.
+                    self._rows[:0], self._gaps[:0] = rows, gaps
+                    raise
+                pause = next_pause(pause)
+            except Exception as error:  # noqa: BLE001 - a store of somebody else's; whoever collects is told
+                self.failure = error
+                self._notify()
+                return
+        self.written += new
+        self.duplicates += len(rows) - new
+        self._problems.passed("store")
+        self._committed()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another attempt; not for long if everything is to end."""
+        if self._closing.is_set():
+            await anyio.sleep(min(seconds, FIRST_PAUSE))
+            return
+        with anyio.move_on_after(seconds):
+            await self._closing.wait()
+
+    async def _commit(self, rows: Sequence[Row], gaps: Sequence[Gap]) -> int:
+        gaps = merge_gaps(gaps)
+        if self._journal is not None:
+            new = await self._journal.commit(rows, note=gaps)
+        else:
+            if gaps and self._notes is not None:
+                await self._notes.note_gaps(gaps)
+            new = await self._store.write(rows) if rows else 0
+        if gaps:
+            self._noted(gaps)
+        return new
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
