@@ -79,6 +79,15 @@ def sync_folder(path: Path) -> None:
             os.close(number)
 
 
+def identify_file(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at a path from another one that takes its place; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def try_to_lock(file: IO[bytes]) -> bool:
     """Take a lock that ends with the process, however it ends; False if another process has it.
 

@@ -76,18 +76,18 @@ class LatestReader(Generic[T]):
             if series is None:
                 series = self._recent[device] = {}
             for attribute, point in cast("dict[str, dict[str, JSON]]", points).items():
+                timestamp: datetime | None = None
+                value: JSON = None
                 try:
                     # What comes nearly always, without a call: {"value": 1.5, "timestamp": 1773480413}.
                     timestamp = moments[point["timestamp"]]
                     value = point["value"]
-                    plain = len(point) == _FIELDS
                 except (KeyError, TypeError):
-                    plain = False
-                if not plain:
-                    read = self._read(device, attribute, point)
-                    if read is None or read.timestamp is None:
+                    timestamp = None
+                if timestamp is None or len(point) != _FIELDS:
+                    timestamp, value = self._read(device, attribute, point)
+                    if timestamp is None:
                         continue
-                    timestamp, value = read.timestamp, read.value
                 recent = series.get(attribute)
                 if recent is None:
                     series[attribute] = (timestamp,)
@@ -110,25 +110,25 @@ class LatestReader(Generic[T]):
             self._told[device, attribute] = warning
             self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
 
-    def _read(self, device: str, attribute: str, point: object) -> LatestPoint | None:
-        """Read a point that is unusual, or whose time comes for the first time."""
+    def _read(self, device: str, attribute: str, point: object) -> tuple[datetime | None, JSON]:
+        """Return time and value of a point that is unusual, or whose time comes for the first time."""
         raw: object = None
         if not isinstance(point, LatestPoint):
+            if isinstance(point, dict):
+                raw = cast("dict[str, JSON]", point).get("timestamp")
             try:
-                raw = point.get("timestamp") if isinstance(point, dict) else None
                 point = _read_point(cast("JSON", point))
             except SchemaError as error:
                 self._unreadable(device, attribute, str(error))
-                return None
-        if point.warning is not None:
-            if self._told.get((device, attribute)) != point.warning:
-                self._told[device, attribute] = point.warning
-                self._report(ValueMissing(device=device, attribute=attribute, warning=point.warning))
+                return None, None
+        if point.warning is not None and self._told.get((device, attribute)) != point.warning:
+            self._told[device, attribute] = point.warning
+            self._report(ValueMissing(device=device, attribute=attribute, warning=point.warning))
         if type(raw) is int and point.timestamp is not None:
             if len(self._moments) >= _MOST_MOMENTS:
                 self._moments.clear()
             self._moments[raw] = point.timestamp
-        return point
+        return point.timestamp, point.value
 
     def _unreadable(self, device: str, attribute: str | None, reason: str) -> None:
         if self._told.get((device, attribute)) != reason:

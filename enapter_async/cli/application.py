@@ -25,7 +25,7 @@ from enapter_async.models.visible import make_visible
 # The module of each command (and its name there, where it is another one) and its line in the list of commands, so
 # that `--help` imports none of them.
 COMMANDS: Final = {
-    "collect": ("collect", "Collect the latest telemetry of all devices into a database."),
+    "collect": ("collect.command:collect", "Collect the latest telemetry of all devices into a database."),
     "export": ("export.command:export", "Write the history of telemetry into a file."),
     "plot": ("plot.command:plot", "Draw a time series, in the terminal or as a picture."),
     "simulate": ("simulate", "Run an Enapter Cloud or Gateway on this machine."),

@@ -21,7 +21,7 @@ from enapter_async.collector.repair import repair_gaps
 from enapter_async.collector.selection import NothingSelectedError, Selection, Targets
 from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store
 from enapter_async.collector.stores.lines import LineStore
-from enapter_async.collector.stores.opening import FORMATS, SUFFIXES, make_store
+from enapter_async.collector.stores.opening import FORMATS, SUFFIXES, make_store, opened_store
 from enapter_async.collector.stores.sqlite import SqliteStore
 
 __all__ = [
@@ -49,5 +49,6 @@ __all__ = [
     "Store",
     "Targets",
     "make_store",
+    "opened_store",
     "repair_gaps",
 ]

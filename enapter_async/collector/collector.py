@@ -61,6 +61,9 @@ class CollectorStatistics:
         gaps_noted: Gaps that were noted.
         gaps_open: Gaps in the journal.
         gap_seconds_open: Seconds in them.
+        gap_span: Start of the first and end of the last gap that was noted, in microseconds since 1970.
+        seconds_repaired: Seconds that were looked up in history.
+        can_repair: Whether gaps are filled.
         skipped: Devices, attributes and values that could not be collected.
         without_value: Attributes for which the server warned instead of giving a value.
         longest_gap: Most seconds between two datapoints of one attribute, with device and attribute.
@@ -81,6 +84,9 @@ class CollectorStatistics:
     gaps_noted: int = 0
     gaps_open: int = 0
     gap_seconds_open: float = 0.0
+    gap_span: tuple[int, int] | None = None
+    seconds_repaired: float = 0.0
+    can_repair: bool = False
     skipped: int = 0
     without_value: int = 0
     longest_gap: tuple[float, str, str] = (0.0, "", "")
@@ -148,11 +154,14 @@ class Collector:
         self._clock_offset = 0.0
         self._stop = anyio.Event()
         self._look_again = anyio.Event()
+        self._reopen = anyio.Event()
         self._looked_at = 0.0
         self._problems = Problems(self._report)
         self._skipped: set[tuple[str, str | None]] = set()
         self._without_value: set[tuple[str, str]] = set()
         self._gaps_noted = 0
+        self._gap_span: tuple[int, int] | None = None
+        self._discovered = False
         self._committed_at: float | None = None
         self._intake = Intake(self._step * SECOND, self._now, self._skip)
         self._writer = Writer(store, self._problems, noted=self._gaps_were_noted, committed=self._committed)
@@ -187,6 +196,9 @@ class Collector:
             gaps_noted=self._gaps_noted,
             gaps_open=repairer.open if repairer else self._gaps_noted,
             gap_seconds_open=repairer.open_seconds if repairer else 0.0,
+            gap_span=self._gap_span,
+            seconds_repaired=repairer.seconds if repairer else 0.0,
+            can_repair=repairer is not None,
             skipped=len(self._skipped),
             without_value=len(self._without_value),
             longest_gap=self._intake.longest_gap,
@@ -205,6 +217,23 @@ class Collector:
         """Let `run` end; what has come by then is written first. May be called from a signal handler of asyncio."""
         self._stop.set()
 
+    def reopen(self) -> None:
+        """Have the store opened again, as after a rotation of files; does nothing for a store that cannot."""
+        self._reopen.set()
+
+    async def discover(self) -> Targets:
+        """Find out what there is to collect, before the store is opened; `run` does it otherwise.
+
+        Raises:
+            NothingSelectedError: There is nothing to collect.
+            EnapterError: The API refuses the token; or it cannot be reached, and `wait` is off.
+        """
+        self._targets = await self._persist("devices", self._find)
+        self._name_skipped()
+        self._looked_at = time.monotonic()
+        self._discovered = True
+        return self._targets
+
     async def run(self, *, seconds: float | None = None) -> None:
         """Collect until `stop` is called, or until cancelled; what has come by then is written.
 
@@ -212,7 +241,7 @@ class Collector:
             seconds: End after this time; None for no such end.
 
         Raises:
-            NothingSelectedError: There is nothing to collect, and `wait` is off.
+            NothingSelectedError: There is nothing to collect.
             StorageError: The store cannot be written, for a reason that does not pass.
             EnapterError: The API refuses the token; or it cannot be reached at first, and `wait` is off.
         """
@@ -223,10 +252,7 @@ class Collector:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._writer.run)
             tasks.start_soon(self._end, end, collecting := anyio.CancelScope())
-            with anyio.CancelScope() as beside:
-                pass
-            beside = anyio.CancelScope()
-            tasks.start_soon(self._run_beside, beside)
+            tasks.start_soon(self._run_beside, beside := anyio.CancelScope())
             try:
                 with collecting:
                     await self._collect()
@@ -264,9 +290,8 @@ class Collector:
         return done
 
     async def _start(self) -> None:
-        self._targets = await self._persist("devices", self._find)
-        self._name_skipped()
-        self._looked_at = time.monotonic()
+        if not self._discovered:
+            await self.discover()
         since = self._now()
         self._intake.select(self._targets.units, since)
         await self._persist("store", lambda: self._note_start(self._targets.units, since))
@@ -277,8 +302,8 @@ class Collector:
         while True:
             try:
                 result = await work()
-            except (EnapterError, NothingSelectedError) as error:
-                if is_final(error) or not self._wait:
+            except EnapterError as error:
+                if is_final(error) or not self._wait or isinstance(error, NothingSelectedError):
                     raise
                 self._problems.failed(subject, error)
             else:
@@ -325,7 +350,8 @@ class Collector:
                     gaps.append(Gap(device_id=device, start=start, before=before, reason="nobody collected"))
                     self._intake.begin(device, before - step)
             if isinstance(store, JournaledStore):
-                await store.commit((), note=gaps)
+                if gaps:
+                    await store.commit((), note=gaps)
                 await store.mark({device: since for device in devices if device not in newest})
             elif gaps:
                 await store.note_gaps(gaps)
@@ -368,6 +394,7 @@ class Collector:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_looking)
                 tasks.start_soon(self._keep_marking)
+                tasks.start_soon(self._keep_reopening)
                 if self._repairer is not None:
                     tasks.start_soon(self._repairer.run)
 
@@ -394,7 +421,8 @@ class Collector:
 
     async def _change_to(self, found: Targets) -> None:
         changes = list(found.changes_from(self._targets))
-        added = [device for device in found.units if device not in self._targets.units]
+        # One that was gone for a while is known: its next datapoint shows the gap.
+        added = [one for one in found.units if one not in self._targets.units and not self._intake.knows(one)]
         self._name_skipped()
         if not changes:
             self._targets = found
@@ -417,6 +445,19 @@ class Collector:
         while True:
             await anyio.sleep(_MARK_SECONDS)
             await self._mark()
+
+    async def _keep_reopening(self) -> None:
+        """Open the store again when that is asked for, and look now and then whether it is where it should be."""
+        reopen = getattr(self._store, "reopen", None)
+        if reopen is None:
+            return
+        while True:
+            await self._reopen.wait()
+            self._reopen = anyio.Event()
+            try:
+                await reopen()
+            except StorageError as error:
+                self._problems.failed("store", error)
 
     async def _mark(self) -> None:
         if self._journal is None:
@@ -454,6 +495,9 @@ class Collector:
 
     def _gaps_were_noted(self, gaps: Sequence[Gap]) -> None:
         self._gaps_noted += len(gaps)
+        start, before = min(gap.start for gap in gaps), max(gap.before for gap in gaps)
+        known = self._gap_span or (start, before)
+        self._gap_span = min(start, known[0]), max(before, known[1])
         self._report(GapsNoted(gaps=tuple(gaps)))
         if self._repairer is not None:
             self._repairer.wake()

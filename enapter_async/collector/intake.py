@@ -74,6 +74,10 @@ class Intake:
         for device in units:
             self._since.setdefault(device, since)
 
+    def knows(self, device: str) -> bool:
+        """Whether a device had a datapoint."""
+        return device in self._last
+
     def begin(self, device: str, since: int) -> None:
         """Say from when on a device is collected without a gap."""
         self._since[device] = since
@@ -100,7 +104,7 @@ class Intake:
         """Return the newest time of each device."""
         return {device: max(times.values()) for device, times in self._last.items() if times}
 
-    def take(self, batch: Sequence[Datapoint]) -> tuple[list[Row], list[Gap]]:
+    def take(self, batch: Sequence[Datapoint]) -> tuple[list[Row], list[Gap]]:  # noqa: C901, PLR0912 - the hot loop
         """Return the rows of an answer, and the gaps that it shows."""
         rows: list[Row] = []
         gaps: dict[str, tuple[int, int]] = {}

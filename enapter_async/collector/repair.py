@@ -65,6 +65,7 @@ class Repairer:
 
     Attributes:
         rows: Rows that were filled in.
+        seconds: Seconds that were looked up.
         open: Gaps in the journal when it was last read.
         open_seconds: Their length together, in seconds.
     """
@@ -94,6 +95,7 @@ class Repairer:
             settled: Is called with the devices that were looked up, and the attributes of which rows were missing.
         """
         self.rows: int = 0
+        self.seconds: float = 0.0
         self.open: int = 0
         self.open_seconds: float = 0.0
         self._client = client
@@ -220,6 +222,7 @@ class Repairer:
             self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {error}"))
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         self._settled([device for device in job.spans if device not in refused], found)
+        self.seconds += (job.before - job.start) / 1e6
         rows = self.rows - rows_before
         self._report(GapsFilled(devices=len(job.spans), start=job.start, before=job.before, rows=rows))
 

@@ -7,7 +7,15 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from enapter_async import DecodeError, Device, EnapterClient, NotFoundError, PermissionDeniedError
+from enapter_async import (
+    DecodeError,
+    Device,
+    EnapterClient,
+    NotFoundError,
+    PermissionDeniedError,
+    Safety,
+    ValueDeclaration,
+)
 from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
 from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.models.common import JSON
@@ -35,12 +43,14 @@ def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(value))
 
 
-def _attributes(value: str | Iterable[str]) -> str | tuple[str, ...]:
-    if not isinstance(value, str):
-        return tuple(dict.fromkeys(value))
-    if value not in ("numeric", "all"):
+def _attributes(value: str | Iterable[str]) -> Literal["numeric", "all"] | tuple[str, ...]:
+    if value == "numeric":
+        return "numeric"
+    if value == "all":
+        return "all"
+    if isinstance(value, str):
         raise InvalidArgumentError("attributes", f"must be 'numeric', 'all' or a list of names, got {value!r}")
-    return value
+    return tuple(dict.fromkeys(value))
 
 
 @attrs.frozen
@@ -139,8 +149,8 @@ class Finder:
         found: dict[str, _Found] = {}
         offset = 0
         while True:
-            query = {"expand": "manifest", "limit": _PAGE, "offset": offset}
-            payload = await self._client.request("GET", path, query=query)
+            query = {"expand": "manifest", "limit": str(_PAGE), "offset": str(offset)}
+            payload = await self._client.request("GET", path, query=query, safety=Safety.READ)
             page = payload.get("devices") if isinstance(payload, dict) else None
             if not isinstance(page, list) or not page:
                 return list(found.values())
@@ -199,7 +209,8 @@ class Finder:
     def _units(self, device: _Found) -> dict[str, str | None]:
         wanted = self._selection.attributes
         manifest = device.manifest
-        declared = {} if manifest is None else manifest.telemetry
+        declared: Mapping[str, ValueDeclaration] = {} if manifest is None else manifest.telemetry
+        units: dict[str, str | None]
         if wanted == "numeric":
             units = {name: one.unit for name, one in declared.items() if one.is_numeric}
         elif wanted == "all":

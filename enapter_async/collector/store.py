@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
@@ -89,7 +89,7 @@ class JournaledStore(Store, Protocol):
         """Return the journal, oldest gap first, each with its `id`."""
         ...
 
-    async def read_keys(self, devices: Collection[str], start: int, before: int) -> Set[RowKey]:
+    async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
         """Return device, attribute and time of all rows of some devices in a span of time."""
         ...
 

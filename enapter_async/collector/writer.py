@@ -126,6 +126,7 @@ class Writer:
         gaps, self._gaps = self._gaps, []
         self._notify()
         pause = FIRST_PAUSE
+        new = 0
         give_up: float | None = None
         while True:
             try:

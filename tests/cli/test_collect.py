@@ -29,7 +29,7 @@ def check_integrity(path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute(
-                "INSERT INTO telemetry SELECT device_id, attribute, time, value, unit FROM telemetry LIMIT 1"
+                "INSERT INTO telemetry SELECT device_id, attribute, time, value, text, unit FROM telemetry LIMIT 1"
             )
     finally:
         connection.close()

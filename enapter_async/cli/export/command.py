@@ -14,14 +14,13 @@ from rich.console import Console
 
 from enapter_async import InvalidArgumentError
 from enapter_async.cli import interruption
-from enapter_async.cli.collector import Traffic
 from enapter_async.cli.completers import complete_attribute, complete_device
 from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
 from enapter_async.cli.export.progress import shown
 from enapter_async.cli.parameters import duration, option
-from enapter_async.cli.progress import clock
 from enapter_async.cli.running import run
 from enapter_async.cli.span import AGGREGATIONS, Moment, moment
+from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.exporter import FORMATS, ExportRequest, ExportResult, HistoryExport, guess_format
 from enapter_async.models.visible import make_visible
 

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
-
-
-class Closable(Protocol):
-    """What is opened and used in a worker thread."""
-
-    def close(self) -> None:
-        """Complete what is open."""
-        ...
 
 
 class Worker:
@@ -29,5 +21,5 @@ class Worker:
     async def run(self, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
         """Run a function."""
         async with self._lock:
-            with anyio.CancelScope(shield=True):
-                return await anyio.to_thread.run_sync(function, *arguments)
+            # A cancelled call waits for its thread: whoever comes next finds the store as that left it.
+            return await anyio.to_thread.run_sync(function, *arguments)

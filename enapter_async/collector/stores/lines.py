@@ -9,9 +9,9 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Literal, Self
+from typing import IO, Final, Literal, Self, cast
 
-from enapter_async._files import NewFile, try_to_lock
+from enapter_async._files import NewFile, identify_file, try_to_lock
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
 from enapter_async.collector.stores._gap_file import append_gaps
@@ -127,7 +127,7 @@ class LineFile:
         try:
             self._follow_rotation()
             self._append(data)
-            if self._identity() != self._identify():
+            if self._identity() != identify_file(self.path):
                 # The file was taken away in the meantime: what went into it is nowhere.
                 self.reopen()
                 self._append(data)
@@ -170,7 +170,7 @@ class LineFile:
 
     def _follow_rotation(self) -> None:
         """Open the file again if it was taken away, and go on at its end if it was truncated."""
-        there = self._identify()
+        there = identify_file(self.path)
         if there is None or there != self._identity():
             self.reopen()
         elif os.fstat(self._file.fileno()).st_size < self.size:
@@ -178,13 +178,6 @@ class LineFile:
 
     def _identity(self) -> tuple[int, int]:
         found = os.fstat(self._file.fileno())
-        return found.st_dev, found.st_ino
-
-    def _identify(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            return None
         return found.st_dev, found.st_ino
 
     def _append(self, data: bytes) -> None:
@@ -290,15 +283,13 @@ def _read_old(lines: IO[str], *, is_csv: bool) -> Iterator[Row]:
     """Read the rows of an earlier version."""
     records: Iterator[object] = csv.reader(lines) if is_csv else map(_load, lines)
     for record in records:
+        fields = cast("dict[str, str | float | None]", record).get if isinstance(record, dict) else None
+        values = list(map(fields, _OLD_COLUMNS)) if fields else cast("list[str | float | None]", record)
         try:
-            if isinstance(record, dict):
-                time, device, attribute, value, unit = (record[name] for name in _OLD_COLUMNS)
-                number = float(value) if isinstance(value, str) else value
-            else:
-                time, device, attribute, value, unit = record  # type: ignore[misc]
-                number = float(value) if value else None
-            yield make_row(device, attribute, parse_time(time), number, unit or None)
-        except (ValueError, TypeError, KeyError):
+            time, device, attribute, value, unit = values
+            number = float(value) if value not in (None, "") else None
+            yield make_row(str(device), str(attribute), parse_time(str(time)), number, str(unit) if unit else None)
+        except (ValueError, TypeError):
             continue
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import anyio
+
+from enapter_async.collector.events import CollectorEvent
+from enapter_async.collector.problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.store import Store
 from enapter_async.collector.stores.sqlite import SqliteStore
-from enapter_async.errors import InvalidArgumentError
+from enapter_async.errors import InvalidArgumentError, StorageError
 
 FORMATS: Final = ("sqlite", "csv", "jsonl", "parquet")
 """Formats of files that `make_store` knows."""
@@ -46,3 +52,41 @@ def make_store(path: Path, form: str | None = None) -> Store:
     from enapter_async.collector.stores.lines import LineStore
 
     return LineStore(path, "csv" if form == "csv" else "jsonl")
+
+
+@asynccontextmanager
+async def opened_store(
+    store: Store, *, wait: bool, on_event: Callable[[CollectorEvent], object] = lambda _: None
+) -> AsyncGenerator[None, None]:
+    """Open a store for the length of a block, and wait for one that is locked or not there yet.
+
+    Args:
+        store: The store.
+        wait: Wait for it. Otherwise the first failure is raised.
+        on_event: Gets `ProblemBegan` when waiting begins and `ProblemEnded` when it ends.
+
+    Raises:
+        StorageError: It cannot be opened, for a reason that does not pass.
+    """
+
+    def report(event: CollectorEvent) -> None:
+        on_event(event)
+
+    problems = Problems(report)
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await store.__aenter__()
+            break
+        except StorageError as error:
+            if not (wait and error.temporary):
+                raise
+            problems.failed("store", error)
+        await anyio.sleep(pause)
+        pause = next_pause(pause)
+    problems.passed("store")
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await store.__aexit__(None, None, None)

@@ -22,7 +22,7 @@ from typing import IO, Final, Self
 
 import attrs
 
-from enapter_async._files import NewFile, try_to_lock
+from enapter_async._files import NewFile, identify_file, try_to_lock
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
 from enapter_async.collector.stores._gap_file import append_gaps
@@ -168,7 +168,7 @@ class ParquetFolder:
         try:
             if not try_to_lock(self._lock):
                 raise StorageError(folder, f"another process collects into {folder} now")
-            self._identity = _identify(folder)
+            self._identity = identify_file(folder)
             self._recover()
         except (OSError, pa.ArrowException) as error:
             self._lock.close()
@@ -179,7 +179,7 @@ class ParquetFolder:
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to the folder that is open."""
-        return _identify(self._folder) == self._identity is not None
+        return identify_file(self._folder) == self._identity is not None
 
     def write(self, rows: Sequence[Row]) -> int:
         """Keep rows; returns how many were new.
@@ -337,11 +337,3 @@ def _read_rows(path: Path) -> Iterator[list[Row]]:
                     yield rows
                     rows = []
     yield rows
-
-
-def _identify(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeVar, TypeVarTuple
 
+from enapter_async._files import identify_file
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
@@ -17,6 +18,7 @@ from enapter_async.errors import StorageError
 from enapter_async.rows import COLUMNS, Row, format_time, parse_time
 
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 # Time comes first in the key: new rows are then neighbours, and a commit writes a few pages. With the device
 # first each series would have a page of its own, and 1,600 datapoints a second would write 6 MB a second.
@@ -53,6 +55,7 @@ _MARK: Final = (
     "INSERT INTO telemetry_devices VALUES (?,?) ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
     " WHERE excluded.reached > reached"
 )
+_OLDER: Final = "noted by an earlier version"
 _BUSY_SECONDS: Final = 5.0
 """How long a lock of another program is waited for before the collector is told."""
 _LOOK_BACK: Final = 3_600_000_000
@@ -107,19 +110,19 @@ class SqliteStore:
 
     async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
         """Return up to when each device has been collected."""
-        return await self._worker.run(self._run, lambda database: database.read_newest(devices, before))
+        return await self._worker.run(self._read, _Database.read_newest, devices, before)
 
     async def mark(self, reached: Mapping[str, int]) -> None:
         """Remember up to when devices have been collected."""
-        await self._worker.run(self._run, lambda database: database.mark(reached))
+        await self._worker.run(self._read, _Database.mark, reached)
 
     async def read_gaps(self) -> list[Gap]:
         """Return the journal, oldest gap first."""
-        return await self._worker.run(self._run, _Database.read_gaps)
+        return await self._worker.run(self._read, _Database.read_gaps)
 
-    async def read_keys(self, devices: Collection[str], start: int, before: int) -> Set[RowKey]:
+    async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
         """Return device, attribute and time of all rows of some devices in a span of time."""
-        return await self._worker.run(self._run, lambda database: database.read_keys(devices, start, before))
+        return await self._worker.run(self._read, _Database.read_keys, devices, start, before)
 
     async def reopen(self) -> None:
         """Open the file again, as after a rotation."""
@@ -139,12 +142,12 @@ class SqliteStore:
         self._open = _Database(self.path)
         return self._open
 
-    def _run(self, call: Callable[[_Database], T]) -> T:
+    def _read(self, call: Callable[[_Database, *Arguments], T], *arguments: *Arguments) -> T:
         database = self._database()
         try:
-            return call(database)
+            return call(database, *arguments)
         except sqlite3.Error as error:
-            raise _failed(self.path, "cannot be read", error) from error
+            raise _failed(self.path, "cannot be used", error) from error
 
     def _commit(self, rows: Sequence[Row], note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]) -> int:
         database = self._database()
@@ -173,7 +176,7 @@ class _Database:
             raise _failed(path, "cannot be opened", error) from error
         try:
             self._prepare()
-            self._file = _identify(path)
+            self._file = identify_file(path)
         except sqlite3.Error as error:
             self._connection.close()
             raise _failed(path, "cannot be used", error) from error
@@ -187,7 +190,7 @@ class _Database:
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to the file that is open."""
-        return self._file is not None and _identify(self._path) == self._file
+        return self._file is not None and identify_file(self._path) == self._file
 
     def commit(self, rows: Sequence[Row], note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]) -> int:
         connection = self._connection
@@ -216,9 +219,8 @@ class _Database:
         if last is not None:
             since = _bound(parse_time(last) - _LOOK_BACK)
             newest = self._newest_since(since, before)
-        marks = {
-            device: parse_time(time) for device, time in execute("SELECT device_id, reached FROM telemetry_devices")
-        }
+        found = execute("SELECT device_id, reached FROM telemetry_devices")
+        marks = {device: parse_time(text) for device, text in found}
         for device, reached in marks.items():
             if reached < before:
                 newest.setdefault(device, reached)
@@ -228,7 +230,7 @@ class _Database:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         with connection:
-            connection.executemany(_MARK, [(device, format_time(time)) for device, time in reached.items()])
+            connection.executemany(_MARK, [(device, format_time(moment)) for device, moment in reached.items()])
 
     def read_gaps(self) -> list[Gap]:
         found = self._connection.execute(
@@ -244,14 +246,14 @@ class _Database:
         # Read once for each second, not once for each row.
         times: dict[str, int] = {}
         keys: set[RowKey] = set()
-        for device, attribute, time in self._connection.execute(
+        for device, attribute, text in self._connection.execute(
             "SELECT device_id, attribute, time FROM telemetry WHERE time >= ? AND time < ?",
             (_bound(start), _bound(before)),
         ):
             if device in wanted:
-                moment = times.get(time)
+                moment = times.get(text)
                 if moment is None:
-                    moment = times[time] = parse_time(time)
+                    moment = times[text] = parse_time(text)
                 keys.add((device, attribute, moment))
         return keys
 
@@ -260,38 +262,42 @@ class _Database:
             "SELECT device_id, max(time) FROM telemetry WHERE time >= ? AND time < ? GROUP BY device_id",
             (since, _bound(before)),
         )
-        return {device: parse_time(time) for device, time in found}
+        return {device: parse_time(text) for device, text in found}
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = NORMAL")
         columns, keys = self._columns("telemetry")
-        if columns and (keys != {"device_id", "attribute", "time"} or columns - {"text"} != set(COLUMNS) - {"text"}):
+        if columns and (keys != {"device_id", "attribute", "time"} or columns | {"text"} != set(COLUMNS)):
             raise StorageError(self._path, "has another table 'telemetry'; choose another file")
         gaps, _ = self._columns("telemetry_gaps")
         devices, _ = self._columns("telemetry_devices")
-        if "text" in columns and "device_id" in gaps and devices:
-            return
-        execute("BEGIN IMMEDIATE")
-        with self._connection:
-            if not columns:
-                execute(_TELEMETRY)
-            elif "text" not in columns:
-                execute("ALTER TABLE telemetry ADD COLUMN text TEXT")
-            if "device_id" not in gaps:
-                self._make_journal(gaps)
-            if not devices:
-                execute(_DEVICES)
-                if columns:  # once; later the marks tell
-                    tomorrow = _bound(round((time.time() + 86_400) * 1e6))
-                    execute(
-                        "INSERT INTO telemetry_devices SELECT device_id, max(time) FROM telemetry WHERE time < ?"
-                        " GROUP BY device_id",
-                        (tomorrow,),
-                    )
+        if "text" not in columns or "device_id" not in gaps or not devices:
+            execute("BEGIN IMMEDIATE")
+            with self._connection:
+                self._make_tables(columns, gaps, devices)
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = NORMAL")
 
-    def _make_journal(self, old: Set[str]) -> None:
+    def _make_tables(self, columns: Collection[str], gaps: Collection[str], devices: Collection[str]) -> None:
+        """Make what is missing, in a new file or in one of an earlier version."""
+        execute = self._connection.execute
+        if not columns:
+            execute(_TELEMETRY)
+        elif "text" not in columns:
+            execute("ALTER TABLE telemetry ADD COLUMN text TEXT")
+        if "device_id" not in gaps:
+            self._make_journal(gaps)
+        if not devices:
+            execute(_DEVICES)
+            if columns:  # once; later the marks tell
+                tomorrow = _bound(round((time.time() + 86_400) * 1e6))
+                execute(
+                    "INSERT INTO telemetry_devices SELECT device_id, max(time) FROM telemetry WHERE time < ?"
+                    " GROUP BY device_id",
+                    (tomorrow,),
+                )
+
+    def _make_journal(self, old: Collection[str]) -> None:
         execute = self._connection.execute
         gaps: list[Gap] = []
         if old == {"start", "before"}:  # Unix seconds
@@ -317,25 +323,17 @@ class _Database:
 
 
 def _record(row: Row) -> tuple[str, str, str, float | None, str | None, str | None]:
-    device, attribute, time, value, text, unit = row
-    return device, attribute, format_time(time), value, text, unit
+    device, attribute, moment, value, text, unit = row
+    return device, attribute, format_time(moment), value, text, unit
 
 
 def _gap_record(gap: Gap) -> tuple[str | None, str, str, str]:
     return gap.device_id, format_time(gap.start), format_time(gap.before), gap.reason
 
 
-def _bound(time: int) -> str:
+def _bound(moment: int) -> str:
     """Return a time for comparing: without the Z at its end, since fractions of a second sort before it."""
-    return format_time(time)[:-1]
-
-
-def _identify(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    return format_time(moment)[:-1]
 
 
 def _failed(path: Path, what: str, error: sqlite3.Error) -> StorageError:

@@ -1,0 +1,1 @@
+"""`enapter-async collect` and `enapter-async gaps`."""

@@ -1,0 +1,234 @@
+"""`enapter-async collect`: live telemetry into a database or into files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import attrs
+import click
+import rich_click
+from rich.console import Console
+
+from enapter_async.cli import interruption
+from enapter_async.cli.collect.display import Display
+from enapter_async.cli.collect.log import Log
+from enapter_async.cli.collect.summary import summarize
+from enapter_async.cli.connection import chosen_simulator, connected, server_options
+from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.running import alongside, run, soon
+from enapter_async.cli.traffic import Traffic, clock
+from enapter_async.collector import FORMATS, SUFFIXES, Collector, CollectorEvent, Selection, make_store, opened_store
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """The options of `collect`.
+
+    Attributes:
+        to: File, or folder of Parquet files.
+        form: Its format.
+        selection: What is collected.
+        interval: Seconds between two polls.
+        seconds: How long to collect; None until told to stop.
+        simulator: Options of `simulate` and their values; None collects from the server of the environment.
+        repair: Fill gaps from history.
+        wait: Wait for an API and a database that cannot be reached yet.
+        log_format: How lines of the log look.
+        quiet: Show no progress, and log warnings only.
+    """
+
+    to: Path
+    form: str
+    selection: Selection
+    interval: float
+    seconds: float | None
+    simulator: dict[str, str] | None
+    repair: bool
+    wait: bool
+    log_format: Literal["text", "json"]
+    quiet: bool
+
+
+def selection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--device`, `--attributes` and `--site`; `make_selection` takes their values."""
+    for add in (
+        option("--site", metavar="ID", help="Only devices of this site."),
+        option(
+            "--attributes",
+            metavar="numeric|all|NAME,...",
+            default="numeric",
+            show_default=True,
+            help="All numeric telemetry, all telemetry and alerts, or names.",
+        ),
+        option("--device", "devices", multiple=True, metavar="ID", help="ID, slug or name; may be repeated."),
+    ):
+        command = add(command)
+    return command
+
+
+def make_selection(devices: tuple[str, ...], attributes: str, site: str | None) -> Selection:
+    """Return what the options select."""
+    names = tuple(name.strip() for name in attributes.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("name at least one attribute, or write numeric or all", param_hint="--attributes")
+    chosen = attributes if attributes in ("numeric", "all") else names
+    return Selection(devices=devices or None, attributes=chosen, site_id=site)
+
+
+@rich_click.command()
+@option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=Path("telemetry.sqlite"),
+    show_default=True,
+    help="File, or folder of Parquet files. Existing data is kept.",
+)
+@option(
+    "--format", "name", type=click.Choice(FORMATS), help="By default as the name ends: .sqlite, .csv, .jsonl, .parquet."
+)
+@selection_options
+@option(
+    "--interval",
+    type=duration(0.1),
+    default="1s",
+    show_default=True,
+    metavar="DURATION",
+    help="Time between two polls.",
+)
+@option(
+    "--for", "seconds", type=duration(0.001), metavar="DURATION", help="How long; by default until Ctrl-C or SIGTERM."
+)
+@option("--repair/--no-repair", default=True, help="Fill gaps of a database from history (default), or note them only.")
+@option("--fill-gap", is_flag=True, hidden=True, help="Repairing is the default; accepted for older scripts.")
+@option(
+    "--wait/--no-wait",
+    default=None,
+    help="Wait for an API or a database that cannot be reached yet; by default without a terminal.",
+)
+@option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Of log lines.")
+@option("--quiet", "-q", is_flag=True, help="Show no progress, and log warnings only.")
+@server_options
+def collect(
+    *,
+    to: Path,
+    name: str | None,
+    devices: tuple[str, ...],
+    attributes: str,
+    site: str | None,
+    interval: float,
+    seconds: float | None,
+    repair: bool,
+    fill_gap: bool,
+    wait: bool | None,
+    log_format: Literal["text", "json"],
+    quiet: bool,
+    **simulator: Any,
+) -> None:
+    """Collect the latest telemetry of all devices into a database or into files.
+
+    Each datapoint becomes one row: device_id, attribute, time (UTC), value, text, unit. In SQLite the table is called
+    telemetry. CSV and JSON lines grow by whole lines. Parquet (extra arrow) is a folder with files for each day, which
+    appear when they are complete. The same file or folder can be continued, also after a crash: existing datapoints
+    are skipped, and what was missed is filled from history (SQLite). Ctrl-C ends it properly.
+    """
+    form = name or SUFFIXES.get(to.suffix.lower())
+    if form is None:
+        raise click.BadParameter(f"{to} must end in {', '.join(SUFFIXES)}, or give --format", param_hint="--to")
+    if fill_gap and form != "sqlite":
+        raise click.UsageError("--fill-gap is for SQLite, which can tell what it has; `export` writes history too")
+    options = Options(
+        to=to,
+        form=form,
+        selection=make_selection(devices, attributes, site),
+        interval=interval,
+        seconds=seconds,
+        simulator=chosen_simulator(simulator),
+        repair=repair,
+        wait=not sys.stderr.isatty() if wait is None else wait,
+        log_format=log_format,
+        quiet=quiet,
+    )
+    with interruption.saying("stopped at once; what was written before stays"):
+        run(_collect, options)
+
+
+async def _collect(options: Options) -> None:
+    traffic = Traffic()
+    console = Console(stderr=True, quiet=options.quiet or options.log_format == "json")
+    log = Log(options.log_format, quiet=options.quiet)
+    on_terminal = console.is_terminal and options.log_format == "text"
+    display: Display | None = None
+
+    def report(event: CollectorEvent) -> None:
+        if display is not None:
+            display.note(event)
+        if not on_terminal:
+            log.write_event(event)
+
+    async with connected(options.simulator, console, [traffic]) as client:
+        store = make_store(options.to, options.form)
+        collector = Collector(
+            client,
+            store,
+            selection=options.selection,
+            interval=options.interval,
+            repair=options.repair,
+            wait=options.wait,
+            on_event=report,
+        )
+        await collector.discover()
+        async with opened_store(store, wait=options.wait, on_event=report):
+            display = Display(client, collector, traffic, options.seconds)
+            started = anyio.current_time()
+            shown = partial(display.show, console) if on_terminal else partial(display.log, log)
+            try:
+                # The first signal ends it properly, the second one at once.
+                with interruption.listening(soon(collector.stop), signal.SIGINT, signal.SIGTERM), _rotating(collector):
+                    async with _shown(shown, quiet=options.quiet and on_terminal):
+                        await collector.run(seconds=options.seconds)
+            finally:
+                elapsed = anyio.current_time() - started
+                _say(f"Collected for {clock(elapsed)} into {options.to}")
+                _say(summarize(collector.statistics, traffic, elapsed, target=str(options.to)))
+
+
+@contextlib.contextmanager
+def _rotating(collector: Collector) -> Generator[None, None, None]:
+    """Open the output again on SIGHUP."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGHUP, collector.reopen)
+    except (ValueError, RuntimeError, NotImplementedError):  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+@asynccontextmanager
+async def _shown(show: Callable[[], Coroutine[Any, Any, object]], *, quiet: bool) -> AsyncGenerator[None, None]:
+    """Show the progress for the length of a block."""
+    if quiet:
+        yield
+        return
+    async with alongside(show):
+        yield
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # whoever read our output has gone; the rows are in the store
+        click.echo(text)

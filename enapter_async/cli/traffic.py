@@ -1,0 +1,42 @@
+"""What a client sends and what comes back, counted for summaries."""
+
+from __future__ import annotations
+
+import logging
+
+from enapter_async import APIError, AttemptFailed, Event, RequestFinished
+
+_logger = logging.getLogger("enapter_async.cli.traffic")
+
+
+class Traffic:
+    """Counts what a client does; one of its hooks.
+
+    Attributes:
+        requests: HTTP requests.
+        rate_limited: 429 answers.
+        errors: Other failed requests.
+    """
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.rate_limited = 0
+        self.errors = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take an event into account."""
+        if isinstance(event, RequestFinished):
+            self.requests += event.attempts
+        elif isinstance(event, AttemptFailed):
+            _logger.debug("attempt %d failed: %s", event.attempt, event.error)
+            if isinstance(event.error, APIError) and event.status == 429:
+                self.rate_limited += 1
+            else:
+                self.errors += 1
+
+
+def clock(seconds: float) -> str:
+    """Write a length of time as hours, minutes and seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,218 @@
+"""What was missed comes from history: each row once, only where it is missing, whatever ends the program."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from enapter_async import EnapterClient, StorageError
+from enapter_async.collector import CollectorEvent, Gap, Selection, SqliteStore, Targets
+from enapter_async.collector import repair as repair_module
+from enapter_async.collector.problems import Problems
+from enapter_async.collector.repair import Repairer
+from enapter_async.collector.selection import Finder
+from enapter_async.rows import Row, parse_time
+from enapter_async.simulator import Fault, Simulator
+from tests.collector.platform import SECOND, read_journal, read_platform, read_rows
+
+pytestmark = pytest.mark.anyio
+
+START = 1_773_480_000
+"""2026-03-14T09:20:00Z"""
+
+
+def gap(first: int, before: int, device: str | None = None) -> Gap:
+    return Gap(device_id=device, start=first * SECOND, before=before * SECOND, reason="test")
+
+
+class Repairing:
+    """A repairer and what it reported."""
+
+    def __init__(
+        self, client: EnapterClient, store: SqliteStore, targets: Targets, *, step: int = 1, now: int = START + 100_000
+    ) -> None:
+        self.events: list[CollectorEvent] = []
+        self.repairer = Repairer(
+            client,
+            store,
+            lambda: targets.units,
+            step=step,
+            now=lambda: now * SECOND,
+            problems=Problems(self.events.append),
+            report=self.events.append,
+        )
+
+
+@pytest.fixture
+def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair_module, "_WINDOW", 20)
+
+
+@pytest.mark.parametrize("attributes", ["numeric", "all"])
+@pytest.mark.parametrize("step", [1, 10])
+async def test_a_gap_has_what_the_server_knows_of_it_and_units(
+    database: Path, step: int, attributes: str, short_windows: None
+) -> None:
+    async with Simulator(devices=12) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection(attributes=attributes)).find()
+        device, units = next(iter(targets.units.items()))
+        kept: Row = (device, next(iter(units)), START * SECOND, -1.0, None, None)
+        async with SqliteStore(database) as store:
+            await store.commit([kept], note=[gap(START, START + 100 * step)])
+            repairing = Repairing(client, store, targets, step=step)
+            await repairing.repairer.fill_all()
+        expected = await read_platform(client, targets.units, START, START + 100 * step, step)
+    expected[kept[:3]] = kept  # what was there is not replaced
+    assert {row[:3]: row for row in read_rows(database)} == expected
+    assert repairing.repairer.rows == len(expected) - 1 > 0
+    assert read_journal(database) == []
+
+
+async def test_a_step_with_a_row_of_its_own_is_not_doubled(database: Path) -> None:
+    async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        device, units = next(iter(targets.units.items()))
+        attribute = next(iter(units))
+        rows: list[Row] = [
+            (device, attribute, round((START + second) * SECOND), 1.0, None, None) for second in (3.25, 52, 997)
+        ]
+        async with SqliteStore(database) as store:
+            await store.commit(rows, note=[gap(START, START + 1_000)])
+            await Repairing(client, store, targets, step=10).repairer.fill_all()
+    steps = [row[2] // (10 * SECOND) for row in read_rows(database) if row[:2] == (device, attribute)]
+    assert len(steps) == len(set(steps)) == 100
+
+
+async def test_gaps_of_single_devices_concern_nobody_else(database: Path) -> None:
+    async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        one, other, *_ = targets.units
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 30, one), gap(START + 20, START + 60, other)])
+            await Repairing(client, store, targets).repairer.fill_all()
+        expected = {
+            **await read_platform(client, {one: targets.units[one]}, START, START + 30),
+            **await read_platform(client, {other: targets.units[other]}, START + 20, START + 60),
+        }
+    assert {row[:3]: row for row in read_rows(database)} == expected
+
+
+async def test_what_is_not_over_yet_stays_noted(database: Path) -> None:
+    async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 100)])
+            await Repairing(client, store, targets, now=START + 52).repairer.fill_all()
+    assert read_journal(database) == [(None, "2026-03-14T09:20:50Z", "2026-03-14T09:21:40Z", "test")]
+    assert max(row[2] for row in read_rows(database)) == (START + 49) * SECOND
+
+
+async def test_a_device_whose_history_is_refused_costs_itself_only(database: Path) -> None:
+    async with Simulator(devices=6) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+
+        units = {"no such device,": {"x": None}, **targets.units}
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 30)])
+            sim.faults.on("queryTimeseries", Fault.answer(422), nth={1})
+            repairing = Repairing(client, store, Targets(units, 1))
+            await repairing.repairer.fill_all()
+        expected = await read_platform(client, targets.units, START, START + 30)
+    assert {row[:3]: row for row in read_rows(database)} == expected
+    assert read_journal(database) == []
+
+
+async def test_an_interrupted_filling_is_resumed(database: Path, short_windows: None) -> None:
+    async with Simulator(devices=12) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 1_000)])
+            sim.faults.on("queryTimeseries", Fault.hang(100), nth=range(6, 100))
+            with anyio.move_on_after(20) as kill:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(Repairing(client, store, targets, step=10).repairer.run)
+                    while read_journal(database)[0][1] == "2026-03-14T09:20:00Z":
+                        await anyio.sleep(0.01)
+                    kill.cancel()
+        sim.faults.clear()
+        half = len(read_rows(database))
+        async with SqliteStore(database) as store:
+            await Repairing(client, store, targets, step=10).repairer.fill_all()
+        expected = await read_platform(client, targets.units, START, START + 1_000, 10)
+    assert 0 < half < len(expected)
+    assert {row[:3]: row for row in read_rows(database)} == expected
+    assert read_journal(database) == []
+
+
+class Dies(SqliteStore):
+    """A store whose program is killed at a certain statement: from then on nothing is done any more."""
+
+    def __init__(self, path: Path, after: int) -> None:
+        super().__init__(path)
+        self.left = after
+
+    async def commit(
+        self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+    ) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise StorageError(self.path, "killed")
+        return await super().commit(rows, note=note, replace=replace)
+
+
+@pytest.mark.parametrize("statement", range(6))
+async def test_a_kill_between_any_two_commits_loses_nothing(
+    database: Path, statement: int, short_windows: None
+) -> None:
+    async with Simulator(devices=12) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 50)])
+        async with Dies(database, statement) as store:
+            with pytest.raises(StorageError, match="killed"):
+                await Repairing(client, store, targets).repairer.fill_all()
+        missing = sum(parse_time(before) - parse_time(start) for _, start, before, _ in read_journal(database))
+        assert missing > 0
+        async with SqliteStore(database) as store:
+            await Repairing(client, store, targets).repairer.fill_all()
+        expected = await read_platform(client, targets.units, START, START + 50)
+    assert {row[:3]: row for row in read_rows(database)} == expected
+    assert read_journal(database) == []
+
+
+async def test_files_of_earlier_versions_are_migrated_in_place(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(
+            """
+            CREATE TABLE telemetry (device_id TEXT NOT NULL, attribute TEXT NOT NULL, time TEXT NOT NULL, value REAL,
+                unit TEXT, PRIMARY KEY (time, device_id, attribute)) WITHOUT ROWID;
+            INSERT INTO telemetry VALUES ('d1', 'power', '2026-03-14T09:20:00Z', 1.5, 'W');
+            CREATE TABLE telemetry_gaps (start INTEGER NOT NULL, before INTEGER NOT NULL);
+            INSERT INTO telemetry_gaps VALUES (1773480000, 1773480060);
+            """
+        )
+    async with SqliteStore(database) as store:
+        assert await store.write([("d1", "status", START * SECOND, None, "on", None)]) == 1
+        assert await store.read_newest(["d1", "d2"], (START + 1) * SECOND) == {"d1": START * SECOND}
+    async with SqliteStore(database) as store:
+        (noted,) = await store.read_gaps()
+    assert (noted.device_id, noted.start, noted.before) == (None, START * SECOND, (START + 60) * SECOND)
+    assert read_rows(database) == [
+        ("d1", "power", START * SECOND, 1.5, None, "W"),
+        ("d1", "status", START * SECOND, None, "on", None),
+    ]
+
+
+async def test_a_clock_that_is_ahead_does_not_decide_what_is_missing(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        ahead = (START + 30 * 86_400) * SECOND
+        await store.write([("d1", "a", START * SECOND, 1.0, None, None), ("d1", "a", ahead, 2.0, None, None)])
+        await store.write([("d2", "a", ahead, 2.0, None, None)])
+        await store.mark({"d3": 5 * SECOND})
+        newest = await store.read_newest(["d1", "d2", "d3", "d4"], (START + 86_400) * SECOND)
+    assert newest == {"d1": START * SECOND, "d3": 5 * SECOND}

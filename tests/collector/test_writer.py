@@ -1,0 +1,187 @@
+"""Rows on their way to a store: once each, all or nothing, and never dropped in silence."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from enapter_async import StorageError
+from enapter_async.collector import CollectorEvent, Gap, ProblemBegan, ProblemEnded, SqliteStore
+from enapter_async.collector.problems import Problems
+from enapter_async.collector.stores import sqlite
+from enapter_async.collector.writer import Writer
+from enapter_async.rows import Row
+from tests.collector.platform import SECOND, read_journal, read_rows
+
+pytestmark = pytest.mark.anyio
+
+START = 1_773_480_000
+"""2026-03-14T09:20:00Z"""
+
+
+def made(first: int, count: int) -> list[Row]:
+    return [("d1", "power", (START + n) * SECOND, float(n), None, "W") for n in range(first, first + count)]
+
+
+def ignore(_: CollectorEvent) -> None: ...
+
+
+async def test_what_is_there_already_is_counted_and_not_written_again(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        assert await store.write(made(0, 10)) == 10
+        assert await store.write(made(5, 10)) == 5
+    assert read_rows(database) == made(0, 15)
+
+
+async def test_the_first_value_of_a_time_stays(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        await store.write([("d1", "power", START * SECOND, 1.0, None, "W")])
+        await store.write([("d1", "power", START * SECOND, 2.0, None, "W")])
+    assert read_rows(database) == [("d1", "power", START * SECOND, 1.0, None, "W")]
+
+
+async def test_rows_and_gaps_are_written_as_a_whole_or_not_at_all(database: Path) -> None:
+    gap = Gap(device_id="d1", start=START * SECOND, before=(START + 5) * SECOND, reason="test")
+    async with SqliteStore(database) as store:
+        await store.commit(made(0, 3), note=[gap])
+        bad: list[Row] = [*made(3, 3), ("d1", "power", START, object(), None, None)]  # type: ignore[list-item]
+        (noted,) = await store.read_gaps()
+        assert noted.id is not None
+        with pytest.raises(StorageError, match="cannot be written"):
+            await store.commit(bad, note=[gap], replace={noted.id: []})
+        assert await store.read_gaps() == [noted]
+    assert read_rows(database) == made(0, 3)
+
+
+async def test_another_reader_sees_committed_rows_while_we_write(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        await store.write(made(0, 3))
+        assert len(read_rows(database)) == 3
+        await store.write(made(3, 3))
+        assert len(read_rows(database)) == 6
+
+
+class Slow(SqliteStore):
+    """A store that writes when it is let."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.may_write = anyio.Event()
+        self.batches: list[int] = []
+
+    async def commit(
+        self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+    ) -> int:
+        await self.may_write.wait()
+        self.batches.append(len(rows))
+        return await super().commit(rows, note=note, replace=replace)
+
+
+async def test_everything_is_written_in_few_batches(database: Path) -> None:
+    async with Slow(database) as store:
+        writer = Writer(store, Problems(ignore))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            for number in range(50):
+                await writer.put(made(number * 10, 10))
+                await anyio.sleep(0)
+            assert writer.written == 0
+            store.may_write.set()
+            writer.close()
+        assert len(store.batches) <= 2
+    assert len(read_rows(database)) == writer.written == 500
+
+
+async def test_a_store_that_cannot_keep_up_holds_up_whoever_collects(database: Path) -> None:
+    async with Slow(database) as store:
+        writer = Writer(store, Problems(ignore), most_waiting=20)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 10))
+            await anyio.sleep(0.01)
+            await writer.put(made(10, 20))
+            with anyio.move_on_after(0.05) as waited:
+                await writer.put(made(30, 10))
+            assert waited.cancelled_caught
+            assert (writer.stalls, writer.waiting) == (1, 20)
+            store.may_write.set()
+            await writer.put(made(30, 10))
+            writer.close()
+    assert len(read_rows(database)) == 40
+
+
+async def test_a_cancelled_writer_writes_what_it_has(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        writer = Writer(store, Problems(ignore))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 10))
+            await anyio.sleep(0.05)
+            await writer.put(made(10, 10))
+            tasks.cancel_scope.cancel()
+    assert len(read_rows(database)) == 20
+
+
+async def test_a_store_that_fails_is_told_to_whoever_collects(database: Path) -> None:
+    class Full(SqliteStore):
+        async def commit(
+            self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+        ) -> int:
+            raise StorageError("t.sqlite", "the disk is full")
+
+    async with Full(database) as store:
+        writer = Writer(store, Problems(ignore))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 10))
+            await anyio.sleep(0.05)
+            with pytest.raises(StorageError, match="the disk is full"):
+                await writer.put(made(10, 10))
+
+
+async def test_a_database_that_is_locked_is_waited_for_and_told_once(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("enapter_async.collector.writer.FIRST_PAUSE", 0.02)
+    events: list[CollectorEvent] = []
+    async with SqliteStore(database) as store:
+        writer = Writer(store, Problems(events.append))
+        with closing(sqlite3.connect(database, isolation_level=None, check_same_thread=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            timer = threading.Timer(0.15, other.execute, ["COMMIT"])
+            timer.start()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(writer.run)
+                await writer.put(made(0, 3), [Gap(device_id=None, start=0, before=SECOND, reason="test")])
+                while not writer.written:
+                    await anyio.sleep(0.01)
+                writer.close()
+            timer.join()
+    assert read_rows(database) == made(0, 3)
+    assert len(read_journal(database)) == 1
+    assert [type(event) for event in events] == [ProblemBegan, ProblemEnded]
+    assert "locked" in str(events[0])
+
+
+async def test_a_store_that_stays_away_at_the_end_is_an_error(database: Path) -> None:
+    class Away(SqliteStore):
+        async def commit(
+            self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+        ) -> int:
+            raise StorageError("t.sqlite", "is away", temporary=True)
+
+    async with Away(database) as store:
+        writer = Writer(store, Problems(ignore), grace=0.05)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 10))
+            await anyio.sleep(0.01)
+            writer.close()
+    assert isinstance(writer.failure, StorageError)
