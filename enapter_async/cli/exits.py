@@ -24,7 +24,6 @@ from enapter_async import (
     StorageError,
     TransportError,
 )
-from enapter_async.collector.selection import NothingSelectedError
 
 
 class Exit(enum.IntEnum):
@@ -62,7 +61,6 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exit]
     ((NotFoundError, SelectionError), Exit.NOT_FOUND),
     (OutcomeUnknownError, Exit.UNKNOWN_OUTCOME),
     ((TransportError, DeadlineExceededError, RateLimitedError, ServerError), Exit.UNAVAILABLE),
-    (NothingSelectedError, Exit.NOT_FOUND),
     ((OSError, StorageError, sqlite3.Error), Exit.STORAGE),
     (EnapterError, Exit.FAILED),
 )

@@ -4,7 +4,7 @@ async with EnapterClient.from_env() as client, SqliteStore("telemetry.sqlite") a
 await Collector(client, store, selection=Selection(attributes="all")).run()
 """
 
-from enapter_async.collector.collector import Collector, CollectorStatistics
+from enapter_async.collector.collector import Collector
 from enapter_async.collector.events import (
     AttributesChanged,
     CollectorEvent,
@@ -18,7 +18,8 @@ from enapter_async.collector.events import (
 )
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.repair import repair_gaps
-from enapter_async.collector.selection import NothingSelectedError, Selection, Targets
+from enapter_async.collector.selection import Selection, Targets
+from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store
 from enapter_async.collector.stores.lines import LineStore
 from enapter_async.collector.stores.opening import FORMATS, SUFFIXES, make_store, opened_store
@@ -39,7 +40,6 @@ __all__ = [
     "GapsNoted",
     "JournaledStore",
     "LineStore",
-    "NothingSelectedError",
     "ProblemBegan",
     "ProblemEnded",
     "RowKey",

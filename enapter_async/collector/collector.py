@@ -10,7 +10,6 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 import anyio
-import attrs
 
 from enapter_async import (
     Datapoint,
@@ -28,10 +27,11 @@ from enapter_async.collector.gaps import Gap
 from enapter_async.collector.intake import DAY, SECOND, Intake
 from enapter_async.collector.problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector.repair import Repairer
-from enapter_async.collector.selection import Finder, NothingSelectedError, Selection, Targets
+from enapter_async.collector.selection import Finder, Selection, Targets
+from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
 from enapter_async.collector.writer import Writer
-from enapter_async.errors import EnapterError, InvalidArgumentError, StorageError
+from enapter_async.errors import EnapterError, InvalidArgumentError, SelectionError, StorageError
 
 _GRACE_SECONDS: Final = 3.0
 """How long requests under way may take once collecting is to end."""
@@ -43,57 +43,6 @@ _UNKNOWN_DEVICE_SECONDS: Final = 30.0
 _MOST_SKIPPED: Final = 10_000
 
 _logger = logging.getLogger("enapter_async.collector")
-
-
-@attrs.define(kw_only=True)
-class CollectorStatistics:
-    """What a collector has done so far.
-
-    Attributes:
-        devices: Devices that are collected.
-        visible_devices: Devices that the token can see, or that were named.
-        attributes: Attributes that are collected.
-        seen: Attributes that had a datapoint.
-        datapoints: New datapoints that came.
-        rows: Rows that were new and are committed, without those that were filled in.
-        duplicates: Rows that the store had already.
-        rows_filled: Rows that were filled in from history.
-        gaps_noted: Gaps that were noted.
-        gaps_open: Gaps in the journal.
-        gap_seconds_open: Seconds in them.
-        gap_span: Start of the first and end of the last gap that was noted, in microseconds since 1970.
-        seconds_repaired: Seconds that were looked up in history.
-        can_repair: Whether gaps are filled.
-        skipped: Devices, attributes and values that could not be collected.
-        without_value: Attributes for which the server warned instead of giving a value.
-        longest_gap: Most seconds between two datapoints of one attribute, with device and attribute.
-        waiting: Rows that wait to be written.
-        stalls: How often polling had to wait for the store.
-        committed_at: Unix time of the last commit; None before the first.
-        polls: What the polling has done.
-    """
-
-    devices: int = 0
-    visible_devices: int = 0
-    attributes: int = 0
-    seen: int = 0
-    datapoints: int = 0
-    rows: int = 0
-    duplicates: int = 0
-    rows_filled: int = 0
-    gaps_noted: int = 0
-    gaps_open: int = 0
-    gap_seconds_open: float = 0.0
-    gap_span: tuple[int, int] | None = None
-    seconds_repaired: float = 0.0
-    can_repair: bool = False
-    skipped: int = 0
-    without_value: int = 0
-    longest_gap: tuple[float, str, str] = (0.0, "", "")
-    waiting: int = 0
-    stalls: int = 0
-    committed_at: float | None = None
-    polls: WatchStatistics = attrs.field(factory=WatchStatistics)
 
 
 class Collector:
@@ -225,7 +174,7 @@ class Collector:
         """Find out what there is to collect, before the store is opened; `run` does it otherwise.
 
         Raises:
-            NothingSelectedError: There is nothing to collect.
+            SelectionError: There is nothing to collect.
             EnapterError: The API refuses the token; or it cannot be reached, and `wait` is off.
         """
         self._targets = await self._persist("devices", self._find)
@@ -241,7 +190,7 @@ class Collector:
             seconds: End after this time; None for no such end.
 
         Raises:
-            NothingSelectedError: There is nothing to collect.
+            SelectionError: There is nothing to collect.
             StorageError: The store cannot be written, for a reason that does not pass.
             EnapterError: The API refuses the token; or it cannot be reached at first, and `wait` is off.
         """
@@ -303,7 +252,7 @@ class Collector:
             try:
                 result = await work()
             except EnapterError as error:
-                if is_final(error) or not self._wait or isinstance(error, NothingSelectedError):
+                if is_final(error) or not self._wait or isinstance(error, SelectionError):
                     raise
                 self._problems.failed(subject, error)
             else:
@@ -408,7 +357,7 @@ class Collector:
             self._looked_at = time.monotonic()
             try:
                 found = await self._find()
-            except NothingSelectedError as error:
+            except SelectionError as error:
                 self._problems.failed("devices", error)
                 continue
             except EnapterError as error:

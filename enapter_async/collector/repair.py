@@ -346,7 +346,7 @@ async def repair_gaps(
         How many rows were filled in. What cannot be filled stays in the journal.
 
     Raises:
-        NothingSelectedError: The token can see nothing of the selection.
+        SelectionError: The token can see nothing of the selection.
         EnapterError: History cannot be read, or the store cannot be written.
     """
     targets = await Finder(client, selection or Selection()).find()

@@ -17,7 +17,7 @@ from enapter_async import (
     ValueDeclaration,
 )
 from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
-from enapter_async.errors import EnapterError, InvalidArgumentError
+from enapter_async.errors import InvalidArgumentError, SelectionError
 from enapter_async.models.common import JSON
 from enapter_async.models.manifest import Manifest
 
@@ -29,10 +29,6 @@ _EVERY_DEVICE_HAS: Final = ("alerts", "alert_details")
 _MOST_NAMED: Final = 12
 _PAGE: Final = 50
 _LONGEST_NAME: Final = 1_000
-
-
-class NothingSelectedError(EnapterError):
-    """The token can see no device, or none that has what was selected."""
 
 
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -125,7 +121,7 @@ class Finder:
         """Ask the API.
 
         Raises:
-            NothingSelectedError: There is nothing to collect.
+            SelectionError: There is nothing to collect.
             InvalidArgumentError: Several devices have a name that was given.
             EnapterError: The API cannot be asked.
         """
@@ -133,7 +129,7 @@ class Finder:
         devices = await self._all() if self._selection.devices is None else await self._named(self._selection.devices)
         units = {one.id: found for one in devices if (found := self._units(one))}
         if not units:
-            raise NothingSelectedError(self._nothing(devices))
+            raise SelectionError(self._nothing(devices))
         return Targets(units, len(devices))
 
     async def _all(self) -> list[_Found]:

@@ -64,7 +64,9 @@ def test_wrong_usage(arguments: list[str], code: int, text: str) -> None:
 )
 def test_settings_that_cannot_work(tmp_path: Path, token: str, url: str, code: int, text: str) -> None:
     database = tmp_path / "telemetry.sqlite"
-    result = invoke("collect", "--to", str(database), ENAPTER_HTTP_API_TOKEN=token, ENAPTER_HTTP_API_BASE_URL=url)
+    result = invoke(
+        "collect", "--no-wait", "--to", str(database), ENAPTER_HTTP_API_TOKEN=token, ENAPTER_HTTP_API_BASE_URL=url
+    )
     assert result.exit_code == code
     assert text in result.stderr
     assert "secret" not in result.output

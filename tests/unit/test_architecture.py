@@ -128,8 +128,6 @@ def test_there_are_no_circles() -> None:
     """
     graph = {name: set(imports(name, for_types=False)) & set(MODULES) - {name, "enapter_async"} for name in MODULES}
     graph["enapter_async.models.timeseries"].discard("enapter_async.models.dataframes")
-    # This one leaves the command for a room of its own, and its circle goes then.
-    graph["enapter_async.cli.storage"] -= {"enapter_async.cli.storage_lines", "enapter_async.cli.storage_parquet"}
     assert tuple(TopologicalSorter(graph).static_order())
 
 
