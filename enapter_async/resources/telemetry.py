@@ -207,7 +207,7 @@ class Telemetry(Resource):
             congested=lambda: state.limiter.waiting > 0,
             clock=state.lifetime.unix_now,
             split=split,
-            persistent=persistent,
+            persistent=query.flag(persistent, "persistent"),
         )
 
     async def query_timeseries(self, query: TimeseriesQuery, *, timeout: float | None = None) -> Timeseries:
