@@ -165,7 +165,7 @@ async def _collect(options: Options) -> None:
     traffic = Traffic()
     console = Console(stderr=True, quiet=options.quiet or options.log_format == "json")
     log = Log(options.log_format, quiet=options.quiet)
-    on_terminal = console.is_terminal and options.log_format == "text"
+    on_terminal = console.file.isatty() and options.log_format == "text"  # whatever FORCE_COLOR says
     display: Display | None = None
 
     def report(event: CollectorEvent) -> None:
