@@ -116,10 +116,10 @@ async def command(*arguments: str) -> AsyncIterator[dict[str, str | None]]:
     )
     async with process:
         assert process.stdout is not None
-        line = (await process.stdout.receive()).decode()
-        match = READY.fullmatch(line)
-        assert match is not None, line
         try:
+            text = (await process.stdout.receive()).decode()
+            match = READY.match(text)  # the address of the control page may follow
+            assert match is not None, text
             yield match.groupdict()
         finally:
             process.terminate()
