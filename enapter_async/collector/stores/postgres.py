@@ -1,0 +1,471 @@
+"""Telemetry in a PostgreSQL table: rows, the journal of gaps, and up to when each device was collected."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar, cast
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from enapter_async.collector.gaps import Gap
+from enapter_async.collector.store import RowKey
+from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
+from enapter_async.models.visible import make_visible
+from enapter_async.rows import COLUMNS, Row, to_microseconds
+
+try:
+    import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+except ImportError as _error:
+    raise MissingExtraError("asyncpg", "postgres") from _error
+
+T = TypeVar("T")
+_Record: TypeAlias = Mapping[str | int, Any]
+
+
+class _Connection(Protocol):
+    """What is used of a connection of asyncpg, whose own types leave much open."""
+
+    def transaction(self) -> AbstractAsyncContextManager[object]: ...
+    async def execute(self, query: str, *args: object) -> str: ...
+    async def executemany(self, command: str, args: Iterable[Sequence[object]]) -> None: ...
+    async def fetch(self, query: str, *args: object) -> list[_Record]: ...
+    async def fetchval(self, query: str, *args: object) -> object: ...
+    async def copy_records_to_table(
+        self, table_name: str, *, records: Iterable[Sequence[object]], columns: Sequence[str], schema_name: str
+    ) -> str: ...
+    def is_closed(self) -> bool: ...
+    def terminate(self) -> None: ...
+    async def close(self, *, timeout: float) -> None: ...
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOK_BACK: Final = timedelta(hours=1)
+"""Before the newest mark of all: newer rows of each device are looked for from then on."""
+_CONNECT_SECONDS: Final = 10.0
+_ANSWER_SECONDS: Final = 60.0
+"""How long the server may take for one statement before the connection counts as lost."""
+_INCOMING: Final = "enapter_async_incoming"
+
+# Series first in the key: charts ask for one attribute over time. The block range index serves what asks for a span of
+# time only, and is a few kilobytes large.
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS {telemetry} (
+    device_id text NOT NULL,
+    attribute text NOT NULL,
+    time      timestamptz NOT NULL,
+    value     double precision,
+    text      text,
+    unit      text,
+    PRIMARY KEY (device_id, attribute, time)
+);
+CREATE INDEX IF NOT EXISTS {telemetry_time} ON {telemetry} USING brin (time);
+"""
+_JOURNAL: Final = """
+CREATE TABLE IF NOT EXISTS {gaps} (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device_id text,
+    start     timestamptz NOT NULL,
+    before    timestamptz NOT NULL,
+    reason    text NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS {gaps_once} ON {gaps} (coalesce(device_id, ''), start, before);
+"""
+_MARKS: Final = """
+CREATE TABLE IF NOT EXISTS {devices} (
+    device_id text PRIMARY KEY,
+    reached   timestamptz NOT NULL
+);
+"""
+_INCOMING_TABLE: Final = f"""
+CREATE TEMPORARY TABLE IF NOT EXISTS {_INCOMING} (
+    device_id text, attribute text, time timestamptz, value double precision, text text, unit text
+) ON COMMIT DELETE ROWS
+"""
+_COLUMNS_OF_TABLE: Final = """
+SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AND NOT atthasdef AS required
+FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+"""
+_UNIQUE_COLUMNS: Final = """
+SELECT array(SELECT attname::text FROM pg_attribute WHERE attrelid = indrelid AND attnum = ANY (indkey))
+FROM pg_index WHERE indrelid = $1::regclass AND indisunique AND indpred IS NULL AND indexprs IS NULL
+"""
+_TYPES: Final[Mapping[str, Sequence[str]]] = {
+    "device_id": ("text", "character varying"),
+    "attribute": ("text", "character varying"),
+    "time": ("timestamp with time zone",),
+    "value": ("double precision",),
+    "text": ("text",),
+    "unit": ("text", "character varying"),
+}
+
+_PASSING_CLASSES: Final = ("08", "40", "53", "57", "58")
+"""Classes of SQLSTATE that pass: connection, rollback, resources (a full disk among them), intervention, system."""
+_PASSING: Final = frozenset({"25006", "55P03", "XX000"})
+"""A standby that is read-only until the failover is done; a lock; a backend that died in the middle."""
+
+
+class PostgresStore:
+    """The table `telemetry` of a PostgreSQL database, with a journal of gaps in `telemetry_gaps`.
+
+    Rows are copied into a temporary table and inserted from there in one transaction; a row that is there already is
+    left alone. A connection that is lost is made again. A table that exists is used as it is, so it may be
+    partitioned, or a hypertable of TimescaleDB, as long as it has the columns and a unique key of device_id, attribute
+    and time.
+
+        async with PostgresStore("postgresql://collector@db.example.net/plant") as store:
+            await Collector(client, store).run()
+
+    Attributes:
+        address: The address without its password.
+    """
+
+    def __init__(self, url: str = "postgresql://", *, schema: str | None = None, table: str = "telemetry") -> None:
+        """Name the database; `async with` connects, and creates the tables that do not exist.
+
+        Args:
+            url: `postgresql://user:password@host:port/database`, each part optional; what is missing comes from
+                PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSERVICE, PGSSLMODE and ~/.pgpass, as with psql.
+            schema: Schema of the tables; by default the first one of the role's search path. It is created if
+                it does not exist.
+            table: Name of the table of rows; those of the journal and the marks begin with it.
+
+        Raises:
+            InvalidArgumentError: The URL or a name cannot work.
+            MissingExtraError: asyncpg, of the extra `postgres`, is not installed.
+        """
+        self.address: str = hide_password(url)
+        self._url = url
+        self._names = _Names(
+            _require_name(schema, "schema") if schema is not None else None, _require_name(table, "table")
+        )
+        self._connection: _Connection | None = None
+        self._lock = asyncio.Lock()
+        self._entered = False
+
+    async def __aenter__(self) -> Self:
+        self._entered = True
+        try:
+            await self._run(_nothing)
+        except BaseException:
+            self._entered = False
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._entered = False
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # What was committed is safe; a server that is gone must not keep the program from ending.
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=_CONNECT_SECONDS)
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        """Write rows in one transaction; returns how many were new."""
+        return await self.commit(rows)
+
+    async def commit(
+        self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+    ) -> int:
+        """Change journal and rows in one transaction; returns how many rows were new."""
+
+        async def work(connection: _Connection) -> int:
+            async with connection.transaction():
+                gaps = list(note)
+                for number, rest in (replace or {}).items():
+                    done = await connection.execute(f"DELETE FROM {self._names.gaps} WHERE id = $1", number)  # noqa: S608
+                    if done != "DELETE 0":
+                        gaps += rest
+                if gaps:
+                    await connection.executemany(
+                        f"INSERT INTO {self._names.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
+                        " ON CONFLICT DO NOTHING",
+                        list(map(_gap_record, gaps)),
+                    )
+                return await self._insert(connection, rows) if rows else 0
+
+        return await self._run(work)
+
+    async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+        """Return up to when each device has been collected."""
+
+        async def work(connection: _Connection) -> dict[str, int]:
+            names = list(devices)
+            bound = _to_time(before)
+            marks = await connection.fetch(
+                f"SELECT device_id, reached AS newest FROM {self._names.devices}"  # noqa: S608
+                " WHERE device_id = ANY ($1::text[]) AND reached < $2",
+                names, bound,
+            )  # fmt: skip
+            newest = {record["device_id"]: record["newest"] for record in marks}
+            since = max(newest.values()) - _LOOK_BACK if newest else None
+            recent = await connection.fetch(
+                f"SELECT device_id, max(time) AS newest FROM {self._names.telemetry}"  # noqa: S608
+                " WHERE device_id = ANY ($1::text[]) AND time < $2 AND ($3::timestamptz IS NULL OR time >= $3)"
+                " GROUP BY device_id",
+                names, bound, since,
+            )  # fmt: skip
+            for record in recent:
+                device = record["device_id"]
+                newest[device] = max(record["newest"], newest.get(device, record["newest"]))
+            return {device: to_microseconds(time) for device, time in newest.items()}
+
+        return await self._run(work)
+
+    async def mark(self, reached: Mapping[str, int]) -> None:
+        """Remember up to when devices have been collected."""
+
+        async def work(connection: _Connection) -> None:
+            # In the order of the key: two collectors that mark the same devices must not wait for each other.
+            await connection.execute(
+                f"INSERT INTO {self._names.devices} AS known (device_id, reached)"  # noqa: S608
+                " SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS new (device_id, reached) ORDER BY device_id"
+                " ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
+                " WHERE excluded.reached > known.reached",
+                list(reached),
+                [_to_time(moment) for moment in reached.values()],
+            )
+
+        await self._run(work)
+
+    async def read_gaps(self) -> list[Gap]:
+        """Return the journal, oldest gap first."""
+
+        async def work(connection: _Connection) -> list[Gap]:
+            found = await connection.fetch(
+                f"SELECT id, device_id, start, before, reason FROM {self._names.gaps} ORDER BY start, id"  # noqa: S608
+            )
+            return [
+                Gap(
+                    id=record["id"],
+                    device_id=record["device_id"],
+                    start=to_microseconds(record["start"]),
+                    before=to_microseconds(record["before"]),
+                    reason=record["reason"],
+                )
+                for record in found
+            ]
+
+        return await self._run(work)
+
+    async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
+        """Return device, attribute and time of all rows of some devices in a span of time."""
+
+        async def work(connection: _Connection) -> set[RowKey]:
+            found = await connection.fetch(
+                f"SELECT device_id, attribute, time FROM {self._names.telemetry}"  # noqa: S608
+                " WHERE device_id = ANY ($1::text[]) AND time >= $2 AND time < $3",
+                list(devices), _to_time(start), _to_time(before),
+            )  # fmt: skip
+            return {(record[0], record[1], to_microseconds(record[2])) for record in found}
+
+        return await self._run(work)
+
+    async def _insert(self, connection: _Connection, rows: Sequence[Row]) -> int:
+        await connection.copy_records_to_table(
+            _INCOMING, schema_name="pg_temp", columns=COLUMNS, records=_to_records(rows)
+        )
+        done = await connection.execute(
+            f"INSERT INTO {self._names.telemetry} (device_id, attribute, time, value, text, unit)"  # noqa: S608
+            f" SELECT device_id, attribute, time, value, text, unit FROM pg_temp.{_INCOMING} ON CONFLICT DO NOTHING"
+        )
+        return int(done.rpartition(" ")[2])
+
+    # -- the connection --------------------------------------------------------------------------------------
+
+    async def _run(self, work: Callable[[_Connection], Awaitable[T]]) -> T:
+        if not self._entered:
+            raise StorageError(self.address, "is not open: use `async with`")
+        async with self._lock, self._failures():
+            connection = self._connection
+            if connection is None or connection.is_closed():
+                connection = self._connection = await self._connect()
+            return await work(connection)
+
+    @asynccontextmanager
+    async def _failures(self) -> AsyncGenerator[None]:
+        """Turn what goes wrong into a `StorageError` that says whether it passes, without a password."""
+        failed: StorageError
+        try:
+            yield
+            return
+        except asyncpg.PostgresError as error:
+            code = str(getattr(error, "sqlstate", None) or "")
+            passing = code.startswith(_PASSING_CLASSES) or code in _PASSING
+            failed = self._failure(str(error), passing=passing)
+        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            passing = not isinstance(error, (ssl.SSLCertVerificationError, asyncpg.exceptions.ClientConfigurationError))
+            failed = self._failure(str(error) or "the server does not answer", passing=passing)
+        if failed.temporary:
+            self._drop_connection()
+        raise failed
+
+    def _failure(self, message: str, *, passing: bool) -> StorageError:
+        first = message.strip().splitlines()[0]
+        for secret in _passwords(self._url):
+            first = first.replace(secret, "***")
+        return StorageError(self.address, make_visible(first), temporary=passing)
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            connection.terminate()
+
+    async def _connect(self) -> _Connection:
+        try:
+            opened: object = await asyncpg.connect(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+                self._url,
+                timeout=_CONNECT_SECONDS,  # pyright: ignore[reportArgumentType]
+                service=os.environ.get("PGSERVICE"),
+                command_timeout=_ANSWER_SECONDS,
+                server_settings={"application_name": "enapter-async collect", "client_min_messages": "warning"},
+            )
+        except ValueError as error:  # of asyncpg's reader of addresses; some of its errors are none of its own
+            raise StorageError(self.address, make_visible(str(error))) from None
+        connection = cast("_Connection", opened)
+        try:
+            await self._prepare(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _prepare(self, connection: _Connection) -> None:
+        names = self._names
+        async with connection.transaction():
+            # Two collectors that start at once would both create the tables.
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"enapter_async {names.telemetry}")
+            if names.schema is not None and not await connection.fetchval(
+                "SELECT 1 FROM pg_namespace WHERE nspname = $1", names.schema
+            ):
+                await connection.execute(f"CREATE SCHEMA {quote_identifier(names.schema)}")
+            for table, statements in ((names.telemetry, _TABLES), (names.gaps, _JOURNAL), (names.devices, _MARKS)):
+                if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+                    await connection.execute(statements.format_map(names.quoted))
+            await self._check(connection)
+        await connection.execute(_INCOMING_TABLE)
+
+    async def _check(self, connection: _Connection) -> None:
+        telemetry = self._names.telemetry
+        columns = {record["name"]: record for record in await connection.fetch(_COLUMNS_OF_TABLE, telemetry)}
+        for name, types in _TYPES.items():
+            if name not in columns:
+                raise StorageError(self.address, f"the table {telemetry} has no column {name}")
+            if columns[name]["type"] not in types:
+                found = columns[name]["type"]
+                raise StorageError(
+                    self.address, f"column {name} of the table {telemetry} is {found}, it must be {types[0]}"
+                )
+        for name, column in columns.items():
+            if name not in _TYPES and column["required"]:
+                raise StorageError(self.address, f"the table {telemetry} needs a value for its column {name}")
+        keys = [set(record[0]) for record in await connection.fetch(_UNIQUE_COLUMNS, telemetry)]
+        if {"device_id", "attribute", "time"} not in keys:
+            raise StorageError(
+                self.address, f"the table {telemetry} has no unique key of device_id, attribute and time"
+            )
+
+
+class _Names:
+    """The names of the tables, quoted."""
+
+    def __init__(self, schema: str | None, table: str) -> None:
+        self.schema: str | None = schema
+        self.telemetry = self._table(table)
+        self.gaps = self._table(f"{table}_gaps")
+        self.devices = self._table(f"{table}_devices")
+        self.quoted: Mapping[str, str] = {
+            "telemetry": self.telemetry,
+            "telemetry_time": quote_identifier(f"{table}_time_brin"),
+            "gaps": self.gaps,
+            "gaps_once": quote_identifier(f"{table}_gaps_once"),
+            "devices": self.devices,
+        }
+
+    def _table(self, name: str) -> str:
+        quoted = quote_identifier(name)
+        return quoted if self.schema is None else f"{quote_identifier(self.schema)}.{quoted}"
+
+
+def quote_identifier(name: str) -> str:
+    """Return a name as a quoted identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def hide_password(url: str) -> str:
+    """Return a URL of PostgreSQL without passwords, for people to read.
+
+    Raises:
+        InvalidArgumentError: It is no such URL.
+    """
+    try:
+        parts = urlsplit(url)
+        several = "," in parts.netloc
+        host, port = parts.hostname, None if several else parts.port
+    except ValueError:
+        parts, host, port, several = None, None, None, False
+    if parts is None or parts.scheme not in ("postgresql", "postgres"):
+        raise InvalidArgumentError("url", "must be an address such as postgresql://user@db.example.net/plant")
+    user = f"{quote(unquote(parts.username))}@" if parts.username else ""
+    place = f"[{host}]" if host and ":" in host else host or ""
+    if several:
+        place = parts.netloc.rpartition("@")[2]
+    shown = f"postgresql://{user}{place}{f':{port}' if port else ''}{parts.path}"
+    extra = "&".join(
+        f"{name}={value}"
+        for name, value in parse_qsl(parts.query)
+        if name in ("service", "sslmode", "host", "port", "dbname")
+    )
+    return make_visible(f"{shown}?{extra}" if extra else shown)
+
+
+def _passwords(url: str) -> Iterator[str]:
+    parts = urlsplit(url)
+    candidates = [parts.password, *(value for name, value in parse_qsl(parts.query) if "password" in name)]
+    candidates.append(os.environ.get("PGPASSWORD"))
+    for secret in candidates:
+        if secret:
+            yield from {secret, unquote(secret)}
+
+
+def _require_name(name: str, argument: str) -> str:
+    if not isinstance(name, str) or not name or "\0" in name or len(name.encode()) > 48:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(argument, f"must be a name of at most 48 bytes, not {name!r}")
+    return name
+
+
+async def _nothing(_: _Connection) -> None:
+    """Do nothing with a connection that has been made."""
+
+
+def _to_records(rows: Sequence[Row]) -> Iterator[tuple[str, str, datetime, float | None, str | None, str | None]]:
+    to_time = _to_time
+    for device, attribute, moment, value, text, unit in rows:
+        if "\0" in device or "\0" in attribute or "\0" in (text or "") or "\0" in (unit or ""):
+            # PostgreSQL has no such character.
+            yield (
+                device.replace("\0", "\ufffd"),
+                attribute.replace("\0", "\ufffd"),
+                to_time(moment),
+                value,
+                None if text is None else text.replace("\0", "\ufffd"),
+                None if unit is None else unit.replace("\0", "\ufffd"),
+            )
+        else:
+            yield device, attribute, to_time(moment), value, text, unit
+
+
+def _gap_record(gap: Gap) -> tuple[str | None, datetime, datetime, str]:
+    return gap.device_id, _to_time(gap.start), _to_time(gap.before), gap.reason.replace("\0", "\ufffd")
+
+
+@lru_cache(maxsize=4_096)  # the same few seconds over and over
+def _to_time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)

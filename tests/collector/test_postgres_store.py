@@ -1,0 +1,330 @@
+"""The PostgreSQL store on a real server: nothing is lost, nothing is there twice, and failures say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async import InvalidArgumentError, StorageError
+from enapter_async.collector import Gap
+from enapter_async.rows import Row
+from tests.collector.postgres_server import PostgresServer, find_programs, running_postgres
+
+asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
+from enapter_async.collector.stores.postgres import PostgresStore, hide_password  # noqa: E402
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)"),
+]
+
+NOON = 1_772_000_000_000_000
+SECOND = 1_000_000
+ODD = 'sch"ema; DROP TABLE telemetry; --'
+
+
+def row(second: int = 0, *, device: str = "d1", attribute: str = "power", value: float | None = 1.5) -> Row:
+    return (device, attribute, NOON + second * SECOND, value, None, "W")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+async def database(server: PostgresServer) -> str:
+    """The address of a database of the test's own."""
+    name = f"test_{os.urandom(4).hex()}"
+    admin = await asyncpg.connect(server.url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.close()
+    return server.url.removesuffix("postgres") + name
+
+
+async def query(url: str, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(record) for record in await connection.fetch(statement, *arguments)]
+    finally:
+        await connection.close()
+
+
+async def test_rows_come_back_as_they_were_given(database: str) -> None:
+    rows: list[Row] = [
+        ("d1", "power", NOON, -0.5, None, "W"),
+        ("d1", "status", NOON + 1, None, "läuft 'gut'; \\ \n", None),
+        ("d2", "power", NOON, None, None, None),
+        ("d2", "tiny", NOON, 5e-324, None, ""),
+    ]
+    async with PostgresStore(database) as store:
+        assert await store.write(rows) == 4
+    found = await query(
+        database,
+        "SELECT device_id, attribute, (extract(epoch FROM time) * 1000000)::bigint, value, text, unit"
+        " FROM telemetry ORDER BY device_id, attribute",
+    )
+    assert found == sorted(rows, key=lambda one: one[:2])
+
+
+async def test_a_row_that_is_there_is_left_alone(database: str) -> None:
+    async with PostgresStore(database) as store:
+        assert await store.write([row(), row(1), row()]) == 2
+        assert await store.write([row(value=99.0), row(2)]) == 1
+    assert await query(database, "SELECT value FROM telemetry ORDER BY time") == [(1.5,), (1.5,), (1.5,)]
+
+
+async def test_a_character_that_the_database_does_not_have_costs_itself_only(database: str) -> None:
+    async with PostgresStore(database) as store:
+        assert await store.write([("d\0", "a\0", NOON, None, "x\0y", "\0"), row()]) == 2
+    assert await query(database, "SELECT device_id, attribute, text, unit FROM telemetry WHERE text IS NOT NULL") == [
+        ("d\ufffd", "a\ufffd", "x\ufffdy", "\ufffd")
+    ]
+
+
+async def test_the_journal_changes_in_the_transaction_of_its_rows(database: str) -> None:
+    gap = Gap(device_id="d1", start=NOON, before=NOON + 10 * SECOND, reason="the program was stopped")
+    async with PostgresStore(database) as store:
+        await store.commit([row()], note=[gap, gap])
+        (noted,) = await store.read_gaps()
+        assert (noted.device_id, noted.start, noted.before, noted.reason) == ("d1", gap.start, gap.before, gap.reason)
+        assert noted.id is not None
+        await store.commit([row(1)], replace={noted.id: noted.without(NOON, NOON + 4 * SECOND), 10**6: [gap]})
+        (rest,) = await store.read_gaps()
+        assert (rest.start, rest.before) == (NOON + 4 * SECOND, NOON + 10 * SECOND)
+        assert rest.id is not None
+        await store.commit([], replace={rest.id: []})
+        assert await store.read_gaps() == []
+
+
+async def test_nothing_of_a_commit_is_done_when_a_part_of_it_fails(database: str) -> None:
+    gap = Gap(device_id=None, start=NOON, before=NOON + SECOND, reason="")
+    async with PostgresStore(database) as store:
+        await query(database, "ALTER TABLE telemetry ADD CHECK (value < 100)")
+        with pytest.raises(StorageError, match="violates check constraint"):
+            await store.commit([row(value=1000.0)], note=[gap])
+        assert await store.read_gaps() == []
+        assert await store.write([row()]) == 1
+
+
+async def test_the_newest_time_is_that_of_each_device(database: str) -> None:
+    month = 30 * 86_400
+    async with PostgresStore(database) as store:
+        await store.mark({"silent": NOON - month * SECOND, "d1": NOON - 60 * SECOND, "ahead": NOON})
+        await store.mark({"d1": NOON - 90 * SECOND})  # older: ignored
+        await store.write([row(5), row(3), row(month, device="ahead"), row(1, device="unmarked")])
+        newest = await store.read_newest(["d1", "silent", "ahead", "unmarked", "unknown"], NOON + 86_400 * SECOND)
+    assert newest == {
+        "d1": NOON + 5 * SECOND,
+        "silent": NOON - month * SECOND,
+        "ahead": NOON,
+        "unmarked": NOON + SECOND,
+    }
+
+
+async def test_keys_tell_what_is_there(database: str) -> None:
+    async with PostgresStore(database) as store:
+        await store.write([row(0), row(1), row(2), row(1, device="d2")])
+        assert set(await store.read_keys(["d1"], NOON, NOON + 2 * SECOND)) == {
+            ("d1", "power", NOON),
+            ("d1", "power", NOON + SECOND),
+        }
+
+
+async def test_names_of_any_kind_are_quoted(database: str) -> None:
+    async with PostgresStore(database, schema=ODD, table='Mess\'werte "1"') as store:
+        assert await store.write([row()]) == 1
+        await store.mark({"d1": NOON})
+        assert await store.read_newest(["d1"], NOON + SECOND) == {"d1": NOON}
+    tables = await query(database, "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+                                   " WHERE nspname = $1 AND relkind = 'r' ORDER BY 1", ODD)  # fmt: skip
+    assert tables == [('Mess\'werte "1"',), ('Mess\'werte "1"_devices',), ('Mess\'werte "1"_gaps',)]
+
+
+async def test_collectors_that_start_together_share_the_tables(database: str) -> None:
+    async def collect(number: int) -> int:
+        async with PostgresStore(database, schema="plant") as store:
+            return await store.write([row(second, device=f"d{number % 2}") for second in range(100)])
+
+    assert sum(await asyncio.gather(*map(collect, range(6)))) == 200
+
+
+async def test_a_partitioned_table_of_the_users_own_is_used_as_it_is(database: str) -> None:
+    await query(
+        database,
+        "CREATE TABLE telemetry (device_id text, attribute text, time timestamptz, value float8, text text, unit text,"
+        " added timestamptz DEFAULT now(), UNIQUE (time, device_id, attribute)) PARTITION BY RANGE (time)",
+    )
+    await query(database, "CREATE TABLE telemetry_all PARTITION OF telemetry DEFAULT")
+    async with PostgresStore(database) as store:
+        assert await store.write([row(), row()]) == 1
+
+
+COLUMNS = "device_id text, attribute text, time timestamptz, value float8, text text, unit text"
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("CREATE TABLE telemetry (id int)", 'the table "telemetry" has no column device_id'),
+        (
+            f"CREATE TABLE telemetry ({COLUMNS.replace('timestamptz', 'timestamp')})",
+            'column time of the table "telemetry" is timestamp without time zone, it must be timestamp with time zone',
+        ),
+        (
+            f"CREATE TABLE telemetry ({COLUMNS}, plant text NOT NULL, PRIMARY KEY (device_id, attribute, time))",
+            'the table "telemetry" needs a value for its column plant',
+        ),
+        (
+            f"CREATE TABLE telemetry ({COLUMNS})",
+            'the table "telemetry" has no unique key of device_id, attribute and time',
+        ),
+    ],
+)
+async def test_a_table_of_another_shape_is_refused_in_one_line(database: str, table: str, problem: str) -> None:
+    await query(database, table)
+    with pytest.raises(StorageError) as caught:
+        async with PostgresStore(database):
+            pass
+    assert str(caught.value) == f"{database}: {problem}"
+    assert not caught.value.temporary
+
+
+async def test_a_role_without_rights_is_told(database: str) -> None:
+    await query(database, "DROP ROLE IF EXISTS reader")
+    await query(database, "CREATE ROLE reader LOGIN")
+    with pytest.raises(StorageError, match="permission denied for schema public") as caught:
+        async with PostgresStore(database.replace("admin@", "reader@")):
+            pass
+    assert not caught.value.temporary
+    async with PostgresStore(database):
+        pass
+    await query(database, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    async with PostgresStore(database.replace("admin@", "reader@")) as store:
+        with pytest.raises(StorageError, match="permission denied for table telemetry") as caught:
+            await store.write([row()])
+    assert not caught.value.temporary
+
+
+async def test_a_role_that_may_only_use_the_tables_needs_no_more(database: str) -> None:
+    async with PostgresStore(database):
+        pass
+    await query(database, "DROP ROLE IF EXISTS writer")
+    await query(database, "CREATE ROLE writer LOGIN")
+    await query(database, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer")
+    async with PostgresStore(database.replace("admin@", "writer@")) as store:
+        assert await store.write([row()]) == 1
+        await store.mark({"d1": NOON})
+
+
+async def test_a_connection_that_an_administrator_ends_is_made_again(database: str) -> None:
+    async with PostgresStore(database) as store:
+        await store.write([row()])
+        await query(
+            database,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'enapter-async collect' AND datname = current_database()",
+        )
+        with pytest.raises(StorageError) as caught:
+            await store.write([row(1)])
+        assert caught.value.temporary
+        assert await store.write([row(1)]) == 1
+
+
+@pytest.mark.parametrize("way", ["stop", "kill", "kill a backend"])
+async def test_a_server_that_goes_away_loses_nothing(way: str) -> None:
+    with running_postgres() as server:
+        async with PostgresStore(server.url) as store:
+            assert await store.write([row(second) for second in range(10)]) == 10
+            if way == "kill a backend":
+                ((pid,),) = await query(
+                    server.url, "SELECT pid FROM pg_stat_activity WHERE application_name = 'enapter-async collect'"
+                )
+                os.kill(pid, signal.SIGKILL)
+            else:
+                await asyncio.to_thread(server.stop if way == "stop" else server.kill)
+            with pytest.raises(StorageError) as caught:
+                await store.write([row(second) for second in range(20)])
+            assert caught.value.temporary
+            if way != "kill a backend":
+                await asyncio.to_thread(server.start)
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        written = await store.write([row(second) for second in range(20)])
+                        break
+                    except StorageError as error:
+                        if not error.temporary:
+                            raise
+                        await asyncio.sleep(0.1)
+            assert written == 10
+        assert await query(server.url, "SELECT count(*) FROM telemetry") == [(20,)]
+
+
+async def test_nobody_there_passes_and_a_database_that_does_not_exist_does_not(server: PostgresServer) -> None:
+    with pytest.raises(StorageError) as caught:
+        async with PostgresStore("postgresql://admin@127.0.0.1:1/postgres"):
+            pass
+    assert caught.value.temporary
+    with pytest.raises(StorageError, match='database "nowhere" does not exist') as caught:
+        async with PostgresStore(server.url.removesuffix("postgres") + "nowhere"):
+            pass
+    assert not caught.value.temporary
+
+
+async def test_passwords_are_never_shown(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "in-the-environment")
+    url = server.url.replace("admin@", "nobody:gehe%69m@") + "?sslpassword=hidden&sslmode=disable"
+    store = PostgresStore(url)
+    with pytest.raises(StorageError) as caught:
+        async with store:
+            pass
+    for text in (store.address, repr(store), str(caught.value), repr(caught.value)):
+        for secret in ("gehe", "hidden", "in-the-environment"):
+            assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:p@h:5/db", "postgresql://u@h:5/db"),
+        ("postgres://u:p%40x@h/db?password=q&sslmode=require", "postgresql://u@h/db?sslmode=require"),
+        ("postgresql://u:p@[::1]:5/db", "postgresql://u@[::1]:5/db"),
+        ("postgresql:///db?service=plant&passfile=/x", "postgresql:///db?service=plant"),
+        ("postgresql://u:p@h1:1,h2:2/db", "postgresql://u@h1:1,h2:2/db"),
+    ],
+)
+async def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert hide_password(url) == shown
+
+
+@pytest.mark.parametrize("url", ["mysql://h/db", "telemetry.sqlite", "postgresql://h:port/db", ""])
+async def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^url: must be an address such as postgresql://"):
+        PostgresStore(url)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 49, "a\0b"])
+async def test_names_that_cannot_work_are_refused(name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="table: must be a name"):
+        PostgresStore("postgresql://", table=name)
+    with pytest.raises(InvalidArgumentError, match="schema: must be a name"):
+        PostgresStore("postgresql://", schema=name)
+
+
+async def test_settings_come_from_a_service_file(
+    database: str, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "services"
+    file.write_text(f"[plant]\nhost=127.0.0.1\nport={server.port}\nuser=admin\ndbname={database.rpartition('/')[2]}\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    monkeypatch.setenv("PGSERVICE", "plant")
+    async with PostgresStore("postgresql://") as store:
+        assert await store.write([row()]) == 1
