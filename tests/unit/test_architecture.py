@@ -35,11 +35,14 @@ LEVELS: Final = [
     {"pytest_plugin"},
 ]
 APART: Final = {"simulator", "pytest_plugin", "__main__"}
-ABOVE_THE_CLIENT: Final = ("opentelemetry", "pytest_plugin")
+ABOVE_THE_CLIENT: Final = ("opentelemetry", "prometheus", "pytest_plugin")
 """Modules of `integrations` that use the client; the others (Redis, mDNS) are used by it."""
 
 HOMES: Final = {
-    "aiohttp": ("_transport", "simulator", "client"),  # the client: to name the session that is injected
+    # The client: to name the session that is injected. Metrics: a server, of a library that is there already.
+    "aiohttp": ("_transport", "simulator", "client", "integrations.prometheus"),
+    "asyncpg": ("collector.stores.postgres",),
+    "prometheus_client": ("integrations.prometheus",),
     "tenacity": ("_transport.retry",),
     "cattrs": ("_protocol.decoding.converter", "cli.profiles"),
     "platformdirs": ("cli.completers", "cli.profiles"),
