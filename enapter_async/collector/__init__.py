@@ -22,7 +22,14 @@ from enapter_async.collector.selection import Selection, Targets
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store
 from enapter_async.collector.stores.lines import LineStore
-from enapter_async.collector.stores.opening import FORMATS, SUFFIXES, make_store, opened_store
+from enapter_async.collector.stores.opening import (
+    FORMATS,
+    SUFFIXES,
+    guess_store_format,
+    make_store,
+    opened_store,
+    show_target,
+)
 from enapter_async.collector.stores.sqlite import SqliteStore
 
 __all__ = [
@@ -48,7 +55,9 @@ __all__ = [
     "SqliteStore",
     "Store",
     "Targets",
+    "guess_store_format",
     "make_store",
     "opened_store",
     "repair_gaps",
+    "show_target",
 ]

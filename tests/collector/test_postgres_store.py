@@ -17,7 +17,8 @@ from enapter_async.rows import Row
 from tests.collector.postgres_server import PostgresServer, find_programs, running_postgres
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
-from enapter_async.collector.stores.postgres import PostgresStore, hide_password  # noqa: E402
+from enapter_async.collector.stores._addresses import hide_password  # noqa: E402
+from enapter_async.collector.stores.postgres import PostgresStore  # noqa: E402
 
 pytestmark = [
     pytest.mark.anyio,

@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import anyio
@@ -26,7 +25,17 @@ from enapter_async.cli.connection import chosen_simulator, connected, server_opt
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import alongside, run, soon
 from enapter_async.cli.traffic import Traffic, clock
-from enapter_async.collector import FORMATS, SUFFIXES, Collector, CollectorEvent, Selection, make_store, opened_store
+from enapter_async.collector import (
+    FORMATS,
+    SUFFIXES,
+    Collector,
+    CollectorEvent,
+    Selection,
+    guess_store_format,
+    make_store,
+    opened_store,
+    show_target,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -34,8 +43,9 @@ class Options:
     """The options of `collect`.
 
     Attributes:
-        to: File, or folder of Parquet files.
+        to: File, folder of Parquet files, address of a database, or - for standard output.
         form: Its format.
+        schema: Schema of the tables in PostgreSQL.
         selection: What is collected.
         interval: Seconds between two polls.
         seconds: How long to collect; None until told to stop.
@@ -46,8 +56,9 @@ class Options:
         quiet: Show no progress, and log warnings only.
     """
 
-    to: Path
+    to: str
     form: str
+    schema: str | None
     selection: Selection
     interval: float
     seconds: float | None
@@ -87,14 +98,15 @@ def make_selection(devices: tuple[str, ...], attributes: str, site: str | None) 
 @rich_click.command()
 @option(
     "--to",
-    type=click.Path(path_type=Path),
-    default=Path("telemetry.sqlite"),
+    metavar="TARGET",
+    default="telemetry.sqlite",
     show_default=True,
-    help="File, or folder of Parquet files. Existing data is kept.",
+    help="File, folder of Parquet files, postgresql://user@host/database, or - for stdout. Existing data is kept.",
 )
 @option(
     "--format", "name", type=click.Choice(FORMATS), help="By default as the name ends: .sqlite, .csv, .jsonl, .parquet."
 )
+@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL; created if it does not exist.")
 @selection_options
 @option(
     "--interval",
@@ -119,8 +131,9 @@ def make_selection(devices: tuple[str, ...], attributes: str, site: str | None) 
 @server_options
 def collect(
     *,
-    to: Path,
+    to: str,
     name: str | None,
+    schema: str | None,
     devices: tuple[str, ...],
     attributes: str,
     site: str | None,
@@ -140,14 +153,19 @@ def collect(
     appear when they are complete. The same file or folder can be continued, also after a crash: existing datapoints
     are skipped, and what was missed is filled from history (SQLite). Ctrl-C ends it properly.
     """
-    form = name or SUFFIXES.get(to.suffix.lower())
+    form = name or guess_store_format(to)
     if form is None:
-        raise click.BadParameter(f"{to} must end in {', '.join(SUFFIXES)}, or give --format", param_hint="--to")
-    if fill_gap and form != "sqlite":
-        raise click.UsageError("--fill-gap is for SQLite, which can tell what it has; `export` writes history too")
+        raise click.BadParameter(
+            f"{to} must end in {', '.join(SUFFIXES)}, be postgresql://... or -, or give --format", param_hint="--to"
+        )
+    if fill_gap and form not in ("sqlite", "postgres"):
+        raise click.UsageError(
+            "--fill-gap is for databases, which can tell what they have; `export` writes history too"
+        )
     options = Options(
         to=to,
         form=form,
+        schema=schema,
         selection=make_selection(devices, attributes, site),
         interval=interval,
         seconds=seconds,
@@ -175,7 +193,7 @@ async def _collect(options: Options) -> None:
             log.write_event(event)
 
     async with connected(options.simulator, console, [traffic]) as client:
-        store = make_store(options.to, options.form)
+        store = make_store(options.to, options.form, schema=options.schema)
         collector = Collector(
             client,
             store,
@@ -197,8 +215,11 @@ async def _collect(options: Options) -> None:
                         await collector.run(seconds=options.seconds)
             finally:
                 elapsed = anyio.current_time() - started
-                _say(f"Collected for {clock(elapsed)} into {options.to}")
-                _say(summarize(collector.statistics, traffic, elapsed, target=str(options.to)))
+                target = show_target(options.to)
+                # The reader of standard output wants rows and nothing else.
+                to_stderr = options.to == "-"
+                _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
+                _say(summarize(collector.statistics, traffic, elapsed, target=target), to_stderr=to_stderr)
 
 
 @contextlib.contextmanager
@@ -229,6 +250,6 @@ async def _shown(show: Callable[[], Coroutine[Any, Any, object]], *, quiet: bool
         yield
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # whoever read our output has gone; the rows are in the store
-        click.echo(text)
+def _say(text: str, *, to_stderr: bool) -> None:
+    with contextlib.suppress(OSError):  # the reader of our output has gone; the rows are in the store
+        click.echo(text, err=to_stderr)

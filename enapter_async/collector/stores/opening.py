@@ -1,7 +1,8 @@
-"""Which store a path means."""
+"""Which store a target means: a file, a folder, a database or standard output."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +13,12 @@ import anyio
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.store import Store
+from enapter_async.collector.stores._addresses import hide_password
 from enapter_async.collector.stores.sqlite import SqliteStore
 from enapter_async.errors import InvalidArgumentError, StorageError
 
-FORMATS: Final = ("sqlite", "csv", "jsonl", "parquet")
-"""Formats of files that `make_store` knows."""
+FORMATS: Final = ("sqlite", "csv", "jsonl", "parquet", "postgres", "influx")
+"""Formats that `make_store` knows."""
 SUFFIXES: Final = {
     ".db": "sqlite",
     ".sqlite": "sqlite",
@@ -27,22 +29,65 @@ SUFFIXES: Final = {
     ".parquet": "parquet",
 }
 """What the end of a name means."""
+STANDARD_OUTPUT: Final = "-"
+_DATABASES: Final = ("postgresql:", "postgres:")
 
 
-def make_store(path: Path, form: str | None = None) -> Store:
-    """Return the store at a path; `async with` opens it.
+def guess_store_format(target: str) -> str | None:
+    """Return which of `FORMATS` a target has by its name; None if the name does not tell."""
+    if target == STANDARD_OUTPUT:
+        return "jsonl"
+    if target.lower().startswith(_DATABASES):
+        return "postgres"
+    return SUFFIXES.get(Path(target).suffix.lower())
+
+
+def show_target(target: str) -> str:
+    """Return a target without a password in it, for people to read."""
+    return hide_password(target) if guess_store_format(target) == "postgres" else target
+
+
+def make_store(target: str | os.PathLike[str], form: str | None = None, *, schema: str | None = None) -> Store:
+    """Return the store that a target means; `async with` opens it.
 
     Args:
-        path: File, or folder of Parquet files.
-        form: One of `FORMATS`; by default as the name ends.
+        target: File, folder of Parquet files, address of a PostgreSQL database (`postgresql://...`), or `-` for
+            standard output.
+        form: One of `FORMATS`; by default as the target tells.
+        schema: Schema of the tables in PostgreSQL; by default the first one of the role's search path.
 
     Raises:
-        InvalidArgumentError: The name does not tell the format.
-        MissingExtraError: Parquet needs pyarrow, which is not installed.
+        InvalidArgumentError: The target does not tell the format, or the two do not fit together.
+        MissingExtraError: Parquet needs pyarrow, PostgreSQL asyncpg, and it is not installed.
     """
-    form = form or SUFFIXES.get(path.suffix.lower())
+    name = os.fspath(target)
+    guess = guess_store_format(name)
+    form = form or guess
     if form is None:
-        raise InvalidArgumentError("path", f"{path} must end in {', '.join(SUFFIXES)}, or give the format")
+        raise InvalidArgumentError(
+            "target",
+            f"{name} must end in {', '.join(SUFFIXES)}, be an address postgresql://... or -, or give the format",
+        )
+    if (form == "postgres") != (guess == "postgres"):
+        raise InvalidArgumentError(
+            "form", f"{form} does not fit {hide_password(name) if guess == 'postgres' else name}"
+        )
+    if schema is not None and form != "postgres":
+        raise InvalidArgumentError("schema", "is for PostgreSQL only")
+    if name == STANDARD_OUTPUT:
+        from enapter_async.collector.stores.pipe import PipeStore
+
+        return PipeStore(form)
+    if form == "influx":
+        raise InvalidArgumentError("form", "influx is for standard output only: -")
+    if form == "postgres":
+        from enapter_async.collector.stores.postgres import PostgresStore
+
+        return PostgresStore(name, schema=schema)
+    return _make_file_store(Path(name), form)
+
+
+def _make_file_store(path: Path, form: str) -> Store:
     if form == "sqlite":
         return SqliteStore(path)
     if form == "parquet":

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar, cast
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.store import RowKey
+from enapter_async.collector.stores._addresses import find_passwords, hide_password
 from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
 from enapter_async.models.visible import make_visible
 from enapter_async.rows import COLUMNS, Row, to_microseconds
@@ -309,7 +309,7 @@ class PostgresStore:
 
     def _failure(self, message: str, *, passing: bool) -> StorageError:
         first = message.strip().splitlines()[0]
-        for secret in _passwords(self._url):
+        for secret in find_passwords(self._url):
             first = first.replace(secret, "***")
         return StorageError(self.address, make_visible(first), temporary=passing)
 
@@ -397,42 +397,6 @@ class _Names:
 def quote_identifier(name: str) -> str:
     """Return a name as a quoted identifier of SQL."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def hide_password(url: str) -> str:
-    """Return a URL of PostgreSQL without passwords, for people to read.
-
-    Raises:
-        InvalidArgumentError: It is no such URL.
-    """
-    try:
-        parts = urlsplit(url)
-        several = "," in parts.netloc
-        host, port = parts.hostname, None if several else parts.port
-    except ValueError:
-        parts, host, port, several = None, None, None, False
-    if parts is None or parts.scheme not in ("postgresql", "postgres"):
-        raise InvalidArgumentError("url", "must be an address such as postgresql://user@db.example.net/plant")
-    user = f"{quote(unquote(parts.username))}@" if parts.username else ""
-    place = f"[{host}]" if host and ":" in host else host or ""
-    if several:
-        place = parts.netloc.rpartition("@")[2]
-    shown = f"postgresql://{user}{place}{f':{port}' if port else ''}{parts.path}"
-    extra = "&".join(
-        f"{name}={value}"
-        for name, value in parse_qsl(parts.query)
-        if name in ("service", "sslmode", "host", "port", "dbname")
-    )
-    return make_visible(f"{shown}?{extra}" if extra else shown)
-
-
-def _passwords(url: str) -> Iterator[str]:
-    parts = urlsplit(url)
-    candidates = [parts.password, *(value for name, value in parse_qsl(parts.query) if "password" in name)]
-    candidates.append(os.environ.get("PGPASSWORD"))
-    for secret in candidates:
-        if secret:
-            yield from {secret, unquote(secret)}
 
 
 def _require_name(name: str, argument: str) -> str:

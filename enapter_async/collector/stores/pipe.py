@@ -1,0 +1,91 @@
+"""Telemetry as lines on standard output, for Telegraf, Vector and whatever else reads a pipe."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from anyio import to_thread
+
+from enapter_async.errors import InvalidArgumentError, StorageError
+from enapter_async.rows import Row
+from enapter_async.rows.line_protocol import LINE_PROTOCOL
+from enapter_async.rows.lines import JSON_LINES, LineFormat
+
+FORMATS: Final[dict[str, LineFormat]] = {"jsonl": JSON_LINES, "influx": LINE_PROTOCOL}
+"""How a row is a line."""
+
+_NAME: Final = "standard output"
+_CHUNK: Final = 4096
+"""Bytes that a pipe takes without blocking once it is ready (POSIX PIPE_BUF on Linux)."""
+_LOOK_SECONDS: Final = 0.2
+
+
+class PipeStore:
+    """Writes rows as lines to standard output, or to another file descriptor.
+
+    A reader that does not keep up holds `write` up, and with it the collector: nothing is dropped. A reader that has
+    gone ends it with a `StorageError`. Rows that were written already are written again if they come again, since a
+    pipe cannot tell what it has.
+
+        async with PipeStore("influx") as store:
+            await Collector(client, store).run()
+    """
+
+    def __init__(self, form: str = "jsonl", *, descriptor: int | None = None) -> None:
+        """Choose the format.
+
+        Args:
+            form: `jsonl` for JSON lines, `influx` for InfluxDB's line protocol with times in nanoseconds.
+            descriptor: File descriptor to write to; by default that of standard output.
+
+        Raises:
+            InvalidArgumentError: The format is unknown.
+        """
+        if form not in FORMATS:
+            raise InvalidArgumentError("form", f"must be one of {', '.join(FORMATS)}, got {form!r}")
+        self._format = FORMATS[form]
+        self._descriptor = descriptor
+        self._ending = threading.Event()
+
+    async def __aenter__(self) -> Self:
+        if self._descriptor is None:
+            try:
+                self._descriptor = sys.stdout.fileno()
+            except (AttributeError, OSError, ValueError):
+                raise StorageError(_NAME, "is closed") from None
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending.set()
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        """Write rows; returns their number. Waits for a reader that is behind."""
+        data = self._format.encode(rows)
+        try:
+            await to_thread.run_sync(self._write, data, abandon_on_cancel=True)
+        except OSError as error:
+            gone = isinstance(error, BrokenPipeError)
+            problem = "the reader has gone" if gone else f"cannot be written: {error.strerror}"
+        else:
+            return len(rows)
+        raise StorageError(_NAME, problem)
+
+    def _write(self, data: bytes) -> None:
+        descriptor = self._descriptor
+        if descriptor is None:
+            raise StorageError(_NAME, "is not open: use `async with`")
+        view = memoryview(data)
+        while view:
+            # In small pieces, so that a thread whose task was cancelled is not stuck in a write for ever.
+            if select.select([], [descriptor], [], _LOOK_SECONDS)[1]:
+                view = view[os.write(descriptor, view[:_CHUNK]) :]
+            elif self._ending.is_set():
+                return
