@@ -12,7 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pandas as pd
+import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -264,6 +268,10 @@ def killed(storage: ParquetFolder) -> None:
     storage._lock.close()
 
 
+NO_ROWS = "no-rows-yet.parquet"
+"""What is in a folder until there is a file with rows."""
+
+
 def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -280,7 +288,7 @@ def hidden(folder: Path) -> list[str]:
 def test_a_parquet_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     storage = ParquetFolder(tmp_path / "p")
     storage.write(made(0, 10))
-    assert visible(tmp_path / "p") == []
+    assert visible(tmp_path / "p") == [NO_ROWS]
     storage.close()
     assert visible(tmp_path / "p") == ["2026-03-14.000001.parquet"]
     assert hidden(tmp_path / "p") == []
@@ -362,6 +370,55 @@ def test_a_run_without_a_datapoint_leaves_no_file(tmp_path: Path) -> None:
     assert visible(tmp_path / "p") == hidden(tmp_path / "p") == []
 
 
+def count_rows(folder: Path) -> set[int]:
+    """Count the rows of a folder with every reader that users have."""
+    with duckdb.connect() as connection:
+        found: Any = connection.execute(f"SELECT count(*) FROM '{folder}/*.parquet'").fetchone()
+    return {
+        len(pd.read_parquet(folder)),
+        ds.dataset(folder).count_rows(),
+        len(pl.scan_parquet(folder).collect()),
+        found[0],
+    }
+
+
+def test_pandas_pyarrow_polars_and_duckdb_read_it_at_any_moment(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    storage = ParquetFolder(folder, most_bytes=400)
+    assert count_rows(folder) == {0}
+    storage.write(made(0, 1))
+    assert count_rows(folder) == {0}
+    killed(storage)
+    assert count_rows(folder) == {0}
+    again = ParquetFolder(folder, most_bytes=400)
+    for number in range(1, 15):
+        again.write(made(number, 1))
+    assert 0 < min(count_rows(folder)) == max(count_rows(folder)) < 15
+    killed(again)
+    assert 0 < min(count_rows(folder)) == max(count_rows(folder)) < 15
+    ParquetFolder(folder).close()
+    assert count_rows(folder) == {15}
+    assert NO_ROWS not in visible(folder)
+
+
+def test_a_link_to_a_folder_on_another_disk_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "p").mkdir(parents=True)
+    link = tmp_path / "p"
+    link.symlink_to(tmp_path / "disk" / "p")
+    storage = ParquetFolder(link)
+    storage.write(made(0, 3))
+    assert hidden(tmp_path / "disk" / "p") == ["2026-03-14.000001.csv"]
+    storage.close()
+    assert read_parquet(link) == made(0, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "p"]
+
+
+def test_a_mount_point_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
+    with pytest.raises(StorageError, match="is a mount point; choose a folder in it"):
+        ParquetFolder(tmp_path)
+
+
 def test_parquet_that_cannot_be_written_leaves_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(lines: Path, target: Any) -> None:
         target.write(b"PAR1")
@@ -373,7 +430,7 @@ def test_parquet_that_cannot_be_written_leaves_its_lines(tmp_path: Path, monkeyp
         patch.setattr("enapter_async.collector.stores.parquet._convert", full)
         with pytest.raises(StorageError, match="No space left on device"):
             storage.close()
-    assert visible(tmp_path / "p") == []
+    assert visible(tmp_path / "p") == [NO_ROWS]
     ParquetFolder(tmp_path / "p").close()
     assert read_parquet(tmp_path / "p") == made(0, 5)
 

@@ -3,7 +3,8 @@
 A Parquet file can be read when its end is written, not before. So rows first go, line by line, into a CSV file for
 their day, which survives a kill: `2026-03-14.000001.csv` in the folder `.NAME.unfinished` beside the folder of Parquet
 files, since programs that read such a folder stumble over anything else in it. When it is large enough, when its day
-is over, or at the end, it becomes `2026-03-14.000001.parquet`.
+is over, or at the end, it becomes `2026-03-14.000001.parquet`. Polars and DuckDB refuse a folder without any file: a
+file without rows is in it until there is another one.
 """
 
 # pyarrow has no types.
@@ -44,6 +45,7 @@ _QUIET_SECONDS: Final = 60.0
 """A day that is not the newest is over when nothing came for it for so long."""
 _NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)\.(\d{6})\.parquet")
 _LINES_NAME: Final = re.compile(r"\.?(\d{4}-\d\d-\d\d)\.(\d{6})\.csv")
+_NO_ROWS: Final = "no-rows-yet.parquet"
 _ROWS_AT_ONCE: Final = 1 << 16
 _EPOCH_DAY: Final = 86_400_000_000
 
@@ -154,13 +156,16 @@ class ParquetFolder:
         """
         self.recent = Recent()
         self._folder = folder
-        self._unfinished = folder.with_name(f".{folder.name}.unfinished")
+        place = Path(os.path.realpath(folder))  # a file can only be moved within one file system
+        self._unfinished = place.with_name(f".{place.name}.unfinished")
         self._most_bytes = most_bytes
         self._clock = clock
         self._days: dict[str, _Day] = {}
         self._numbers: dict[str, int] = {}
         try:
             folder.mkdir(exist_ok=True, parents=True)
+            if place.is_mount():
+                raise StorageError(folder, "is a mount point; choose a folder in it")
             self._unfinished.mkdir(exist_ok=True)
             self._lock: IO[bytes] = (self._unfinished / "lock").open("ab")
         except OSError as error:
@@ -219,6 +224,7 @@ class ParquetFolder:
                     day.lines.close()
         with contextlib.suppress(OSError):
             if not self._days:
+                self._remove_placeholder()
                 (self._unfinished / "lock").unlink()
                 self._unfinished.rmdir()
 
@@ -244,6 +250,10 @@ class ParquetFolder:
                 path.unlink()
         if newest is not None:
             self._remember(newest)
+            self._remove_placeholder()
+        else:
+            with self._new(self._folder / _NO_ROWS) as new:
+                ParquetWriter(new.file).close()
         for name, number, path in left:
             if self._target(name, number).exists():
                 path.unlink()  # the kill came between the two
@@ -252,6 +262,9 @@ class ParquetFolder:
             if path != lines:
                 path.rename(lines)
             self._days[name] = _Day(number, LineFile(lines, CSV, self.recent), self._clock())
+
+    def _remove_placeholder(self) -> None:
+        (self._folder / _NO_ROWS).unlink(missing_ok=True)
 
     def _count(self, name: str, number: int) -> None:
         self._numbers[name] = max(number, self._numbers.get(name, 0))
@@ -304,6 +317,7 @@ class ParquetFolder:
             if day.lines.size > len(CSV.header):
                 with self._new(target) as new:
                     _convert(day.lines.path, new.file)
+                self._remove_placeholder()
             day.lines.path.unlink()
         except (OSError, pa.ArrowException) as error:
             raise StorageError(target, f"cannot be written: {error}") from error
