@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 from answering import answering
 
+from enapter_async.cli.collect.summary import summarize
+from enapter_async.cli.traffic import Traffic
+from enapter_async.collector import CollectorStatistics
+
 ACTING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 HOSTILE = "Meter\x1b[2J\x07\x9b31m\x85\u2028\u202eend"
 DEVICE = {"id": "d1", "name": HOSTILE, "slug": HOSTILE, "type": HOSTILE, "site_id": "s1", "blueprint_id": "b1"}
@@ -96,3 +100,10 @@ def test_a_value_on_the_command_line_may_not_be_nested_too_deeply(levels: int) -
         result = server.run("configuration", "set", "d1", "bucket", f"x={'[' * levels}{']' * levels}", "--yes")
     assert result.exit_code == 2, result.output
     assert not server.requests
+
+
+def test_the_summary_of_collect_shows_names_and_nothing_else() -> None:
+    done = CollectorStatistics(longest_gap=(5.0, HOSTILE, f"{HOSTILE}\nerrors 0"))
+    text = summarize(done, Traffic(), 1.0, target="telemetry.sqlite")
+    assert not ACTING.search(text)
+    assert len(text.splitlines()) == len(summarize(CollectorStatistics(), Traffic(), 1.0, target="").splitlines())

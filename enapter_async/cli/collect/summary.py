@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import CollectorStatistics
+from enapter_async.models.visible import make_visible
 
 
 def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, target: str) -> str:
@@ -46,7 +47,9 @@ def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, ta
     if done.stalls:
         lines.append(("waits for the store", f"{done.stalls:,}", "polling paused meanwhile"))
     width = max(len(value) for _, value, _ in lines)
-    return "\n".join(f"  {name:<18}  {value:>{width}}  {remark}".rstrip() for name, value, remark in lines)
+    return "\n".join(
+        f"  {name:<18}  {value:>{width}}  {make_visible(remark)}".rstrip() for name, value, remark in lines
+    )
 
 
 def _describe_gaps(done: CollectorStatistics) -> str:
