@@ -94,7 +94,7 @@ async def connected(
             yield client
         return
     async with simulator_process(simulator) as address:
-        console.print(f"simulator: {address.url}", highlight=False, soft_wrap=True)
+        console.print(str(address), highlight=False, soft_wrap=True)
         async with EnapterClient(
             base_url=address.url, token=address.token, app=f"enapter-async-cli/{__version__}", hooks=hooks
         ) as client:

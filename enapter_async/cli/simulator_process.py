@@ -16,7 +16,7 @@ from anyio.streams.text import TextReceiveStream
 
 from enapter_async.cli.exits import Exit, Failure
 
-_READY: Final = re.compile(r"listening on (\S+) token=(\S+)")
+_READY: Final = re.compile(r"^listening on (\S+) token=(\S+).*\ncontrol at (\S+)\n", re.MULTILINE)
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 3.0
 
@@ -28,10 +28,15 @@ class Address:
     Attributes:
         url: Base URL.
         token: API token.
+        page: Address of its control page, with the control token.
     """
 
     url: str
     token: str = attrs.field(repr=False)
+    page: str = attrs.field(repr=False)
+
+    def __str__(self) -> str:
+        return f"simulator: {self.url}\nwatch and change it: {self.page}"
 
 
 @asynccontextmanager
@@ -65,7 +70,7 @@ async def _ready(process: anyio.abc.Process) -> Address:
     with anyio.move_on_after(_START_SECONDS):
         async for piece in TextReceiveStream(process.stdout):
             text += piece
-            if match := _READY.search(text.rpartition("\n")[0]):
+            if match := _READY.search(text):
                 return Address(*match.groups())
     raise Failure("the simulator did not start", Exit.UNAVAILABLE)
 
