@@ -75,7 +75,7 @@ def test_only_what_has_been_run_is_claimed() -> None:
     assert [text for text in PROJECT["classifiers"] if "Operating System" in text] == [
         "Operating System :: POSIX :: Linux"
     ]
-    assert re.search(r"3\.14 .* has not been tested", claimed)
+    assert "3.14 has not been tested" in claimed
     assert "macOS, Windows and ARM have not been tested" in claimed
 
 
