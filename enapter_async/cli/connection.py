@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final, TypeVar, Unpack
 
 import click
 from rich.console import Console
 
 from enapter_async import CLOUD_URL, EnapterClient, Hook, __version__
 from enapter_async.cli.parameters import option
-from enapter_async.cli.profiles import chosen_profile, profile_option
+from enapter_async.cli.profiles import RateOptions, chosen_profile, profile_option
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
 
@@ -76,7 +76,7 @@ def server_name(simulator: Mapping[str, str] | None) -> str:
 
 @asynccontextmanager
 async def connected(
-    simulator: dict[str, str] | None, console: Console, hooks: Sequence[Hook] = ()
+    simulator: dict[str, str] | None, console: Console, hooks: Sequence[Hook] = (), **options: Unpack[RateOptions]
 ) -> AsyncGenerator[EnapterClient, None]:
     """Give a client for the length of a block, and run the simulator where one is wanted.
 
@@ -84,18 +84,19 @@ async def connected(
         simulator: Options of `simulate` and their values; None for the server of the chosen profile.
         console: Where the simulator's address is told.
         hooks: Of the client.
+        **options: Further options of the client.
 
     Raises:
         ConfigurationError: A setting of the profile or of the environment is missing or cannot work.
         Failure: The simulator did not start.
     """
     if simulator is None:
-        async with chosen_profile().connected(hooks) as client:
+        async with chosen_profile().connected(hooks, **options) as client:
             yield client
         return
     async with simulator_process(simulator) as address:
         console.print(str(address), highlight=False, soft_wrap=True)
         async with EnapterClient(
-            base_url=address.url, token=address.token, app=f"enapter-async-cli/{__version__}", hooks=hooks
+            base_url=address.url, token=address.token, app=f"enapter-async-cli/{__version__}", hooks=hooks, **options
         ) as client:
             yield client

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Self, TypedDict, TypeVar, Unpack, cast
 
 import attrs
 import click
@@ -23,7 +23,7 @@ from enapter_async.cli.parameters import option
 if TYPE_CHECKING:
     import ssl
 
-    from enapter_async import EnapterClient, Hook
+    from enapter_async import EnapterClient, Hook, RateLimit, SharedRateLimit
 
 _CHOSEN: Final = "enapter_async.cli.profile"
 _APP: Final = f"enapter-async-cli/{__version__}"
@@ -32,6 +32,13 @@ _TOKENS: Final = ("token", "token_env", "token_command")
 _FOLDER: Final = "enapter-async"
 
 A = TypeVar("A", bound=attrs.AttrsInstance)
+
+
+class RateOptions(TypedDict, total=False):
+    """Options of a client that limit its rate."""
+
+    rate_limit: RateLimit
+    shared_rate_limit: SharedRateLimit
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +81,7 @@ class Profile:
 
         Args:
             quiet: Let the command that prints the token neither ask nor say anything.
+            **options: Further options of the client.
 
         Raises:
             ConfigurationError: It is not where it should be.
@@ -99,7 +107,7 @@ class Profile:
 
     @asynccontextmanager
     async def connected(
-        self, hooks: Iterable[Hook] = (), *, quiet: bool = False
+        self, hooks: Iterable[Hook] = (), *, quiet: bool = False, **options: Unpack[RateOptions]
     ) -> AsyncGenerator[EnapterClient, None]:
         """Give a client for the length of a block.
 
@@ -125,6 +133,7 @@ class Profile:
             app=_APP,
             hooks=hooks,
             ssl_context=self.ssl_context(),
+            **options,
         ) as client:
             yield client
 

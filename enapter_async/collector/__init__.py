@@ -19,6 +19,7 @@ from enapter_async.collector.events import (
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.repair import repair_gaps
 from enapter_async.collector.selection import Selection, Targets
+from enapter_async.collector.shard import Shard
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store
 from enapter_async.collector.stores.lines import LineStore
@@ -51,6 +52,7 @@ __all__ = [
     "ProblemEnded",
     "RowKey",
     "Selection",
+    "Shard",
     "Skipped",
     "SqliteStore",
     "Store",

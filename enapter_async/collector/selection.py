@@ -17,6 +17,7 @@ from enapter_async import (
     ValueDeclaration,
 )
 from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
+from enapter_async.collector.shard import Shard
 from enapter_async.errors import InvalidArgumentError, SelectionError
 from enapter_async.models.common import JSON
 from enapter_async.models.manifest import Manifest
@@ -57,11 +58,13 @@ class Selection:
         devices: IDs, slugs or names of devices; None for all that the token can see.
         attributes: `numeric` for all numeric telemetry, `all` for all telemetry and alerts, or names of attributes.
         site_id: Only devices of this site.
+        shard: Only the devices of this collector, where several share them.
     """
 
     devices: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
     attributes: Literal["numeric", "all"] | tuple[str, ...] = attrs.field(default="numeric", converter=_attributes)
     site_id: str | None = None
+    shard: Shard | None = None
 
 
 @attrs.frozen
@@ -127,7 +130,9 @@ class Finder:
         """
         self.skipped = []
         devices = await self._all() if self._selection.devices is None else await self._named(self._selection.devices)
-        units = {one.id: found for one in devices if (found := self._units(one))}
+        shard = self._selection.shard
+        own = devices if shard is None else [one for one in devices if shard.holds(one.id)]
+        units = {one.id: found for one in own if (found := self._units(one))}
         if not units:
             raise SelectionError(self._nothing(devices))
         return Targets(units, len(devices))
@@ -234,6 +239,8 @@ class Finder:
             return f"nothing to collect: the token can see no device {_listed(selection.devices)}"
         if not count:
             return "nothing to collect: the token can see no device"
+        if selection.shard is not None and not any(selection.shard.holds(one.id) for one in devices):
+            return f"nothing to collect: none of the {count} devices belongs to shard {selection.shard}"
         wanted = selection.attributes
         what = {"numeric": "numeric telemetry", "all": "telemetry"}.get(wanted if isinstance(wanted, str) else "")
         seen = "1 device" if count == 1 else f"{count} devices"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import attrs
@@ -17,12 +17,15 @@ import click
 import rich_click
 from rich.console import Console
 
+from enapter_async import InvalidArgumentError, RateLimit, SharedRateLimit
 from enapter_async.cli import interruption
 from enapter_async.cli.collect.display import Display
 from enapter_async.cli.collect.log import Log
+from enapter_async.cli.collect.service import notifying, parse_address, serving
 from enapter_async.cli.collect.summary import summarize
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.profiles import RateOptions
 from enapter_async.cli.running import alongside, run, soon
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import (
@@ -31,11 +34,16 @@ from enapter_async.collector import (
     Collector,
     CollectorEvent,
     Selection,
+    Shard,
     guess_store_format,
     make_store,
     opened_store,
     show_target,
 )
+from enapter_async.integrations.systemd import SystemdNotifier
+
+if TYPE_CHECKING:
+    from enapter_async.integrations.prometheus import LatestValues
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +60,8 @@ class Options:
         simulator: Options of `simulate` and their values; None collects from the server of the environment.
         repair: Fill gaps from history.
         wait: Wait for an API and a database that cannot be reached yet.
+        serve: Host and port to serve metrics at.
+        limits: Options of the client that limit its rate.
         log_format: How lines of the log look.
         quiet: Show no progress, and log warnings only.
     """
@@ -65,6 +75,8 @@ class Options:
     simulator: dict[str, str] | None
     repair: bool
     wait: bool
+    serve: tuple[str, int] | None
+    limits: RateOptions
     log_format: Literal["text", "json"]
     quiet: bool
 
@@ -95,7 +107,33 @@ def make_selection(devices: tuple[str, ...], attributes: str, site: str | None) 
     return Selection(devices=devices or None, attributes=chosen, site_id=site)
 
 
-@rich_click.command()
+def make_limits(redis: str | None, requests_per_second: float | None) -> RateOptions:
+    """Return the options of a client that keep it to a rate, its own or that of several processes.
+
+    Raises:
+        click.UsageError: There is a Redis server, and no rate that is shared there.
+    """
+    if redis is not None:
+        if requests_per_second is None:
+            raise click.UsageError("--redis needs --requests-per-second: the rate of all collectors together")
+        shared = SharedRateLimit(redis, name="enapter-async collect", requests_per_second=requests_per_second)
+        return {"shared_rate_limit": shared}
+    if requests_per_second is not None:
+        return {"rate_limit": RateLimit(requests_per_second=requests_per_second)}
+    return {}
+
+
+def parse_shard(context: click.Context, parameter: click.Parameter, value: str | None) -> Shard | None:
+    """Read the value of `--shard`."""
+    del context, parameter
+    try:
+        return None if value is None else Shard.parse(value)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(str(error).partition(": ")[2]) from None
+
+
+# Each option may also come from the environment: --log-format from ENAPTER_COLLECT_LOG_FORMAT.
+@rich_click.command(context_settings={"auto_envvar_prefix": "ENAPTER_COLLECT"})
 @option(
     "--to",
     metavar="TARGET",
@@ -126,6 +164,24 @@ def make_selection(devices: tuple[str, ...], attributes: str, site: str | None) 
     default=None,
     help="Wait for an API or a database that cannot be reached yet; by default without a terminal.",
 )
+@option(
+    "--shard",
+    metavar="I/N",
+    callback=parse_shard,
+    help="Collect the share of the I-th of N collectors; each device belongs to exactly one of them.",
+)
+@option(
+    "--requests-per-second",
+    type=click.FloatRange(0.001),
+    metavar="R",
+    help="Send no more than this; with --redis, all collectors together.",
+)
+@option("--redis", metavar="URL", help="Share the rate with other collectors through this Redis server (extra redis).")
+@option(
+    "--serve",
+    metavar="HOST:PORT",
+    help="Serve /metrics, /healthz and /readyz (extra prometheus); the host is 127.0.0.1 unless given.",
+)
 @option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Of log lines.")
 @option("--quiet", "-q", is_flag=True, help="Show no progress, and log warnings only.")
 @server_options
@@ -142,6 +198,10 @@ def collect(
     repair: bool,
     fill_gap: bool,
     wait: bool | None,
+    shard: Shard | None,
+    requests_per_second: float | None,
+    redis: str | None,
+    serve: str | None,
     log_format: Literal["text", "json"],
     quiet: bool,
     **simulator: Any,
@@ -166,17 +226,28 @@ def collect(
         to=to,
         form=form,
         schema=schema,
-        selection=make_selection(devices, attributes, site),
+        selection=attrs.evolve(make_selection(devices, attributes, site), shard=shard),
         interval=interval,
         seconds=seconds,
         simulator=chosen_simulator(simulator),
         repair=repair,
         wait=not sys.stderr.isatty() if wait is None else wait,
+        serve=None if serve is None else parse_address(serve),
+        limits=make_limits(redis, requests_per_second),
         log_format=log_format,
         quiet=quiet,
     )
     with interruption.saying("stopped at once; what was written before stays"):
         run(_collect, options)
+
+
+def _make_latest(options: Options) -> LatestValues | None:
+    """Return what remembers the latest values for metrics, if they are served."""
+    if options.serve is None:
+        return None
+    from enapter_async.integrations.prometheus import LatestValues
+
+    return LatestValues()
 
 
 async def _collect(options: Options) -> None:
@@ -192,7 +263,9 @@ async def _collect(options: Options) -> None:
         if not on_terminal:
             log.write_event(event)
 
-    async with connected(options.simulator, console, [traffic]) as client:
+    latest = _make_latest(options)
+    notifier = SystemdNotifier()
+    async with connected(options.simulator, console, [traffic], **options.limits) as client:
         store = make_store(options.to, options.form, schema=options.schema)
         collector = Collector(
             client,
@@ -202,6 +275,7 @@ async def _collect(options: Options) -> None:
             repair=options.repair,
             wait=options.wait,
             on_event=report,
+            on_rows=None if latest is None else latest.take,
         )
         await collector.discover()
         async with opened_store(store, wait=options.wait, on_event=report):
@@ -210,8 +284,17 @@ async def _collect(options: Options) -> None:
             shown = partial(display.show, console) if on_terminal else partial(display.log, log)
             try:
                 # The first signal ends it properly, the second one at once.
-                with interruption.listening(soon(collector.stop), signal.SIGINT, signal.SIGTERM), _rotating(collector):
-                    async with _shown(shown, quiet=options.quiet and on_terminal):
+                with (
+                    interruption.listening(soon(collector.stop), signal.SIGINT, signal.SIGTERM),
+                    _rotating(collector, notifier),
+                ):
+                    async with (
+                        serving(options.serve, collector, client, latest, options.interval) as url,
+                        notifying(notifier, collector),
+                        _shown(shown, quiet=options.quiet and on_terminal),
+                    ):
+                        if url is not None:
+                            console.print(f"metrics: {url}/metrics", highlight=False, soft_wrap=True)
                         await collector.run(seconds=options.seconds)
             finally:
                 elapsed = anyio.current_time() - started
@@ -223,14 +306,20 @@ async def _collect(options: Options) -> None:
 
 
 @contextlib.contextmanager
-def _rotating(collector: Collector) -> Generator[None, None, None]:
+def _rotating(collector: Collector, notifier: SystemdNotifier) -> Generator[None, None, None]:
     """Open the output again on SIGHUP."""
     if not hasattr(signal, "SIGHUP"):
         yield
         return
     loop = asyncio.get_running_loop()
+
+    def reopen() -> None:
+        notifier.reloading()
+        collector.reopen()
+        notifier.ready()
+
     try:
-        loop.add_signal_handler(signal.SIGHUP, collector.reopen)
+        loop.add_signal_handler(signal.SIGHUP, reopen)
     except (ValueError, RuntimeError, NotImplementedError):  # not in the main thread
         yield
         return

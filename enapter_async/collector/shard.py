@@ -1,0 +1,58 @@
+"""Which of several collectors a device belongs to, so that each device is collected by exactly one."""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import Final, Self
+
+import attrs
+
+from enapter_async.errors import InvalidArgumentError
+
+_TEXT: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
+
+
+@attrs.frozen
+class Shard:
+    """One of several collectors that share the devices (rendezvous hashing).
+
+    Every collector finds out by itself which devices are its own; they need not know each other. One more shard takes
+    its devices evenly from the others: going from 4 to 5 moves about a fifth of the devices, and each of them to the
+    fifth.
+
+    Attributes:
+        index: Number of this collector, from 1 to `count`.
+        count: How many collectors there are.
+    """
+
+    index: int
+    count: int
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise InvalidArgumentError("shard", f"must be I/N with I from 1 to N, got {self.index}/{self.count}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `2/5`: the second of five.
+
+        Raises:
+            InvalidArgumentError: The text is something else.
+        """
+        found = _TEXT.fullmatch(text.strip())
+        if found is None:
+            raise InvalidArgumentError("shard", f"must be I/N such as 2/5, got {text!r}")
+        return cls(int(found[1]), int(found[2]))
+
+    def holds(self, device_id: str) -> bool:
+        """Whether a device is this collector's."""
+        name = device_id.encode("utf-8", "surrogatepass")
+        return max(range(1, self.count + 1), key=lambda index: (_weigh(index, name), index)) == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def _weigh(index: int, name: bytes) -> bytes:
+    return blake2b(name, digest_size=8, salt=index.to_bytes(8, "big")).digest()
