@@ -517,6 +517,18 @@ async def test_a_state_moves_to_another_simulator(
         (lambda s: s["world"]["devices"].append(7), "world.devices[20]: expected an object"),
         (lambda s: s["world"].update(seed=1.5), "world.seed: expected a whole number"),
         (lambda s: s["world"].update(surprise=1), "world.surprise: unknown field"),
+        (
+            lambda s: s["world"]["blueprints"][0].update(archive="\ud800"),
+            "world.blueprints[0].archive: expected Base64",
+        ),
+        (
+            lambda s: s["world"]["blueprints"][0]["manifest"]["telemetry"].update(x=5),
+            "world.blueprints[0].manifest.telemetry.x: expected an object",
+        ),
+        (
+            lambda s: s["world"]["blueprints"][0]["manifest"]["telemetry"].update(x={"type": "string", "enum": 5}),
+            "world.blueprints[0].manifest.telemetry: expected attributes that can be simulated",
+        ),
         (lambda s: s["settings"].update(fault_rate=7), "fault_rate"),
         (lambda s: s["clock"].update(offset="1"), "clock.offset: expected a finite number"),
         (lambda s: s.pop("world"), "world: is required"),

@@ -13,6 +13,7 @@ from ..errors import Refusal
 from ..executions import Execution
 from ..faults import FaultPlan, FaultRule
 from ..rules import RuleEngine
+from ..shapes import as_mapping
 from ..world import World
 from .clock import AdjustableClock
 from .models import SettingsInfo
@@ -157,6 +158,8 @@ def _build_world(saved: SavedWorld) -> World:
     world.device_profiles = saved.device_profiles
     for execution in saved.executions:
         world.executions.add(execution)
+    for number, blueprint in enumerate(saved.blueprints):
+        _check_manifest(blueprint, f"world.blueprints[{number}].manifest")
     blueprints = {**world.blueprints, world.blank.id: world.blank}
     for number, fields in enumerate(saved.devices):
         path = f"world.devices[{number}]"
@@ -169,6 +172,22 @@ def _build_world(saved: SavedWorld) -> World:
         rest = {name: value for name, value in known.items() if name != "blueprint_id"}
         world.devices.add(structure(Device, rest, path, given={"blueprint": blueprint, "clock": world.now}))
     return world
+
+
+def _check_manifest(blueprint: Blueprint, path: str) -> None:
+    """Refuse what the simulator could not serve; a manifest may otherwise be as incomplete as it was when saved."""
+    for section in ("telemetry", "properties", "alerts", "commands", "configuration"):
+        entries: dict[str, Any] = blueprint.section(section)
+        for name, entry in entries.items():
+            if as_mapping(entry) is None:
+                raise ShapeError(f"{path}.{section}.{name}", "expected an object")
+    try:
+        signals = blueprint.signals.values()
+        readable = all(signal.range[0] <= signal.range[1] for signal in signals)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        readable = False
+    if not readable:
+        raise ShapeError(f"{path}.telemetry", "expected attributes that can be simulated")
 
 
 def _restore_faults(plan: FaultPlan, rules: list[FaultRule]) -> None:

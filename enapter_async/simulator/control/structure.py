@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import enum
 import functools
 import math
@@ -161,7 +160,7 @@ def _scalar(kind: Any, value: Any, path: str) -> Any:
     if kind is bytes and isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error is one
             raise ShapeError(path, "expected Base64") from None
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         if isinstance(value, str) and value in kind.__members__:
