@@ -158,8 +158,8 @@ def _build_world(saved: SavedWorld) -> World:
     world.device_profiles = saved.device_profiles
     for execution in saved.executions:
         world.executions.add(execution)
-    for number, blueprint in enumerate(saved.blueprints):
-        _check_manifest(blueprint, f"world.blueprints[{number}].manifest")
+    for number, loaded in enumerate(saved.blueprints):
+        _check_manifest(loaded, f"world.blueprints[{number}].manifest")
     blueprints = {**world.blueprints, world.blank.id: world.blank}
     for number, fields in enumerate(saved.devices):
         path = f"world.devices[{number}]"
