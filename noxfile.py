@@ -266,6 +266,6 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def instructions(session: nox.Session) -> None:
     """Instructions of fixed pieces of work, compared with benchmarks/instructions.json; `-- --write --why TEXT`."""
-    session.install("-e", ".[cli]", *_LOCKED)  # the collector's store; what makes us faster is left out
+    session.install("-e", ".", *_LOCKED)  # what makes us faster is left out
     session.run(".ci/install-services", "valgrind", external=True)
     session.run("python", "-m", "benchmarks.instructions", *session.posargs)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,18 +129,20 @@ async def slot() -> AsyncIterator[Pair]:
 
 
 async def row_into_sqlite() -> AsyncIterator[Pair]:
-    from enapter_async.cli.store import SqliteStore
+    # Below the store's thread: how two threads hand over to each other is 1 % of the count, and another one each time.
+    from enapter_async.collector.stores.sqlite import _Database
 
     with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder, "telemetry.sqlite"))
-        minutes = iter(range(10**9))
+        database = _Database(Path(folder, "telemetry.sqlite"))
+        moments = count(1773480413_000000, 1_000000)
 
         async def write() -> None:
-            time = f"2026-03-14T09:26:53.{next(minutes):06}Z"
-            store.write([(f"device-{n // 10}", f"attribute_{n % 10}", time, "1.5", time) for n in range(1000)])
+            moment = next(moments)
+            rows = [(f"device-{n // 10}", f"attribute_{n % 10}", moment, 1.5, None, "W") for n in range(1000)]
+            database.commit(rows, (), {})
 
         yield Pair(write, nothing)
-        store.close()
+        database.close()
 
 
 PIECES = {
