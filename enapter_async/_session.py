@@ -275,7 +275,8 @@ class Session:
     def _finish(self, call: Call, answer: Answer, decode: Decode[T]) -> T:
         reads = call.request.operation.safety is Safety.READ
         try:
-            self._check_cost(call.request.operation, answer)
+            if len(answer.body) > json_text.MAX_VALUES:
+                self._check_cost(call.request.operation, answer)
             value = decode(answer)
             if reads and call.remaining <= 0:  # what was changed is told even so: losing it would be worse
                 raise call.late("final")
@@ -292,7 +293,6 @@ class Session:
         return value
 
     def _check_cost(self, operation: Operation, answer: Answer) -> None:
-        # Small answers are not worth a look, and an archive is not built into values.
         most = max(json_text.MAX_VALUES, self._state.max_response_bytes // 64)
         if operation.accept is JSON_TYPE and json_text.has_more_values(answer.body, most):
             raise ResponseTooLargeError(

@@ -2,14 +2,16 @@
 
 HTTP/1.1 has no numbers for its answers: the first that comes counts as the answer to the request that was written
 last. So an answer that was there before the request was written would be taken for its answer (DESIGN, promise 10).
+
+The check costs 1 µs a call, which `benchmarks/bench_calls.py` measures with everything else; hence its shape.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Callable, Sized
 from typing import Final
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -17,8 +19,8 @@ from aiohttp.connector import Connection
 
 _ROUNDS: Final = 20
 """Steps of the event loop in which it can decode what is there; more does not come at once."""
-
-_used: Final[WeakSet[ResponseHandler]] = WeakSet()
+_POLL: Final = "_polled_by_enapter_async"
+"""Attribute of connections that were used; a set of weak references would cost as much as all of the check."""
 
 
 class UnusableConnectionError(aiohttp.ClientError):
@@ -40,47 +42,53 @@ async def check_unused(connection: Connection) -> None:
         UnusableConnectionError: It has ended, or the server has sent something already.
     """
     protocol = connection.protocol
-    if protocol is not None and (_is_quiet(protocol) or await _becomes_quiet(protocol)):
-        _used.add(protocol)
-        return
-    raise UnusableConnectionError(reused=protocol in _used)
+    poll: Callable[[int], Sized] | None = getattr(protocol, _POLL, None)
+    if protocol is None or _has_received(protocol):
+        raise UnusableConnectionError(reused=poll is not None)
+    reused = poll is not None
+    if poll is None:
+        poll = _poll_of(protocol)
+        setattr(protocol, _POLL, poll)
+    if poll(0) and not await _settles(protocol, poll):
+        raise UnusableConnectionError(reused=reused)
 
 
-def _is_quiet(protocol: ResponseHandler) -> bool:
-    return not _has_received(protocol) and not _is_readable(protocol.transport)
+def _poll_of(protocol: ResponseHandler) -> Callable[[int], Sized]:
+    """Return a function that tells whether the socket has something to read, an end included."""
+    socket = None if protocol.transport is None else protocol.transport.get_extra_info("socket")
+    if socket is None or not hasattr(select, "poll"):  # Windows: there the event loop reads ahead
+        return _nothing
+    poll = select.poll()
+    poll.register(socket.fileno(), select.POLLIN)
+    return poll.poll
 
 
-async def _becomes_quiet(protocol: ResponseHandler) -> bool:
+def _nothing(timeout: int) -> Sized:
+    return ()
+
+
+async def _settles(protocol: ResponseHandler, poll: Callable[[int], Sized]) -> bool:
     """Let the event loop take in what the socket has: with TLS it may be no data, but a session ticket."""
     transport = protocol.transport
     if transport is None or transport.get_extra_info("ssl_object") is None:
         return False
     for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
         if _has_received(protocol):
             return False
-        if not _is_readable(protocol.transport):
+        if not poll(0):
             return True
-        await asyncio.sleep(0)
     return False
 
 
 def _has_received(protocol: ResponseHandler) -> bool:
     """Whether aiohttp has read something already, or the connection has ended."""
-    if protocol.should_close or not protocol.is_connected():
+    transport = protocol.transport
+    if protocol.should_close or transport is None or transport.is_closing():
         return True
     # The beginning of a head shows nowhere else than in the parser, which is a new one for each request.
-    parser = getattr(protocol, "_parser", None)
+    parser = protocol._parser  # noqa: SLF001
     try:
         return parser is not None and parser.feed_eof() is not None
     except Exception:  # noqa: BLE001 whatever it complains of, it has been given something
         return True
-
-
-def _is_readable(transport: asyncio.Transport | None) -> bool:
-    """Whether the socket has something to read, an end included."""
-    socket = None if transport is None else transport.get_extra_info("socket")
-    if socket is None or not hasattr(select, "poll"):  # Windows: there the event loop reads ahead
-        return False
-    poll = select.poll()
-    poll.register(socket.fileno(), select.POLLIN)
-    return bool(poll.poll(0))

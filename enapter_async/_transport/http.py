@@ -325,29 +325,10 @@ class Opening:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if self.sent:
+        if self._request is not None and self.sent:
             return self._repeated()
         self._request = request
         self._failure = None
-        try:
-            self._response = response = await self._exchange(request, handler)
-        except _NO_REPEAT as error:
-            self._failure = described(error, sent=self.sent, phase="wait")
-        except UnusableConnectionError:
-            self._failure = ConnectionLostError(
-                "the connection ended, or the server sent something, before the request was written",
-                phase="connect",
-                outcome="not_sent",
-            )
-        else:
-            if hdrs.SET_COOKIE in response.headers:
-                response.cookies = SimpleCookie()  # the jar of an injected session is not ours to fill
-            return response
-        raise self._failure
-
-    async def _exchange(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
         send = request.send
 
         async def send_unless_used(conn: Connection) -> aiohttp.ClientResponse:
@@ -356,17 +337,30 @@ class Opening:
                 conn.protocol.force_close()
             return await send(conn)
 
-        # A middleware comes before a connection is chosen; this comes last, right before the request is written.
-        request.send = send_unless_used  # type: ignore[method-assign]
-        try:
-            while True:
-                try:
-                    return await handler(request)
-                except UnusableConnectionError as error:
-                    if not error.reused:
-                        raise
-        finally:
-            del request.send
+        while True:
+            # A middleware comes before a connection is chosen; this comes last, right before the request is written.
+            request.send = send_unless_used  # type: ignore[method-assign]
+            try:
+                response = await handler(request)
+            except _NO_REPEAT as error:
+                self._failure = described(error, sent=self.sent, phase="wait")
+            except UnusableConnectionError as error:
+                if error.reused:
+                    continue  # there may be others like it, and in the end a new one
+                self._failure = ConnectionLostError(
+                    "the connection ended, or the server sent something, before the request was written",
+                    phase="connect",
+                    outcome="not_sent",
+                )
+            else:
+                self._response = response
+                if hdrs.SET_COOKIE in response.headers:
+                    response.cookies = SimpleCookie()  # the jar of an injected session is not ours to fill
+                return response
+            finally:
+                del request.send
+            break
+        raise self._failure
 
     def _repeated(self) -> aiohttp.ClientResponse:
         """Return, or raise, what became of a request that must not be written again."""

@@ -40,6 +40,8 @@ def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder
 
 def _coding(response: aiohttp.ClientResponse) -> str:
     """Return how a body is compressed; empty where it is not, which servers write in various ways."""
+    if hdrs.CONTENT_ENCODING not in response.headers:
+        return ""
     values = ",".join(response.headers.getall(hdrs.CONTENT_ENCODING, ())).lower().split(",")
     return ",".join(value for value in map(str.strip, values) if value not in _UNCOMPRESSED)
 

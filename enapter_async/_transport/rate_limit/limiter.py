@@ -83,6 +83,7 @@ class Limiter:
         "_pace",
         "_queue",
         "_resting",
+        "_ritual",
         "_spacing",
         "_timer",
         "_window",
@@ -117,6 +118,7 @@ class Limiter:
         )
         self._spacing = self._pace.spacing
         self._meter = self._pace.meter
+        self._ritual = self._pace.ritual
         self._again: OrderedDict[_Waiter, None] = OrderedDict()
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._resting: dict[_Waiter, asyncio.TimerHandle] = {}
@@ -206,7 +208,8 @@ class Limiter:
     def succeeded(self, slot: Slot) -> None:
         """Note an answer that was not 429."""
         self._meter.accepted += 1
-        self._pace.ritual.accepted(again=slot.again)
+        if slot.again or self._ritual.suspected:
+            self._ritual.accepted(again=slot.again)
         if self._window < self._max_window:
             self._window += 1
 

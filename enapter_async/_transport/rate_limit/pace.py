@@ -147,12 +147,15 @@ class Ritual:
 
     A rate limit does not ask whether a request comes for the first time: after a cut it accepts new ones too. Where
     only second tries are accepted, slowing down helps nobody and starves the calls that wait.
+
+    Attributes:
+        suspected: Something speaks for it.
     """
 
-    __slots__ = ("_first_tries", "_second_tries")
+    __slots__ = ("_first_tries", "_second_tries", "suspected")
 
     def __init__(self) -> None:
-        self._first_tries = self._second_tries = 0
+        self._clear()
 
     @property
     def holds(self) -> bool:
@@ -160,11 +163,12 @@ class Ritual:
         return self._second_tries >= SECOND_TRIES and self._first_tries >= FIRST_TRIES
 
     def accepted(self, *, again: bool) -> None:
-        """Note a request that was accepted."""
+        """Note a request that was accepted; a first try need not be noted unless something is `suspected`."""
         if again:
             self._second_tries += 1
+            self.suspected = True
         else:
-            self._first_tries = self._second_tries = 0
+            self._clear()
 
     def rejected(self, *, again: bool, at_lower_pace: bool) -> None:
         """Note a 429.
@@ -174,9 +178,14 @@ class Ritual:
             at_lower_pace: It was sent after the last cut.
         """
         if again:
-            self._first_tries = self._second_tries = 0
+            self._clear()
         elif at_lower_pace:
             self._first_tries += 1
+            self.suspected = True
+
+    def _clear(self) -> None:
+        self._first_tries = self._second_tries = 0
+        self.suspected = False
 
 
 class Pace:
