@@ -1,9 +1,9 @@
-"""Answers made beforehand, after a fixed latency: `python -m benchmarks.static_server PORT LATENCY-MS`.
+"""Answers made beforehand, after a fixed latency: `python -m benchmarks.static_server PORT LATENCY-MS [DEVICES]`.
 
 A server of asyncio protocols that does next to nothing for a request, so that the client is what is measured.
 `GET /v3/telemetry/latest` gives every attribute that is asked for a value of the current second, and
 `POST /v3/telemetry/query_timeseries` one float column for each selector's attribute, a row for each step.
-Answers are made when first asked for and kept; of latest values only the timestamp is then put in.
+`GET /v3/devices` lists so many devices with ten numeric attributes each. Answers are made when first asked for and kept; of latest values only the timestamp is then put in.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from datetime import datetime
 from typing import Any
 
+ATTRIBUTES = ["power", "voltage", "current", "energy", "temp_1", "temp_2", "flow", "level", "status", "hours"]
 _MOMENT = b"@moment@"
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
 
@@ -22,18 +23,47 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
 class Answers:
     """Makes bodies and keeps them."""
 
-    def __init__(self) -> None:
+    def __init__(self, devices: int = 0) -> None:
+        self.devices = devices
         self._latest: dict[bytes, bytes] = {}
         self._points: dict[str, str] = {}
         self._rows: dict[tuple[int, int, int, int], bytes] = {}
         self._series: dict[bytes, bytes] = {}
 
     def to(self, target: bytes, body: bytes) -> bytes:
+        if target.startswith(b"/v3/devices"):
+            data = self._series.get(target) or self._make_devices(target)
+            return _HEAD % (b"application/json", len(data), b"") + data
         if target.startswith(b"/v3/telemetry/latest"):
             whole = self._latest.get(target) or self._make_latest(target)
             data = whole.replace(_MOMENT, b"%d" % time.time())
             return _HEAD % (b"application/json", len(data), b"") + data
         return self._series.get(body) or self._make_series(body)
+
+    def _make_devices(self, target: bytes) -> bytes:
+        path, _, text = target.decode().partition("?")
+        if path != "/v3/devices":  # latest values of one device
+            return b'{"telemetry":{}}'
+        asked = dict(pair.split("=") for pair in text.split("&"))
+        offset, limit = int(asked.get("offset", 0)), int(asked.get("limit", 50))
+        telemetry = {name: {"type": "float", "display_name": name, "unit": "W"} for name in ATTRIBUTES}
+        manifest = {"blueprint_spec": "device/3.0", "display_name": "Meter", "runtime": "wasm", "telemetry": telemetry}
+        devices = [
+            {
+                "id": f"00000000-0000-4000-8000-{number:012}",
+                "blueprint_id": "e5d4c3b2-a190-4f8e-b7d6-c5a493827160",
+                "name": f"Meter {number}",
+                "site_id": "3f0c1d52-8a4e-4b7e-9d21-0c6f5a7b9e10",
+                "updated_at": "2026-03-14T09:26:53.589793Z",
+                "slug": f"meter-{number}",
+                "type": "LUA",
+                "authorized_role": "OWNER",
+                "manifest": manifest,
+            }
+            for number in range(offset, min(offset + limit, self.devices))
+        ]
+        data = self._series[target] = json.dumps({"devices": devices, "total_count": self.devices}).encode()
+        return data
 
     def _make_latest(self, target: bytes) -> bytes:
         devices: list[str] = []
@@ -52,7 +82,7 @@ class Answers:
         asked: dict[str, Any] = json.loads(body)
         start, end = (int(datetime.fromisoformat(asked[name]).timestamp()) for name in ("from", "to"))
         columns = [(one["device"], name) for one in asked["telemetry"] for name in one["attribute"]]
-        step = 60
+        step = 60 if asked["granularity"].endswith("m") else int(asked["granularity"].rstrip("s"))
         rows = self._rows.get((start, end, step, len(columns)))
         if rows is None:
             cells = ",".join(f"{5000 / (column + 7):.6g}" for column in range(len(columns)))
@@ -99,8 +129,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(self._answers.to(target, body))
 
 
-async def serve(port: int, latency: float) -> None:
-    answers = Answers()
+async def serve(port: int, latency: float, devices: int) -> None:
+    answers = Answers(devices)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(answers, latency), "127.0.0.1", port, backlog=1024
     )
@@ -108,7 +138,8 @@ async def serve(port: int, latency: float) -> None:
 
 
 def main() -> None:
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]) / 1000))
+    devices = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]) / 1000, devices))
 
 
 if __name__ == "__main__":

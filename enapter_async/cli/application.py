@@ -26,6 +26,7 @@ from enapter_async.models.visible import make_visible
 # that `--help` imports none of them.
 COMMANDS: Final = {
     "collect": ("collect.command:collect", "Collect the latest telemetry of all devices into a database."),
+    "gaps": ("collect.gaps:gaps", "List and fill the gaps of what `collect` wrote."),
     "export": ("export.command:export", "Write the history of telemetry into a file."),
     "plot": ("plot.command:plot", "Draw a time series, in the terminal or as a picture."),
     "simulate": ("simulate", "Run an Enapter Cloud or Gateway on this machine."),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 import anyio
@@ -22,6 +23,7 @@ from enapter_async import (
     plan_history,
 )
 from enapter_async._protocol.failure import refuses_request
+from enapter_async._protocol.timeseries.plan import DEVICES_PER_REQUEST
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.problems import FIRST_PAUSE, Problems, is_final, next_pause
@@ -39,6 +41,8 @@ _REQUESTS: Final = 2
 """At once: live collection goes first."""
 _SHARE: Final = 0.2
 """Of the client's pace, where there is one."""
+_COLUMNS: Final = 100
+"""Most in one request: an answer has a header for each (reference.md, Telemetry CSV), and aiohttp reads 128."""
 _ROWS_IN_COMMIT: Final = 20_000
 _SETTLE: Final = 2 * _SECOND
 """How long after its end a step has its history."""
@@ -196,7 +200,7 @@ class Repairer:
         refused: dict[str, EnapterError] = {}
         last: list[Row] = []
         if job.spans:
-            parts = iter(plan_history(self._query(job, job.spans)))
+            parts = chain.from_iterable(map(plan_history, self._queries(job)))
             problem: Exception | None = None
 
             async def work() -> None:
@@ -241,13 +245,29 @@ class Repairer:
                 ]
         return rest
 
-    def _query(self, job: _Job, devices: Iterable[str]) -> TimeseriesQuery:
+    def _queries(self, job: _Job) -> Iterator[TimeseriesQuery]:
+        """Yield queries that together ask for all devices of a job, each of few enough columns."""
         units = self._units()
+        group: list[Series] = []
+        columns = devices = 0
+        for device in job.spans:
+            names = list(units.get(device, ()))
+            for chunk in (names[first : first + _COLUMNS] for first in range(0, len(names), _COLUMNS)):
+                if group and (columns + len(chunk) > _COLUMNS or devices == DEVICES_PER_REQUEST):
+                    yield self._query(job, group)
+                    group, columns, devices = [], 0, 0
+                group.append(Series(device, chunk))
+                columns += len(chunk)
+                devices += 1
+        if group:
+            yield self._query(job, group)
+
+    def _query(self, job: _Job, series: Sequence[Series]) -> TimeseriesQuery:
         return TimeseriesQuery(
             start=datetime.fromtimestamp(job.start // _SECOND, UTC),
             end=datetime.fromtimestamp(job.before // _SECOND, UTC),
             granularity=self._step,
-            series=[Series(device, list(units[device])) for device in devices if device in units],
+            series=series,
             aggregation="last",
         )
 

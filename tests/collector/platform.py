@@ -36,14 +36,17 @@ async def read_platform(
     client: EnapterClient, units: Mapping[str, Mapping[str, str | None]], first: int, before: int, step: int = 1
 ) -> dict[Key, Row]:
     """What the server knows of a span of Unix seconds, asked for in the plainest way."""
-    table = await client.telemetry.query_timeseries(
-        TimeseriesQuery(
-            start=datetime.fromtimestamp(first, UTC),
-            end=datetime.fromtimestamp(before, UTC),
-            granularity=step,
-            series=[Series(device, list(names)) for device, names in units.items()],
-            aggregation="last",
+    found: dict[Key, Row] = {}
+    for device, names in units.items():
+        table = await client.telemetry.query_timeseries(
+            TimeseriesQuery(
+                start=datetime.fromtimestamp(first, UTC),
+                end=datetime.fromtimestamp(before, UTC),
+                granularity=step,
+                series=[Series(device, list(names))],
+                aggregation="last",
+            )
         )
-    )
-    rows = make_batch_rows(table, units)
-    return {row[:3]: row for row in rows if first * SECOND <= row[2] < before * SECOND}
+        rows = make_batch_rows(table, units)
+        found.update((row[:3], row) for row in rows if first * SECOND <= row[2] < before * SECOND)
+    return found
