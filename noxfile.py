@@ -154,6 +154,13 @@ def chaos(session: nox.Session) -> None:
     session.run("python", "-W", "error", "-m", "tests.chaos.run", *session.posargs)
 
 
+@nox.session(name="collector-chaos")
+def collector_chaos(session: nox.Session) -> None:
+    """Ten minutes (`-- --seconds N`) of kills, outages and full disks; the store must equal the platform's history."""
+    _install(session)
+    session.run("python", "-W", "error", "-m", "tests.chaos.collector", *session.posargs)
+
+
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Everything that parses what a server sends, against damaged answers; `-- N` examples of each test."""

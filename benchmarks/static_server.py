@@ -1,9 +1,10 @@
 """Answers made beforehand, after a fixed latency: `python -m benchmarks.static_server PORT LATENCY-MS [DEVICES]`.
 
 A server of asyncio protocols that does next to nothing for a request, so that the client is what is measured.
-`GET /v3/telemetry/latest` gives every attribute that is asked for a value of the current second, and
-`POST /v3/telemetry/query_timeseries` one float column for each selector's attribute, a row for each step.
-`GET /v3/devices` lists so many devices with ten numeric attributes each. Answers are made when first asked for and kept; of latest values only the timestamp is then put in.
+`GET /v3/devices` lists so many devices with ten numeric attributes each. `GET /v3/telemetry/latest` gives every
+attribute that is asked for a value of the current second, and `POST /v3/telemetry/query_timeseries` one float column
+for each selector's attribute, a row for each step. Answers are made when first asked for and kept; of latest values
+only the timestamp is then put in.
 """
 
 from __future__ import annotations

@@ -217,9 +217,13 @@ async def run(seconds: float, devices: int, seed: int, folder: Path) -> dict[str
         "away_seconds": dict(chaos.ledger.away),
         "compared": compared,
         "missing": difference,
-        "journal": len(read_journal(database)),
+        "journal": len([gap for gap in read_journal(database) if gap[1] < _iso(before)]),
         "log": chaos.log.read_text()[-3000:] if difference else "",
     }
+
+
+def _iso(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
 
 
 def _first(database: Path) -> bool:
@@ -229,7 +233,7 @@ def _first(database: Path) -> bool:
 
 
 def _caught_up(database: Path, moment: int) -> bool:
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
+    text = _iso(moment)
     with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as read:
         late = read.execute("SELECT 1 FROM telemetry WHERE time > ? LIMIT 1", (text,)).fetchone()
         open_gaps = read.execute("SELECT count(*) FROM telemetry_gaps WHERE start < ?", (text,)).fetchone()[0]
@@ -251,7 +255,7 @@ async def _compare(client: EnapterClient, database: Path, first: int, before: in
                 for device, attribute, time_, value, text in connection.execute(
                     "SELECT device_id, attribute, CAST(strftime('%s', time) AS INTEGER), value, text FROM telemetry"
                     " WHERE time >= ? AND time < ?",
-                    [time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) for moment in (start, end)],
+                    (_iso(start), _iso(end)),
                 )
             }
         for (device, attribute, moment), row in platform.items():

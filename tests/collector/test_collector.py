@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Self
 import anyio
 import pytest
 
-from enapter_async import EnapterClient
+from enapter_async import EnapterClient, ErrorDetail, UnprocessableError
+from enapter_async._protocol.latest_query import names_in
 from enapter_async.collector import (
     Collector,
     CollectorEvent,
@@ -20,6 +22,7 @@ from enapter_async.collector import (
     ProblemBegan,
     ProblemEnded,
     Selection,
+    Skipped,
     SqliteStore,
 )
 from enapter_async.rows import Row
@@ -106,3 +109,89 @@ async def test_an_api_that_is_not_there_yet_is_waited_for(database: Path) -> Non
             await collector.run(seconds=4)
     assert read_rows(database)
     assert [type(event) for event in events[:2]] == [ProblemBegan, ProblemEnded]
+
+
+def with_bad_points(payload: str, device: str, attribute: str, point: str) -> str:
+    """Return an answer in which one point is something else."""
+    answer = json.loads(payload)
+    answer["telemetry"][device][attribute] = json.loads(point)
+    return json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        '{"value": 1.0, "timestamp": 1773480413000}',
+        '{"value": 1.0, "timestamp": "yesterday"}',
+        '{"value": 1.0, "timestamp": -1e300}',
+        "[]",
+        '"text"',
+        '{"timestamp": {}}',
+    ],
+)
+async def test_a_point_that_cannot_be_read_costs_itself_only(database: Path, point: str) -> None:
+    events: list[CollectorEvent] = []
+    async with Simulator(devices=4) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, on_event=events.append)
+            targets = await collector.discover()
+            device, units = next(iter(targets.units.items()))
+            attribute = next(iter(units))
+            now = int(time.time())
+            payload = json.dumps(
+                {
+                    "telemetry": {
+                        one: {name: {"value": 1.5, "timestamp": now} for name in names}
+                        for one, names in targets.units.items()
+                    }
+                }
+            )
+            body = with_bad_points(payload, device, attribute, point)
+            sim.faults.on("getLatestTelemetry", Fault.answer(200, body))
+            await collector.run(seconds=1.5)
+    rows = {row[:2] for row in read_rows(database)}
+    assert rows == {(one, name) for one, names in targets.units.items() for name in names} - {(device, attribute)}
+    assert [(event.device_id, event.attribute) for event in events if isinstance(event, Skipped)] == [
+        (device, attribute)
+    ]
+    assert collector.statistics.skipped == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 421, 500])
+async def test_a_page_of_a_proxy_never_ends_collecting(database: Path, status: int) -> None:
+    async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, on_event=lambda _: None)
+            sim.faults.on("getLatestTelemetry", Fault.html(status), nth={1, 2})
+            sim.faults.on("listDevices", Fault.html(status), nth={1})
+            await collector.run(seconds=6)
+    assert len(read_rows(database)) > 0
+
+
+async def test_an_attribute_that_the_api_refuses_costs_itself_only() -> None:
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        finder = Collector(client, Memory())
+        targets = await finder.discover()
+        device, units = next(iter(targets.units.items()))
+        bad = next(iter(units))
+        watch = client.telemetry.watch(targets.units, interval=0.1, persistent=True, on_event=lambda _: None)
+        fetch = watch._fetch
+
+        async def refusing(query: str) -> object:
+            asked = names_in(query)
+            if bad in asked.get(device, ()):
+                error = UnprocessableError("status 422", status=422, errors=(ErrorDetail("bad", "no", {}),))
+                raise error
+            return await fetch(query)
+
+        watch._fetch = refusing  # type: ignore[assignment]
+        values = await client.telemetry.latest(targets.units)
+        given = {(one, name) for one, points in values.items() for name, point in points.items() if point.timestamp}
+        seen: set[tuple[str, str]] = set()
+        with anyio.move_on_after(15):
+            async with watch as live:
+                async for batch in live.batches():
+                    seen.update((point.device, point.attribute) for point in batch)
+                    if len(seen) == len(given) - 1:
+                        break
+    assert seen == given - {(device, bad)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -17,26 +16,36 @@ from enapter_async.cli.connection import chosen_simulator, connected, server_opt
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
-from enapter_async.collector import Gap, JournaledStore, Selection, make_store, repair_gaps
+from enapter_async.collector import (
+    CollectorEvent,
+    Gap,
+    JournaledStore,
+    Selection,
+    SqliteStore,
+    make_store,
+    repair_gaps,
+)
 from enapter_async.rows import format_time
 
-_STORE: Final = click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
+_STORE: Final = click.argument("store", metavar="STORE")
+_SCHEMA: Final = option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL.")
 
 
 @rich_click.group()
 def gaps() -> None:
     """List and fill the gaps that `collect` noted in a store.
 
-    STORE is the file that `collect` writes to, such as telemetry.sqlite.
+    STORE is what `collect --to` was given: a file such as telemetry.sqlite, or postgresql://user@host/database.
     """
 
 
 @gaps.command("list")
 @_STORE
+@_SCHEMA
 @option("--output", type=click.Choice(("table", "json")), default="table", show_default=True, help="Form of the list.")
-def list_gaps(*, store: Path, output: str) -> None:
+def list_gaps(*, store: str, schema: str | None, output: str) -> None:
     """List the gaps in the journal of STORE, oldest first."""
-    found = run(_read, store)
+    found = run(_read, _existing(store, schema))
     for gap in found:
         record = {"device_id": gap.device_id, "start": format_time(gap.start), "before": format_time(gap.before)}
         if output == "json":
@@ -52,6 +61,7 @@ def list_gaps(*, store: Path, output: str) -> None:
 
 @gaps.command("repair")
 @_STORE
+@_SCHEMA
 @selection_options
 @option(
     "--interval",
@@ -63,36 +73,46 @@ def list_gaps(*, store: Path, output: str) -> None:
 )
 @server_options
 def repair(
-    *, store: Path, devices: tuple[str, ...], attributes: str, site: str | None, interval: float, **simulator: Any
+    *,
+    store: str,
+    schema: str | None,
+    devices: tuple[str, ...],
+    attributes: str,
+    site: str | None,
+    interval: float,
+    **simulator: Any,
 ) -> None:
     """Fill the gaps of STORE from history, without collecting anything new."""
     selection = make_selection(devices, attributes, site)
     with interruption.saying("stopped; what is filled stays, and the rest stays noted"):
-        run(_repair, store, selection, interval, chosen_simulator(simulator))
+        run(_repair, _existing(store, schema), selection, interval, chosen_simulator(simulator))
 
 
-async def _read(path: Path) -> list[Gap]:
-    async with _existing(path) as store:
+async def _read(store: JournaledStore) -> list[Gap]:
+    async with store:
         return await store.read_gaps()
 
 
-async def _repair(path: Path, selection: Selection, interval: float, simulator: dict[str, str] | None) -> None:
+async def _repair(
+    store: JournaledStore, selection: Selection, interval: float, simulator: dict[str, str] | None
+) -> None:
     began = time.monotonic()
-    async with _existing(path) as store, connected(simulator, Console(stderr=True)) as client:
-        before = await store.read_gaps()
-        rows = await repair_gaps(
-            client, store, selection=selection, interval=interval, on_event=lambda event: click.echo(event, err=True)
-        )
-        left = await store.read_gaps()
-    click.echo(
-        f"{rows:,} rows filled in, {len(before):,} gaps before, {len(left):,} now ({time.monotonic() - began:.1f} s)"
-    )
+
+    def report(event: CollectorEvent) -> None:
+        click.echo(str(event), err=True)
+
+    async with store, connected(simulator, Console(stderr=True)) as client:
+        before = len(await store.read_gaps())
+        rows = await repair_gaps(client, store, selection=selection, interval=interval, on_event=report)
+        left = len(await store.read_gaps())
+    took = time.monotonic() - began
+    click.echo(f"{rows:,} rows filled in; {before:,} gaps before, {left:,} now ({took:.1f} s)")
 
 
-def _existing(path: Path) -> JournaledStore:
-    store = make_store(path)
+def _existing(target: str, schema: str | None) -> JournaledStore:
+    store = make_store(target, schema=schema)
     if not isinstance(store, JournaledStore):
-        raise click.UsageError(f"{path} has no journal of gaps; those of a file are in {path}.gaps.jsonl")
-    if not path.exists():
-        raise Failure(f"{path} does not exist", Exit.STORAGE)
+        raise click.UsageError(f"{target} has no journal of gaps; those of a file are in {target}.gaps.jsonl")
+    if isinstance(store, SqliteStore) and not store.path.exists():
+        raise Failure(f"{target} does not exist", Exit.STORAGE)
     return store

@@ -1,0 +1,48 @@
+"""`enapter-async gaps`: what is noted in a store, and filling it without collecting."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from served import invoke, served
+
+
+def note(database: Path) -> None:
+    result = invoke("collect", "--simulate", "2", "--for", "1s", "--to", str(database), "-q")
+    assert result.exit_code == 0, result.output
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO telemetry_gaps (device_id, start, before, reason)"
+            " VALUES (NULL, '2026-03-14T09:20:00Z', '2026-03-14T09:21:00Z', 'test')"
+        )
+
+
+def test_gaps_are_listed_and_filled(database: Path) -> None:
+    note(database)
+    listed = invoke("gaps", "list", str(database), "--output", "json")
+    assert listed.exit_code == 0, listed.output
+    assert json.loads(listed.stdout) == {
+        "device_id": None,
+        "start": "2026-03-14T09:20:00Z",
+        "before": "2026-03-14T09:21:00Z",
+        "reason": "test",
+    }
+    with served(devices=3) as server:
+        repaired = server.run("gaps", "repair", str(database))
+    assert repaired.exit_code == 0, repaired.output
+    assert "1 gaps before, 0 now" in repaired.stdout
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute("SELECT count(*) FROM telemetry WHERE time < '2026-03-15'").fetchone()[0]
+    assert found > 0
+    assert "no gaps" in invoke("gaps", "list", str(database)).stderr
+
+
+def test_a_store_that_is_missing_or_has_no_journal(tmp_path: Path) -> None:
+    missing = invoke("gaps", "list", str(tmp_path / "t.sqlite"))
+    assert (missing.exit_code, (tmp_path / "t.sqlite").exists()) == (7, False)
+    lines = invoke("gaps", "list", str(tmp_path / "t.csv"))
+    assert lines.exit_code == 2
+    assert "t.csv.gaps.jsonl" in lines.stderr
