@@ -139,7 +139,7 @@ def figures(rounds: int = 3, *, devices: int = 1_600, seconds: float = 10, most:
             goal=0,
             at_most=True,
             note=f"{result['load']:.0%} of one core, {result['microseconds']:.2f} µs a datapoint, "
-            f"{result['ticks']:.0f} ticks, {result['mib']:.0f} MiB, of which {result['grown']:.0f} since the third tick",
+            f"{result['ticks']:.0f} ticks, {result['mib']:.0f} MiB, {result['grown']:.0f} since the third tick",
         )
 
 

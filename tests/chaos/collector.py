@@ -37,7 +37,8 @@ from enapter_async.simulator import Fault, Simulator
 from tests.cli.commands import environment
 from tests.collector.platform import SECOND, read_journal, read_platform
 
-_STORAGE: Final = 7
+_ENDS: Final = (0, 7, 143, -signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a collector that was told to end or met a full disk."""
 _CATCH_UP_SECONDS: Final = 300.0
 _COMPARED_AT_ONCE: Final = 600
 _MAKE_ROOM: Final = 200_000
@@ -94,7 +95,7 @@ class Chaos:
         """Start the collector again whenever it ends, as a service manager does."""
         while True:
             if self.wanted and (self.process is None or self.process.poll() is not None):
-                if self.process is not None and self.process.returncode not in (0, -signal.SIGKILL, _STORAGE):
+                if self.process is not None and self.process.returncode not in _ENDS:
                     raise AssertionError(f"ended with {self.process.returncode}: {self.log.read_text()[-2000:]}")
                 self.start()
             await anyio.sleep(0.1)
