@@ -165,7 +165,9 @@ class StreamedAnswer:
                 else AttemptTimeoutError("nothing more came in time", phase="body")
             )
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
-            failure = described(error, sent=True, phase="body")
+            # Closing ends the connection as well, which may be noticed before the timer.
+            closed = self._lifetime.closed
+            failure = ClientClosedError() if closed else described(error, sent=True, phase="body")
         finally:
             self._lifetime.end(timer)
         raise failure
