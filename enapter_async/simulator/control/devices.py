@@ -49,11 +49,9 @@ async def list_devices(exchange: Exchange) -> Payload:
     """List devices."""
     world = exchange.simulator.world
     search = (exchange.text("search") or "").casefold()
-    devices = [
-        device
-        for device in world.devices.ordered(exchange.text("site_id"))
-        if search in f"{device.name}\n{device.slug}\n{device.id}".casefold()
-    ]
+    devices = world.devices.ordered(exchange.text("site_id"))
+    if search:
+        devices = [device for device in devices if search in f"{device.name}\n{device.slug}\n{device.id}".casefold()]
     offset = int(exchange.number("offset", 0, 1e9))
     limit = int(exchange.number("limit", _MOST_DEVICES, _MOST_DEVICES))
     telemetry, samples = _telemetry(exchange, "none")
