@@ -20,6 +20,8 @@ PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROO
                        *(ROOT / "benchmarks").glob("*.md")])  # fmt: skip
 SOURCES: Final = sorted([*(ROOT / "enapter_async").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
 EXCEPTIONS: Final[frozenset[str]] = frozenset()
+BACKLOG: Final = frozenset((ROOT / "docs" / ".vale" / "backlog.txt").read_text("utf-8").split())
+"""Files that are still to be rewritten; take a file off the list when you touch it, and never put one on it."""
 
 _FENCE: Final = re.compile(r"^( *)(```|~~~).*?^\1\2\s*$", re.MULTILINE | re.DOTALL)
 _CODE: Final = re.compile(r"`[^`\n]*`|<[^>\n]*>|\]\([^)\n]*\)|https?://\S+")
@@ -66,12 +68,20 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+def written(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if name(path) not in BACKLOG]
+
+
+def test_the_backlog_names_files_that_exist() -> None:
+    assert {name(path) for path in (*PAGES, *SOURCES)} >= BACKLOG
+
+
+@pytest.mark.parametrize("page", written(PAGES), ids=name)
 def test_pages_are_plain_english(page: Path) -> None:
     assert not (found := find_alerts(read_paragraphs(page.read_text("utf-8")))), "\n".join(found)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=name)
+@pytest.mark.parametrize("source", written(SOURCES), ids=name)
 def test_docstrings_are_plain_english(source: Path) -> None:
     assert not (found := find_alerts(read_docstrings(source))), "\n".join(found)
 
@@ -92,6 +102,8 @@ def test_each_habit_is_found(habit: str) -> None:
     assert find_alerts(iter([habit]))
 
 
-@pytest.mark.parametrize("plain", ["What do I do next?", "It can be read. It is a number, not text.", "See [it](x.md)."])
+@pytest.mark.parametrize(
+    "plain", ["What do I do next?", "It can be read. It is a number, not text.", "See [it](x.md)."]
+)
 def test_plain_sentences_pass(plain: str) -> None:
     assert not find_alerts(iter([plain]))
