@@ -74,6 +74,7 @@ _MODULES: Final = {
     ),
     "enapter_async.hooks": (
         "AttemptFailed",
+        "AttemptHook",
         "CallEvent",
         "Event",
         "Hook",

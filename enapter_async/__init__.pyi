@@ -86,6 +86,7 @@ from enapter_async.errors import (
 )
 from enapter_async.hooks import (
     AttemptFailed as AttemptFailed,
+    AttemptHook as AttemptHook,
     CallEvent as CallEvent,
     Event as Event,
     Hook as Hook,

@@ -7,8 +7,10 @@ holds the token, headers or bodies.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import TracebackType
+from typing import Protocol, TypeAlias, cast
 
 import attrs
 
@@ -132,3 +134,61 @@ def report(hooks: tuple[Hook, ...], event: Event) -> None:
             hook(event)
         except Exception:  # a hook is foreign code: its faults must not become the caller's
             _logger.exception("a hook raised on %s", type(event).__name__)
+
+
+class AttemptHook(Protocol):
+    """A hook that also wraps each request that is sent, for context variables such as OpenTelemetry's current span."""
+
+    def __call__(self, event: Event, /) -> object:
+        """Take an event."""
+
+    def around_attempt(self, call: int) -> AbstractContextManager[object]:
+        """Return a context manager that is entered before a request is sent, and left when its answer is there.
+
+        Both happen in the task that makes the request; waiting for a slot or for a retry is outside. An exception
+        raised by the context manager is logged and otherwise ignored, and it cannot suppress one.
+
+        Args:
+            call: Number of the call, as in its events.
+        """
+        ...
+
+
+@contextmanager
+def around_attempt(hooks: tuple[Hook, ...], call: int) -> Generator[None]:
+    """Enter what the hooks wrap around an attempt."""
+    with ExitStack() as entered:
+        for hook in hooks:
+            # Looked up in the class: a mock has every attribute.
+            if hasattr(type(hook), "around_attempt"):
+                entered.enter_context(_Guarded(cast("AttemptHook", hook), call))
+        yield
+
+
+class _Guarded:
+    """A foreign context manager, whose faults are logged, and which suppresses nothing."""
+
+    def __init__(self, hook: AttemptHook, call: int) -> None:
+        self._hook = hook
+        self._call = call
+        self._manager: AbstractContextManager[object] | None = None
+
+    def __enter__(self) -> None:
+        try:
+            manager = self._hook.around_attempt(self._call)
+            manager.__enter__()
+        except Exception:
+            _logger.exception("a hook raised before an attempt")
+        else:
+            self._manager = manager
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._manager is None:
+            return
+        try:
+            self._manager.__exit__(kind, error, traceback)
+        except Exception as raised:
+            if raised is not error:
+                _logger.exception("a hook raised after an attempt")

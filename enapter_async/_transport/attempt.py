@@ -93,9 +93,9 @@ class Attempts:
         slot = (call.rejected_slot is None and state.limiter.try_acquire()) or await self._wait_for_slot(call)
         try:
             call.attempts += 1
-            answered = await send(
-                call, self._headers_for(call.request, token), call.attempt_ends(self._timeouts.attempt)
-            )
+            headers = self._headers_for(call.request, token)
+            with call.around_attempt():
+                answered = await send(call, headers, call.attempt_ends(self._timeouts.attempt))
             call.status = answered.status
             refusal: APIError | None = None
             if isinstance(answered, Answer) and not 200 <= answered.status < 300:

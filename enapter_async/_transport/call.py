@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Final
 
 from enapter_async import hooks as events
 from enapter_async._protocol.redact import masked
@@ -26,6 +28,7 @@ from enapter_async.errors import (
 from enapter_async.hooks import Hook
 
 _numbers = count(1)
+_NOTHING: Final = nullcontext()
 
 
 class Call:
@@ -131,6 +134,10 @@ class Call:
                     status=error.status if isinstance(error, APIError) else None,
                 ),
             )
+
+    def around_attempt(self) -> AbstractContextManager[None]:
+        """Return what the hooks wrap around one attempt."""
+        return events.around_attempt(self._hooks, self.number) if self._hooks else _NOTHING
 
     def retry_scheduled(self, error: RequestError, delay: float, budget: float) -> None:
         """Report that the request will be sent again."""

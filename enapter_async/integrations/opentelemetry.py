@@ -7,6 +7,7 @@ queries or bodies are recorded; they are in no event either.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeAlias
 from weakref import WeakSet
 
@@ -26,7 +27,7 @@ from enapter_async import (
 
 try:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
-    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer, use_span
 except ImportError as _error:
     raise MissingExtraError("opentelemetry-api", "otel") from _error
 
@@ -40,8 +41,9 @@ class OpenTelemetryHook:
     """A hook that makes one span of each call, and counts and times them all; a stream's ends when it is open.
 
     Give it to any number of clients: `EnapterClient(hooks=[OpenTelemetryHook()])`. A span is a child of the one
-    that is current where the call is made. Attributes follow OpenTelemetry's semantic conventions for HTTP clients
-    where these name them.
+    that is current where the call is made. It is itself the current span while a request of the call is sent, so
+    the spans of an instrumented aiohttp are its children. Attributes follow OpenTelemetry's semantic conventions
+    for HTTP clients where these name them.
 
     | metric | kind | what |
     |---|---|---|
@@ -97,6 +99,17 @@ class OpenTelemetryHook:
             client: A client, not a `with_options` copy of one that is observed already.
         """
         self._clients.add(client)
+
+    def around_attempt(self, call: int) -> AbstractContextManager[object]:
+        """Make the span of a call the current one while a request of it is sent.
+
+        Args:
+            call: Number of the call.
+        """
+        span = self._spans.get(call)
+        if span is None:  # the hook was not there when the call began
+            return nullcontext()
+        return use_span(span, record_exception=False, set_status_on_exception=False)
 
     def __call__(self, event: Event) -> None:
         """Take an event."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
+from unittest.mock import Mock
 
 import pytest
 
-from enapter_async import EnapterClient, NotFoundError, RateLimit, RetryPolicy, ServerError
+from enapter_async import EnapterClient, NotFoundError, RateLimit, RetryPolicy, ServerError, TransportError
 from enapter_async.hooks import AttemptFailed, Event, RequestFinished, RequestStarted, RetryScheduled
 from tests.recorder import Recorder, recording
 from tests.secrecy import TOKEN, Watcher
@@ -110,3 +114,106 @@ async def test_copies_and_raw_calls_report_to_the_same_hooks() -> None:
         await client.with_options(timeout=5).sites.get("S")
         await client.raw.sites.get("S")
     assert watcher.names == ["RequestStarted", "RequestFinished"] * 2
+
+
+class Wrapping(Watcher):
+    """Notes events, and when an attempt begins and ends."""
+
+    def __init__(self, steps: list[str]) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        self.steps.append(type(event).__name__)
+
+    @contextmanager
+    def around_attempt(self, call: int) -> Generator[None]:
+        assert call > 0
+        self.steps.append("enter")
+        try:
+            yield
+        except BaseException as error:
+            self.steps.append(f"leave with {type(error).__name__}")
+            raise
+        else:
+            self.steps.append("leave")
+
+
+async def test_each_attempt_is_wrapped_and_the_waits_between_are_not() -> None:
+    steps: list[str] = []
+    async with recording() as recorder, client_of(recorder, Wrapping(steps)) as client:
+        recorder.answers_with((503, b""), (200, GOOD))
+        await client.sites.get("S")
+    assert steps == [
+        "RequestStarted",
+        *("enter", "leave"),
+        *("AttemptFailed", "RetryScheduled"),
+        *("enter", "leave"),
+        "RequestFinished",
+    ]
+
+
+async def test_a_cancelled_attempt_is_left_before_the_call_ends() -> None:
+    steps: list[str] = []
+    async with recording() as recorder, client_of(recorder, Wrapping(steps)) as client:
+        recorder.answers_with((503, b""), (200, GOOD))
+        call = asyncio.create_task(client.sites.get("S"))
+        while "enter" not in steps:
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert steps == ["RequestStarted", "enter", "leave with CancelledError", "RequestFinished"]
+
+
+class BrokenAround(Watcher):
+    """Raises before an attempt, after it, or where it is asked; or suppresses what comes."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where = where
+
+    def around_attempt(self, call: int) -> AbstractContextManager[object]:
+        if self.where == "asked":
+            raise KeyError("my own fault")
+        return self._around()
+
+    @contextmanager
+    def _around(self) -> Generator[None]:
+        if self.where == "before":
+            raise KeyError("my own fault")
+        try:
+            yield
+        except Exception:
+            if self.where != "suppresses":
+                raise
+        if self.where == "after":
+            raise KeyError("my own fault")
+
+
+@pytest.mark.parametrize(
+    ("where", "logged"),
+    [
+        ("asked", "a hook raised before an attempt"),
+        ("before", "a hook raised before an attempt"),
+        ("after", "a hook raised after an attempt"),
+    ],
+)
+async def test_what_wraps_an_attempt_may_raise(where: str, logged: str, caplog: pytest.LogCaptureFixture) -> None:
+    steps: list[str] = []
+    hooks = (BrokenAround(where), Wrapping(steps), Mock())
+    async with recording() as recorder, client_of(recorder, *hooks) as client:
+        recorder.answer = GOOD
+        with caplog.at_level(logging.ERROR):
+            assert (await client.sites.get("S")).id == "S"
+    assert steps == ["RequestStarted", "enter", "leave", "RequestFinished"]
+    assert [record.getMessage() for record in caplog.records if record.name == "enapter_async.hooks"] == [logged]
+
+
+async def test_what_wraps_an_attempt_cannot_suppress_its_error() -> None:
+    async with recording() as recorder:
+        pass  # nobody listens at its address any more
+    async with client_of(recorder, BrokenAround("suppresses")) as client:
+        with pytest.raises(TransportError):
+            await client.sites.get("S")

@@ -6,16 +6,27 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
-from enapter_async import DeadlineExceededError, EnapterClient, NotFoundError, RateLimitedError, RetryPolicy
+from enapter_async import (
+    DeadlineExceededError,
+    EnapterClient,
+    NotFoundError,
+    RateLimitedError,
+    RetryPolicy,
+    Series,
+    TimeseriesQuery,
+)
 from enapter_async.hooks import SharedLimitLost
 from enapter_async.simulator import Simulator
 
 pytest.importorskip("opentelemetry.sdk", reason="opentelemetry-sdk is not installed")
 
+from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -191,3 +202,80 @@ async def test_names_have_few_values_and_the_token_is_nowhere() -> None:
         metrics = [point.attributes for name in ("attempts", "call.duration") for point in telemetry.points(name)]
     assert not any(device in str(metrics) for device in simulator.world.devices)
     assert {span.name for span in telemetry.spans} == {"devices.get"}
+
+
+class Instrumentation:
+    """Makes a span of each HTTP request, as OpenTelemetry's instrumentation of aiohttp does."""
+
+    def __init__(self, tracers: TracerProvider) -> None:
+        self._tracer = tracers.get_tracer("aiohttp")
+        self.tracing = aiohttp.TraceConfig()
+        self.tracing.on_request_start.append(self._started)
+        self.tracing.on_request_end.append(self._ended)
+        self.tracing.on_request_exception.append(self._ended)
+
+    async def _started(self, session: aiohttp.ClientSession, context: Any, params: Any) -> None:
+        context.span = self._tracer.start_span("http")
+        context.path = params.url.path
+
+    async def _ended(self, session: aiohttp.ClientSession, context: Any, params: Any) -> None:
+        context.span.set_attribute("path", context.path)
+        context.span.end()
+
+
+@asynccontextmanager
+async def instrumented() -> AsyncIterator[tuple[Simulator, EnapterClient, Telemetry]]:
+    telemetry = Telemetry()
+    async with (
+        Simulator(devices=4, token=TOKEN) as simulator,
+        aiohttp.ClientSession(trace_configs=[Instrumentation(telemetry.tracers).tracing]) as session,
+        EnapterClient(base_url=simulator.url, token=TOKEN, http_session=session, hooks=[telemetry.hook]) as client,
+    ):
+        yield simulator, client, telemetry
+
+
+async def test_spans_of_requests_are_children_of_their_own_call() -> None:
+    async with instrumented() as (simulator, client, telemetry):
+        simulator.limiter.change(4, 2)
+        await asyncio.gather(*(client.devices.get(device) for device in simulator.world.devices for _ in range(2)))
+        assert trace.get_current_span() is trace.INVALID_SPAN
+    calls = {span.context.span_id: span for span in telemetry.spans if span.name == "devices.get"}
+    requests = [span for span in telemetry.spans if span.name == "http"]
+    assert len(calls) == 8
+    assert len(requests) == sum(int(str((call.attributes or {})["enapter.attempts"])) for call in calls.values())
+    for request in requests:
+        assert request.parent is not None
+        call = calls[request.parent.span_id]
+        assert (request.attributes or {})["path"] == f"/{(call.attributes or {})['url.path']}"
+
+
+async def test_the_callers_span_is_current_again_whatever_became_of_the_call() -> None:
+    async with instrumented() as (simulator, client, telemetry):
+        device = next(iter(simulator.world.devices))
+        with telemetry.tracers.get_tracer("test").start_as_current_span("caller") as caller:
+            manifest = (await client.devices.get(device, expand={"manifest"})).manifest
+            assert manifest is not None
+            assert trace.get_current_span() is caller
+            with pytest.raises(NotFoundError):
+                await client.devices.get("no-such-device")
+            assert trace.get_current_span() is caller
+            end = datetime.now(UTC)
+            query = TimeseriesQuery(
+                start=end - timedelta(hours=1),
+                end=end,
+                granularity=timedelta(minutes=1),
+                series=[Series(device, list(manifest.numeric_telemetry())[:1], aggregation="avg")],
+            )
+            async with client.telemetry.stream_timeseries(query) as stream:
+                assert trace.get_current_span() is caller
+                async for _ in stream:
+                    break
+            assert trace.get_current_span() is caller
+            simulator.latency = 5.0
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.devices.get(device)
+            assert trace.get_current_span() is caller
+    spans = {span.context.span_id: span for span in telemetry.spans}
+    parents = [spans[span.parent.span_id].name for span in telemetry.spans if span.parent is not None]
+    assert sorted(set(parents)) == ["caller", "devices.get", "telemetry.query_timeseries"]
