@@ -87,7 +87,7 @@ def _has_received(protocol: ResponseHandler) -> bool:
     if protocol.should_close or transport is None or transport.is_closing():
         return True
     # The beginning of a head shows nowhere else than in the parser, which is a new one for each request.
-    parser = protocol._parser  # noqa: SLF001
+    parser = getattr(protocol, "_parser", None)
     try:
         return parser is not None and parser.feed_eof() is not None
     except Exception:  # noqa: BLE001 whatever it complains of, it has been given something
