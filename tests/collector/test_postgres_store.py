@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from enapter_async import InvalidArgumentError, StorageError
@@ -90,6 +91,25 @@ async def test_a_character_that_the_database_does_not_have_costs_itself_only(dat
     ]
 
 
+async def test_half_a_character_is_replaced(database: str) -> None:
+    async with PostgresStore(database) as store:
+        gap = Gap(device_id="d\ud800", start=NOON, before=NOON + 1, reason="\udfff")
+        assert await store.commit([("d\ud800", "a\udfff", NOON, None, "\ud800x", None)], note=[gap]) == 1
+        (noted,) = await store.read_gaps()
+    assert (noted.device_id, noted.reason) == ("d\ufffd", "\ufffd")
+    assert await query(database, "SELECT device_id, attribute, text FROM telemetry") == [
+        ("d\ufffd", "a\ufffd", "\ufffdx")
+    ]
+
+
+async def test_a_time_that_cannot_be_is_told_and_costs_nothing_else(database: str) -> None:
+    async with PostgresStore(database) as store:
+        with pytest.raises(StorageError, match="date value out of range") as caught:
+            await store.write([row(), ("d1", "power", 10**19, 1.0, None, None)])
+        assert not caught.value.temporary
+        assert await store.write([row()]) == 1
+
+
 async def test_the_journal_changes_in_the_transaction_of_its_rows(database: str) -> None:
     gap = Gap(device_id="d1", start=NOON, before=NOON + 10 * SECOND, reason="the program was stopped")
     async with PostgresStore(database) as store:
@@ -168,6 +188,18 @@ async def test_a_partitioned_table_of_the_users_own_is_used_as_it_is(database: s
         assert await store.write([row(), row()]) == 1
 
 
+async def test_columns_that_fill_themselves_are_left_to_the_table(database: str) -> None:
+    await query(
+        database,
+        "CREATE TABLE telemetry (id bigint GENERATED ALWAYS AS IDENTITY, device_id text, attribute text,"
+        " time timestamptz, value float8, text text, unit text, day int GENERATED ALWAYS AS (1) STORED NOT NULL,"
+        " UNIQUE (device_id, attribute, time) INCLUDE (value))",
+    )
+    async with PostgresStore(database) as store:
+        assert await store.write([row(), row()]) == 1
+    assert await query(database, "SELECT id, day FROM telemetry") == [(1, 1)]
+
+
 COLUMNS = "device_id text, attribute text, time timestamptz, value float8, text text, unit text"
 
 
@@ -182,6 +214,10 @@ COLUMNS = "device_id text, attribute text, time timestamptz, value float8, text 
         (
             f"CREATE TABLE telemetry ({COLUMNS}, plant text NOT NULL, PRIMARY KEY (device_id, attribute, time))",
             'the table "telemetry" needs a value for its column plant',
+        ),
+        (
+            f"CREATE TABLE telemetry ({COLUMNS}, UNIQUE (device_id, attribute, time) DEFERRABLE)",
+            'the table "telemetry" has no unique key of device_id, attribute and time',
         ),
         (
             f"CREATE TABLE telemetry ({COLUMNS})",
@@ -272,6 +308,107 @@ async def test_a_server_that_goes_away_loses_nothing(way: str) -> None:
         assert await query(server.url, "SELECT count(*) FROM telemetry") == [(20,)]
 
 
+class Relay:
+    """Between the store and the server: loses the answer to the next COMMIT, which the server has carried out."""
+
+    def __init__(self, port: int) -> None:
+        self.armed = False
+        self.lost = 0
+        self._port = port
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, downstream = await asyncio.open_connection("127.0.0.1", self._port)
+        committing = False
+
+        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, *, requests: bool) -> None:
+            nonlocal committing
+            while data := await source.read(65_536):
+                if requests and self.armed and b"COMMIT;" in data:
+                    committing, self.armed = True, False
+                elif not requests and committing:
+                    self.lost += 1
+                    break
+                target.write(data)
+            for one in (writer, downstream):
+                one.transport.abort()
+
+        await asyncio.gather(
+            pass_on(reader, downstream, requests=True),
+            pass_on(upstream, writer, requests=False),
+            return_exceptions=True,
+        )
+
+
+async def test_a_commit_whose_answer_is_lost_is_repeated_without_doubling(
+    database: str, server: PostgresServer
+) -> None:
+    relay = Relay(server.port)
+    gap = Gap(device_id="d1", start=NOON, before=NOON + 10 * SECOND, reason="")
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with PostgresStore(database.replace(str(server.port), str(port))) as store:
+            await store.commit([], note=[gap])
+            (noted,) = await store.read_gaps()
+            assert noted.id is not None
+            change = {noted.id: noted.without(NOON, NOON + SECOND)}
+            new_gap = Gap(device_id=None, start=NOON, before=NOON + SECOND, reason="")
+            relay.armed = True
+            with pytest.raises(StorageError) as caught:
+                await store.commit([row()], note=[new_gap], replace=change)
+            assert caught.value.temporary
+            assert relay.lost == 1
+            assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+            assert await store.commit([row()], note=[new_gap], replace=change) == 0
+            assert sorted((one.start, one.before) for one in await store.read_gaps()) == [
+                (NOON, NOON + SECOND),
+                (NOON + SECOND, NOON + 10 * SECOND),
+            ]
+
+
+async def test_a_commit_that_is_cancelled_leaves_a_store_that_works(database: str) -> None:
+    async with PostgresStore(database) as store:
+        blocker = await asyncpg.connect(database)
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE telemetry")
+            with anyio.move_on_after(0.1) as scope:
+                await store.commit([row()], note=[Gap(device_id=None, start=NOON, before=NOON + 1, reason="")])
+            assert scope.cancelled_caught
+        await blocker.close()
+        assert await store.write([row(1)]) == 1
+        assert await store.read_gaps() == []
+    assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+
+
+@pytest.mark.parametrize("state", ["53100", "53300", "57P01", "40P01", "25006", "58030"])
+async def test_what_passes_by_itself_is_waited_for(database: str, state: str) -> None:
+    """53100 is a full disk."""
+    async with PostgresStore(database) as store:
+        await query(
+            database,
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{state}'; END$$",
+        )
+        await query(
+            database, "CREATE TRIGGER fail BEFORE INSERT ON telemetry FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+        )
+        gap = Gap(device_id=None, start=NOON, before=NOON + SECOND, reason="")
+        for _ in range(2):
+            with pytest.raises(StorageError, match="could not extend file") as caught:
+                await store.commit([row()], note=[gap])
+            assert caught.value.temporary
+        await query(database, "DROP FUNCTION fail CASCADE")
+        assert await store.commit([row()], note=[gap]) == 1
+        assert len(await store.read_gaps()) == 1
+
+
+async def test_a_column_that_changes_meanwhile_is_followed(database: str) -> None:
+    async with PostgresStore(database) as store:
+        await store.commit([row()], note=[Gap(device_id="d1", start=NOON, before=NOON + 1, reason="")])
+        assert len(await store.read_gaps()) == 1
+        await query(database, "ALTER TABLE telemetry_gaps ALTER COLUMN reason TYPE varchar(99)")
+        assert len(await store.read_gaps()) == 1
+
+
 async def test_nobody_there_passes_and_a_database_that_does_not_exist_does_not(server: PostgresServer) -> None:
     with pytest.raises(StorageError) as caught:
         async with PostgresStore("postgresql://admin@127.0.0.1:1/postgres"):
@@ -321,6 +458,49 @@ async def test_names_that_cannot_work_are_refused(name: str) -> None:
         PostgresStore("postgresql://", table=name)
     with pytest.raises(InvalidArgumentError, match="schema: must be a name"):
         PostgresStore("postgresql://", schema=name)
+
+
+@pytest.mark.parametrize("where", ["environment", "address"])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[other]\nhost=h\n", "has no section [plant]"),
+        (None, "cannot be read: No such file or directory"),
+        ("[plant]\npassword=ab%cd\n", "cannot be read: a % must be doubled, and each line be NAME=VALUE"),
+        ("[plant]\nab%cd\n", "cannot be read: a % must be doubled, and each line be NAME=VALUE"),
+    ],
+)
+async def test_a_service_that_cannot_be_looked_up_is_refused(
+    where: str, text: str | None, problem: str, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg would leave it out, and take the default database."""
+    file = tmp_path / "services"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    url = server.url
+    if where == "environment":
+        monkeypatch.setenv("PGSERVICE", "plant")
+    else:
+        monkeypatch.setenv("PGSERVICE", "passed-over")
+        url += "?service=plant"
+    with pytest.raises(StorageError) as caught:
+        async with PostgresStore(url):
+            pass
+    assert str(caught.value).endswith(f"the service file {file} {problem}")
+    assert "ab%cd" not in repr(caught.value)
+    assert not caught.value.temporary
+
+
+async def test_the_setting_that_is_wrong_is_told_in_one_line(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(StorageError) as caught:
+        async with PostgresStore(server.url + "?sslmode=verify-full"):
+            pass
+    assert str(caught.value).endswith('root.crt" does not exist or cannot be accessed')
+    assert not caught.value.temporary
 
 
 async def test_settings_come_from_a_service_file(

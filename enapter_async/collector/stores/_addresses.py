@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from enapter_async.errors import InvalidArgumentError
@@ -45,3 +47,31 @@ def find_passwords(url: str) -> Iterator[str]:
     for secret in candidates:
         if secret:
             yield from {secret, unquote(secret)}
+
+
+def choose_service(url: str) -> str | None:
+    """Return the section of the service file that a URL or PGSERVICE names; None without one.
+
+    asyncpg ignores a service that does not exist, and would write into whichever database is the default.
+
+    Raises:
+        LookupError: There is no such section, or the file cannot be read.
+    """
+    service = dict(parse_qsl(urlsplit(url).query)).get("service") or os.environ.get("PGSERVICE")
+    if not service:
+        return None
+    path = Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
+    sections = configparser.ConfigParser()
+    try:
+        with path.open(encoding="utf-8") as file:
+            sections.read_file(file)
+        if service in sections:
+            dict(sections[service])
+            return service
+    except OSError as error:
+        raise LookupError(f"the service file {path} cannot be read: {error.strerror}") from None
+    except (configparser.Error, UnicodeDecodeError):  # their messages quote the file, passwords included
+        raise LookupError(
+            f"the service file {path} cannot be read: a % must be doubled, and each line be NAME=VALUE"
+        ) from None
+    raise LookupError(f"the service file {path} has no section [{service}]")

@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -22,7 +23,7 @@ FORMATS: Final[dict[str, LineFormat]] = {"jsonl": JSON_LINES, "influx": LINE_PRO
 
 _NAME: Final = "standard output"
 _CHUNK: Final = 4096
-"""Bytes that a pipe takes without blocking once it is ready (POSIX PIPE_BUF on Linux)."""
+"""Bytes that a pipe takes whole, and without blocking once it is ready (PIPE_BUF on Linux)."""
 _LOOK_SECONDS: Final = 0.2
 
 
@@ -30,8 +31,8 @@ class PipeStore:
     """Writes rows as lines to standard output, or to another file descriptor.
 
     A reader that does not keep up holds `write` up, and with it the collector: nothing is dropped. A reader that has
-    gone ends it with a `StorageError`. Rows that were written already are written again if they come again, since a
-    pipe cannot tell what it has.
+    gone ends it with a `StorageError`. Lines of up to 4096 bytes go into a pipe whole or not at all, whatever ends the
+    program. A pipe cannot tell what it has, so rows that come again are written again.
 
         async with PipeStore("influx") as store:
             await Collector(client, store).run()
@@ -82,10 +83,20 @@ class PipeStore:
         descriptor = self._descriptor
         if descriptor is None:
             raise StorageError(_NAME, "is not open: use `async with`")
-        view = memoryview(data)
-        while view:
+        position = 0
+        while position < len(data):
+            end = _end_of_piece(data, position)
+            if sys.platform == "win32":  # there, select() is for sockets only
+                position += os.write(descriptor, data[position:end])
             # In small pieces, so that a thread whose task was cancelled is not stuck in a write for ever.
-            if select.select([], [descriptor], [], _LOOK_SECONDS)[1]:
-                view = view[os.write(descriptor, view[:_CHUNK]) :]
+            elif select.select([], [descriptor], [], _LOOK_SECONDS)[1]:
+                with suppress(BlockingIOError):  # the other side may have made it non-blocking
+                    position += os.write(descriptor, data[position:end])
             elif self._ending.is_set():
                 return
+
+
+def _end_of_piece(data: bytes, start: int) -> int:
+    """Return where to cut: after as many whole lines as a pipe takes at once, or inside a line that is longer."""
+    most = start + _CHUNK
+    return len(data) if most >= len(data) else data.rfind(b"\n", start, most) + 1 or most

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import Final, Protocol, Self, TypeVar, cast
 
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.store import RowKey
-from enapter_async.collector.stores._addresses import find_passwords, hide_password
+from enapter_async.collector.stores._addresses import choose_service, find_passwords, hide_password
+from enapter_async.collector.stores._postgres_tables import INCOMING, Connection, Tables, WrongTableError
 from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
 from enapter_async.models.visible import make_visible
 from enapter_async.rows import COLUMNS, Row, to_microseconds
+from enapter_async.rows.row import clean_text
 
 try:
     import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -25,17 +26,12 @@ except ImportError as _error:
     raise MissingExtraError("asyncpg", "postgres") from _error
 
 T = TypeVar("T")
-_Record: TypeAlias = Mapping[str | int, Any]
 
 
-class _Connection(Protocol):
+class _Connection(Connection, Protocol):
     """What is used of a connection of asyncpg, whose own types leave much open."""
 
-    def transaction(self) -> AbstractAsyncContextManager[object]: ...
-    async def execute(self, query: str, *args: object) -> str: ...
     async def executemany(self, command: str, args: Iterable[Sequence[object]]) -> None: ...
-    async def fetch(self, query: str, *args: object) -> list[_Record]: ...
-    async def fetchval(self, query: str, *args: object) -> object: ...
     async def copy_records_to_table(
         self, table_name: str, *, records: Iterable[Sequence[object]], columns: Sequence[str], schema_name: str
     ) -> str: ...
@@ -50,64 +46,13 @@ _LOOK_BACK: Final = timedelta(hours=1)
 _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 60.0
 """How long the server may take for one statement before the connection counts as lost."""
-_INCOMING: Final = "enapter_async_incoming"
-
-# Series first in the key: charts ask for one attribute over time. The block range index serves what asks for a span of
-# time only, and is a few kilobytes large.
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS {telemetry} (
-    device_id text NOT NULL,
-    attribute text NOT NULL,
-    time      timestamptz NOT NULL,
-    value     double precision,
-    text      text,
-    unit      text,
-    PRIMARY KEY (device_id, attribute, time)
-);
-CREATE INDEX IF NOT EXISTS {telemetry_time} ON {telemetry} USING brin (time);
-"""
-_JOURNAL: Final = """
-CREATE TABLE IF NOT EXISTS {gaps} (
-    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    device_id text,
-    start     timestamptz NOT NULL,
-    before    timestamptz NOT NULL,
-    reason    text NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS {gaps_once} ON {gaps} (coalesce(device_id, ''), start, before);
-"""
-_MARKS: Final = """
-CREATE TABLE IF NOT EXISTS {devices} (
-    device_id text PRIMARY KEY,
-    reached   timestamptz NOT NULL
-);
-"""
-_INCOMING_TABLE: Final = f"""
-CREATE TEMPORARY TABLE IF NOT EXISTS {_INCOMING} (
-    device_id text, attribute text, time timestamptz, value double precision, text text, unit text
-) ON COMMIT DELETE ROWS
-"""
-_COLUMNS_OF_TABLE: Final = """
-SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AND NOT atthasdef AS required
-FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
-"""
-_UNIQUE_COLUMNS: Final = """
-SELECT array(SELECT attname::text FROM pg_attribute WHERE attrelid = indrelid AND attnum = ANY (indkey))
-FROM pg_index WHERE indrelid = $1::regclass AND indisunique AND indpred IS NULL AND indexprs IS NULL
-"""
-_TYPES: Final[Mapping[str, Sequence[str]]] = {
-    "device_id": ("text", "character varying"),
-    "attribute": ("text", "character varying"),
-    "time": ("timestamp with time zone",),
-    "value": ("double precision",),
-    "text": ("text",),
-    "unit": ("text", "character varying"),
-}
-
+_SCAN_SECONDS: Final = 3_600.0
+"""How long it may take to go through the whole table, where there are no marks yet."""
+_NAMES: Final = 1 << 16
 _PASSING_CLASSES: Final = ("08", "40", "53", "57", "58")
 """Classes of SQLSTATE that pass: connection, rollback, resources (a full disk among them), intervention, system."""
-_PASSING: Final = frozenset({"25006", "55P03", "XX000"})
-"""A standby that is read-only until the failover is done; a lock; a backend that died in the middle."""
+_PASSING: Final = frozenset({"25006", "25P03", "25P04", "55P03", "XX000"})
+"""A standby that is read-only until the failover is done; two timeouts; a lock; a backend that died in the middle."""
 
 
 class PostgresStore:
@@ -141,7 +86,7 @@ class PostgresStore:
         """
         self.address: str = hide_password(url)
         self._url = url
-        self._names = _Names(
+        self._tables = Tables(
             _require_name(schema, "schema") if schema is not None else None, _require_name(table, "table")
         )
         self._connection: _Connection | None = None
@@ -180,12 +125,12 @@ class PostgresStore:
             async with connection.transaction():
                 gaps = list(note)
                 for number, rest in (replace or {}).items():
-                    done = await connection.execute(f"DELETE FROM {self._names.gaps} WHERE id = $1", number)  # noqa: S608
+                    done = await connection.execute(f"DELETE FROM {self._tables.gaps} WHERE id = $1", number)  # noqa: S608
                     if done != "DELETE 0":
                         gaps += rest
                 if gaps:
                     await connection.executemany(
-                        f"INSERT INTO {self._names.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
+                        f"INSERT INTO {self._tables.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
                         " ON CONFLICT DO NOTHING",
                         list(map(_gap_record, gaps)),
                     )
@@ -200,17 +145,18 @@ class PostgresStore:
             names = list(devices)
             bound = _to_time(before)
             marks = await connection.fetch(
-                f"SELECT device_id, reached AS newest FROM {self._names.devices}"  # noqa: S608
+                f"SELECT device_id, reached AS newest FROM {self._tables.devices}"  # noqa: S608
                 " WHERE device_id = ANY ($1::text[]) AND reached < $2",
                 names, bound,
             )  # fmt: skip
             newest = {record["device_id"]: record["newest"] for record in marks}
             since = max(newest.values()) - _LOOK_BACK if newest else None
             recent = await connection.fetch(
-                f"SELECT device_id, max(time) AS newest FROM {self._names.telemetry}"  # noqa: S608
+                f"SELECT device_id, max(time) AS newest FROM {self._tables.telemetry}"  # noqa: S608
                 " WHERE device_id = ANY ($1::text[]) AND time < $2 AND ($3::timestamptz IS NULL OR time >= $3)"
                 " GROUP BY device_id",
                 names, bound, since,
+                timeout=_ANSWER_SECONDS if newest else _SCAN_SECONDS,
             )  # fmt: skip
             for record in recent:
                 device = record["device_id"]
@@ -225,7 +171,7 @@ class PostgresStore:
         async def work(connection: _Connection) -> None:
             # In the order of the key: two collectors that mark the same devices must not wait for each other.
             await connection.execute(
-                f"INSERT INTO {self._names.devices} AS known (device_id, reached)"  # noqa: S608
+                f"INSERT INTO {self._tables.devices} AS known (device_id, reached)"  # noqa: S608
                 " SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS new (device_id, reached) ORDER BY device_id"
                 " ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
                 " WHERE excluded.reached > known.reached",
@@ -240,7 +186,7 @@ class PostgresStore:
 
         async def work(connection: _Connection) -> list[Gap]:
             found = await connection.fetch(
-                f"SELECT id, device_id, start, before, reason FROM {self._names.gaps} ORDER BY start, id"  # noqa: S608
+                f"SELECT id, device_id, start, before, reason FROM {self._tables.gaps} ORDER BY start, id"  # noqa: S608
             )
             return [
                 Gap(
@@ -260,7 +206,7 @@ class PostgresStore:
 
         async def work(connection: _Connection) -> set[RowKey]:
             found = await connection.fetch(
-                f"SELECT device_id, attribute, time FROM {self._names.telemetry}"  # noqa: S608
+                f"SELECT device_id, attribute, time FROM {self._tables.telemetry}"  # noqa: S608
                 " WHERE device_id = ANY ($1::text[]) AND time >= $2 AND time < $3",
                 list(devices), _to_time(start), _to_time(before),
             )  # fmt: skip
@@ -270,11 +216,11 @@ class PostgresStore:
 
     async def _insert(self, connection: _Connection, rows: Sequence[Row]) -> int:
         await connection.copy_records_to_table(
-            _INCOMING, schema_name="pg_temp", columns=COLUMNS, records=_to_records(rows)
+            INCOMING, schema_name="pg_temp", columns=COLUMNS, records=_to_records(rows)
         )
         done = await connection.execute(
-            f"INSERT INTO {self._names.telemetry} (device_id, attribute, time, value, text, unit)"  # noqa: S608
-            f" SELECT device_id, attribute, time, value, text, unit FROM pg_temp.{_INCOMING} ON CONFLICT DO NOTHING"
+            f"INSERT INTO {self._tables.telemetry} (device_id, attribute, time, value, text, unit)"  # noqa: S608
+            f" SELECT device_id, attribute, time, value, text, unit FROM pg_temp.{INCOMING} ON CONFLICT DO NOTHING"
         )
         return int(done.rpartition(" ")[2])
 
@@ -296,13 +242,22 @@ class PostgresStore:
         try:
             yield
             return
+        except WrongTableError as error:
+            failed = self._failure(str(error), passing=False)
         except asyncpg.PostgresError as error:
             code = str(getattr(error, "sqlstate", None) or "")
             passing = code.startswith(_PASSING_CLASSES) or code in _PASSING
             failed = self._failure(str(error), passing=passing)
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            passing = not isinstance(error, (ssl.SSLCertVerificationError, asyncpg.exceptions.ClientConfigurationError))
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            # Of asyncpg's own errors, a `ValueError` is about what it was given.
+            passing = not isinstance(error, (ssl.SSLCertVerificationError, ValueError))
             failed = self._failure(str(error) or "the server does not answer", passing=passing)
+        except (ValueError, OverflowError, LookupError) as error:
+            failed = self._failure(str(error.args[0] if isinstance(error, LookupError) else error), passing=False)
+        except BaseException:
+            # Cancelled in the middle: a connection in an unknown state is of no use, and making one takes milliseconds.
+            self._drop_connection()
+            raise
         if failed.temporary:
             self._drop_connection()
         raise failed
@@ -319,84 +274,20 @@ class PostgresStore:
             connection.terminate()
 
     async def _connect(self) -> _Connection:
-        try:
-            opened: object = await asyncpg.connect(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-                self._url,
-                timeout=_CONNECT_SECONDS,  # pyright: ignore[reportArgumentType]
-                service=os.environ.get("PGSERVICE"),
-                command_timeout=_ANSWER_SECONDS,
-                server_settings={"application_name": "enapter-async collect", "client_min_messages": "warning"},
-            )
-        except ValueError as error:  # of asyncpg's reader of addresses; some of its errors are none of its own
-            raise StorageError(self.address, make_visible(str(error))) from None
+        opened: object = await asyncpg.connect(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            self._url,
+            timeout=_CONNECT_SECONDS,  # pyright: ignore[reportArgumentType]
+            service=choose_service(self._url),
+            command_timeout=_ANSWER_SECONDS,
+            server_settings={"application_name": "enapter-async collect", "client_min_messages": "warning"},
+        )
         connection = cast("_Connection", opened)
         try:
-            await self._prepare(connection)
+            await self._tables.prepare(connection)
         except BaseException:
             connection.terminate()
             raise
         return connection
-
-    async def _prepare(self, connection: _Connection) -> None:
-        names = self._names
-        async with connection.transaction():
-            # Two collectors that start at once would both create the tables.
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"enapter_async {names.telemetry}")
-            if names.schema is not None and not await connection.fetchval(
-                "SELECT 1 FROM pg_namespace WHERE nspname = $1", names.schema
-            ):
-                await connection.execute(f"CREATE SCHEMA {quote_identifier(names.schema)}")
-            for table, statements in ((names.telemetry, _TABLES), (names.gaps, _JOURNAL), (names.devices, _MARKS)):
-                if await connection.fetchval("SELECT to_regclass($1)", table) is None:
-                    await connection.execute(statements.format_map(names.quoted))
-            await self._check(connection)
-        await connection.execute(_INCOMING_TABLE)
-
-    async def _check(self, connection: _Connection) -> None:
-        telemetry = self._names.telemetry
-        columns = {record["name"]: record for record in await connection.fetch(_COLUMNS_OF_TABLE, telemetry)}
-        for name, types in _TYPES.items():
-            if name not in columns:
-                raise StorageError(self.address, f"the table {telemetry} has no column {name}")
-            if columns[name]["type"] not in types:
-                found = columns[name]["type"]
-                raise StorageError(
-                    self.address, f"column {name} of the table {telemetry} is {found}, it must be {types[0]}"
-                )
-        for name, column in columns.items():
-            if name not in _TYPES and column["required"]:
-                raise StorageError(self.address, f"the table {telemetry} needs a value for its column {name}")
-        keys = [set(record[0]) for record in await connection.fetch(_UNIQUE_COLUMNS, telemetry)]
-        if {"device_id", "attribute", "time"} not in keys:
-            raise StorageError(
-                self.address, f"the table {telemetry} has no unique key of device_id, attribute and time"
-            )
-
-
-class _Names:
-    """The names of the tables, quoted."""
-
-    def __init__(self, schema: str | None, table: str) -> None:
-        self.schema: str | None = schema
-        self.telemetry = self._table(table)
-        self.gaps = self._table(f"{table}_gaps")
-        self.devices = self._table(f"{table}_devices")
-        self.quoted: Mapping[str, str] = {
-            "telemetry": self.telemetry,
-            "telemetry_time": quote_identifier(f"{table}_time_brin"),
-            "gaps": self.gaps,
-            "gaps_once": quote_identifier(f"{table}_gaps_once"),
-            "devices": self.devices,
-        }
-
-    def _table(self, name: str) -> str:
-        quoted = quote_identifier(name)
-        return quoted if self.schema is None else f"{quote_identifier(self.schema)}.{quoted}"
-
-
-def quote_identifier(name: str) -> str:
-    """Return a name as a quoted identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _require_name(name: str, argument: str) -> str:
@@ -410,24 +301,29 @@ async def _nothing(_: _Connection) -> None:
 
 
 def _to_records(rows: Sequence[Row]) -> Iterator[tuple[str, str, datetime, float | None, str | None, str | None]]:
-    to_time = _to_time
+    to_time, clean = _to_time, _clean
     for device, attribute, moment, value, text, unit in rows:
-        if "\0" in device or "\0" in attribute or "\0" in (text or "") or "\0" in (unit or ""):
-            # PostgreSQL has no such character.
-            yield (
-                device.replace("\0", "\ufffd"),
-                attribute.replace("\0", "\ufffd"),
-                to_time(moment),
-                value,
-                None if text is None else text.replace("\0", "\ufffd"),
-                None if unit is None else unit.replace("\0", "\ufffd"),
-            )
-        else:
-            yield device, attribute, to_time(moment), value, text, unit
+        yield (
+            clean(device),
+            clean(attribute),
+            to_time(moment),
+            value,
+            None if text is None else _without_nul(text),
+            None if unit is None else clean(unit),
+        )
+
+
+def _without_nul(text: str) -> str:
+    """Return text that PostgreSQL can hold: every character but one."""
+    return clean_text(text).replace("\0", "\ufffd")
+
+
+_clean: Final = lru_cache(maxsize=_NAMES)(_without_nul)  # the same names over and over
 
 
 def _gap_record(gap: Gap) -> tuple[str | None, datetime, datetime, str]:
-    return gap.device_id, _to_time(gap.start), _to_time(gap.before), gap.reason.replace("\0", "\ufffd")
+    device = None if gap.device_id is None else _clean(gap.device_id)
+    return device, _to_time(gap.start), _to_time(gap.before), _without_nul(gap.reason)
 
 
 @lru_cache(maxsize=4_096)  # the same few seconds over and over

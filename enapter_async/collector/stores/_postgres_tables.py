@@ -1,0 +1,149 @@
+"""The tables of a PostgreSQL store: their names, how they are made, and what is asked of those that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol, TypeAlias
+
+Record: TypeAlias = Mapping[str | int, Any]
+
+INCOMING: Final = "enapter_async_incoming"
+"""The temporary table that rows are copied into."""
+
+# Series first in the key: charts ask for one attribute over time. The block range index serves what asks for a span of
+# time only, and is a few kilobytes large.
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS {telemetry} (
+    device_id text NOT NULL,
+    attribute text NOT NULL,
+    time      timestamptz NOT NULL,
+    value     double precision,
+    text      text,
+    unit      text,
+    PRIMARY KEY (device_id, attribute, time)
+);
+CREATE INDEX IF NOT EXISTS {telemetry_time} ON {telemetry} USING brin (time);
+"""
+_JOURNAL: Final = """
+CREATE TABLE IF NOT EXISTS {gaps} (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device_id text,
+    start     timestamptz NOT NULL,
+    before    timestamptz NOT NULL,
+    reason    text NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS {gaps_once} ON {gaps} (coalesce(device_id, ''), start, before);
+"""
+_MARKS: Final = """
+CREATE TABLE IF NOT EXISTS {devices} (
+    device_id text PRIMARY KEY,
+    reached   timestamptz NOT NULL
+);
+"""
+_INCOMING_TABLE: Final = f"""
+CREATE TEMPORARY TABLE IF NOT EXISTS {INCOMING} (
+    device_id text, attribute text, time timestamptz, value double precision, text text, unit text
+) ON COMMIT DELETE ROWS
+"""
+_COLUMNS_OF_TABLE: Final = """
+SELECT attname AS name, format_type(atttypid, NULL) AS type,
+    attnotnull AND NOT atthasdef AND attidentity = '' AS required
+FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+"""
+_UNIQUE_COLUMNS: Final = """
+SELECT array(
+    SELECT attname::text FROM pg_attribute WHERE attrelid = indrelid AND attnum = ANY (indkey[0:indnkeyatts - 1])
+)
+FROM pg_index
+WHERE indrelid = $1::regclass AND indisunique AND indisvalid AND indimmediate
+    AND indpred IS NULL AND indexprs IS NULL
+"""
+_TYPES: Final[Mapping[str, Sequence[str]]] = {
+    "device_id": ("text", "character varying"),
+    "attribute": ("text", "character varying"),
+    "time": ("timestamp with time zone",),
+    "value": ("double precision",),
+    "text": ("text",),
+    "unit": ("text", "character varying"),
+}
+
+
+class Connection(Protocol):
+    """The part of a connection of asyncpg that is needed here."""
+
+    def transaction(self) -> AbstractAsyncContextManager[object]: ...
+    async def execute(self, query: str, *args: object) -> str: ...
+    async def fetch(self, query: str, *args: object, timeout: float | None = None) -> list[Record]: ...
+    async def fetchval(self, query: str, *args: object) -> object: ...
+
+
+class WrongTableError(Exception):
+    """A table exists, and cannot be used."""
+
+
+class Tables:
+    """The tables of one store, by their quoted names.
+
+    Attributes:
+        telemetry: The rows.
+        gaps: The journal.
+        devices: Up to when each device was collected.
+    """
+
+    def __init__(self, schema: str | None, table: str) -> None:
+        self._schema = schema
+        self.telemetry: str = self._table(table)
+        self.gaps: str = self._table(f"{table}_gaps")
+        self.devices: str = self._table(f"{table}_devices")
+        self._quoted: Mapping[str, str] = {
+            "telemetry": self.telemetry,
+            "telemetry_time": quote_identifier(f"{table}_time_brin"),
+            "gaps": self.gaps,
+            "gaps_once": quote_identifier(f"{table}_gaps_once"),
+            "devices": self.devices,
+        }
+
+    def _table(self, name: str) -> str:
+        quoted = quote_identifier(name)
+        return quoted if self._schema is None else f"{quote_identifier(self._schema)}.{quoted}"
+
+    async def prepare(self, connection: Connection) -> None:
+        """Create what does not exist, and check what does.
+
+        Raises:
+            WrongTableError: The table of rows cannot be used.
+        """
+        async with connection.transaction():
+            # Two collectors that start at once would both create the tables.
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"enapter_async {self.telemetry}")
+            if self._schema is not None and not await connection.fetchval(
+                "SELECT 1 FROM pg_namespace WHERE nspname = $1", self._schema
+            ):
+                await connection.execute(f"CREATE SCHEMA {quote_identifier(self._schema)}")
+            for table, statements in ((self.telemetry, _TABLES), (self.gaps, _JOURNAL), (self.devices, _MARKS)):
+                if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+                    await connection.execute(statements.format_map(self._quoted))
+            await self._check(connection)
+        await connection.execute(_INCOMING_TABLE)
+
+    async def _check(self, connection: Connection) -> None:
+        telemetry = self.telemetry
+        columns = {record["name"]: record for record in await connection.fetch(_COLUMNS_OF_TABLE, telemetry)}
+        for name, types in _TYPES.items():
+            if name not in columns:
+                raise WrongTableError(f"the table {telemetry} has no column {name}")
+            if columns[name]["type"] not in types:
+                found = columns[name]["type"]
+                raise WrongTableError(f"column {name} of the table {telemetry} is {found}, it must be {types[0]}")
+        for name, column in columns.items():
+            if name not in _TYPES and column["required"]:
+                raise WrongTableError(f"the table {telemetry} needs a value for its column {name}")
+        keys = [set(record[0]) for record in await connection.fetch(_UNIQUE_COLUMNS, telemetry)]
+        if {"device_id", "attribute", "time"} not in keys:
+            raise WrongTableError(f"the table {telemetry} has no unique key of device_id, attribute and time")
+
+
+def quote_identifier(name: str) -> str:
+    """Return a name as a quoted identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
