@@ -7,10 +7,11 @@ holds the token, headers or bodies.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
-from typing import Protocol, TypeAlias, cast
+from typing import TypeAlias
 
 import attrs
 
@@ -136,12 +137,14 @@ def report(hooks: tuple[Hook, ...], event: Event) -> None:
             _logger.exception("a hook raised on %s", type(event).__name__)
 
 
-class AttemptHook(Protocol):
-    """A hook that also wraps each request that is sent, for context variables such as OpenTelemetry's current span."""
+class AttemptHook(ABC):
+    """Base of a hook that also wraps each request, for context variables such as OpenTelemetry's current span."""
 
+    @abstractmethod
     def __call__(self, event: Event, /) -> object:
         """Take an event."""
 
+    @abstractmethod
     def around_attempt(self, call: int) -> AbstractContextManager[object]:
         """Return a context manager that is entered before a request is sent, and left when its answer is there.
 
@@ -151,7 +154,6 @@ class AttemptHook(Protocol):
         Args:
             call: Number of the call, as in its events.
         """
-        ...
 
 
 @contextmanager
@@ -159,9 +161,8 @@ def around_attempt(hooks: tuple[Hook, ...], call: int) -> Generator[None]:
     """Enter what the hooks wrap around an attempt."""
     with ExitStack() as entered:
         for hook in hooks:
-            # Looked up in the class: a mock has every attribute.
-            if hasattr(type(hook), "around_attempt"):
-                entered.enter_context(_Guarded(cast("AttemptHook", hook), call))
+            if isinstance(hook, AttemptHook):
+                entered.enter_context(_Guarded(hook, call))
         yield
 
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from enapter_async import CLOUD_URL, EnapterClient, Hook, __version__
+from enapter_async.cli.otel import environment_hooks
 from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import RateOptions, chosen_profile, profile_option
 from enapter_async.cli.simulate import MODES
@@ -96,7 +97,14 @@ async def connected(
         return
     async with simulator_process(simulator) as address:
         console.print(str(address), highlight=False, soft_wrap=True)
+        exporters = environment_hooks()
         async with EnapterClient(
-            base_url=address.url, token=address.token, app=f"enapter-async-cli/{__version__}", hooks=hooks, **options
+            base_url=address.url,
+            token=address.token,
+            app=f"enapter-async-cli/{__version__}",
+            hooks=(*hooks, *exporters),
+            **options,
         ) as client:
+            for exporter in exporters:
+                exporter.observe(client)
             yield client

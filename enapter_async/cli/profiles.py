@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem
 
 from enapter_async import CLOUD_URL, ConfigurationError, __version__
 from enapter_async._files import load_ca_file
+from enapter_async.cli.otel import environment_hooks
 from enapter_async.cli.parameters import option
 
 if TYPE_CHECKING:
@@ -81,7 +82,6 @@ class Profile:
 
         Args:
             quiet: Let the command that prints the token neither ask nor say anything.
-            **options: Further options of the client.
 
         Raises:
             ConfigurationError: It is not where it should be.
@@ -113,7 +113,8 @@ class Profile:
 
         Args:
             hooks: Of the client.
-            quiet: Let the command that prints the token neither ask nor say anything.
+            quiet: Let the command that prints the token neither ask nor say anything, and export nothing.
+            **options: Further options of the client.
 
         Raises:
             ConfigurationError: A setting cannot work.
@@ -126,15 +127,18 @@ class Profile:
         async def token() -> str:
             return known.pop() if known else await self.get_token()
 
+        exporters = () if quiet else environment_hooks()
         async with EnapterClient(
             base_url=self.base_url,
             token=token if self.token_command else known[0],
             user=self.user,
             app=_APP,
-            hooks=hooks,
+            hooks=(*hooks, *exporters),
             ssl_context=self.ssl_context(),
             **options,
         ) as client:
+            for exporter in exporters:
+                exporter.observe(client)
             yield client
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import Final, TypeAlias
 from weakref import WeakSet
 
 from enapter_async import (
     APIError,
     AttemptFailed,
+    AttemptHook,
     CallEvent,
     EnapterClient,
     Event,
@@ -27,7 +29,17 @@ from enapter_async import (
 
 try:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
-    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer, use_span
+    from opentelemetry.trace import (
+        ProxyTracerProvider,
+        Span,
+        SpanKind,
+        Status,
+        StatusCode,
+        TracerProvider,
+        get_tracer,
+        get_tracer_provider,
+        use_span,
+    )
 except ImportError as _error:
     raise MissingExtraError("opentelemetry-api", "otel") from _error
 
@@ -37,7 +49,7 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 _Attributes: TypeAlias = dict[str, str | int | float]
 
 
-class OpenTelemetryHook:
+class OpenTelemetryHook(AttemptHook):
     """A hook that makes one span of each call, and counts and times them all; a stream's ends when it is open.
 
     Give it to any number of clients: `EnapterClient(hooks=[OpenTelemetryHook()])`. A span is a child of the one
@@ -185,6 +197,24 @@ class OpenTelemetryHook:
             return [Observation(sum(values))] if values else []
 
         return observe
+
+
+def configure_from_environment() -> None:
+    """Set up OpenTelemetry's SDK and the installed instrumentations from the `OTEL_*` variables.
+
+    It does nothing if the program has a tracer provider already, for example under `opentelemetry-instrument`.
+
+    Raises:
+        MissingExtraError: `opentelemetry-distro`, which does this, is not installed.
+    """
+    if not isinstance(get_tracer_provider(), ProxyTracerProvider):
+        return
+    try:
+        import_module("opentelemetry.distro")
+        automatic = import_module("opentelemetry.instrumentation.auto_instrumentation")
+    except ImportError as error:
+        raise MissingExtraError("opentelemetry-distro", "otel") from error
+    automatic.initialize()
 
 
 def _described(event: CallEvent) -> _Attributes:

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from enapter_async import EnapterClient, NotFoundError, RateLimit, RetryPolicy, ServerError, TransportError
-from enapter_async.hooks import AttemptFailed, Event, RequestFinished, RequestStarted, RetryScheduled
+from enapter_async.hooks import AttemptFailed, AttemptHook, Event, RequestFinished, RequestStarted, RetryScheduled
 from tests.recorder import Recorder, recording
 from tests.secrecy import TOKEN, Watcher
 
@@ -116,7 +116,7 @@ async def test_copies_and_raw_calls_report_to_the_same_hooks() -> None:
     assert watcher.names == ["RequestStarted", "RequestFinished"] * 2
 
 
-class Wrapping(Watcher):
+class Wrapping(Watcher, AttemptHook):
     """Notes events, and when an attempt begins and ends."""
 
     def __init__(self, steps: list[str]) -> None:
@@ -167,7 +167,7 @@ async def test_a_cancelled_attempt_is_left_before_the_call_ends() -> None:
     assert steps == ["RequestStarted", "enter", "leave with CancelledError", "RequestFinished"]
 
 
-class BrokenAround(Watcher):
+class BrokenAround(Watcher, AttemptHook):
     """Raises before an attempt, after it, or where it is asked; or suppresses what comes."""
 
     def __init__(self, where: str) -> None:
