@@ -32,5 +32,5 @@ def test_types(folder: Path) -> None:
 
 
 def test_style(folder: Path) -> None:
-    run("ruff", "check", "--isolated", "--no-cache", "--line-length=120", "--select=E,F,B,UP", folder=folder)
-    run("ruff", "format", "--isolated", "--no-cache", "--line-length=120", "--check", folder=folder)
+    run("ruff", "check", "--isolated", "--no-cache", "--line-length=88", "--select=E,F,B,UP", folder=folder)
+    run("ruff", "format", "--isolated", "--no-cache", "--line-length=88", "--check", folder=folder)
