@@ -185,12 +185,26 @@ class _Database:
             raise
 
     def close(self) -> None:
-        """Close the database; the write-ahead log is merged into the file."""
+        """Close the database; the write-ahead log is merged into the file.
+
+        A file that was truncated stays empty: what the log holds are some of the pages of what was in it.
+        """
+        truncated = identify_file(self._path) == self._file and self._is_empty()
         self._connection.close()
+        if truncated:
+            os.truncate(self._path, 0)
+            for suffix in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def is_in_place(self) -> bool:
-        """Whether the path still leads to the file that is open."""
-        return self._file is not None and identify_file(self._path) == self._file
+        """Whether the path still leads to the file that is open, and that holds something."""
+        return self._file is not None and identify_file(self._path) == self._file and not self._is_empty()
+
+    def _is_empty(self) -> bool:
+        try:
+            return self._path.stat().st_size == 0
+        except OSError:
+            return False
 
     def commit(self, rows: Sequence[Row], note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]) -> int:
         connection = self._connection

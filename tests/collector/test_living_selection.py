@@ -1,0 +1,90 @@
+"""Devices, attributes and units that appear, change and disappear while a collector runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from enapter_async import EnapterClient
+from enapter_async.collector import (
+    AttributesChanged,
+    Collector,
+    CollectorEvent,
+    DeviceAdded,
+    DeviceRemoved,
+    Selection,
+    SqliteStore,
+    Targets,
+)
+from enapter_async.simulator import Simulator
+from tests.collector.platform import read_rows
+
+pytestmark = pytest.mark.anyio
+
+
+async def wait_for(events: Sequence[CollectorEvent], kind: type[CollectorEvent]) -> CollectorEvent:
+    with anyio.fail_after(20):
+        while True:
+            for event in events:
+                if isinstance(event, kind):
+                    return event
+            await anyio.sleep(0.02)
+
+
+async def test_devices_appear_and_disappear(database: Path) -> None:
+    events: list[CollectorEvent] = []
+    async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, rediscover=0.3, on_event=events.append)
+            first, *_ = (await collector.discover()).units
+            gone = sim.world.devices.find(first)
+            assert gone is not None
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                with anyio.fail_after(20):
+                    while not collector.statistics.rows:
+                        await anyio.sleep(0.02)
+                await client.devices.delete(first)
+                assert await wait_for(events, DeviceRemoved) == DeviceRemoved(device_id=first)
+                assert first not in collector.targets.units
+                sim.world.devices.add(gone)
+                assert isinstance(await wait_for(events, DeviceAdded), DeviceAdded)
+                since = time.time()
+                with anyio.fail_after(20):
+                    while not any(row[0] == first and row[2] > since * 1e6 for row in read_rows(database)):
+                        await anyio.sleep(0.05)
+                collector.stop()
+
+
+async def test_a_renamed_device_stays_selected(database: Path) -> None:
+    async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        devices = [device async for device in client.devices.list(expand={"manifest"})]
+        named = next(one for one in devices if one.manifest is not None and one.manifest.numeric_telemetry())
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, selection=Selection(devices=[named.name]), rediscover=0.2)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                with anyio.fail_after(20):
+                    while not collector.statistics.rows:
+                        await anyio.sleep(0.02)
+                await client.devices.update(named.id, name="Another name")
+                for _ in range(8):
+                    await anyio.sleep(0.1)
+                assert list(collector.targets.units) == [named.id]
+                collector.stop()
+    assert {row[0] for row in read_rows(database)} == {named.id}
+
+
+def test_changes_are_told_by_attribute_and_unit() -> None:
+    before = Targets({"d1": {"power": "W", "flow": None}, "d2": {"power": "W"}}, 2)
+    after = Targets({"d1": {"power": "kW", "level": "%"}, "d3": {"power": "W"}}, 2)
+    assert list(after.changes_from(before)) == [
+        AttributesChanged(device_id="d1", added=("level",), removed=("flow",), units={"power": "kW"}),
+        DeviceAdded(device_id="d3", attributes=1),
+        DeviceRemoved(device_id="d2"),
+    ]
+    assert list(after.changes_from(after)) == []
