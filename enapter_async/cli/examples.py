@@ -10,7 +10,13 @@ _EXECUTION: Final = "5d1f6a53-6a6d-4f0e-9d5c-2f6a7b8c9d0e"
 _HARDWARE: Final = "0123456789ABCDEF0123456789ABCDEF"
 
 EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
-    "collect": ("--to telemetry.sqlite", "--simulate 20 --for 15s --to telemetry.sqlite"),
+    "collect": (
+        "--to telemetry.sqlite",
+        "--to telemetry.sqlite --attributes all --interval 10s",
+        "--simulate 20 --for 15s --to telemetry.sqlite",
+    ),
+    "gaps list": ("telemetry.sqlite", "telemetry.sqlite --output json"),
+    "gaps repair": ("telemetry.sqlite",),
     "export": ("--to history.parquet --from 30d", "--to soc.csv --device battery-1 --attribute soc --granularity 1h"),
     "plot": ("battery-1 soc power --from 7d", "battery-1 soc --output soc.png"),
     "simulate": ("--devices 6", "--mode gateway --rate-limit 10"),

@@ -13,6 +13,7 @@ from rich.console import Console
 from enapter_async.cli import interruption
 from enapter_async.cli.collect.command import make_selection, selection_options
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
+from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
@@ -39,7 +40,7 @@ def gaps() -> None:
     """
 
 
-@gaps.command("list")
+@gaps.command("list", epilog=help_epilog("gaps list"))
 @_STORE
 @_SCHEMA
 @option("--output", type=click.Choice(("table", "json")), default="table", show_default=True, help="Form of the list.")
@@ -59,7 +60,7 @@ def list_gaps(*, store: str, schema: str | None, output: str) -> None:
         )
 
 
-@gaps.command("repair")
+@gaps.command("repair", epilog=help_epilog("gaps repair"))
 @_STORE
 @_SCHEMA
 @selection_options
