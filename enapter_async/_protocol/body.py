@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar
 
 from enapter_async._protocol.decoding import json_text
 from enapter_async._protocol.request import JSON_TYPE, Answer, Operation, Request
@@ -68,7 +68,8 @@ def loads(body: bytes) -> JSON:
         InvalidBodyError: It is not JSON.
     """
     try:
-        return cast("JSON", json_text.loads(body))
+        value: JSON = json_text.loads(body)
+        return value
     except (ValueError, RecursionError) as error:
         message = type(error).__name__ if isinstance(error, RecursionError) else str(error)
     raise InvalidBodyError(f"the body is not JSON ({message}); {_described(body)}")

@@ -90,7 +90,13 @@ class Attempts:
         if elsewhere is None and state.tokens.needs_asking:
             token = await self.bounded(call, state.tokens.ask())
         call.token = token
-        slot = (call.rejected_slot is None and state.limiter.try_acquire()) or await self._wait_for_slot(call)
+        slot = state.limiter.try_acquire() if call.rejected_slot is None else None
+        if slot is None:
+            before = call.elapsed
+            try:
+                slot = await self.bounded(call, state.limiter.acquire(again=call.rejected_slot))
+            finally:
+                call.waited += call.elapsed - before
         try:
             call.attempts += 1
             headers = self._headers_for(call.request, token)
@@ -153,13 +159,6 @@ class Attempts:
     def _refusal(self, answer: Answer, token: str | None) -> APIError:
         return failure.api_error(answer, datetime.now(UTC), token)
 
-    async def _wait_for_slot(self, call: Call) -> Slot:
-        before = call.elapsed
-        try:
-            return await self.bounded(call, self._state.limiter.acquire(again=call.rejected_slot))
-        finally:
-            call.waited += call.elapsed - before
-
     async def bounded(self, call: Call, awaitable: Awaitable[T]) -> T:
         """Await under the call's deadline and the client's life.
 
@@ -170,7 +169,7 @@ class Attempts:
         lifetime = self._state.lifetime
         timer = lifetime.begin(call.deadline)
         try:
-            async with timer:
+            with timer:
                 return await awaitable
         except TimeoutError:
             pass

@@ -125,7 +125,7 @@ class HttpTransport:
         response: aiohttp.ClientResponse | None = None
         refusal: Answer | None = None
         try:
-            async with timer:
+            with timer:
                 response = await self._request(request, headers, opening, connect_timeout)
                 phase = "body"
                 if not 200 <= response.status < 300:
@@ -196,7 +196,7 @@ class HttpTransport:
         failure: EnapterError
         timer = self._lifetime.begin(deadline)
         try:
-            async with timer:
+            with timer:
                 response = await self._request(request, headers, opening, connect_timeout)
                 return StreamedAnswer(response, self._lifetime)
         except EnapterError:
@@ -230,7 +230,7 @@ class HttpTransport:
         failure: EnapterError
         timer = self._lifetime.begin(deadline)
         try:
-            async with timer:
+            with timer:
                 return await session.ws_connect(
                     URL(url, encoded=True),
                     headers=headers,

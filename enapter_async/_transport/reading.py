@@ -156,7 +156,7 @@ class StreamedAnswer:
         failure: EnapterError
         timer = self._lifetime.begin(deadline)
         try:
-            async with timer:
+            with timer:
                 return await self._response.content.read(_READ_SIZE)
         except TimeoutError:
             failure = (

@@ -68,7 +68,7 @@ async def test_a_timer_that_has_expired_is_left_alone_at_closing() -> None:
     lifetime = Lifetime()
     timer = lifetime.begin(0)
     with pytest.raises(TimeoutError):
-        async with timer:
+        with timer:
             await asyncio.sleep(50)
     closing = asyncio.ensure_future(lifetime.close())
     await asyncio.sleep(0)

@@ -162,6 +162,51 @@ def test_timers_far_from_their_time_are_one_for_the_event_loop_and_none_after_th
     in_virtual_time(main)
 
 
+def test_a_task_cancelled_in_the_moment_of_its_deadline_stays_cancelled() -> None:
+    async def main() -> None:
+        lifetime = Lifetime()
+        loop = lifetime.enter()
+
+        async def wait() -> None:
+            async with lifetime.until(loop.time() + 0.5):
+                await asyncio.sleep(100)
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        loop.call_at(loop.time() + 0.5, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(0.5, 1.0), (1.0, 0.5), (5.0, 10.0), (10.0, 5.0)])
+def test_of_two_nested_timers_the_earlier_one_ends_its_own_block(outer: float, inner: float) -> None:
+    async def main() -> None:
+        lifetime = Lifetime()
+        loop = lifetime.enter()
+        began = loop.time()
+        ended: list[str] = []
+        try:
+            async with lifetime.until(began + outer):
+                try:
+                    async with lifetime.until(began + inner):
+                        await asyncio.sleep(100)
+                except TimeoutError:
+                    ended.append("inner")
+                await asyncio.sleep(100)
+        except TimeoutError:
+            ended.append("outer")
+        assert ended == (["inner", "outer"] if inner < outer else ["outer"])
+        assert loop.time() - began == pytest.approx(outer)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+
+    in_virtual_time(main)
+
+
 def test_an_hour_of_waiting_wakes_the_loop_only_now_and_then() -> None:
     async def main() -> None:
         lifetime = Lifetime()

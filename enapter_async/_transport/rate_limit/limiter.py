@@ -37,7 +37,7 @@ class Slot:
 
     __slots__ = ("again", "not_before", "reserved_at")
 
-    def __init__(self, reserved_at: float, *, again: bool = False) -> None:
+    def __init__(self, reserved_at: float, again: bool) -> None:
         self.reserved_at: float = reserved_at
         self.again: bool = again
         self.not_before: float = 0.0
@@ -166,7 +166,7 @@ class Limiter:
         now = self._clock()
         if self._spacing.ready_at > now:
             return None
-        return self._take(now)
+        return self._take(now, False)
 
     async def acquire(self, *, again: Slot | None = None) -> Slot:
         """Wait for a slot; bound it with a timeout of your own.
@@ -241,12 +241,12 @@ class Limiter:
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _take(self, now: float, *, again: bool = False) -> Slot:
+    def _take(self, now: float, again: bool) -> Slot:
         if self._spacing.rate is not None and self._pace.forgotten(now):
             self._window = self._initial_window
         self._pace.reserve(now)
         self._in_flight += 1
-        return Slot(now, again=again)
+        return Slot(now, again)
 
     def _dispatch(self) -> None:
         """Hand out what can be handed out, in order, and set the timer for what cannot yet."""
@@ -262,7 +262,7 @@ class Limiter:
                 return
             waiter, _ = queue.popitem(last=False)
             if not waiter.done():  # else it was cancelled and has not run since
-                waiter.set_result(self._take(now, again=queue is self._again))
+                waiter.set_result(self._take(now, queue is self._again))
         self._stop_timer()
 
     def _rested(self, waiter: _Waiter) -> None:
