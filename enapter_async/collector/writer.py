@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
@@ -68,6 +69,7 @@ class Writer:
         self._grace = grace
         self._rows: list[Row] = []
         self._gaps: list[Gap] = []
+        self._commit_scope: anyio.CancelScope | None = None
         self._closing = anyio.Event()
         self._changed = anyio.Event()
 
@@ -114,6 +116,8 @@ class Writer:
 
     def close(self) -> None:
         """Let `run` end once everything is written."""
+        if not self._closing.is_set() and self._commit_scope is not None:
+            self._commit_scope.deadline = anyio.current_time() + self._grace
         self._closing.set()
         self._notify()
 
@@ -131,8 +135,10 @@ class Writer:
         while True:
             try:
                 # A commit that was begun is completed: what became of it would not be known otherwise.
-                with anyio.CancelScope(shield=True):
+                with self._committing() as scope:
                     new = await self._commit(rows, gaps)
+                if scope.cancelled_caught:
+                    raise StorageError("store", f"did not take the last {len(rows):,} rows in {self._grace:g} s")
                 break
             except StorageError as error:
                 if self._closing.is_set() and give_up is None:
@@ -166,6 +172,18 @@ class Writer:
             return
         with anyio.move_on_after(seconds):
             await self._closing.wait()
+
+    @contextmanager
+    def _committing(self) -> Generator[anyio.CancelScope, None, None]:
+        """Give a commit all the time that it needs, but at the end only as long as a store is waited for then."""
+        with anyio.CancelScope(shield=True) as scope:
+            if self._closing.is_set():
+                scope.deadline = anyio.current_time() + self._grace
+            self._commit_scope = scope
+            try:
+                yield scope
+            finally:
+                self._commit_scope = None
 
     async def _commit(self, rows: Sequence[Row], gaps: Sequence[Gap]) -> int:
         gaps = merge_gaps(gaps)

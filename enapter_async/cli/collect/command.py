@@ -216,7 +216,8 @@ def collect(
     form = name or guess_store_format(to)
     if form is None:
         raise click.BadParameter(
-            f"{to} must end in {', '.join(SUFFIXES)}, be postgresql://... or -, or give --format", param_hint="--to"
+            f"{show_target(to)} must end in {', '.join(SUFFIXES)}, be postgresql://... or -, or give --format",
+            param_hint="--to",
         )
     if fill_gap and form not in ("sqlite", "postgres"):
         raise click.UsageError(

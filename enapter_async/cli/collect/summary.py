@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from enapter_async.cli.traffic import Traffic, clock
-from enapter_async.collector import CollectorStatistics
+from enapter_async.collector import CollectorStatistics, guess_store_format
 from enapter_async.models.visible import make_visible
 
 
@@ -66,4 +66,8 @@ def _describe_export(done: CollectorStatistics, target: str) -> str:
     if span is None:
         return ""
     since, until = (datetime.fromtimestamp(time / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for time in span)
-    return f"see {target}.gaps.jsonl; `enapter-async export --from {since} --until {until}` reads them"
+    read = f"`enapter-async export --from {since} --until {until}` reads them"
+    form = guess_store_format(target)
+    if form in ("sqlite", "postgres"):
+        return f"they are in the table telemetry_gaps; {read}"
+    return read if target == "-" else f"see {target}.gaps.jsonl; {read}"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.visible import make_visible
+
+_PASSWORD: Final = re.compile(r"((?://|^)[^/@:]*:(?!//))[^/].*(?=@)")
 
 
 def hide_password(url: str) -> str:
@@ -37,6 +41,11 @@ def hide_password(url: str) -> str:
         if name in ("service", "sslmode", "host", "port", "dbname")
     )
     return make_visible(f"{shown}?{extra}" if extra else shown)
+
+
+def mask_password(text: str) -> str:
+    """Return what may be an address, in any form, with `***` for what may be a password."""
+    return _PASSWORD.sub(r"\1***", text)
 
 
 def find_passwords(url: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ import anyio
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.store import Store
-from enapter_async.collector.stores._addresses import hide_password
+from enapter_async.collector.stores._addresses import hide_password, mask_password
 from enapter_async.collector.stores.sqlite import SqliteStore
 from enapter_async.errors import InvalidArgumentError, StorageError
 
@@ -44,7 +44,10 @@ def guess_store_format(target: str) -> str | None:
 
 def show_target(target: str) -> str:
     """Return a target without a password in it, for people to read."""
-    return hide_password(target) if guess_store_format(target) == "postgres" else target
+    form = guess_store_format(target)
+    if form == "postgres":
+        return hide_password(target)
+    return target if form is not None and "://" not in target else mask_password(target)
 
 
 def make_store(target: str | os.PathLike[str], form: str | None = None, *, schema: str | None = None) -> Store:
@@ -66,12 +69,10 @@ def make_store(target: str | os.PathLike[str], form: str | None = None, *, schem
     if form is None:
         raise InvalidArgumentError(
             "target",
-            f"{name} must end in {', '.join(SUFFIXES)}, be an address postgresql://... or -, or give the format",
+            f"{show_target(name)} must end in {', '.join(SUFFIXES)}, be postgresql://... or -, or give the format",
         )
     if (form == "postgres") != (guess == "postgres"):
-        raise InvalidArgumentError(
-            "form", f"{form} does not fit {hide_password(name) if guess == 'postgres' else name}"
-        )
+        raise InvalidArgumentError("form", f"{form} does not fit {show_target(name)}")
     if schema is not None and form != "postgres":
         raise InvalidArgumentError("schema", "is for PostgreSQL only")
     if name == STANDARD_OUTPUT:

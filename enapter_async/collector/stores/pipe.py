@@ -57,6 +57,8 @@ class PipeStore:
     async def __aenter__(self) -> Self:
         if self._descriptor is None:
             try:
+                if sys.__stdout__ is None:  # closed from the start; the command puts the null device in its place
+                    raise ValueError
                 self._descriptor = sys.stdout.fileno()
             except (AttributeError, OSError, ValueError):
                 raise StorageError(_NAME, "is closed") from None

@@ -1,0 +1,238 @@
+"""`enapter-async collect` into a real PostgreSQL, and onto standard output."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import COMMAND, Ended, begin, end, environment, figure, run
+
+from tests.collector.postgres_server import PostgresServer, find_programs, running_postgres
+
+asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
+
+needs_postgres = pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
+SECRET = "geh-eim"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> str:
+    """The address of a database of the test's own."""
+    name = f"test_{os.urandom(4).hex()}"
+    query(server.url, f"CREATE DATABASE {name}")
+    return server.url.removesuffix("postgres") + name
+
+
+def query(url: str, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+    async def ask() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(record) for record in await connection.fetch(statement, *arguments)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def wait_for_rows(url: str, process: subprocess.Popen[str], seconds: float = 20.0) -> None:
+    end_ = time.monotonic() + seconds
+    while time.monotonic() < end_ and process.poll() is None:
+        try:
+            if query(url, "SELECT 1 FROM telemetry LIMIT 1"):
+                return
+        except asyncpg.UndefinedTableError:
+            pass  # not there yet
+        time.sleep(0.1)
+    raise AssertionError(f"no rows after {seconds} s; {process.poll()=}")
+
+
+def check_one_line(ended: Ended, problem: str) -> None:
+    assert ended.code == 7, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert problem in ended.error
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+@needs_postgres
+def test_rows_of_the_summary_are_in_the_database(url: str) -> None:
+    ended = run("collect", "--simulate", "6", "--for", "2s", "--to", url, "--attributes", "all")
+    assert ended.code == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    ((count, devices, kinds),) = query(
+        url, "SELECT count(*), count(DISTINCT device_id), count(text) FROM telemetry WHERE unit IS NULL OR unit <> ''"
+    )
+    assert figure(ended, "datapoints") == count > 0
+    assert devices == 6
+    assert kinds > 0
+    assert f"into {url}" in ended.stdout
+    assert query(url, "SELECT count(*) FROM telemetry_devices") == [(6,)]
+
+
+@needs_postgres
+def test_a_second_run_finds_what_the_first_one_wrote_in_a_schema_of_ones_own(url: str) -> None:
+    arguments = ("collect", "--simulate", "2", "--for", "1s", "--to", url, "--schema", 'my "plant"')
+    first, second = run(*arguments), run(*arguments)
+    assert (first.code, second.code) == (0, 0)
+    assert query(url, 'SELECT count(*) FROM "my ""plant""".telemetry') == [
+        (figure(first, "datapoints") + figure(second, "datapoints"),)
+    ]
+    assert query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+@needs_postgres
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_properly(url: str, number: signal.Signals) -> None:
+    process = begin("collect", "--simulate", "3", "--to", url)
+    wait_for_rows(url, process)
+    process.send_signal(number)
+    ended = end(process)
+    assert ended.code == 0, ended.stderr
+    assert query(url, "SELECT count(*) FROM telemetry") == [(figure(ended, "datapoints"),)]
+
+
+@needs_postgres
+def test_a_server_that_is_restarted_is_said_once_and_nothing_is_missing() -> None:
+    with running_postgres() as server:
+        process = begin("collect", "--simulate", "3", "--to", server.url)
+        wait_for_rows(server.url, process)
+        server.kill()
+        time.sleep(0.2)
+        server.start()
+        before = query(server.url, "SELECT max(time) FROM telemetry")
+        end_ = time.monotonic() + 20
+        while query(server.url, "SELECT max(time) FROM telemetry") == before and time.monotonic() < end_:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        ended = end(process)
+        assert ended.code == 0, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert len([line for line in ended.stderr.splitlines() if "WARNING" in line and "postgresql" in line]) <= 1
+        ((longest,),) = query(
+            server.url,
+            "SELECT extract(epoch FROM max(gap))::float FROM (SELECT time - lag(time) OVER"
+            " (PARTITION BY device_id, attribute ORDER BY time) AS gap FROM telemetry) AS gaps",
+        )
+        assert longest <= 1
+
+
+@needs_postgres
+def test_what_cannot_be_used_ends_with_7_and_one_line(url: str, server: PostgresServer) -> None:
+    query(url, "CREATE TABLE telemetry (id int)")
+    collect = ("collect", "--simulate", "1", "--for", "1s", "--to")
+    check_one_line(run(*collect, url), f'{url}: the table "telemetry" has no column device_id')
+    check_one_line(run(*collect, server.url + "_none"), 'database "postgres_none" does not exist')
+    nobody = server.url.replace("admin@", f"nobody:{SECRET}@")
+    check_one_line(run(*collect, nobody), 'role "nobody" does not exist')
+    closed = f"postgresql://admin:{SECRET}@127.0.0.1:1/postgres"
+    check_one_line(run(*collect, closed, "--no-wait"), "postgresql://admin@127.0.0.1:1/postgres: ")
+
+
+@needs_postgres
+@pytest.mark.parametrize("way", ["address", "environment", "variable of the option"])
+def test_a_password_is_shown_nowhere(url: str, way: str) -> None:
+    """The server does not ask for it, so that everything works and every line is written."""
+    variables = {"PGPASSWORD": SECRET} if way == "environment" else {}
+    with_password = url.replace("admin@", f"admin:{SECRET}@")
+    target = ["--to", url if way == "environment" else with_password]
+    if way == "variable of the option":
+        variables, target = {"ENAPTER_COLLECT_TO": with_password}, []
+    for options in ((), ("--debug",), ("--log-format", "json")):
+        first = ("--debug",) if options == ("--debug",) else ()
+        rest = () if first else options
+        process = begin(*first, "collect", "--simulate", "2", *target, *rest, **variables)
+        wait_for_rows(url, process)
+        query(
+            url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'enapter-async collect' AND datname = current_database()",
+        )
+        time.sleep(0.7)
+        process.send_signal(signal.SIGTERM)
+        ended = end(process)
+        assert ended.code == 0, ended.stderr
+        assert SECRET not in ended.stdout + ended.stderr
+        query(url, "TRUNCATE telemetry")
+
+
+@pytest.mark.parametrize(
+    "target", [f"mysql://me:{SECRET}@host/db", f"postgres//me:{SECRET}@host/db", f"postgresql://me:{SECRET}@host:x/db"]
+)
+def test_a_password_in_what_is_no_address_is_not_shown_either(target: str) -> None:
+    ended = run("collect", "--to", target, ENAPTER_HTTP_API_TOKEN="t", ENAPTER_HTTP_API_BASE_URL="http://127.0.0.1:1")
+    assert ended.code == 2
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+@posix
+def test_standard_output_holds_rows_only() -> None:
+    ended = run("collect", "--simulate", "2", "--for", "1s", "--to", "-")
+    assert ended.code == 0
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert len({line["device_id"] for line in lines}) == 2
+    assert "datapoints" in ended.stderr
+
+
+@posix
+def test_a_reader_that_leaves_ends_it_with_7() -> None:
+    process = begin("collect", "--simulate", "2", "--to", "-", "--format", "influx")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("telemetry,device_id=")
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        said = process.stderr.read()
+    assert process.wait(20) == 7
+    assert said.strip().splitlines()[-1].endswith("standard output: the reader has gone")
+    assert "Traceback" not in said
+
+
+@posix
+def test_standard_output_that_is_closed_is_told() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "collect", "--simulate", "1", "--for", "1s", "--to", "-"],
+        env=environment(), stderr=subprocess.PIPE, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 7
+    assert "enapter-async: standard output: is closed\n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@posix
+def test_a_full_disk_below_standard_output_is_told() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "collect", "--simulate", "1", "--for", "9s", "--to", "-"],
+            env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30,
+        )  # fmt: skip
+    assert done.returncode == 7
+    assert "No space left on device" in done.stderr.strip().splitlines()[-1]
+
+
+@posix
+def test_a_reader_that_has_stopped_reading_does_not_keep_it_from_ending() -> None:
+    process = begin("collect", "--simulate", "200", "--attributes", "all", "--to", "-")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 7
+    with process.stdout, process.stderr:
+        assert "did not take the last" in process.stderr.read().strip().splitlines()[-1]
