@@ -81,7 +81,8 @@ def lowest(session: nox.Session) -> None:
     """The unit, contract and fault tests on the lowest versions that pyproject.toml allows."""
     _install(session)
     session.install(*_lowest())
-    folders = ("tests/unit", "tests/contract", "tests/faults")
+    rooms = ("unit", "models", "protocol", "transport", "streaming", "contract", "faults")
+    folders = [f"tests/{room}" for room in rooms]
     session.run("pytest", "-q", "-n", "2", "--dist", "loadfile", *folders, *session.posargs)
 
 

@@ -20,8 +20,8 @@ A 429 for a request that was sent before the last cut is no reason for another o
 whole client is said at `Pace.rejected`.
 
 The constants are a compromise: a pace that is bolder wastes requests on 429, one that is shyer wastes time. What they
-give is measured by `benchmarks/bench_rate_limit.py` against nginx, and held by `tests/unit/test_limiter_finds_rate.py`
-against simulated limiters.
+give is measured by `benchmarks/bench_rate_limit.py` against nginx, and held against simulated limiters by
+`tests/transport/test_limiter_finds_rate.py`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from enapter_async import ConflictError, DeviceType, EnapterClient, NotFoundError, OutcomeUnknownError
 from enapter_async.models.communication import MqttProtocol
 from enapter_async.simulator import Fault, Simulator
-from tests.services.conftest import named
+from tests.resources.conftest import named
 
 pytestmark = pytest.mark.anyio
 
