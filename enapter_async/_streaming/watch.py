@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -189,6 +189,12 @@ class Watch:
         if self._split is None:
             raise InvalidArgumentError("attributes", "this watch cannot be given others")
         self._use(self._split(attributes))
+
+    @property
+    def divided(self) -> frozenset[str]:
+        """Devices whose attributes do not fit into one request: some of them may be answered and others not."""
+        count = Counter(device for part in self._parts for device in part.names)
+        return frozenset(device for device, number in count.items() if number > 1)
 
     def finish(self) -> None:
         """Begin no more ticks: the iteration ends once the requests under way have ended and all is returned."""

@@ -425,12 +425,18 @@ class Collector:
     def _take_event(self, event: WatchEvent) -> None:
         if isinstance(event, (PollFailed, PollLate, TickMissed)):
             self._intake.doubt(event.devices or self._targets.units)
+            if self._watch is not None and not isinstance(event, PollLate):
+                self._note_lag(self._watch.divided.intersection(event.devices))
             if isinstance(event, PollFailed):
                 self._problems.failed("telemetry", event.error)
         elif isinstance(event, ValueUnreadable):
             self._skip(event.device, event.attribute, event.reason)
         else:
             self._without_value.add((event.device, event.attribute))
+
+    def _note_lag(self, devices: Collection[str]) -> None:
+        if devices and (gaps := self._intake.lagging(devices)):
+            self._writer.note(gaps)
 
     def _skip(self, device: str, attribute: str | None, reason: str) -> None:
         key = (device, attribute)

@@ -18,6 +18,8 @@ _EARLIEST: Final = 1_420_070_400 * SECOND
 """2015-01-01: a device with an earlier clock has none."""
 _LONGEST_GAP: Final = 31 * DAY
 """A longer one is cut: reading years of seconds takes days, and most of them are wrong clocks."""
+_LAG_AHEAD: Final = 10 * SECOND
+_LONGEST_LAG: Final = 3_600 * SECOND
 _MOST_TIMES: Final = 4_096
 
 Key = tuple[str, str]
@@ -57,6 +59,7 @@ class Intake:
         self._in_question: dict[Key, int] = {}
         self._doubtful: dict[str, int] = {}
         self._times: dict[datetime, int] = {}
+        self._lag_noted: dict[str, int] = {}
 
     @property
     def seen(self) -> int:
@@ -87,6 +90,23 @@ class Intake:
         moment = self._now()
         for device in devices:
             self._doubtful[device] = moment
+
+    def lagging(self, devices: Iterable[str]) -> list[Gap]:
+        """Return gaps from now on, for devices of which some attributes may be collected while others are not.
+
+        Their newest row would not show after a kill what the others lack. A gap reaches some seconds ahead, so that
+        one is noted for many polls.
+        """
+        now = self._now()
+        gaps: list[Gap] = []
+        for device in devices:
+            if self._lag_noted.get(device, 0) > now:
+                continue
+            reached = min(self._last.get(device, {}).values(), default=self._since.get(device, now))
+            start = max(reached, now - _LONGEST_LAG) // self._step * self._step
+            before = self._lag_noted[device] = (now + _LAG_AHEAD) // self._step * self._step + self._step
+            gaps.append(Gap(device_id=device, start=start, before=before, reason="some attributes were not answered"))
+        return gaps
 
     def settle(self, devices: Collection[str], found: Collection[Key]) -> None:
         """Learn from history what is usual.

@@ -94,6 +94,11 @@ class Writer:
         self._gaps += gaps
         self._notify()
 
+    def note(self, gaps: Sequence[Gap]) -> None:
+        """Have gaps noted before anything that is handed over later."""
+        self._gaps += gaps
+        self._notify()
+
     async def run(self) -> None:
         """Write until `close` was called and nothing is left; when cancelled, write what is there and end.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from typing import Self
 import anyio
 import pytest
 
-from enapter_async import EnapterClient, ErrorDetail, UnprocessableError
+from enapter_async import EnapterClient, ErrorDetail, PollFailed, ServerError, UnprocessableError
 from enapter_async._protocol.latest_query import names_in
 from enapter_async.collector import (
     Collector,
@@ -24,8 +25,9 @@ from enapter_async.collector import (
     Selection,
     Skipped,
     SqliteStore,
+    Targets,
 )
-from enapter_async.rows import Row
+from enapter_async.rows import Row, parse_time
 from enapter_async.simulator import Fault, Simulator
 from tests.collector.platform import SECOND, read_journal, read_platform, read_rows
 
@@ -196,3 +198,28 @@ async def test_an_attribute_that_the_api_refuses_costs_itself_only() -> None:
                     if len(seen) == len(given) - 1:
                         break
     assert seen == given - {(device, bad)}
+
+
+async def test_a_device_in_several_requests_is_noted_while_one_of_them_fails(database: Path) -> None:
+    """After a kill its newest row would not tell what the other request has not brought."""
+    async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, repair=False, on_event=lambda _: None)
+            targets = await collector.discover()
+            device, units = next(iter(targets.units.items()))
+            many = {**units, **{f"{'x' * 200}{number}": None for number in range(60)}}
+            collector._targets = Targets({device: many}, 1)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                await wait_until(lambda: collector.statistics.rows)
+                assert collector._watch is not None
+                assert collector._watch.divided == {device}
+                assert read_journal(database) == []
+                failed = PollFailed(due=datetime.now(UTC), error=ServerError("no", status=502), devices=(device,))
+                for _ in range(3):
+                    collector._take_event(failed)
+                await wait_until(lambda: read_journal(database))
+                collector.stop()
+    noted = [gap for gap in read_journal(database) if gap[3] == "some attributes were not answered"]
+    assert [gap[0] for gap in noted] == [device]
+    assert parse_time(noted[0][2]) > time.time() * SECOND
