@@ -22,6 +22,7 @@ nox.options.sessions = [
     "peer",
     "foreign",
     "schemathesis",
+    "pytest_asyncio",
     "docs",
     "instructions",
     "build",
@@ -112,6 +113,14 @@ def schemathesis(session: nox.Session) -> None:
     """A third party's generator of requests against the simulator; SCHEMATHESIS_EXAMPLES sets how many."""
     _install(session, "schemathesis")
     session.run("pytest", "tests/simulator/test_simulator_schemathesis.py", *session.posargs)
+
+
+@nox.session
+def pytest_asyncio(session: nox.Session) -> None:
+    """The pytest plugin beside pytest-asyncio, in each of its modes; NEWEST_DEPENDENCIES=1 tries its newest version."""
+    _install(session, "asyncio-plugin")
+    # It stays out of our own tests. The projects that these tests make have it.
+    session.run("pytest", "-p", "no:asyncio", "tests/plugin", "tests/web", *session.posargs)
 
 
 @nox.session

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from enapter_async.integrations._pytest_markers import SIMULATOR, is_async, list_requests, read_faults, read_options
+from enapter_async.integrations._pytest_runners import FixtureFunction, register_variants, request_variant
 from enapter_async.integrations._pytest_sync import enapter_simulator_sync
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ _ASYNC: Final = {"enapter_simulator", "enapter_environment"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and the async fixtures for the plugins that may run them."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    register_variants(config, {"enapter_simulator": _make_simulator_fixture, "enapter_client": _make_client_fixture})
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,34 +67,50 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-async def enapter_simulator(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
+def enapter_simulator(request: pytest.FixtureRequest) -> Simulator:
     """A running `Simulator` with 20 devices; `@pytest.mark.enapter_simulator(...)` says otherwise.
 
     Its `requests` are the requests that came in; when the test fails, they are shown.
     """
-    from enapter_async.simulator import Simulator
-
-    item: pytest.Item = request.node
-    options = read_options(item, "enapter_simulator")
-    clock = _virtual_clock(item)
-    if clock is not None:
-        options.setdefault("clock", clock)
-    async with Simulator(**options, faults=read_faults(item)) as simulator:
-        item.stash[SIMULATOR] = simulator
-        yield simulator
+    simulator: Simulator = request_variant(request, "enapter_simulator")
+    return simulator
 
 
 @pytest.fixture
-async def enapter_client(enapter_simulator: Simulator, request: pytest.FixtureRequest) -> AsyncIterator[EnapterClient]:
+def enapter_client(enapter_simulator: Simulator, request: pytest.FixtureRequest) -> EnapterClient:
     """An `EnapterClient` on `enapter_simulator`; `@pytest.mark.enapter_client(...)` gives it other settings."""
-    from enapter_async.client import EnapterClient
+    client: EnapterClient = request_variant(request, "enapter_client")
+    return client
 
-    options: dict[str, Any] = {"base_url": enapter_simulator.url, "token": enapter_simulator.token}
-    if enapter_simulator.ca_file is not None:
-        options["ssl_context"] = ssl.create_default_context(cafile=enapter_simulator.ca_file)
-    options.update(read_options(request.node, "enapter_client"))
-    async with EnapterClient(**options) as client:
-        yield client
+
+def _make_simulator_fixture() -> FixtureFunction:
+    async def open_simulator(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
+        from enapter_async.simulator import Simulator
+
+        item: pytest.Item = request.node
+        options = read_options(item, "enapter_simulator")
+        clock = _virtual_clock(item)
+        if clock is not None:
+            options.setdefault("clock", clock)
+        async with Simulator(**options, faults=read_faults(item)) as simulator:
+            item.stash[SIMULATOR] = simulator
+            yield simulator
+
+    return open_simulator
+
+
+def _make_client_fixture() -> FixtureFunction:
+    async def open_client(enapter_simulator: Simulator, request: pytest.FixtureRequest) -> AsyncIterator[EnapterClient]:
+        from enapter_async.client import EnapterClient
+
+        options: dict[str, Any] = {"base_url": enapter_simulator.url, "token": enapter_simulator.token}
+        if enapter_simulator.ca_file is not None:
+            options["ssl_context"] = ssl.create_default_context(cafile=enapter_simulator.ca_file)
+        options.update(read_options(request.node, "enapter_client"))
+        async with EnapterClient(**options) as client:
+            yield client
+
+    return open_client
 
 
 @pytest.fixture
@@ -153,7 +171,8 @@ def _virtual_clock(node: pytest.Item) -> Callable[[], float] | None:
         return lambda: epoch + loop.time()
     if node.get_closest_marker("enapter_virtual_time") is not None:
         raise pytest.UsageError(
-            "enapter_virtual_time: another loop runs already; this works with @pytest.mark.anyio, "
-            "and without async fixtures of a wider scope than the test"
+            "enapter_virtual_time: another loop runs already; this works with @pytest.mark.anyio, and without async "
+            "fixtures of a wider scope than the test; with pytest-asyncio, import pytest_asyncio_loop_factories "
+            "from enapter_async.integrations.virtual_time in conftest.py"
         )
     return None

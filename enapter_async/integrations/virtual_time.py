@@ -12,9 +12,12 @@ import selectors
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Final, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, Unpack
 
 from anyio import to_thread
+
+if TYPE_CHECKING:
+    import pytest
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -69,6 +72,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _job_ended(self, _: asyncio.Future[T]) -> None:
         self._jobs -= 1
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Have pytest-asyncio (1.4 or newer) run tests marked with `enapter_virtual_time` in a `VirtualTimeLoop`.
+
+    This is a hook: import it in your `conftest.py`, where pytest finds it.
+    """
+    if item.get_closest_marker("enapter_virtual_time") is not None:
+        return {"virtual_time": VirtualTimeLoop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 class _JumpingSelector(selectors.DefaultSelector):
