@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from enapter_async.simulator import Simulator
 
@@ -25,6 +28,12 @@ def fences(page: Path) -> list[tuple[str, str]]:
 def blocks(page: Path, *languages: str) -> list[str]:
     """Return the code blocks in these languages."""
     return [text for language, text in fences(page) if language in languages]
+
+
+def skip_without_libraries(block: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of a test that runs a block, which may need libraries of the group `test`."""
+    missing = [name for name in ("fastapi",) if f"from {name} " in block and find_spec(name) is None]
+    return [pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}")]
 
 
 def without_code(page: Path) -> str:

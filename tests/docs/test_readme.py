@@ -13,7 +13,7 @@ from typing import Literal
 
 import anyio
 import pytest
-from pages import PAGES, ROOT, blocks, environment
+from pages import PAGES, ROOT, blocks, environment, skip_without_libraries
 
 from enapter_async.simulator import Fault, Simulator
 
@@ -29,8 +29,8 @@ MADE = {
 def snippets() -> Iterator[object]:
     for page in PAGES:
         for number, block in enumerate(blocks(page, "python"), 1):
-            if "def test_" not in block:  # those are run by tests/plugin
-                yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+            if "def test_" not in block:  # those are run by tests/plugin and tests/web
+                yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}", marks=skip_without_libraries(block))
 
 
 async def run(*arguments: str, folder: Path, simulator: Simulator) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, blocks
+from pages import PAGES, ROOT, blocks, skip_without_libraries
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +15,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("snippets")
     for page in PAGES:
         for number, block in enumerate(blocks(page, "python"), 1):
+            if any(mark.args[0] for mark in skip_without_libraries(block)):
+                continue
             name = "_".join(page.relative_to(ROOT).with_suffix("").parts).replace("-", "_")
             (folder / f"{name}_{number}.py").write_text(block, "utf-8")
     return folder

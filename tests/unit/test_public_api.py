@@ -23,6 +23,7 @@ import pytest
 
 import enapter_async
 import enapter_async.integrations.virtual_time
+import enapter_async.integrations.web
 import enapter_async.simulator
 from enapter_async import EnapterClient
 
@@ -69,13 +70,18 @@ def classes() -> dict[str, type]:
         **{cls.__name__: cls for cls in services().values()},
         **{f"simulator.{name}": getattr(enapter_async.simulator, name) for name in enapter_async.simulator.__all__},
         "virtual_time.VirtualTimeLoop": enapter_async.integrations.virtual_time.VirtualTimeLoop,
+        "web.Problem": enapter_async.integrations.web.Problem,
     }
     return {name: value for name, value in sorted(public.items()) if inspect.isclass(value)}
 
 
 def functions() -> list[Member]:
     found = [Member(name, value) for name, value in exported().items() if inspect.isfunction(value)]
-    return [*found, Member("simulator.run", enapter_async.simulator.run)]
+    return [
+        *found,
+        Member("simulator.run", enapter_async.simulator.run),
+        Member("web.describe_error", enapter_async.integrations.web.describe_error),
+    ]
 
 
 def members(name: str, cls: type) -> Iterator[Member]:
