@@ -19,6 +19,7 @@ from enapter_async.integrations._pytest_markers import is_async
 
 FixtureFunction: TypeAlias = Callable[..., AsyncIterator[Any]]
 
+_NAMES: Final = {"enapter_simulator", "enapter_client"}
 _LOOP_SCOPES: Final = ("function", "class", "module", "package", "session")
 
 
@@ -65,9 +66,9 @@ def _find_problem(item: pytest.Item, name: str) -> str | None:
             f"remove @pytest.mark.anyio (or the fixture anyio_backend), or {remedy}"
         )
     if not is_async(item):
-        if name in _parameters(item):
+        if taken := _parameters(item) & _NAMES:
             return (
-                f"{item.name} is a def test, in which no event loop runs, and {name} needs one: "
+                f"{item.name} is a def test, in which no event loop runs, and {min(taken)} needs one: "
                 "take enapter_simulator_sync, or make the test async"
             )
         if not by_anyio and not _has_asyncio(item.config):
