@@ -31,6 +31,8 @@ nox.options.sessions = [
 nox.options.stop_on_first_error = False
 
 ROOT = Path(__file__).parent
+LEAST_TYPED = 99.5
+"""Percentage of public symbols whose types pyright --verifytypes must know."""
 DIST = ROOT / "dist"
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
 EXTRAS = "all,redis"
@@ -66,6 +68,13 @@ def types(session: nox.Session) -> None:
     _install(session)
     session.run("mypy")
     session.run("pyright")
+    report = session.run(
+        "pyright", "--verifytypes", "enapter_async", "--ignoreexternal", silent=True, success_codes=[0, 1]
+    )
+    score = re.search(r"Type completeness score: ([0-9.]+)%", str(report))
+    if score is None or float(score[1]) < LEAST_TYPED:
+        session.error(f"types are not complete, {LEAST_TYPED} % are wanted:\n{report}")
+    session.log(score[0])
 
 
 @nox.session

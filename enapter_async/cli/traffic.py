@@ -21,7 +21,7 @@ class Traffic:
     def __init__(self) -> None:
         self.requests = 0
         self.rate_limited = 0
-        self.errors = 0
+        self.errors: int = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event into account."""

@@ -36,7 +36,7 @@ def read_options(node: pytest.Item, marker: str) -> dict[str, Any]:
 def read_faults(node: pytest.Item) -> FaultPlan:
     """Make the fault plan that the markers of a test describe."""
     from enapter_async.simulator import FaultPlan
-    from enapter_async.simulator.resources import OPERATIONS, UNLISTED
+    from enapter_async.simulator._server.resources import OPERATIONS, UNLISTED
 
     known = {operation.id for operation in (*OPERATIONS, *UNLISTED)}
     plan = FaultPlan()

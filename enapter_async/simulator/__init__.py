@@ -10,18 +10,18 @@ It imports nothing of the client, so that it cannot share its mistakes.
 
 from __future__ import annotations
 
-from .catalogue import STOCK, Stock
-from .control import ControlError, SimulatorControl
-from .entities import Blueprint, Device, LogRecord, Site
-from .errors import Refusal
-from .faults import Fault, FaultPlan, FaultRule
-from .ledger import RequestRecord
-from .options import Behaviour
-from .roles import Grant, Role
-from .run import run
-from .simulator import Simulator
-from .thread import run_in_thread
-from .world import World
+from ._server.catalogue import STOCK, Stock
+from ._server.control import ControlError, SimulatorControl
+from ._server.entities import Blueprint, Device, LogRecord, Site
+from ._server.errors import Refusal
+from ._server.faults import Fault, FaultPlan, FaultRule
+from ._server.ledger import RequestRecord
+from ._server.options import Behaviour
+from ._server.roles import Grant, Role
+from ._server.run import run
+from ._server.simulator import Simulator
+from ._server.thread import run_in_thread
+from ._server.world import World
 
 __all__ = [
     "STOCK",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .run import run
+from ._server.run import run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

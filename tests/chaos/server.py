@@ -23,10 +23,10 @@ from weakref import WeakSet
 from aiohttp import web
 
 from enapter_async.simulator import Fault, FaultPlan, FaultRule, Simulator, simulator
-from enapter_async.simulator.executions import Execution, ExecutionStore
-from enapter_async.simulator.ledger import Ledger, RequestRecord
-from enapter_async.simulator.operations import Operation
-from enapter_async.simulator.server import Server
+from enapter_async.simulator._server.executions import Execution, ExecutionStore
+from enapter_async.simulator._server.ledger import Ledger, RequestRecord
+from enapter_async.simulator._server.operations import Operation
+from enapter_async.simulator._server.server import Server
 from tests.secrecy import TOKEN
 
 TAG = re.compile(r"chaos-(\d+)")

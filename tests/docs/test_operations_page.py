@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from enapter_async.simulator.resources import OPERATIONS
+from enapter_async.simulator._server.resources import OPERATIONS
 from tests.contract.test_every_operation_is_reached import LEFT_OUT, reached
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "operations.md"

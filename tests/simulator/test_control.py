@@ -19,9 +19,9 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate as validate_description
 
 from enapter_async.simulator import ControlError, Fault, Simulator, SimulatorControl, run_in_thread
-from enapter_async.simulator.control import models
-from enapter_async.simulator.control.control import ROUTES
-from enapter_async.simulator.control.structure import ShapeError, structure, unstructure
+from enapter_async.simulator._server.control import models
+from enapter_async.simulator._server.control.control import ROUTES
+from enapter_async.simulator._server.control.structure import ShapeError, structure, unstructure
 
 pytestmark = pytest.mark.anyio
 

@@ -13,9 +13,9 @@ from simulator_calls import Caller
 from simulator_contract import operations
 
 from enapter_async.simulator import Behaviour, Simulator
-from enapter_async.simulator.archives import write_archive
-from enapter_async.simulator.options import BehaviourOptions
-from enapter_async.simulator.resources import OPERATIONS
+from enapter_async.simulator._server.archives import write_archive
+from enapter_async.simulator._server.options import BehaviourOptions
+from enapter_async.simulator._server.resources import OPERATIONS
 
 MANIFEST = {"blueprint_spec": "device/3.0", "display_name": "Mine", "runtime": {"type": "lua"}}
 ZIP = write_archive({"manifest.yml": json.dumps(MANIFEST).encode()})

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from simulator_calls import Caller
 
 from enapter_async.simulator import Fault, FaultPlan, FaultRule, Role, Simulator, World
-from enapter_async.simulator.body import Body
-from enapter_async.simulator.errors import Refusal
-from enapter_async.simulator.faults import Chaos
-from enapter_async.simulator.ledger import Ledger
-from enapter_async.simulator.query import Query
-from enapter_async.simulator.ratelimit import RateLimiter, TokenBucket, retry_after
-from enapter_async.simulator.roles import access_level
-from enapter_async.simulator.times import format_duration, format_time, parse_duration, parse_time
+from enapter_async.simulator._server.body import Body
+from enapter_async.simulator._server.errors import Refusal
+from enapter_async.simulator._server.faults import Chaos
+from enapter_async.simulator._server.ledger import Ledger
+from enapter_async.simulator._server.query import Query
+from enapter_async.simulator._server.ratelimit import RateLimiter, TokenBucket, retry_after
+from enapter_async.simulator._server.roles import access_level
+from enapter_async.simulator._server.times import format_duration, format_time, parse_duration, parse_time
 
 
 class Clock:

@@ -39,7 +39,7 @@ class Display:
             traffic: For requests, 429 answers and errors.
             seconds: How long it will take, if that is known.
         """
-        self.last_problem = ""
+        self.last_problem: str = ""
         self._client = client
         self._collector = collector
         self._traffic = traffic

@@ -22,7 +22,7 @@ _VALIDATION = Shape.of(BlueprintValidation)
 _FILE = Shape.flat("file", "bytes")
 
 _blueprints = Resource("blueprints", "Blueprints: what makes a device known to the platform.")
-blueprints = _blueprints.group
+blueprints: click.Group = _blueprints.group
 
 _source = argument("source", type=click.Path(exists=True, path_type=Path), metavar="FOLDER|ZIP")
 _target = argument("to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")

@@ -33,7 +33,7 @@ EXECUTION = Shape.of(CommandExecution, "id", "device_id", command="request.name"
 _STEP: Final = timedelta(milliseconds=1)
 
 _commands = Resource("commands", "Commands of devices, and their executions.")
-commands = _commands.group
+commands: click.Group = _commands.group
 
 _execution = argument("execution_id", metavar="EXECUTION")
 _timeout = option("--timeout", type=duration(0.1), metavar="DURATION", help="How long to wait for the end.")

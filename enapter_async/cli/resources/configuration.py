@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LOOK = "configuration get {device_id} {group}"
 
 _configuration = Resource("configuration", "Configuration: parameters that devices are told, in groups.")
-configuration = _configuration.group
+configuration: click.Group = _configuration.group
 
 _group = (device_argument(), argument("group", metavar="GROUP"))
 

@@ -42,7 +42,7 @@ _DECLARATIONS = Shape.flat("section", "name", "type", "unit", "display_name")
 _LOOK = "devices get {device_id}"
 
 _devices = Resource("devices", "Devices.")
-devices = _devices.group
+devices: click.Group = _devices.group
 
 _expand = option(
     "--expand",

@@ -21,7 +21,7 @@ LOG_RECORD = Shape.of(LogRecord, "timestamp", "severity", "message")
 _STEP: Final = timedelta(milliseconds=1)
 
 _logs = Resource("logs", "Logs of devices.")
-logs = _logs.group
+logs: click.Group = _logs.group
 
 
 def _list(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from enapter_async import JSON
 from enapter_async.cli.resources.declaration import Resource, device_argument, site_option
 from enapter_async.cli.resources.values import BY_NAME
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from enapter_async import EnapterClient
 
 _properties = Resource("properties", "Properties: what devices report of themselves.")
-properties = _properties.group
+properties: click.Group = _properties.group
 
 
 @_properties.gives("get", device_argument(), site_option, shape=BY_NAME)

@@ -21,7 +21,7 @@ PROVISIONED = Shape.of(ProvisionedDevice)
 _LOOK = "devices list"
 
 _provisioning = Resource("provisioning", "New devices.")
-provisioning = _provisioning.group
+provisioning: click.Group = _provisioning.group
 
 _name = option("--name", required=True, metavar="TEXT", help="Name for people.")
 _slug = option("--slug", metavar="TEXT", help="Short name, unique within the site.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from enapter_async import RuleEngine
 from enapter_async.cli.output import Shape
 from enapter_async.cli.resources.declaration import Resource, site_option
@@ -15,7 +17,7 @@ ENGINE = Shape.of(RuleEngine)
 _LOOK = "rule-engine get"
 
 _engine = Resource("rule-engine", "The rule engine of a site; without a site, the Gateway's own.")
-rule_engine = _engine.group
+rule_engine: click.Group = _engine.group
 
 
 @_engine.gives("get", site_option, shape=ENGINE)

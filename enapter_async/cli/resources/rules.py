@@ -30,7 +30,7 @@ _RULE_LOG = Shape.of(RuleLogRecord, "timestamp", "severity", "message")
 _LOOK = "rules list"
 
 _rules = Resource("rules", "Rules: programs that a site's rule engine runs.")
-rules = _rules.group
+rules: click.Group = _rules.group
 
 _rule = argument("rule_id", metavar="RULE")
 _several = argument("rule_ids", nargs=-1, required=True, metavar="RULE...")

@@ -19,7 +19,7 @@ SITE = Shape.of(Site, "id", "name", "timezone", role="authorized_role", version=
 _LOOK = "sites list"
 
 _sites = Resource("sites", "Sites: places with devices.")
-sites = _sites.group
+sites: click.Group = _sites.group
 
 _own = argument("site_id", metavar="[SITE]", required=False)
 _location_options = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
+import click
+
 from enapter_async import Datapoint, ValueDeclaration, WatchEvent
 from enapter_async.cli.completers import complete_attribute
 from enapter_async.cli.exits import Exit, Failure
@@ -27,7 +29,7 @@ LATEST = Shape.flat("attribute", "value", "unit", "timestamp", "warning")
 DATAPOINT = Shape.of(Datapoint, "timestamp", "attribute", "value")
 
 _telemetry = Resource("telemetry", "Latest telemetry; `collect` and `export` write files.")
-telemetry = _telemetry.group
+telemetry: click.Group = _telemetry.group
 
 
 def _latest(

@@ -110,9 +110,9 @@ class LineFile:
             StorageError: It cannot be opened, or holds something else.
         """
         self.path = path
-        self.recent = Recent() if recent is None else recent
-        self.size = 0
-        self.torn = 0
+        self.recent: Recent = Recent() if recent is None else recent
+        self.size: int = 0
+        self.torn: int = 0
         self._form = form
         self._file = self._open()
 

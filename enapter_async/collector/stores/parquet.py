@@ -36,8 +36,8 @@ from enapter_async.rows.parquet import SCHEMA, ParquetWriter, make_table
 try:
     import pyarrow as pa
     from pyarrow import parquet
-except ImportError as error:
-    raise MissingExtraError("pyarrow", "arrow") from error
+except ImportError as _error:
+    raise MissingExtraError("pyarrow", "arrow") from _error
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
 """Of lines, about 600,000 rows; as Parquet they take a tenth or less."""
@@ -154,7 +154,7 @@ class ParquetFolder:
         Raises:
             StorageError: It is not a folder, or cannot be used.
         """
-        self.recent = Recent()
+        self.recent: Recent = Recent()
         self._folder = folder
         place = Path(os.path.realpath(folder))  # a file can only be moved within one file system
         self._unfinished = place.with_name(f".{place.name}.unfinished")

@@ -69,11 +69,11 @@ class Ledger:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.records: list[RequestRecord] = []
-        self.total = 0
-        self.in_flight = 0
+        self.total: int = 0
+        self.in_flight: int = 0
         self.peak_in_flight = 0
-        self.streams = 0
-        self.changed = asyncio.Event()
+        self.streams: int = 0
+        self.changed: asyncio.Event = asyncio.Event()
 
     @property
     def forgotten(self) -> int:

@@ -123,16 +123,16 @@ class Simulator:
             else:
                 ssl_context = load_certificate(tls)
         self._ssl_context = ssl_context
-        self.token = default_token(seed) if token is None else token
-        self.behaviour = Behaviour(mode=mode, **options)
+        self.token: str = default_token(seed) if token is None else token
+        self.behaviour: Behaviour = Behaviour(mode=mode, **options)
         self._shape = (seed, devices, sites)
         self._clock = clock
-        self.world = self.build_world()
-        self.faults = FaultPlan() if faults is None else faults
-        self.chaos = Chaos(fault_rate, seed)
-        self.limiter = RateLimiter(rate_limit, burst, _loop_time)
-        self.ledger = Ledger(record_limit)
-        self.sockets = Sockets(self.behaviour.ping_interval)
+        self.world: World = self.build_world()
+        self.faults: FaultPlan = FaultPlan() if faults is None else faults
+        self.chaos: Chaos = Chaos(fault_rate, seed)
+        self.limiter: RateLimiter = RateLimiter(rate_limit, burst, _loop_time)
+        self.ledger: Ledger = Ledger(record_limit)
+        self.sockets: Sockets = Sockets(self.behaviour.ping_interval)
         self.grants: dict[str, Grant] = {}
         for name, level in {self.token: role, **(tokens or {})}.items():
             self.add_token(name, level)

@@ -36,10 +36,10 @@ class World:
     ) -> None:
         self.seed = seed
         self.clock = clock
-        self.started_at = clock()
-        self.made = 0
+        self.started_at: float = clock()
+        self.made: int = 0
         self.sites: dict[str, Site] = {site.id: site for site in build_sites(seed, sites)}
-        self.built_sites = set(self.sites)
+        self.built_sites: set[str] = set(self.sites)
         self.rule_engines: dict[str, RuleEngine] = {}
         self._listeners: dict[str, list[Listener]] = {}
         self.blueprints: dict[str, Blueprint] = {}
@@ -52,11 +52,13 @@ class World:
                 full_names=[{"namespace": "enapter", "name": entry.name, "tag": "latest"}],
             )
             self.blueprints[blueprint.id] = blueprint
-        self.blank = Blueprint("", {"blueprint_spec": "device/3.0", "display_name": "Unassigned", "runtime": {}}, 0)
+        self.blank: Blueprint = Blueprint(
+            "", {"blueprint_spec": "device/3.0", "display_name": "Unassigned", "runtime": {}}, 0
+        )
         self.terminals: dict[str, tuple[str, str]] = {}  # by channel: the token, and the name of the Gateway
         self.device_profiles: bytes | None = None
-        self.executions = ExecutionStore()
-        self.devices = DeviceStore()
+        self.executions: ExecutionStore = ExecutionStore()
+        self.devices: DeviceStore = DeviceStore()
         for device in build_devices(seed, devices, list(self.sites.values()), stock, self.started_at):
             device.clock = self.now
             self.devices.add(device)

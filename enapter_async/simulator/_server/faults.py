@@ -150,7 +150,7 @@ class FaultPlan:
     def __init__(self, *rules: FaultRule) -> None:
         self._numbers = itertools.count(1)
         self.planned: list[PlannedFault] = []
-        self.injected = 0
+        self.injected: int = 0
         for rule in rules:
             self.add(rule)
 

@@ -48,7 +48,7 @@ class Track:
         self.signal = signal
         self._key = key(seed, device_id, signal.name)
         self._outage_key = key(seed, device_id)
-        self.offset = self._key % (signal.spread + 1)
+        self.offset: int = self._key % (signal.spread + 1)
 
     def latest(self, now: float) -> tuple[Any, int]:
         """Give the newest sample at a time: its value, and its timestamp in Unix seconds."""

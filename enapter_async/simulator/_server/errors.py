@@ -35,7 +35,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         self.message = message
         self.code = code
         self.details = details
-        self.headers = headers or {}
+        self.headers: dict[str, str] = headers or {}
         self.more = more
         self.plain = plain
 
