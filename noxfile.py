@@ -175,9 +175,10 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(name="collector-chaos")
 def collector_chaos(session: nox.Session) -> None:
-    """Ten minutes (`-- --seconds N`) of kills, outages and full disks; the store must equal the platform's history."""
+    """Kills, outages and full disks, ten minutes each (`-- --seconds N`) with SQLite and PostgreSQL; nothing may be missing."""
     _install(session)
     session.run("python", "-W", "error", "-m", "tests.chaos.collector", *session.posargs)
+    session.run("python", "-W", "error", "-m", "tests.chaos.collector_postgres", *session.posargs)
 
 
 @nox.session

@@ -63,6 +63,7 @@ class Chaos:
     def __init__(self, sim: Simulator, database: Path, chance: random.Random) -> None:
         self.sim = sim
         self.database = database
+        self.target = str(database)
         self.chance = chance
         self.ledger = Ledger()
         self.process: subprocess.Popen[bytes] | None = None
@@ -83,7 +84,7 @@ class Chaos:
         script += "from enapter_async.cli import main; main()"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", script, "collect", "--attributes", "all", "--to", str(self.database)],
+                [sys.executable, "-c", script, "collect", "--attributes", "all", "--to", self.target],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -162,12 +163,16 @@ class Chaos:
         finally:
             self.sim.faults.clear()
 
-    async def happen(self, seconds: float) -> None:
-        """Have things happen for some time."""
-        kinds: list[Callable[[], Awaitable[None]]] = [
+    def list_kinds(self) -> list[Callable[[], Awaitable[None]]]:
+        """Return what may happen; what is here twice happens twice as often."""
+        return [
             self.kill, self.kill, self.terminate, self.outage, self.storm, self.proxy, self.resets, self.lock,
             self.full_disk,
         ]  # fmt: skip
+
+    async def happen(self, seconds: float) -> None:
+        """Have things happen for some time."""
+        kinds = self.list_kinds()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await anyio.sleep(self.chance.uniform(1, 8))

@@ -170,13 +170,49 @@ def test_a_password_is_shown_nowhere(url: str, way: str) -> None:
         query(url, "TRUNCATE telemetry")
 
 
+@needs_postgres
+def test_gaps_are_listed_and_repaired(url: str) -> None:
+    assert run("collect", "--simulate", "2", "--for", "1s", "--to", url).code == 0
+    query(
+        url,
+        "INSERT INTO telemetry_gaps (device_id, start, before, reason)"
+        " SELECT device_id, date_trunc('minute', now()) - interval '2 min', date_trunc('minute', now()), 'by hand'"
+        " FROM telemetry_devices LIMIT 1",
+    )
+    listed = run("gaps", "list", url.replace("admin@", f"admin:{SECRET}@"), "--output", "json")
+    assert listed.code == 0, listed.stderr
+    (gap,) = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert gap["reason"] == "by hand"
+    rows = query(url, "SELECT count(*) FROM telemetry")
+    repaired = run("gaps", "repair", url, "--simulate", "2")
+    assert repaired.code == 0, repaired.stderr
+    assert query(url, "SELECT count(*) FROM telemetry_gaps") == [(0,)]
+    # Devices of another simulator have other IDs: their history is nowhere, so nothing is filled in but the gap is.
+    assert query(url, "SELECT count(*) FROM telemetry") >= rows
+    check_one_line(run("gaps", "list", url + "_none"), "does not exist")
+
+
+@needs_postgres
+def test_history_is_exported_into_the_same_table(url: str) -> None:
+    arguments = ("export", "--simulate", "2", "--from", "10m", "--to", url.replace("admin@", f"admin:{SECRET}@"))
+    ended = run(*arguments, "--schema", "plant")
+    assert ended.code == 0, ended.stderr
+    ((count,),) = query(url, "SELECT count(*) FROM plant.telemetry")
+    assert ended.stdout.startswith(f"{url}: {count:,} rows in ")
+    assert count > 100
+    assert SECRET not in ended.stdout + ended.stderr
+    assert run(*arguments, "--format", "csv").code == 2
+    check_one_line(run("export", "--simulate", "1", "--from", "1m", "--to", url + "_none"), "does not exist")
+
+
 @pytest.mark.parametrize(
     "target", [f"mysql://me:{SECRET}@host/db", f"postgres//me:{SECRET}@host/db", f"postgresql://me:{SECRET}@host:x/db"]
 )
 def test_a_password_in_what_is_no_address_is_not_shown_either(target: str) -> None:
-    ended = run("collect", "--to", target, ENAPTER_HTTP_API_TOKEN="t", ENAPTER_HTTP_API_BASE_URL="http://127.0.0.1:1")
-    assert ended.code == 2
-    assert SECRET not in ended.stdout + ended.stderr
+    for command in ("collect", "export"):
+        ended = run(command, "--to", target, ENAPTER_HTTP_API_TOKEN="t", ENAPTER_HTTP_API_BASE_URL="http://127.0.0.1:1")
+        assert ended.code == 2
+        assert SECRET not in ended.stdout + ended.stderr
 
 
 @posix

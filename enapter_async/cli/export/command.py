@@ -21,7 +21,15 @@ from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
 from enapter_async.cli.span import AGGREGATIONS, Moment, moment
 from enapter_async.cli.traffic import Traffic, clock
-from enapter_async.exporter import FORMATS, ExportRequest, ExportResult, HistoryExport, guess_format
+from enapter_async.collector import guess_store_format, make_store, show_target
+from enapter_async.exporter import (
+    FORMATS,
+    ExportRequest,
+    ExportResult,
+    HistoryExport,
+    export_to_store,
+    guess_format,
+)
 from enapter_async.models.visible import make_visible
 
 _MOST_NAMED: Final = 5
@@ -34,6 +42,8 @@ class Options:
     Attributes:
         to: The file.
         form: Name of its format.
+        database: Address of the database to write to instead of a file.
+        schema: Schema of its tables.
         request: What is asked for.
         concurrency: Most requests at once.
         simulator: Options of `simulate` and their values; None reads from the server of the environment.
@@ -42,6 +52,8 @@ class Options:
 
     to: Path
     form: str
+    database: str | None
+    schema: str | None
     request: ExportRequest
     concurrency: int
     simulator: dict[str, str] | None
@@ -51,12 +63,12 @@ class Options:
 @rich_click.command()
 @option(
     "--to",
-    type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    metavar="FILE",
-    help="File to write; it appears when it is complete.",
+    metavar="TARGET",
+    help="File to write, which appears when it is complete; or postgresql://user@host/database.",
 )
 @option("--format", "name", type=click.Choice(FORMATS), help="By default as the name of the file ends.")
+@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL; created if it does not exist.")
 @option(
     "--device",
     "devices",
@@ -99,8 +111,9 @@ class Options:
 @server_options
 def export(
     *,
-    to: Path,
+    to: str,
     name: str | None,
+    schema: str | None,
     devices: tuple[str, ...],
     names: tuple[str, ...],
     kind: Literal["numeric", "all"] | None,
@@ -113,15 +126,30 @@ def export(
     quiet: bool,
     **simulator: Any,
 ) -> None:
-    """Write the history of telemetry to a Parquet, CSV or JSON lines file.
+    """Write the history of telemetry to a Parquet, CSV or JSON lines file, or to PostgreSQL.
 
     Each value becomes one row: device_id, attribute, time (UTC), value, text, unit. Finished parts are kept beside
-    the file until it is complete: after Ctrl-C, a crash or a lost connection, repeat the command to resume it.
+    the file until it is complete: after Ctrl-C, a crash or a lost connection, repeat the command to resume it. In
+    PostgreSQL the table is that of `collect`, and existing rows are kept.
     """
     chosen = chosen_simulator(simulator)
-    name = name or guess_format(to)
+    database = to if guess_store_format(to) == "postgres" else None
+    path = Path(to)
+    if database is not None:
+        if name is not None:
+            raise click.UsageError("--format is for files")
+        name = "postgres"
+    else:
+        if schema is not None:
+            raise click.UsageError("--schema is for PostgreSQL")
+        name = name or guess_format(path)
     if name is None:
-        raise click.BadParameter(f"{to} must end in .parquet, .csv or .jsonl, or give --format", param_hint="--to")
+        raise click.BadParameter(
+            f"{show_target(to)} must end in .parquet, .csv or .jsonl, be postgresql://..., or give --format",
+            param_hint="--to",
+        )
+    if database is None and path.is_dir():
+        raise click.BadParameter(f"{path} is a directory", param_hint="--to")
     if names and kind is not None:
         raise click.UsageError("give either --attribute or --attributes")
     request = ExportRequest(
@@ -133,10 +161,19 @@ def export(
         devices=devices,
         attributes=names or kind or "numeric",
     )
-    options = Options(to=to, form=name, request=request, concurrency=concurrency, simulator=chosen, quiet=quiet)
+    options = Options(
+        to=path,
+        form=name,
+        database=database,
+        schema=schema,
+        request=request,
+        concurrency=concurrency,
+        simulator=chosen,
+        quiet=quiet,
+    )
     with interruption.saying("stopped; repeat the command to resume"):
         try:
-            run(_export, options)
+            run(_export if database is None else _export_to_database, options)
         except InvalidArgumentError as error:
             if error.argument == "end":
                 raise click.BadParameter(
@@ -162,15 +199,46 @@ async def _export(options: Options) -> None:
     click.echo(_summarize(result, traffic, anyio.current_time() - started))
 
 
+async def _export_to_database(options: Options) -> None:
+    console = Console(stderr=True, quiet=options.quiet)
+    traffic = Traffic()
+    started = anyio.current_time()
+    target = options.database or ""
+    share, rows = 0.0, 0
+
+    def note(new_share: float, new_rows: int) -> None:
+        nonlocal share, rows
+        share, rows = new_share, new_rows
+
+    store = make_store(target, schema=options.schema)
+    async with (
+        connected(options.simulator, console, [traffic]) as client,
+        store,
+        shown(console, "writing", lambda: share, lambda: rows),
+    ):
+        result = await export_to_store(
+            client, store, options.request, concurrency=options.concurrency, on_progress=note
+        )
+    elapsed = clock(anyio.current_time() - started)
+    click.echo(f"{show_target(target)}: {result.rows:,} rows in {elapsed}, {result.new:,} of them new")
+    click.echo("\n".join(_list_traffic(traffic)))
+
+
+def _list_traffic(traffic: Traffic) -> list[str]:
+    return [
+        f"  requests      {traffic.requests:,}",
+        f"  429 answers   {traffic.rate_limited:,}",
+        f"  other errors  {traffic.errors:,}",
+    ]
+
+
 def _summarize(result: ExportResult, traffic: Traffic, elapsed: float) -> str:
     path = make_visible(str(result.path))
     if result.rows is None:
         return f"{path} was complete already"
     lines = [
         f"{path}: {result.rows:,} rows in {clock(elapsed)}",
-        f"  requests      {traffic.requests:,}",
-        f"  429 answers   {traffic.rate_limited:,}",
-        f"  other errors  {traffic.errors:,}",
+        *_list_traffic(traffic),
     ]
     missing = set(result.missing_devices)
     if missing:
