@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -39,6 +40,7 @@ from tests.collector.platform import SECOND, read_journal, read_platform
 
 _ENDS: Final = (0, 7, 143, -signal.SIGKILL, -signal.SIGTERM)
 """Exit codes of a collector that was told to end or met a full disk."""
+_REPAIRED: Final = re.compile(r"([\d,]+) rows filled in$", re.MULTILINE)
 _CATCH_UP_SECONDS: Final = 300.0
 _COMPARED_AT_ONCE: Final = 600
 _MAKE_ROOM: Final = 200_000
@@ -221,6 +223,7 @@ async def run(seconds: float, devices: int, seed: int, folder: Path) -> dict[str
         "devices": devices,
         "counts": dict(chaos.ledger.counts),
         "away_seconds": dict(chaos.ledger.away),
+        "repaired": sum(int(found.replace(",", "")) for found in _REPAIRED.findall(chaos.log.read_text())),
         "compared": compared,
         "missing": difference,
         "journal": len([gap for gap in read_journal(database) if gap[1] < _iso(before)]),
