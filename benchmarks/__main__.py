@@ -24,6 +24,7 @@ PARTS = {
     "shared_rate": "Rate limit shared by two processes",
     "history": "History",
     "watch": "Watch",
+    "collector": "Collector",
     "pressure": "Pressure",
 }
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"

@@ -8,9 +8,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from enapter_async.collector import CollectorEvent, GapsNoted, ProblemBegan, Skipped
+from enapter_async.collector import CollectorEvent, GapsFilled, ProblemBegan, Skipped
 
-_WARNINGS: Final = (ProblemBegan, Skipped, GapsNoted)
+_WARNINGS: Final = (ProblemBegan, Skipped)
 
 
 class Log:
@@ -50,5 +50,7 @@ class Log:
 
     def write_event(self, event: CollectorEvent) -> None:
         """Write what a collector reports."""
+        if isinstance(event, GapsFilled) and not event.rows:
+            return  # nothing was missing after all
         level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
         self.write(level, str(event), event=type(event).__name__)

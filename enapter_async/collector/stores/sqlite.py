@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -261,8 +262,9 @@ class _Database:
         times: dict[str, int] = {}
         keys: set[RowKey] = set()
         for device, attribute, text in self._connection.execute(
-            "SELECT device_id, attribute, time FROM telemetry WHERE time >= ? AND time < ?",
-            (_bound(start), _bound(before)),
+            "SELECT device_id, attribute, time FROM telemetry WHERE time >= ? AND time < ?"
+            " AND device_id IN (SELECT value FROM json_each(?))",
+            (_bound(start), _bound(before), json.dumps(sorted(wanted))),
         ):
             if device in wanted:
                 moment = times.get(text)
