@@ -1,4 +1,4 @@
-"""The client: settings, one session, and the services as attributes."""
+"""The API client, with the services as attributes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 
 
 class ClientOptions(TypedDict, total=False):
-    """Keyword arguments that every way of making a client takes; `EnapterClient` describes them."""
+    """Keyword arguments of `EnapterClient`, `from_env` and `gateway`. `EnapterClient` describes them."""
 
     user: str | None
     app: str | None
@@ -78,13 +78,13 @@ class ClientOptions(TypedDict, total=False):
 
 @attrs.frozen
 class Load:
-    """What a client is doing at this moment, with all its `with_options` copies.
+    """Current load of a client and its `with_options` copies.
 
     Attributes:
-        in_flight: Requests on the wire.
-        waiting: Calls that wait for a slot.
-        requests_per_second: The pace, None while nothing sets one.
-        retry_budget: Retries that may still be made now.
+        in_flight: Requests being sent or waiting for a response.
+        waiting: Calls waiting for the rate limit or the in-flight limit.
+        requests_per_second: Current rate limit, None while there is none.
+        retry_budget: Number of retries that are allowed at the moment.
     """
 
     in_flight: int
@@ -94,10 +94,10 @@ class Load:
 
 
 class EnapterClient(Services):
-    """An asyncio client of the Enapter HTTP API v3, in the Cloud or on a Gateway.
+    """An asyncio client for the Enapter HTTP API v3, in the Cloud or on a Gateway.
 
-    Use it as `async with EnapterClient(token=...) as client:`, or close it with `aclose()`. Connections are
-    made when first needed, in the event loop that is running then; the client stays bound to that loop.
+    Use it as `async with EnapterClient(token=...) as client:`, or close it with `aclose()`. It connects when needed.
+    The client is bound to the event loop that it is first used in.
 
     Attributes:
         sites: Sites.
@@ -107,8 +107,8 @@ class EnapterClient(Services):
         configuration: Configuration of devices.
         logs: Log records of devices.
         telemetry: Latest values, history and live telemetry.
-        streams: Everything that chosen devices send, live.
-        provisioning: New devices.
+        streams: Live streams of everything that selected devices send.
+        provisioning: Provisioning of new devices.
         blueprints: Blueprints and device profiles.
         rule_engine: Rule engines of sites.
         rules: Rules of sites.
@@ -134,30 +134,31 @@ class EnapterClient(Services):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """Check the settings; nothing is opened or sent yet.
+        """Create a client. Nothing is opened or sent yet.
 
         Args:
-            token: API token, or an async callable that gives one (asked again, once, when it is refused); None for
-                anonymous calls (validating and downloading blueprints).
-            user: Name of the user to act as, from trusted services only.
-            base_url: Address without `/v3`; that of a Gateway ends in `/api`.
-            app: `name/version` of the calling program, for the User-Agent.
-            timeouts: How long things may take.
-            retry: When a failed request is sent again.
-            rate_limit: The pace of the client.
-            shared_rate_limit: The pace of all clients, in any process, that share it.
-            max_in_flight: Most requests on the wire at once.
-            max_streams: Most open streams, counted apart.
-            max_response_bytes: Most decoded bytes of one answer; not for streamed series and downloads.
-            http_session: An `aiohttp.ClientSession` to use. It is never closed, and its settings are never
-                changed; the gate is no wider than its connector.
-            hooks: Plain callables that get every `Event`.
+            token: API token, or an async callable that returns one (called once more if the server rejects the
+                token). None for anonymous calls (validating and downloading blueprints).
+            user: Name of the user to act as. For trusted services only.
+            base_url: Address without `/v3`. The address of a Gateway ends with `/api`.
+            app: `name/version` of your program, for the User-Agent header.
+            timeouts: Timeouts of calls and requests.
+            retry: When and how failed requests are retried.
+            rate_limit: Client-wide rate limit.
+            shared_rate_limit: Rate limit shared with clients in other processes.
+            max_in_flight: In-flight limit: maximum number of concurrent requests.
+            max_streams: Maximum number of open streams, which do not count towards `max_in_flight`.
+            max_response_bytes: Maximum size of a decoded response, in bytes. It does not apply to streams and
+                downloads.
+            http_session: An `aiohttp.ClientSession` to use. It is never closed, and its settings are never changed.
+                The in-flight limit is at most the limit of its connector.
+            hooks: Synchronous callables that receive every `Event`.
             trust_env: Read proxies from the environment.
             proxy: URL of an HTTP proxy.
-            ssl_context: TLS settings, for a Gateway with its own certificate for example.
+            ssl_context: TLS settings, for example for a Gateway with its own certificate.
 
         Raises:
-            ConfigurationError: A setting cannot work. The token is never shown.
+            ConfigurationError: A setting is invalid. The token is never shown.
             MissingExtraError: `shared_rate_limit` needs the extra `redis`.
         """
         config = ClientConfig(
@@ -225,14 +226,14 @@ class EnapterClient(Services):
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> EnapterClient:
-        """Make a client from ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL and ENAPTER_HTTP_API_USER.
+        """Create a client from ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL and ENAPTER_HTTP_API_USER.
 
         Args:
-            environment: Where to look; by default `os.environ`.
-            **options: As for `EnapterClient`; `user` here wins over the environment.
+            environment: Variables to read. The default is `os.environ`.
+            **options: Options of `EnapterClient`. `user` overrides the environment.
 
         Raises:
-            ConfigurationError: The token is missing, or a setting cannot work.
+            ConfigurationError: The token is missing, or a setting is invalid.
         """
         found = settings_from_environment(os.environ if environment is None else environment)
         options.setdefault("user", found.get("user"))
@@ -249,20 +250,20 @@ class EnapterClient(Services):
         verify: bool = True,
         **options: Unpack[ClientOptions],
     ) -> EnapterClient:
-        """Make a client for a Gateway in the local network.
+        """Create a client for a Gateway in the local network.
 
         Args:
-            host: Name or address, with a port if it is not the usual one. A `.local` name is resolved by mDNS
-                where the extra `mdns` is installed, else as the system does it, which in containers often fails;
-                an address always works. `discover_gateways` finds Gateways.
-            token: The Gateway's own API token; a Cloud token does not work there.
+            host: Name or address, with a port if it is not the default one. A `.local` name is resolved by mDNS if
+                the extra `mdns` is installed, and otherwise by the system, which often fails in containers. An
+                address always works. Use `discover_gateways` to find Gateways.
+            token: API token of the Gateway. A Cloud token does not work.
             scheme: `http`, or `https` with the Gateway's self-signed certificate in `ca_file`.
             ca_file: PEM file with the certificate to trust.
-            verify: False accepts any certificate, and warns: whoever is in between can read the token.
-            **options: As for `EnapterClient`.
+            verify: False accepts any certificate, with a warning: an attacker in the network can read the token.
+            **options: Options of `EnapterClient`.
 
         Raises:
-            ConfigurationError: A setting cannot work.
+            ConfigurationError: A setting is invalid.
         """
         if not isinstance(scheme, str) or scheme not in ("http", "https"):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"scheme must be 'http' or 'https', got {describe_value(scheme)}")
@@ -273,7 +274,7 @@ class EnapterClient(Services):
 
     @property
     def config(self) -> ClientConfig:
-        """The settings. The token is among them, and not in their repr."""
+        """Settings of the client. They include the token, but their repr does not show it."""
         return self._config
 
     def with_options(
@@ -284,19 +285,19 @@ class EnapterClient(Services):
         retry: RetryPolicy | None = None,
         user: str | None = None,
     ) -> EnapterClient:
-        """Return a copy with other options, on the same pool, pace and retry budget.
+        """Return a copy with other options that shares connections, rate limit and retry budget.
 
-        The copy ends with the original; closing the copy does nothing.
+        Closing the original also closes the copy. Closing the copy does nothing.
 
         Args:
-            timeout: Seconds for a whole call, `commands.execute` included.
-            timeouts: All timeouts, where one number does not do.
-            retry: When a failed request is sent again.
+            timeout: Timeout of a whole call, in seconds, including `commands.execute`.
+            timeouts: All timeouts, if one number is not enough.
+            retry: When and how failed requests are retried.
             user: Name of the user to act as.
 
         Raises:
-            InvalidArgumentError: The timeout cannot be.
-            ConfigurationError: Another option cannot be.
+            InvalidArgumentError: The timeout is invalid.
+            ConfigurationError: Another option is invalid.
         """
         if timeout is not None:
             total = require_timeout(timeout)
@@ -311,7 +312,7 @@ class EnapterClient(Services):
 
     @cached_property
     def raw(self) -> RawServices:
-        """The same services, where every method that is one request returns a `Response`."""
+        """The same services, whose methods return a `Response`. Only methods that send one request are available."""
         return RawServices(self._session.raw())
 
     async def request(
@@ -324,21 +325,21 @@ class EnapterClient(Services):
         safety: Safety,
         timeout: float | None = None,
     ) -> JSON:
-        """Send a request to an endpoint that the SDK does not know, through the same pipeline.
+        """Send a request to an endpoint that the SDK does not support, with the same rate limit and retries.
 
         Args:
             method: GET, POST, PATCH, PUT or DELETE.
-            path: Below the base URL, such as `v3/devices`; what is in it is percent-encoded where it must be.
+            path: Path below the base URL, such as `v3/devices`. It is percent-encoded where necessary.
             query: Query parameters.
-            json: Body.
-            safety: What repeating the request can do; decides when it is sent again.
-            timeout: Seconds for the whole call.
+            json: Body of the request.
+            safety: Safety class of the request, which decides when it is retried.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The JSON of the answer; None where the body is empty.
+            The decoded JSON of the response, or None if the body is empty.
 
         Raises:
-            InvalidArgumentError: An argument cannot be.
+            InvalidArgumentError: An argument is invalid.
         """
         if not isinstance(method, str) or method not in _METHODS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refuse_argument("method", "must be GET, POST, PATCH, PUT or DELETE", method)
@@ -355,19 +356,19 @@ class EnapterClient(Services):
 
     @property
     def load(self) -> Load:
-        """What the client is doing at this moment."""
+        """Current load of the client."""
         state = self._session.state
         limiter = state.limiter
         return Load(limiter.in_flight, limiter.waiting, limiter.pace, state.budget.available)
 
     async def aclose(self) -> None:
-        """End all calls that are under way, and close what the client has opened.
+        """End all running calls and close the client.
 
-        A call that changes something and may have been sent ends in `OutcomeUnknownError`, others in
+        A call that changes something and may have been sent raises `OutcomeUnknownError`. All others raise
         `ClientClosedError`. Closing again does nothing.
 
         Raises:
-            WrongEventLoopError: It is bound to another event loop.
+            WrongEventLoopError: The client is bound to another event loop.
         """
         if not self._owner:
             return
@@ -375,7 +376,7 @@ class EnapterClient(Services):
         if not state.lifetime.closed:
             state.lifetime.enter()
         state.limiter.close()
-        # A scope of anyio that was cancelled cancels whatever is awaited in it: everything would stay open.
+        # In a cancelled scope of anyio every await is cancelled, and everything would stay open.
         with anyio.CancelScope(shield=True):
             await state.lifetime.close()
             await state.transport.close()
@@ -395,7 +396,7 @@ class EnapterClient(Services):
         await self.aclose()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an EnapterClient is not pickled, since its token would be: make one in each process")
+        raise TypeError("an EnapterClient cannot be pickled, since that would include its token: create one in each process")
 
     def __repr__(self) -> str:
         return f"<EnapterClient {self._config.base_url}>"
@@ -411,7 +412,7 @@ def _limiter(
         from enapter_async.integrations.redis_rate_limit import RedisSource
     except ImportError as error:
         raise MissingExtraError("throttled-py", "redis") from error
-    # Also alone, while nothing can be shared, a client sends no more than all of them together may.
+    # While Redis is unavailable, a client alone never exceeds the limit of all clients together.
     own = config.rate_limit
     rate = min(own.requests_per_second or terms.requests_per_second, terms.requests_per_second)
     alone = attrs.evolve(own, requests_per_second=rate, burst=own.burst or terms.burst)
@@ -425,7 +426,7 @@ def _fixed_headers(config: ClientConfig) -> dict[str, str]:
     agent = f"enapter-async/{__version__}"
     headers = {
         "User-Agent": f"{config.app} {agent}" if config.app else agent,
-        # gzip only: its end can be proven, so a body that was cut off is noticed.
+        # Only gzip, since a truncated body is detectable.
         "Accept-Encoding": "gzip",
     }
     if config.base_url.startswith("http://"):
@@ -436,11 +437,11 @@ def _fixed_headers(config: ClientConfig) -> dict[str, str]:
 def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
     try:
         checked = tuple(cast("Iterable[Hook]", hooks))
-    except Exception:  # noqa: BLE001 - foreign code: what it raises only says that there is nothing to iterate over
+    except Exception:  # noqa: BLE001 - foreign code: any exception means that it is not iterable
         checked = None
     if checked is not None and all(callable(hook) for hook in checked):
         return checked
-    raise ConfigurationError(f"hooks must be several callables, such as [hook], got {describe_value(hooks)}")
+    raise ConfigurationError(f"hooks must be an iterable of callables, such as [hook], got {describe_value(hooks)}")
 
 
 def _pairs(query: object) -> list[tuple[str, str]]:
@@ -449,11 +450,11 @@ def _pairs(query: object) -> list[tuple[str, str]]:
     for pair in require_several(cast("Iterable[object]", given), "query"):
         items = _as_tuple(pair)
         if len(items) != 2:
-            raise refuse_argument("query", "must map names to values, or be pairs of them", pair)
+            raise refuse_argument("query", "must map names to values, or consist of (name, value) pairs", pair)
         name, value = items
         written = value if isinstance(value, str) else read_number(value)
         if written is None:
-            raise refuse_argument("query", "every value must be a string or a number", value)
+            raise refuse_argument("query", "must have strings or numbers as values", value)
         pairs.append((query_strings.text(name, "query"), query_strings.encodable(str(written), "query")))
     return pairs
 
@@ -467,7 +468,7 @@ def _authority(host: str) -> str:
         raise ConfigurationError(f"host must be a name or an address, got {describe_value(host)}")
     text = host.strip()
     if "/" in text or "@" in text or "?" in text or "#" in text:
-        raise ConfigurationError("host must be a name or an address, with a port at most")
+        raise ConfigurationError("host must be a name or an address, optionally with a port")
     if text.count(":") > 1 and not text.startswith("["):
         return f"[{text}]"  # an IPv6 address
     return text
@@ -482,9 +483,9 @@ def _gateway_ssl_context(
         return given
     if not verify:
         if ca_file is not None:
-            raise ConfigurationError("ca_file has no use with verify=False")
+            raise ConfigurationError("ca_file has no effect with verify=False: give only one of them")
         warnings.warn(
-            "the Gateway's certificate is not verified: whoever is in between can read the token",
+            "the Gateway's certificate is not verified: an attacker in the network can read the token",
             InsecureConnectionWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Settings of a client: plain frozen values, checked when they are made."""
+"""Settings of a client, as immutable values that are validated when created."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ T = TypeVar("T")
 _Overflow: TypeAlias = Literal["block", "drop_oldest"]
 
 CLOUD_URL: Final = "https://api.enapter.com"
-"""The address of Enapter Cloud."""
+"""Address of Enapter Cloud."""
 
 LEAST_RATE: Final = 0.001
 _SCHEMES: Final = ("redis", "rediss", "unix")
 DEFAULT_MAX_IN_FLIGHT: Final = 100
 DEFAULT_MAX_STREAMS: Final = 100
 DEFAULT_MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
-"""The largest answer is a page of 50 devices with their manifests: 320 KiB for each, many times a large one."""
+"""Enough for the largest response, a page of 50 devices with manifests of 320 KiB each. Real ones are far smaller."""
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
-"""Gives the token; asked when first needed, and once more when the server refuses it."""
+"""Returns the token. Called when it is first needed, and once more if the server rejects it."""
 
 
 def _number(value: float) -> float:
-    """Take numpy's numbers and the like as plain ones; the validators refuse the rest."""
+    """Convert numbers of numpy and similar libraries. The validators reject everything else."""
     number = read_number(value)
     return value if number is None else number
 
@@ -65,7 +65,7 @@ def _positive(instance: object, attribute: attrs.Attribute[float], value: float)
 def _not_negative(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
     number = read_number(value)
     if number is None or not number >= 0:
-        raise _wrong(instance, attribute, "must be a number that is not negative", value)
+        raise _wrong(instance, attribute, "must be a number of at least 0", value)
 
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -76,7 +76,7 @@ def _at_least_one(instance: object, attribute: attrs.Attribute[int], value: int)
 
 def _seconds(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
     _positive(instance, attribute, value)
-    if value > sys.float_info.max:  # no call may last for ever
+    if value > sys.float_info.max:  # no call may last forever
         raise _wrong(instance, attribute, "must be a finite number of seconds", value)
 
 
@@ -92,13 +92,13 @@ def _optional_positive(instance: object, attribute: attrs.Attribute[float | None
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """How long things may take, in seconds.
+    """Timeouts of calls and requests, in seconds.
 
     Attributes:
-        total: A whole call: waiting for a slot, all attempts, backoff and decoding.
-        attempt: One request, from the connection to the last byte of the answer.
-        connect: Making a connection, name resolution and TLS included.
-        command: The total of `commands.execute`, whose answer waits for the device.
+        total: A whole call: waiting for the rate limit, all attempts, backoff and decoding.
+        attempt: One request, from connecting to the last byte of the response.
+        connect: Connecting, including name resolution and TLS.
+        command: A whole call of `commands.execute`, which waits for the device. It replaces `total` there.
     """
 
     total: float = attrs.field(default=60.0, converter=_number, validator=_seconds)
@@ -109,15 +109,15 @@ class Timeouts:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """When and how a failed request is sent again. What may be sent again at all is decided by its safety class.
+    """When and how failed requests are retried. The safety class of an operation decides whether it may be retried.
 
     Attributes:
-        max_attempts: Most requests of one call; a 429 is not counted.
-        initial_delay: Upper bound of the first random delay, in seconds; it doubles each time.
-        max_delay: Upper bound of any delay that we choose ourselves, in seconds.
-        max_retry_after: Longest `Retry-After` that is waited for, in seconds; a longer one raises at once.
-        resend_converging: Also repeat, after an ambiguous failure, requests whose repetition gives the same
-            end state but may undo a change that somebody made in between (update, delete, enable, ...).
+        max_attempts: Maximum number of requests in one call. Requests that get a 429 do not count.
+        initial_delay: Upper limit of the first random delay, in seconds. It doubles with each retry.
+        max_delay: Upper limit of any random delay, in seconds.
+        max_retry_after: Longest `Retry-After` to wait for, in seconds. A longer one raises at once.
+        resend_converging: After an ambiguous failure, also retry updates, deletions and similar requests. Repeating
+            them gives the same end state, but may undo a change that somebody made in between.
     """
 
     max_attempts: int = attrs.field(default=4, converter=_whole_number, validator=_at_least_one)
@@ -128,19 +128,19 @@ class RetryPolicy:
 
     @classmethod
     def none(cls) -> RetryPolicy:
-        """Return a policy under which every request is sent once, 429 included."""
+        """Return a policy without retries, not even after a 429."""
         return cls(max_attempts=1)
 
 
 @attrs.frozen(kw_only=True)
 class RateLimit:
-    """The pace of a client and of its `with_options` copies.
+    """Client-wide rate limit, shared by a client and its `with_options` copies.
 
     Attributes:
-        requests_per_second: A fixed upper bound of the pace; None means that only the server's 429 set one.
-        burst: How many requests may go at once after a pause; by default one second's worth.
-        adaptive: Find the server's rate by itself from its 429 answers.
-        initial_in_flight: Requests in flight that a new client starts with; grows by one with each success.
+        requests_per_second: Fixed upper limit. None means that only 429 responses of the server limit the rate.
+        burst: Number of requests that may be sent at once after a pause. The default is one second's worth.
+        adaptive: Adapt to the server's limit by its 429 responses.
+        initial_in_flight: Maximum number of concurrent requests of a new client. It grows by one with each success.
     """
 
     requests_per_second: float | None = attrs.field(
@@ -154,7 +154,7 @@ class RateLimit:
 
 
 def _shared_url(_: object, __: object, value: str) -> None:
-    """Check the URL, without ever echoing it: it may hold a password."""
+    """Check the URL. It is never shown, since it may contain a password."""
     try:
         usable = isinstance(value, str) and urlsplit(value).scheme in _SCHEMES  # pyright: ignore[reportUnnecessaryIsInstance]
     except ValueError:
@@ -176,25 +176,26 @@ def _shared_rate(instance: object, attribute: attrs.Attribute[float], value: flo
 
 def _default_shared_burst(terms: SharedRateLimit) -> int:
     rate = read_number(terms.requests_per_second)
-    # The checks come after the defaults: what they will refuse must not raise anything else here.
+    # Validation runs after defaults, so an invalid rate must not raise here.
     return max(2, math.ceil(rate / 20)) if rate is not None and math.isfinite(rate) else 2
 
 
 @attrs.frozen
 class SharedRateLimit:
-    """A rate limit that clients in several processes share through Redis or Valkey, version 5 or newer.
+    """A rate limit shared by clients in several processes through Redis or Valkey, version 5 or newer.
 
-    All who give the same `name` on the same server stay together under `requests_per_second`. It needs the extra
-    `redis`. While Redis cannot be asked, each client goes on at the pace that it finds by itself, bounded by
-    `requests_per_second` alone; it says so in the log and in hook events, and comes back by itself.
+    All clients with the same `name` on the same server together stay below `requests_per_second`. It needs the extra
+    `redis`. While Redis is unavailable, each client uses a rate limit of its own, with `requests_per_second` as the
+    upper limit. The change is logged and reported to hooks, and sharing resumes automatically.
 
     Attributes:
-        url: Of the server: `redis://`, `rediss://` (TLS) or `unix://`. Not shown, since it may hold a password.
-        name: What the quota belongs to, a name for the token for example. Never the token itself.
-        requests_per_second: What all of them together may send; at least 0.001.
-        burst: How many requests may go at once after a pause; by default what 50 ms allow, and at least 2. With 1
-            there is nothing to make up for a timer that is late, and the rate is not quite reached.
-        timeout: Seconds to wait for an answer of Redis before going on without it.
+        url: URL of the server: `redis://`, `rediss://` (TLS) or `unix://`. It is never shown, since it may contain a
+            password.
+        name: Name of the quota, such as a name for the token. Never use the token itself.
+        requests_per_second: Limit of all clients together; at least 0.001.
+        burst: Number of requests that may be sent at once after a pause. The default is 50 ms' worth, and at least 2.
+            With 1, late timers are not compensated and the rate stays slightly below the limit.
+        timeout: Seconds to wait for a response of Redis before continuing without it.
     """
 
     url: str = attrs.field(validator=_shared_url, repr=False)
@@ -216,22 +217,23 @@ def _overflow(instance: object, attribute: attrs.Attribute[_Overflow], value: _O
 
 @attrs.frozen(kw_only=True)
 class StreamPolicy:
-    """How a WebSocket stream is kept open, and what happens when frames come faster than they are taken.
+    """How to keep a WebSocket stream open, and what to do when frames arrive faster than you read them.
 
     Attributes:
-        buffer_size: Most frames that wait for the consumer.
-        overflow: What happens when the buffer is full. `block`: nothing more is read, and the server has to wait
-            (it may cut the connection some time, which is a gap); `drop_oldest`: the oldest frame makes room, and
-            is counted in `stream.dropped`.
-        heartbeat: Seconds of silence after which a ping is sent; when as many pass again without a sign of life,
-            the connection counts as lost.
-        reconnect: Connect again after a loss; False ends the stream with `StreamError` instead.
-        max_outage: Most seconds of an outage before the stream ends with `StreamError`; None for no bound. An outage
+        buffer_size: Maximum number of frames waiting to be read.
+        overflow: Behaviour when the buffer is full. `block` stops reading, so that the server has to wait; it may
+            close the connection at some point, which causes a gap. `drop_oldest` drops the oldest frame and counts it
+            in `stream.dropped`.
+        heartbeat: Seconds of silence before a ping is sent. After the same time without a response, the connection
+            counts as lost.
+        reconnect: Reconnect after a lost connection. False raises `StreamError` instead.
+        max_outage: Longest outage in seconds before the stream raises `StreamError`. None means no limit. An outage
             ends with the first frame, or once a connection has been open for longer than `max_delay` and `heartbeat`.
-        initial_delay: Upper bound of the random delay before the first reconnection, in seconds; it doubles each
-            time that fails (the vendor's own client waits 1 s).
-        max_delay: Upper bound of any delay; a connection that lived as long starts anew at `initial_delay`.
-        max_frame_bytes: Most bytes of one frame; a larger one is reported and costs the connection.
+        initial_delay: Upper limit of the random delay before the first reconnection, in seconds. It doubles with each
+            failure (the vendor's own client waits 1 s).
+        max_delay: Upper limit of any delay, in seconds. After a connection that lasted this long, the delay starts
+            again at `initial_delay`.
+        max_frame_bytes: Maximum size of a frame, in bytes. A larger frame is reported and closes the connection.
     """
 
     buffer_size: int = attrs.field(default=1000, converter=_whole_number, validator=_at_least_one)
@@ -251,42 +253,41 @@ def checked_base_url(value: object) -> str:
     """Return the base URL without a trailing slash, and with its host in ASCII.
 
     Raises:
-        ConfigurationError: It has no http(s) scheme, no host or one that no server can have, or it has user data, a
-            query or a fragment.
+        ConfigurationError: The URL has no http(s) scheme or no valid host, or it has user data, a query or a fragment.
     """
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError("base_url must be a URL such as https://api.enapter.com")
     url = value.strip()
     if _CONTROL_OR_SPACE.search(url):
-        raise ConfigurationError("base_url must not hold white space or control characters")
+        raise ConfigurationError("base_url must not contain whitespace or control characters")
     parts = _split(url)
     if parts is None:
         raise ConfigurationError("base_url is not a valid URL")
     for is_wrong, complaint in (
         (parts.scheme not in ("http", "https"), "must start with http:// or https://"),
         (not parts.hostname, "must name a host"),
-        ("@" in parts.netloc, "must not hold a user or a password"),
+        ("@" in parts.netloc, "must not contain a user name or a password"),
         ("?" in url or "#" in url, "must not have a query or a fragment"),
-        (not parts.path.isascii(), "must be percent-encoded where its path is not ASCII"),
+        (not parts.path.isascii(), "must have a percent-encoded path: it contains characters that are not ASCII"),
     ):
         if is_wrong:
             raise ConfigurationError(f"base_url {complaint}")
     url = _with_encoded_host(url, parts, parts.hostname or "")
     base = (parts.scheme + url[len(parts.scheme) :]).rstrip("/")
     if base.endswith("/v3"):
-        raise ConfigurationError("base_url is given without the /v3 at its end: the SDK adds it")
+        raise ConfigurationError("base_url must not end with /v3: the SDK adds it")
     return base
 
 
 def _with_encoded_host(url: str, parts: SplitResult, host: str) -> str:
     try:
         if "[" in parts.netloc and ":" not in host:
-            raise ValueError("brackets are for IPv6 addresses")
+            raise ValueError("brackets are only for IPv6 addresses")
         encoded = encode_host(host)
         port = "" if parts.port is None else f":{parts.port}"
         return url if encoded == host else parts._replace(netloc=encoded + port).geturl()
     except ValueError as error:
-        message = f"base_url names {host!r}, and no server can have that name or address: {error}"
+        message = f"base_url has an invalid host {host!r}: {error}"
     raise ConfigurationError(message)
 
 
@@ -308,10 +309,10 @@ def _split(url: str) -> SplitResult | None:
 
 
 def checked_header_value(name: str, value: object) -> str:
-    """Return a header value without surrounding white space, without ever echoing it.
+    """Return a header value without surrounding whitespace. The value is never shown.
 
     Raises:
-        ConfigurationError: It is empty or holds control or non-ASCII characters.
+        ConfigurationError: The value is empty, or contains control or non-ASCII characters.
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {type(value).__name__}")
@@ -324,7 +325,7 @@ def checked_header_value(name: str, value: object) -> str:
 
 
 class _Token(str):
-    """A token, whose repr does not show it: tools that print the locals of a traceback use that."""
+    """A token whose repr is masked, for tools that print the local variables of a traceback."""
 
     __slots__ = ()
 
@@ -333,10 +334,10 @@ class _Token(str):
 
 
 def checked_token(value: object) -> str:
-    """Return a token without surrounding white space.
+    """Return a token without surrounding whitespace.
 
     Raises:
-        ConfigurationError: It is empty or holds control or non-ASCII characters.
+        ConfigurationError: The token is empty, or contains control or non-ASCII characters.
     """
     return _Token(checked_header_value("token", value))
 
@@ -350,7 +351,7 @@ def _of(type_: type[T]) -> Callable[[object, attrs.Attribute[T], T], None]:
 
 
 def _proxy(value: object) -> str | None:
-    """Check the URL of a proxy, without ever echoing it: it may hold a password."""
+    """Check the URL of a proxy. It is never shown, since it may contain a password."""
     if value is None:
         return None
     if isinstance(value, str) and not _CONTROL_OR_SPACE.search(value):
@@ -378,22 +379,22 @@ def _app(value: str | None) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class ClientConfig:
-    """Everything that a client is made of but for live objects.
+    """All settings of a client, without sessions, hooks and other live objects.
 
     Attributes:
-        base_url: Address of the Cloud or of a Gateway (that one ends in `/api`).
-        token: API token, an async callable that gives one, or None for anonymous calls. Never shown.
-        user: Name of the user to act as, from trusted services only.
-        app: `name/version` of the calling program, added to the User-Agent.
+        base_url: Address of the Cloud or of a Gateway (which ends with `/api`).
+        token: API token, an async callable that returns one, or None for anonymous calls. It is never shown.
+        user: Name of the user to act as. For trusted services only.
+        app: `name/version` of your program, for the User-Agent header.
         timeouts: See `Timeouts`.
         retry: See `RetryPolicy`.
         rate_limit: See `RateLimit`.
-        shared_rate_limit: See `SharedRateLimit`; None where the pace is the client's own.
-        max_in_flight: Most requests in flight.
-        max_streams: Most open streams (downloads, time series, WebSockets).
-        max_response_bytes: Most decoded bytes of one answer; not for streamed series and downloads.
+        shared_rate_limit: See `SharedRateLimit`. None means that the client does not share its limit.
+        max_in_flight: Maximum number of concurrent requests.
+        max_streams: Maximum number of open streams (downloads, time series, WebSockets).
+        max_response_bytes: Maximum size of a decoded response, in bytes. It does not apply to streams and downloads.
         trust_env: Read proxies from the environment.
-        proxy: URL of a proxy. Not shown, since it may hold a password.
+        proxy: URL of a proxy. It is never shown, since it may contain a password.
     """
 
     base_url: str = attrs.field(default=CLOUD_URL, converter=_base_url)
@@ -418,17 +419,17 @@ class ClientConfig:
         return self
 
     def __deepcopy__(self, _: object) -> Self:
-        return self  # nothing in it can be changed
+        return self  # it is immutable
 
     def __reduce__(self) -> str:
-        raise TypeError("a ClientConfig is not pickled: its token would go along")
+        raise TypeError("a ClientConfig cannot be pickled, since that would include its token")
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return token, base_url and user as the environment gives them; empty variables count as not set.
+    """Return token, base_url and user from environment variables. Empty variables are ignored.
 
     Raises:
-        ConfigurationError: ENAPTER_HTTP_API_TOKEN is missing.
+        ConfigurationError: ENAPTER_HTTP_API_TOKEN is not set.
     """
     names = {
         "token": "ENAPTER_HTTP_API_TOKEN",

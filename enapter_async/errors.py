@@ -1,7 +1,8 @@
-"""Every error that leaves the SDK.
+"""All errors that the SDK raises.
 
-`EnapterError` is the root. `RequestError` and below know which operation failed, how often it was tried and
-whether it can have had an effect (`outcome`). No error holds headers, body values that we sent, or the token.
+`EnapterError` is the base class. A `RequestError` also knows which operation failed, how many attempts were made, and
+whether the request may have had an effect (`outcome`). Errors never contain headers, values that you sent in a body,
+or the token.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ if TYPE_CHECKING:
     from enapter_async.models.commands import CommandExecution
 
 Outcome: TypeAlias = Literal["not_sent", "rejected", "final", "unknown"]
-"""What became of a call: it never left, the server refused it with 429, the server answered, or nobody knows."""
+"""Outcome of a call: never sent, rejected with 429, answered by the server, or unknown."""
 
 _OUTCOME_ORDER: tuple[Outcome, ...] = ("not_sent", "rejected", "final", "unknown")
 
 
 def worst_outcome(first: Outcome, second: Outcome) -> Outcome:
-    """Return the outcome that leaves more doubt; a call's outcome is the worst of its attempts'."""
+    """Return the less certain of two outcomes. A call has the worst outcome of its attempts."""
     return first if _OUTCOME_ORDER.index(first) > _OUTCOME_ORDER.index(second) else second
 
 
 class EnapterError(Exception):
-    """The root of all errors of this SDK.
+    """Base class of all errors of this SDK.
 
-    `str()` is one line of printable text, whatever the server wrote: control characters become their escapes.
+    `str()` returns one line of printable text. Control characters in text from the server are escaped.
     """
 
     def __str__(self) -> str:
         return make_visible(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions with keyword-only arguments do not pickle by themselves.
+        # Exceptions with keyword-only arguments cannot be pickled without help.
         return _restore, (type(self), self.args, self.__dict__.copy())
 
 
@@ -51,18 +52,18 @@ def _restore(cls: type[EnapterError], args: tuple[object, ...], state: dict[str,
 
 
 class InsecureConnectionWarning(UserWarning):
-    """Certificates are not verified, because the caller said so."""
+    """Warns that certificates are not verified, as requested with `verify=False`."""
 
 
 class ConfigurationError(EnapterError, ValueError):
-    """The client was given settings that cannot work; nothing was sent."""
+    """Raised for invalid settings of a client. Nothing was sent."""
 
 
 class MissingExtraError(EnapterError, ImportError):
-    """A library that this needs is not installed; the message says what to install.
+    """Raised if an optional library is missing. The message says what to install.
 
     Attributes:
-        extra (str): Extra of `enapter-async` that brings it.
+        extra (str): Extra of `enapter-async` that installs the library.
     """
 
     def __init__(self, module: str, extra: str) -> None:
@@ -71,12 +72,12 @@ class MissingExtraError(EnapterError, ImportError):
 
 
 class StorageError(EnapterError):
-    """A file, a folder or a database cannot be used, or not any more; what was stored before stays.
+    """Raised if a file, a folder or a database is unusable. Data stored earlier is kept.
 
     Attributes:
-        location: The file or folder, or the address of the database without its password.
-        reason: Why.
-        temporary: Whether it may work later: the database is locked by another program, say, or restarts.
+        location: File or folder, or address of the database without its password.
+        reason: Reason of the failure.
+        temporary: Whether a later attempt may succeed, for example if another program locks the database.
     """
 
     def __init__(self, location: str | PathLike[str], reason: str, *, temporary: bool = False) -> None:
@@ -87,11 +88,11 @@ class StorageError(EnapterError):
 
 
 class SelectionError(EnapterError, LookupError):
-    """The token can see no device or attribute of that name, or nothing at all that could be read."""
+    """Raised if the token cannot see a device or attribute with this name, or anything to read at all."""
 
 
 class InvalidArgumentError(EnapterError, ValueError):
-    """A call was given an argument that cannot work; nothing was sent.
+    """Raised for an invalid argument of a call. Nothing was sent.
 
     Attributes:
         argument (str): Name of the argument.
@@ -103,23 +104,23 @@ class InvalidArgumentError(EnapterError, ValueError):
 
 
 class ClientClosedError(EnapterError, RuntimeError):
-    """The client was closed before the call could end."""
+    """Raised if the client was closed before the call ended."""
 
     def __init__(self, message: str = "the client is closed") -> None:
         super().__init__(message)
 
 
 class WrongEventLoopError(EnapterError, RuntimeError):
-    """The client is bound to the event loop that it was first used in, and this is another one."""
+    """Raised if a client is used in another event loop than the one it was first used in."""
 
 
 class StreamError(EnapterError):
-    """A WebSocket stream that could not be opened or kept.
+    """Raised if a WebSocket stream could not be opened or kept open.
 
     Attributes:
         gap (bool): Whether frames may have been missed.
-        attempts (int): How often a connection was tried.
-        status (int | None): HTTP status of a refused handshake, if there was one.
+        attempts (int): Number of connection attempts.
+        status (int | None): HTTP status of a rejected handshake, if any.
     """
 
     def __init__(self, message: str, *, gap: bool = False, attempts: int = 0, status: int | None = None) -> None:
@@ -130,12 +131,12 @@ class StreamError(EnapterError):
 
 
 class TelemetryNotFoundError(EnapterError):
-    """A device or a telemetry attribute that is watched does not exist; raised with `on_missing="raise"` only.
+    """Raised by a watch with `on_missing="raise"` if a device or a telemetry attribute does not exist.
 
     Attributes:
-        device (str): As it was asked for: ID or slug.
+        device (str): ID or slug of the device, as requested.
         attribute (str): Name of the attribute.
-        warning (str): What the server says about it.
+        warning (str): Warning of the server.
     """
 
     def __init__(self, message: str, *, device: str, attribute: str, warning: str) -> None:
@@ -146,11 +147,11 @@ class TelemetryNotFoundError(EnapterError):
 
 
 class ExecutionPendingError(EnapterError, TimeoutError):
-    """Time ran out before a command execution ended; the command itself goes on.
+    """Raised if the timeout expires before a command execution has ended. The command itself continues.
 
     Attributes:
-        execution_id (str): What to pass to `commands.wait` or `commands.get_execution` later.
-        state (str | None): The last state seen, None when none was.
+        execution_id (str): ID of the execution. Pass it to `commands.wait` or `commands.get_execution` later.
+        state (str | None): Last known state, if any.
     """
 
     def __init__(self, message: str, *, execution_id: str, state: str | None = None) -> None:
@@ -160,11 +161,11 @@ class ExecutionPendingError(EnapterError, TimeoutError):
 
 
 class CommandFailedError(EnapterError):
-    """A command ended in another state than SUCCESS; raised by `CommandExecution.raise_for_state()` only.
+    """Raised by `CommandExecution.raise_for_state()` if a command ended in any state except SUCCESS.
 
     Attributes:
-        state (str): The final state.
-        execution (CommandExecution): The `CommandExecution`.
+        state (str): Final state.
+        execution (CommandExecution): The failed execution.
     """
 
     def __init__(self, message: str, *, state: str, execution: CommandExecution) -> None:
@@ -174,15 +175,15 @@ class CommandFailedError(EnapterError):
 
 
 class RequestError(EnapterError):
-    """A call that was begun and did not end well.
+    """Base class of the errors of a call that has started.
 
     Attributes:
         operation (str): Name of the operation, such as `devices.get`.
         method (str): HTTP method.
-        path (str): Path and nothing more: the query stays out.
-        attempts (int): How many requests were tried.
+        path (str): Path of the request, without the query.
+        attempts (int): Number of attempts made.
         elapsed (float): Seconds since the call began.
-        outcome (Outcome): `not_sent`, `rejected` (429), `final` or `unknown`: the worst over all attempts.
+        outcome (Outcome): `not_sent`, `rejected` (429), `final` or `unknown`: the worst of all attempts.
     """
 
     default_outcome: ClassVar[Outcome] = "unknown"
@@ -198,7 +199,7 @@ class RequestError(EnapterError):
         self.outcome: Outcome = outcome or self.default_outcome
 
     def located(self, operation: str, method: str, path: str) -> Self:
-        """Fill in which call this error belongs to."""
+        """Set the call that this error belongs to."""
         self.operation, self.method, self.path = operation, method, path
         self._request_path = path
         return self
@@ -215,21 +216,21 @@ class RequestError(EnapterError):
 
 
 class TokenProviderError(RequestError):
-    """The token provider raised; what it raised is the cause.
+    """Raised if the token provider raises. The original exception is the cause.
 
-    For want of a token nothing was sent, or not again. Whether the provider is worth another try, it knows best: the
-    next call asks it anew.
+    Without a token nothing was sent, or not sent again. The SDK does not retry the provider, but the next call asks
+    it again.
     """
 
     default_outcome: ClassVar[Outcome] = "not_sent"
 
 
 class TransportError(RequestError):
-    """No usable answer came.
+    """Raised if no usable response was received.
 
     Attributes:
-        phase (str): Where it ended: `connect`, `wait` (sent, no answer yet) or `body`.
-        permanent (bool): A repeated request would end alike, so none was sent.
+        phase (str): Phase of the failure: `connect`, `wait` (sent, no response yet) or `body`.
+        permanent (bool): Whether a retry would fail in the same way. If so, the request was not retried.
     """
 
     def __init__(self, message: str, *, phase: str, outcome: Outcome | None = None, permanent: bool = False) -> None:
@@ -239,7 +240,7 @@ class TransportError(RequestError):
 
 
 class ConnectError(TransportError):
-    """No connection could be made; nothing was sent."""
+    """Raised if connecting failed. Nothing was sent."""
 
     default_outcome: ClassVar[Outcome] = "not_sent"
 
@@ -250,32 +251,32 @@ class ConnectError(TransportError):
 
 
 class NameResolutionError(ConnectError):
-    """The host name could not be resolved."""
+    """Raised if the host name could not be resolved."""
 
 
 class TLSError(ConnectError):
-    """The TLS handshake failed: certificate, host name or protocol."""
+    """Raised if the TLS handshake failed because of the certificate, the host name or the protocol."""
 
 
 class ConnectionLostError(TransportError):
-    """The connection ended before the answer was complete."""
+    """Raised if the connection was lost before the response was complete."""
 
 
 class AttemptTimeoutError(TransportError, TimeoutError):
-    """One attempt took longer than `Timeouts.attempt`."""
+    """Raised if one attempt took longer than `Timeouts.attempt`."""
 
 
 class DeadlineExceededError(RequestError, TimeoutError):
-    """The call's time was used up; the last failure, if there was one, is the cause."""
+    """Raised if the timeout of the call expired. The last failure, if any, is the cause."""
 
     default_outcome: ClassVar[Outcome] = "not_sent"
 
 
 class OutcomeUnknownError(RequestError):
-    """A command, or another request that does more when repeated, may have been carried out; nobody knows.
+    """Raised if a command, or another request that must not be repeated, may have been carried out.
 
-    Do not simply repeat it: look first (for a command, `commands.list_executions` since `started_at`). Catching this
-    catches every such failure, `ServerOutcomeUnknownError` included.
+    Do not simply repeat the call. First check whether it took effect: for a command, use `commands.list_executions`
+    with `created_at_gte=error.started_at`. This class includes `ServerOutcomeUnknownError`.
 
     Attributes:
         started_at (datetime): UTC time (aware datetime) at which the call began.
@@ -292,12 +293,12 @@ def _made_visible(text: str | None) -> str | None:
 
 @attrs.frozen
 class ErrorDetail:
-    """One entry of the server's error envelope.
+    """One error that the server reports in a response.
 
     Attributes:
-        code: Reported code, often with a `service/` prefix; open-ended, may be missing.
-        message: Text for people, with control characters as escapes.
-        details: Additional fields, as they came.
+        code: Error code, often with a `service/` prefix. New codes may appear, and it may be missing.
+        message: Human-readable text, with control characters escaped.
+        details: Additional fields, unchanged.
     """
 
     code: str | None = None
@@ -306,16 +307,16 @@ class ErrorDetail:
 
 
 class APIError(RequestError):
-    """The server answered with an error status.
+    """Raised if the server responds with an error status.
 
     Attributes:
         status (int): HTTP status.
         code (str | None): Code of the first reported error, if any.
-        message (str): Message of the first reported error, else a short description.
+        message (str): Message of the first reported error, or a short description.
         details (dict[str, JSON]): Additional fields of the first reported error.
         errors (tuple[ErrorDetail, ...]): All reported errors.
-        retry_after (float | None): Seconds that the server asked to wait, if it did.
-        body_excerpt (str): Beginning of a body that was not the documented envelope.
+        retry_after (float | None): Seconds to wait, if the server sent `Retry-After`.
+        body_excerpt (str): Beginning of the body, if it is not in the documented format.
     """
 
     default_outcome: ClassVar[Outcome] = "final"
@@ -342,7 +343,7 @@ class APIError(RequestError):
 
 
 class UnexpectedRedirectError(APIError):
-    """3xx but 304: redirects are not followed, because the token would go along."""
+    """3xx except 304: redirects are not followed, since the token would be sent along."""
 
 
 class BadRequestError(APIError):
@@ -350,7 +351,7 @@ class BadRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """401, or 403 whose code is `invalid_header` for the token's header: the token is missing, invalid or expired."""
+    """401, or 403 with code `invalid_header` for the token's header: the token is missing, invalid or expired."""
 
 
 class PermissionDeniedError(APIError):
@@ -358,11 +359,11 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: no such resource (or no such path)."""
+    """404: the resource or the path does not exist."""
 
 
 class ConflictError(APIError):
-    """409: it exists already."""
+    """409: the resource already exists."""
 
 
 class UnprocessableError(APIError):
@@ -370,19 +371,19 @@ class UnprocessableError(APIError):
 
 
 class RateLimitedError(APIError):
-    """429: too many requests, and no more time to wait."""
+    """429: too many requests, and the timeout leaves no time to wait."""
 
     default_outcome: ClassVar[Outcome] = "rejected"
 
 
 class ServerError(APIError):
-    """5xx: for a request that changes something the outcome is unknown, but with 501 and 505."""
+    """5xx: the outcome of a request that changes something is unknown, except with 501 and 505."""
 
     default_outcome: ClassVar[Outcome] = "unknown"
 
 
 class ServerOutcomeUnknownError(OutcomeUnknownError, ServerError):
-    """5xx to a command or a creation: it may have been carried out, since a proxy may have passed it on."""
+    """5xx to a command or a creation, which may have been carried out: a proxy may have forwarded it."""
 
     def __init__(
         self,
@@ -407,20 +408,20 @@ class ServerOutcomeUnknownError(OutcomeUnknownError, ServerError):
 
 
 class DecodeError(RequestError):
-    """The server answered, and the answer makes no sense."""
+    """Raised if the response of the server could not be decoded."""
 
     default_outcome: ClassVar[Outcome] = "final"
 
 
 class InvalidBodyError(DecodeError):
-    """The body is not what its kind promises: not JSON, not complete, not decompressible."""
+    """Raised if the body is not valid JSON, is incomplete, or could not be decompressed."""
 
 
 class SchemaError(DecodeError):
-    """The body is JSON of another shape.
+    """Raised if the body is JSON, but not of the expected structure.
 
     Attributes:
-        path (str): Where in the body, such as `devices[3].updated_at`; the path of the request stands in the message.
+        path (str): Position in the body, such as `devices[3].updated_at`. The message contains the path of the request.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -428,7 +429,7 @@ class SchemaError(DecodeError):
         self.path = path
 
     def located(self, operation: str, method: str, path: str) -> Self:
-        """Fill in which call this error belongs to; `path` goes on telling where in the body."""
+        """Set the call that this error belongs to. `path` remains the position in the body."""
         where = self.path
         super().located(operation, method, path)
         self.path: str = where
@@ -436,11 +437,11 @@ class SchemaError(DecodeError):
 
 
 class TimeseriesFormatError(DecodeError):
-    """A time series that is malformed or incomplete.
+    """Raised if a time series is malformed or incomplete.
 
     Attributes:
-        row (int | None): Number of the data row, counted from 1; 0 is the header; None when it is about the whole.
-        column (int | None): Number of the column, counted from 0 (`ts`); None when it is about the row.
+        row (int | None): Number of the data row, from 1. 0 is the header. None means the whole response.
+        column (int | None): Number of the column, from 0 (`ts`). None means the whole row.
     """
 
     def __init__(self, message: str, *, row: int | None = None, column: int | None = None) -> None:
@@ -451,11 +452,11 @@ class TimeseriesFormatError(DecodeError):
 
 
 class ResponseTooLargeError(DecodeError):
-    """The decoded body is larger than `max_response_bytes`, or its JSON holds too many values to decode."""
+    """Raised if the decoded body is larger than `max_response_bytes`, or its JSON has too many values to decode."""
 
 
 class PaginationError(RequestError):
-    """A list that does not advance although the server says that there is more."""
+    """Raised if a list makes no progress although the server reports more items."""
 
     default_outcome: ClassVar[Outcome] = "final"
 
@@ -474,7 +475,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
 
 
 def error_class(status: int) -> type[APIError]:
-    """Return the class for an HTTP status outside 2xx."""
+    """Return the error class for an HTTP status outside 2xx."""
     if status >= 500:
         return ServerError
     if 300 <= status < 400 and status != NOT_MODIFIED:

@@ -1,7 +1,7 @@
-"""Events that a client reports to plain synchronous callables.
+"""Events that a client reports to synchronous callables.
 
-A hook must be quick: it runs on the event loop. One that raises is logged and otherwise ignored. No event
-holds the token, headers or bodies.
+A hook must be quick, since it runs in the event loop. If it raises, the exception is logged and otherwise ignored.
+Events never contain the token, headers or bodies.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _logger = logging.getLogger("enapter_async.hooks")
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """What every hook gets; see the classes below."""
+    """Base class of all events."""
 
 
 @attrs.frozen(kw_only=True)
 class CallEvent(Event):
-    """What all events of a call tell.
+    """Base class of the events of a call.
 
     Attributes:
-        call: Number of the call within this process. Calls run side by side, and so do their events.
+        call: Number of the call in this process. Use it to tell the events of concurrent calls apart.
         operation: Name of the operation, such as `devices.get`.
         method: HTTP method.
         path: Path without the query.
@@ -44,17 +44,17 @@ class CallEvent(Event):
 
 @attrs.frozen(kw_only=True)
 class RequestStarted(CallEvent):
-    """A call begins, before it waits for a slot."""
+    """A call has started. It has not yet waited for the rate limit."""
 
 
 @attrs.frozen(kw_only=True)
 class AttemptFailed(CallEvent):
-    """One attempt failed; others may follow.
+    """An attempt failed. More attempts may follow.
 
     Attributes:
-        attempt: Its number, from 1.
-        error: Why it failed.
-        status: HTTP status, None where no answer came.
+        attempt: Number of the attempt, from 1.
+        error: Error of the attempt.
+        status: HTTP status, or None if no response was received.
     """
 
     attempt: int
@@ -64,13 +64,13 @@ class AttemptFailed(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class RetryScheduled(CallEvent):
-    """The request will be sent again.
+    """A request will be retried.
 
     Attributes:
         attempt: Number of the attempt that failed.
-        delay: Seconds until the next one asks for a slot; 0 after a 429, whose wait is the limiter's.
-        error: Why it failed.
-        budget: Retries that the client may still make now.
+        delay: Seconds until the retry. 0 after a 429, since the rate limit decides when it is sent.
+        error: Error of the attempt.
+        budget: Number of retries that the retry budget still allows.
     """
 
     attempt: int
@@ -81,14 +81,14 @@ class RetryScheduled(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class RequestFinished(CallEvent):
-    """A call ended.
+    """A call has ended.
 
     Attributes:
-        attempts: How many requests were tried.
+        attempts: Number of attempts made.
         elapsed: Seconds since the call began.
-        waited: Seconds of these spent waiting for a slot.
-        status: HTTP status of the last answer, None where none came.
-        error: Why it failed, None on success.
+        waited: Seconds of `elapsed` spent waiting for the rate limit or the in-flight limit.
+        status: HTTP status of the last response, or None if there was none.
+        error: Error of the call, or None on success.
     """
 
     attempts: int
@@ -100,11 +100,11 @@ class RequestFinished(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class SharedLimitLost(Event):
-    """The rate limit is no longer shared: Redis cannot be asked, and the client goes on at a pace of its own.
+    """The shared rate limit is unavailable, and the client uses a rate limit of its own.
 
     Attributes:
         name: Name of the shared limit.
-        reason: What is wrong, in words.
+        reason: Reason as text.
     """
 
     name: str
@@ -113,11 +113,11 @@ class SharedLimitLost(Event):
 
 @attrs.frozen(kw_only=True)
 class SharedLimitRestored(Event):
-    """The rate limit is shared again.
+    """The shared rate limit is available again.
 
     Attributes:
         name: Name of the shared limit.
-        away: Seconds for which it was not.
+        away: Seconds for which it was unavailable.
     """
 
     name: str
@@ -125,40 +125,41 @@ class SharedLimitRestored(Event):
 
 
 Hook: TypeAlias = Callable[[Event], object]
-"""Gets every event; a plain function, called in the event loop, whose errors are logged and otherwise ignored."""
+"""A synchronous callable that receives every event. It runs in the event loop; its exceptions are only logged."""
 
 
 def report(hooks: tuple[Hook, ...], event: Event) -> None:
-    """Call every hook with the event; one that raises is logged and otherwise ignored."""
+    """Call every hook with the event. Exceptions of hooks are logged and otherwise ignored."""
     for hook in hooks:
         try:
             hook(event)
-        except Exception:  # a hook is foreign code: its faults must not become the caller's
+        except Exception:  # a hook is foreign code: its errors must not affect the call
             _logger.exception("a hook raised on %s", type(event).__name__)
 
 
 class AttemptHook(ABC):
-    """Base of a hook that also wraps each request, for context variables such as OpenTelemetry's current span."""
+    """Base class of a hook that also wraps each request, for context variables such as OpenTelemetry's current span."""
 
     @abstractmethod
     def __call__(self, event: Event, /) -> object:
-        """Take an event."""
+        """Receive an event."""
 
     @abstractmethod
     def around_attempt(self, call: int) -> AbstractContextManager[object]:
-        """Return a context manager that is entered before a request is sent, and left when its answer is there.
+        """Return a context manager that is entered before a request is sent, and left when its response has arrived.
 
-        Both happen in the task that makes the request; waiting for a slot or for a retry is outside. An exception
-        raised by the context manager is logged and otherwise ignored, and it cannot suppress one.
+        Both happen in the task that sends the request. Waiting for the rate limit or for a retry is not included. An
+        exception raised by the context manager is logged and otherwise ignored. The context manager cannot suppress
+        exceptions.
 
         Args:
-            call: Number of the call, as in its events.
+            call: Number of the call, as in `CallEvent.call`.
         """
 
 
 @contextmanager
 def around_attempt(hooks: tuple[Hook, ...], call: int) -> Generator[None]:
-    """Enter what the hooks wrap around an attempt."""
+    """Enter the context managers of all hooks around an attempt."""
     with ExitStack() as entered:
         for hook in hooks:
             if isinstance(hook, AttemptHook):
@@ -167,7 +168,7 @@ def around_attempt(hooks: tuple[Hook, ...], call: int) -> Generator[None]:
 
 
 class _Guarded:
-    """A foreign context manager, whose faults are logged, and which suppresses nothing."""
+    """Wraps a foreign context manager: logs its exceptions, and does not let it suppress any."""
 
     def __init__(self, hook: AttemptHook, call: int) -> None:
         self._hook = hook

@@ -1,4 +1,4 @@
-"""Lists: lazy, in pages fetched in growing windows, de-duplicated, and never cut off in silence."""
+"""Lazy lists. Pages are fetched concurrently and deduplicated, and a list is never silently truncated."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 DEFAULT_CONCURRENCY: Final = 32
 
 FetchPage: TypeAlias = "Callable[[int, int], Awaitable[Page[T]]]"
-"""Fetches one page: offset and limit in, a page out."""
+"""Fetches one page, given offset and limit."""
 
 Probe: TypeAlias = "Callable[[], Awaitable[Page[T]]]"
-"""Fetches the beginning of a list with neither offset nor limit."""
+"""Fetches the beginning of a list without offset and limit."""
 
 
 @attrs.frozen
@@ -30,9 +30,9 @@ class Page(Generic[T]):
     """One page of a list.
 
     Attributes:
-        items: Its items; those that an earlier page already had are left out.
-        offset: Where it begins in the list.
-        total_count: How many items the server says there are; None where it does not say.
+        items: Items of the page, without those that an earlier page already had.
+        offset: Position of the page in the list.
+        total_count: Total number of items as reported by the server, if it does.
     """
 
     items: list[T]
@@ -41,11 +41,11 @@ class Page(Generic[T]):
 
 
 class Pager(Generic[T]):
-    """A list that is fetched while it is iterated; iterating again fetches again.
+    """A list that is fetched while you iterate it. Iterating again fetches it again.
 
-    `async for item in pager`, `async for page in pager.pages()`, `await pager` or `await pager.collect()` for the whole
-    list, `await pager.first()`. An early `break` leaves nothing running. Tasks may share one iterator: each item goes
-    to one of them.
+    Use `async for item in pager` for items, `async for page in pager.pages()` for pages, `await pager` or `await
+    pager.collect()` for the whole list, and `await pager.first()` for the first item. After an early `break` nothing
+    keeps running. Tasks can share one iterator: each item goes to one of them.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class Pager(Generic[T]):
         default_concurrency: int = DEFAULT_CONCURRENCY,
         probe: Probe[T] | None = None,
     ) -> None:
-        """Check the arguments; nothing is fetched yet.
+        """Create a pager. Nothing is fetched yet.
 
         Args:
             fetch: Fetches one page.
             operation: Name, method and path, for errors.
-            key: Gives what identifies an item; None where nothing does (logs), and nothing is de-duplicated.
-            page_size: Items asked for at once, 1 to 50.
-            offset: Items to skip at the beginning.
-            max_items: Most items to give.
-            concurrency: Most pages in flight; 1 fetches strictly one after the other.
-            default_concurrency: What it is where the caller does not say.
-            probe: Fetches first, for servers that may not know offset and limit (legacy rule engines): where
-                its page has no `total_count`, or 0, it is the whole list.
+            key: Returns the identity of an item. None for items without one (logs), which are not deduplicated.
+            page_size: Items per request, 1 to 50.
+            offset: Number of items to skip.
+            max_items: Maximum number of items to return.
+            concurrency: Maximum number of pages requested at once. 1 requests them one after another.
+            default_concurrency: Default of `concurrency`.
+            probe: Sends the first request, for servers that may not support offset and limit (legacy rule engines).
+                If its page has no `total_count`, or 0, it is the whole list.
 
         Raises:
-            InvalidArgumentError: A number is out of its range.
+            InvalidArgumentError: A number is out of range.
         """
         self._fetch = fetch
         self._operation = operation
@@ -122,7 +122,7 @@ class Pager(Generic[T]):
         return items
 
     async def first(self) -> T | None:
-        """Return the first item, or None where the list is empty; one request, with an offset at most two."""
+        """Return the first item, or None if the list is empty. Sends one request, or at most two with an offset."""
         if self._probe is not None:
             return await anext(aiter(self), None)
         page = await self._fetch(self._offset, 1) if self._max_items != 0 else None
@@ -130,7 +130,7 @@ class Pager(Generic[T]):
 
 
 class _Items(AsyncIterator[T]):
-    """Items of pages, one by one; tasks that share it get different ones."""
+    """Items of pages, one by one. Tasks that share it get different items."""
 
     def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
         self._pages = pages
@@ -147,13 +147,13 @@ class _Items(AsyncIterator[T]):
 
     async def _turn(self) -> None:
         async with self._lock:
-            if self._position >= len(self._items):  # else another task has turned the page while this one waited
+            if self._position >= len(self._items):  # otherwise another task fetched the page in the meantime
                 self._items = (await anext(self._pages)).items
                 self._position = 0
 
 
 class _Pages(AsyncIterator[Page[T]]):
-    """The pages of one iteration. A window of them is fetched inside one `__anext__`; no task outlives it."""
+    """The pages of one iteration. Several are fetched within one `__anext__`, and no task outlives it."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class _Pages(AsyncIterator[Page[T]]):
         self._probe = None
         skipped = self._next_offset
         if whole.total_count and skipped >= len(whole.items):
-            return  # the server knows pages, and what is asked for is not on its first
+            return  # the server supports pages, and the requested items are not on the first
         self._probed = Page(whole.items[skipped:], skipped, whole.total_count)
         self._ready.append(self._probed)
 
@@ -231,7 +231,7 @@ class _Pages(AsyncIterator[Page[T]]):
                 results[index] = await self._fetch(offsets[index], step)
             except EnapterError as error:
                 results[index] = error
-                # What comes after it in the list would never be delivered.
+                # Later pages would never be returned.
                 for scope in scopes[index + 1 :]:
                     scope.cancel()
 
@@ -273,7 +273,7 @@ class _Pages(AsyncIterator[Page[T]]):
         if self._stride is None and page is not self._probed:
             self._stride = received
         if received != self._stride:
-            # A page of another length: go on from where it ended, not from where a full one would have.
+            # A page of another length: continue from its end, not from the end of a full page.
             self._ready.clear()
             self._window = 1
         self._next_offset = end
@@ -299,7 +299,7 @@ class _Pages(AsyncIterator[Page[T]]):
         )
 
     def _rest(self, known: int) -> Rest:
-        """Return what the server's count says about what comes after so many items."""
+        """Return whether more items follow, according to the server's count."""
         if self._total is None:
             return "unknown"
         return "some" if known < self._total else "none"

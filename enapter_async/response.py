@@ -1,4 +1,4 @@
-"""A value together with how it was got."""
+"""A value together with the metadata of its call."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Response(Generic[T]):
-    """What `client.raw` gives: the value and the facts of its call.
+    """The result of a method of `client.raw`: the value and the metadata of its call.
 
     Attributes:
         status: HTTP status of the last attempt.
         headers: Response headers.
-        attempts: How many requests were sent or tried.
-        elapsed: Seconds from the call to the decoded value.
-        value: What the plain call returns.
+        attempts: Number of attempts made.
+        elapsed: Seconds from the start of the call to the decoded value.
+        value: The value that the same method of the client returns.
     """
 
     status: int

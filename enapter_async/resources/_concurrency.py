@@ -1,4 +1,4 @@
-"""Several requests of one call at the same time; the first failure is the call's."""
+"""Send several requests of one call concurrently. The first failure fails the call."""
 
 from __future__ import annotations
 

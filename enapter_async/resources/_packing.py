@@ -1,4 +1,4 @@
-"""Blueprints to upload: a folder becomes a zip archive, always of the same bytes for the same files."""
+"""Pack blueprints for upload. The same files always give the same zip archive."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ BlueprintSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 
-# What tools leave behind in a folder, and no blueprint needs.
+# Files that tools leave behind in a folder, and that no blueprint needs.
 _LITTER: Final = (
     *(".git", ".gitattributes", ".gitignore", ".gitmodules", ".hg", ".svn", ".idea", ".vscode"),
     *("__pycache__", "*.pyc", "node_modules", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
     *(".DS_Store", "._*", "Thumbs.db", "desktop.ini", "*.swp", "*.swo", "*~", ".#*", "#*#"),
 )
 
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive knows
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can hold
 _MODE: Final = (stat.S_IFREG | 0o644) << 16
 _UNIX: Final = 3
 
 
 def read(source: BlueprintSource) -> bytes:
-    """Return the zip archive that a source is; reads files, so call it off the event loop.
+    """Return the zip archive of a source. It reads files, so call it outside the event loop.
 
     Raises:
-        InvalidArgumentError: It is empty, neither a zip file nor a folder, larger than 64 MiB, or cannot be read;
-            or the folder holds a link that leads out of it.
+        InvalidArgumentError: The source is empty, neither a zip file nor a folder, larger than 64 MiB or unreadable,
+            or the folder contains a link that points outside it.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
@@ -53,7 +53,7 @@ def read(source: BlueprintSource) -> bytes:
     except InvalidArgumentError:
         raise
     except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}"
+        message = f"cannot read {path}: {error.strerror or error}"
     except ValueError:  # a null character
         message = "is not a path"
     else:
@@ -66,13 +66,13 @@ def read(source: BlueprintSource) -> bytes:
 def zip_folder(folder: Path) -> bytes:
     """Return a folder as a zip archive.
 
-    Entries are sorted, have one time and one mode, and are stored as they are: compressors differ between
-    machines. Folders of version control, caches and litter of editors are left out. A link to a file in the
-    folder stands for that file; any other link is refused.
+    Entries are sorted, have the same time and mode, and are stored uncompressed, since compressors differ between
+    machines. Folders of version control, caches and temporary files of editors are left out. A link to a file in the
+    folder is replaced by that file. Any other link is rejected.
 
     Raises:
-        InvalidArgumentError: It holds nothing, too much, a link that is refused, or what is no file.
-        OSError: It cannot be read.
+        InvalidArgumentError: The folder is empty or too large, or contains a rejected link or a special file.
+        OSError: Reading it failed.
     """
     root = folder.resolve(strict=True)
     buffer = io.BytesIO()
@@ -86,7 +86,7 @@ def zip_folder(folder: Path) -> bytes:
             info.external_attr = _MODE
             archive.writestr(info, data)
         if not archive.infolist():
-            raise _refused(f"{folder} holds no files")
+            raise _refused(f"{folder} contains no files")
     return _bounded(buffer.getvalue())
 
 
@@ -106,11 +106,11 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _check_link(path: Path, root: Path) -> None:
-    target = Path(os.path.realpath(path))  # a loop of links is no file; Path.resolve() raises
+    target = Path(os.path.realpath(path))  # a loop of links is not a file; Path.resolve() raises
     if not target.is_relative_to(root):
-        raise _refused(f"{path} is a link that leads out of the folder")
+        raise _refused(f"{path} is a link that points outside the folder")
     if not target.is_file():
-        raise _refused(f"{path} is a link to what is no file")
+        raise _refused(f"{path} is a link to something that is not a file")
 
 
 def _is_litter(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the services have in common: paths of the two families, pagers, and raw access."""
+"""Code shared by all resources: paths with and without a site, pagers, and raw access."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from enapter_async.response import Response
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_LEAST: Final = 0.001  # seconds; a call that has none left fails in the session, as every late one
+_LEAST: Final = 0.001  # seconds; the session fails a call that has no time left
 
 
 class Resource:
     """A namespace of operations over one session.
 
-    What any call may raise is not said at each method: `InvalidArgumentError` before anything is sent, and then
-    `AuthenticationError` (the token), `PermissionDeniedError` (the role), `RateLimitedError`, `ServerError`,
-    `TransportError`, `DeadlineExceededError`, `DecodeError` and `ClientClosedError`; calls that are never re-sent
-    after an ambiguous failure also `OutcomeUnknownError`.
+    Methods list only the errors that are specific to them. Any call can raise `InvalidArgumentError` before anything
+    is sent. After that it can raise `AuthenticationError` (the token), `PermissionDeniedError` (the role),
+    `RateLimitedError`, `ServerError`, `TransportError`, `DeadlineExceededError`, `DecodeError` and
+    `ClientClosedError`. Calls that are never re-sent after an ambiguous failure can also raise `OutcomeUnknownError`.
+    The table of operations in the documentation lists the safety class and the role of each method.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def _countdown(self, timeout: float | None) -> Callable[[], float]:
-        """Return a function that gives the seconds left for a call of several requests."""
+        """Return a function that returns the seconds left for a call of several requests."""
         seconds = self._session.timeouts.total if timeout is None else require_timeout(timeout)
         now = asyncio.get_running_loop().time
         deadline = now() + seconds
@@ -57,7 +58,7 @@ class Resource:
         default_concurrency: int = DEFAULT_CONCURRENCY,
         probing: bool = False,
     ) -> Pager[T]:
-        """Return a pager whose pages are requests of one operation; `probing` begins without limit and offset."""
+        """Return a pager over requests of one operation. With `probing`, the first has neither limit nor offset."""
         if timeout is not None:
             require_timeout(timeout)
 
@@ -89,14 +90,14 @@ class Resource:
 
 
 def site_path(site_id: str, *rest: str) -> str:
-    """Return a path below one site; `rest` is encoded already."""
+    """Return a path below a site. `rest` is already encoded."""
     return "/".join(("v3/sites", segment(site_id, "site_id"), *rest))
 
 
 def device_path(device_id: str, site_id: str | None, *rest: str) -> str:
-    """Return a path below one device, site-scoped where the site is given; `rest` is encoded already.
+    """Return a path below a device, site-scoped if a site is given. `rest` is already encoded.
 
-    Both families are live; on the Cloud a slug works in site-scoped paths only (reference.md, Operations).
+    Both kinds of path work. On the Cloud, a slug works only in site-scoped paths (reference.md, Operations).
     """
     device = segment(device_id, "device_id")
     if site_id is None:
@@ -105,14 +106,14 @@ def device_path(device_id: str, site_id: str | None, *rest: str) -> str:
 
 
 def rule_engine_path(site_id: str | None, *rest: str) -> str:
-    """Return a path below a site's rule engine, or below the Gateway's own where no site is given."""
+    """Return a path below a site's rule engine, or below the Gateway's own if no site is given."""
     if site_id is None:
         return "/".join(("v3/site/rule_engine", *rest))
     return site_path(site_id, "rule_engine", *rest)
 
 
 class RawResource:
-    """The base of the twins of resources, whose methods give a `Response` around every value."""
+    """Base class of the raw resources, whose methods return a `Response` around every value."""
 
     def __init__(self, plain: Resource) -> None:
         """Wrap a resource on a raw session."""
@@ -124,7 +125,7 @@ def raw(
 ) -> Callable[[Callable[[Any], None]], Callable[Concatenate[Any, P], Awaitable[Response[T]]]]:
     """Make a method of a `RawResource` that calls a method of its resource, and type it.
 
-    Type checkers take the signature from the method; the decorated function gives the name and the docstring only.
+    Type checkers take the signature from the method. The decorated function only gives the name and the docstring.
     """
 
     def decorate(twin: Callable[[Any], None]) -> Callable[Concatenate[Any, P], Awaitable[Response[T]]]:

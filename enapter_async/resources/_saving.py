@@ -1,4 +1,4 @@
-"""Downloads to a file that appears only when it is complete."""
+"""Download to a file that appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class PartialFile:
-    """A file that is being written, beside its target; the file system is used off the event loop.
+    """A temporary file next to its target, written outside the event loop.
 
     Attributes:
-        path: Where it is until it is complete.
+        path: Path of the temporary file.
     """
 
     def __init__(self, target: Path, path: Path, file: IO[bytes]) -> None:
@@ -32,7 +32,7 @@ class PartialFile:
         self._file = file
 
     async def begin(self) -> None:
-        """Begin at the beginning, whatever was written before."""
+        """Discard everything written so far."""
 
         def begin() -> None:
             self._file.seek(0)
@@ -45,7 +45,7 @@ class PartialFile:
         await _off_loop(self._target, self._file.write, data)
 
     async def flush(self) -> None:
-        """Bring what was written to the disk: a name that outlives a power cut must not stand for nothing."""
+        """Flush the file to disk, so that it has its content even after a power cut."""
 
         def flush() -> None:
             self._file.flush()
@@ -58,7 +58,7 @@ def checked_target(path: str | os.PathLike[str]) -> Path:
     """Return the path of a file to be written.
 
     Raises:
-        InvalidArgumentError: It is no path, or names no file.
+        InvalidArgumentError: The path is not a path, or has no file name.
     """
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("path", "must be the path of a file", path)
@@ -70,15 +70,15 @@ def checked_target(path: str | os.PathLike[str]) -> Path:
 
 @asynccontextmanager
 async def appearing_when_complete(target: Path) -> AsyncGenerator[PartialFile]:
-    """Give a new file beside the target; it takes the target's name if the block ends well.
+    """Open a temporary file next to the target, and rename it to the target if the block succeeds.
 
-    Whatever else ends the block, cancellation included, leaves nothing behind.
+    If the block raises or is cancelled, the file is removed.
 
     Args:
-        target: The file; one that exists is replaced.
+        target: Path of the file. An existing file is replaced.
 
     Raises:
-        InvalidArgumentError: The target is a folder, or the file system refuses.
+        InvalidArgumentError: The target is a folder, or writing fails.
     """
     path = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
     file = await _off_loop(target, _create, target, path)
@@ -105,5 +105,5 @@ async def _off_loop(target: Path, function: Callable[..., T], *arguments: object
     try:
         return await to_thread.run_sync(function, *arguments)
     except (OSError, ValueError) as error:
-        message = f"{target} cannot be written: {getattr(error, 'strerror', None) or error}"
+        message = f"cannot write {target}: {getattr(error, 'strerror', None) or error}"
     raise InvalidArgumentError("path", message)

@@ -1,4 +1,4 @@
-"""Waiting for a command execution to end, over lost connections and without ever losing its ID."""
+"""Wait for a command execution to end, across lost connections and without losing its ID."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from enapter_async.models.commands import CommandExecution
 
 FIRST_INTERVAL: Final = 0.5
 LONGEST_INTERVAL: Final = 5.0
-"""Seconds between two looks (reference.md, Command execution lifecycle)."""
+"""Seconds between two polls (reference.md, Command execution lifecycle)."""
 
 _GROWTH: Final = 1.5
 _LAST_LOOK: Final = 0.5
 
 OnProgress: TypeAlias = Callable[[CommandExecution], None]
-"""Called with an execution each time that it has changed."""
+"""Called with an execution whenever it has changed."""
 
 
 class Waiting:
-    """Looks at one execution until it has ended.
+    """Polls an execution until it has ended.
 
     Attributes:
-        seen: The execution as it was last seen.
+        seen: The execution as last seen.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Waiting:
         sleep: Callable[[float], Awaitable[None]],
         on_progress: OnProgress | None,
     ) -> None:
-        """Look at nothing yet.
+        """Prepare the wait. Nothing is sent yet.
 
         Args:
-            execution_id: For errors.
-            look: Gets the execution, within the seconds that it is given.
-            sleep: Waits.
-            on_progress: Called at every change.
+            execution_id: ID of the execution, for errors.
+            look: Gets the execution within a number of seconds.
+            sleep: Waits for a number of seconds.
+            on_progress: Called on every change.
         """
         self._execution_id = execution_id
         self._look = look
@@ -50,16 +50,16 @@ class Waiting:
         self.seen: CommandExecution | None = None
 
     async def until_final(self, seconds: float) -> CommandExecution:
-        """Return the execution once it has ended, in whatever state.
+        """Return the execution once it has ended, in any state.
 
-        Failures that may pass (no connection, no token, 429, 5xx but 501 and 505) are outlived as long as time is left.
+        Temporary failures (no connection, no token, 429, 5xx except 501 and 505) are retried until the timeout.
 
         Args:
             seconds: How long to wait.
 
         Raises:
-            ExecutionPendingError: Time ran out; the last failure, if the last look failed, is the cause.
-            RequestError: Looking fails for good.
+            ExecutionPendingError: The timeout expired. If the last poll failed, its error is the cause.
+            RequestError: Polling failed permanently.
         """
         now = asyncio.get_running_loop().time
         deadline = now() + seconds
@@ -84,14 +84,14 @@ class Waiting:
             if last or left <= 0:
                 raise self.pending(f"has not ended within {seconds:g} s") from failure
             if pause >= left:
-                # One more look, as late as leaves it time to come back.
+                # One last poll, as late as leaves time for its response.
                 pause = max(left - _LAST_LOOK, left / 2)
                 last = True
             await self._sleep(pause)
             interval = min(interval * _GROWTH, LONGEST_INTERVAL)
 
     def saw(self, execution: CommandExecution) -> None:
-        """Take note of the execution as it is now."""
+        """Store the current state of the execution, and report a change."""
         if execution == self.seen:
             return
         self.seen = execution
@@ -99,7 +99,7 @@ class Waiting:
             self._on_progress(execution)
 
     def pending(self, what: str) -> ExecutionPendingError:
-        """Return the error for an execution that goes on unseen."""
+        """Return the error for an execution that may still be running."""
         state = self.seen.state if self.seen is not None else None
         known = "" if state is None else f"; its last known state is {state.value}"
         return ExecutionPendingError(

@@ -1,4 +1,4 @@
-"""Blueprints: what makes a device known to the platform."""
+"""Blueprints, which describe devices to the platform."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from enapter_async.resources._resource import RawResource, Resource, raw
 from enapter_async.resources._saving import appearing_when_complete, checked_target
 
 BlueprintViewName: TypeAlias = Literal["ORIGINAL", "COMPILED"]
-"""A blueprint as it was uploaded, or as the platform made it."""
+"""A blueprint as uploaded, or as compiled by the platform."""
 
 _ZIP: Final = "application/zip"
 _ANY_ARCHIVE: Final = "application/zip, application/octet-stream, */*;q=0.5"
@@ -44,58 +44,58 @@ _VALIDATION: Final = Whole(BlueprintValidation)
 
 
 class Blueprints(Resource):
-    """Blueprints. A source is the bytes of a zip archive, the path of one, or the path of a folder.
+    """Validate, upload and download blueprints.
 
-    A folder becomes a zip archive that is the same, byte for byte, for the same files. Version control, caches
-    and litter of editors are left out; a link that leads out of the folder is refused.
+    A source is the bytes of a zip archive, the path of one, or the path of a folder. The same files in a folder
+    always give the same archive, byte for byte. Version control, caches and temporary files of editors are left out.
+    A link that points outside the folder is rejected.
     """
 
     async def validate(self, source: BlueprintSource, *, timeout: float | None = None) -> BlueprintValidation:
-        """Ask the platform whether a blueprint is right; nothing is stored.
+        """Validate a blueprint without storing it.
 
         Args:
             source: Bytes of a zip archive, its path, or a folder with `manifest.yml` in it.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            What is wrong, if anything: a blueprint that is not right is a result, not an error. Re-sent freely.
-            Role: none, not even a token.
+            The result of the validation. An invalid blueprint does not raise an error.
 
         Raises:
-            InvalidArgumentError: The source cannot be read, or is larger than 64 MiB.
+            InvalidArgumentError: The source is unreadable or larger than 64 MiB.
         """
         request = await _archive_request(_VALIDATE, "v3/blueprints/validate", source)
         return await self._session.send(request, _VALIDATION, timeout)
 
     async def upload(self, source: BlueprintSource, *, timeout: float | None = None) -> Blueprint:
-        """Store a blueprint; `devices.assign_blueprint` gives it to a device.
+        """Upload a blueprint. Assign it to a device with `devices.assign_blueprint`.
 
         Args:
             source: Bytes of a zip archive, its path, or a folder with `manifest.yml` in it.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The blueprint, as far as the server tells. Never re-sent after an ambiguous failure. Role: any user.
+            The blueprint, as far as the server describes it.
 
         Raises:
-            InvalidArgumentError: The source cannot be read, or is larger than 64 MiB.
-            OutcomeUnknownError: No answer came; it may be stored, under an ID that nobody has seen.
+            InvalidArgumentError: The source is unreadable or larger than 64 MiB.
+            OutcomeUnknownError: No response was received. The blueprint may be stored under an ID that was lost.
         """
         request = await _archive_request(_UPLOAD, "v3/blueprints/upload", source)
         return await self._session.send(request, _UPLOADED, timeout)
 
     async def get(self, blueprint_id: str, *, timeout: float | None = None) -> Blueprint:
-        """Get what is known of a blueprint; `download` gives its content.
+        """Get the metadata of a blueprint. Get its content with `download`.
 
         Args:
-            blueprint_id: Its ID.
-            timeout: Seconds for the whole call.
+            blueprint_id: ID of the blueprint.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The blueprint. Re-sent freely. Role: any user.
+            The blueprint.
 
         Raises:
-            NotFoundError: There is no such blueprint.
+            NotFoundError: The blueprint does not exist.
         """
         path = "v3/blueprints/" + segment(blueprint_id, "blueprint_id")
         return await self._session.send(Request(_GET, path), _BLUEPRINT, timeout)
@@ -103,19 +103,19 @@ class Blueprints(Resource):
     async def get_by_name(
         self, name: str, *, namespace: str = "enapter", tag: str = "latest", timeout: float | None = None
     ) -> Blueprint:
-        """Get a blueprint by the name that it is published under.
+        """Get a blueprint by its published name.
 
         Args:
-            name: Name in the namespace.
-            namespace: Whose it is.
-            tag: Version.
-            timeout: Seconds for the whole call.
+            name: Name within the namespace.
+            namespace: Owner of the blueprint.
+            tag: Version of the blueprint.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The blueprint. Re-sent freely. Role: any user.
+            The blueprint.
 
         Raises:
-            NotFoundError: There is no such name, or the server lacks the endpoint.
+            NotFoundError: The name does not exist, or the server lacks the endpoint.
         """
         parts = (segment(namespace, "namespace"), segment(name, "name"), segment(tag, "tag"))
         return await self._session.send(Request(_GET_BY_NAME, "/".join(("v3/blueprints", *parts))), _BLUEPRINT, timeout)
@@ -130,17 +130,17 @@ class Blueprints(Resource):
         """Download a blueprint as a zip archive.
 
         Args:
-            blueprint_id: Its ID.
-            view: ORIGINAL as it was uploaded, or COMPILED as the platform made it. Always sent, since servers
-                and clients differ in their defaults.
-            timeout: Seconds for the whole call.
+            blueprint_id: ID of the blueprint.
+            view: ORIGINAL as uploaded, or COMPILED by the platform. Always sent, since the defaults of servers and
+                clients differ.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The archive. Re-sent freely. Role: none, not even a token.
+            The archive.
 
         Raises:
-            NotFoundError: There is no such blueprint.
-            ResponseTooLargeError: It is larger than `max_response_bytes`; `download_to` has no such bound.
+            NotFoundError: The blueprint does not exist.
+            ResponseTooLargeError: The archive is larger than `max_response_bytes`. `download_to` has no such limit.
         """
         return await self._session.send(_download(_DOWNLOAD, blueprint_id, view), archive.complete, timeout)
 
@@ -152,23 +152,23 @@ class Blueprints(Resource):
         view: BlueprintView | BlueprintViewName = BlueprintView.ORIGINAL,
         timeout: float | None = None,
     ) -> Path:
-        """Download a blueprint to a file, which appears only when it is complete.
+        """Download a blueprint to a file. The file appears only when it is complete.
 
-        It is written beside the target under another name, piece by piece, and renamed at the end; nothing
-        stays behind of a download that fails or is cancelled.
+        The archive is streamed to a temporary file next to the target, which is renamed at the end. If the download
+        fails or is cancelled, the temporary file is removed.
 
         Args:
-            blueprint_id: Its ID.
-            path: The file; one that exists is replaced.
-            view: ORIGINAL as it was uploaded, or COMPILED as the platform made it.
-            timeout: Seconds for the whole call.
+            blueprint_id: ID of the blueprint.
+            path: Path of the file. An existing file is replaced.
+            view: ORIGINAL as uploaded, or COMPILED by the platform.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The path. Re-sent freely, from its beginning. Role: none, not even a token.
+            The path of the file.
 
         Raises:
-            InvalidArgumentError: The file cannot be written.
-            NotFoundError: There is no such blueprint.
+            InvalidArgumentError: Writing the file failed.
+            NotFoundError: The blueprint does not exist.
         """
         target = checked_target(path)
         if timeout is not None:
@@ -188,17 +188,16 @@ class Blueprints(Resource):
         return target
 
     async def download_device_profiles(self, *, timeout: float | None = None) -> bytes:
-        """Download the device profiles that blueprints may implement, as a zip archive.
+        """Download the device profiles, which blueprints can implement, as a zip archive.
 
         Args:
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The archive. Where the server answers 404, the path of older servers is tried. Re-sent freely.
-            Role: not documented.
+            The archive. If the server responds with 404, the path of older servers is tried.
 
         Raises:
-            NotFoundError: The server has neither path.
+            NotFoundError: The server supports neither path.
         """
         left = self._countdown(timeout)
         try:
@@ -208,19 +207,15 @@ class Blueprints(Resource):
         return await self._profiles("download_device_profiles", left())
 
     async def upload_device_profiles(self, source: BlueprintSource, *, timeout: float | None = None) -> None:
-        """Replace the device profiles.
+        """Replace the device profiles. The response of the server is not documented.
 
         Args:
             source: Bytes of a zip archive, its path, or a folder.
-            timeout: Seconds for the whole call.
-
-        Returns:
-            Nothing; the server's answer is not documented. Never re-sent after an ambiguous failure. Role: not
-            documented.
+            timeout: Timeout of the whole call, in seconds.
 
         Raises:
-            InvalidArgumentError: The source cannot be read, or is larger than 64 MiB.
-            OutcomeUnknownError: No answer came, and it may have been done.
+            InvalidArgumentError: The source is unreadable or larger than 64 MiB.
+            OutcomeUnknownError: No response was received. The change may have been made.
         """
         request = await _archive_request(_UPLOAD_PROFILES, "v3/blueprints/upload_device_profiles", source)
         return await self._session.send(request, nothing, timeout)
@@ -231,7 +226,7 @@ class Blueprints(Resource):
 
 
 class RawBlueprints(RawResource):
-    """The methods of `Blueprints` that give one answer, with the facts of their call."""
+    """The methods of `Blueprints` that give one answer. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Blueprints(session))

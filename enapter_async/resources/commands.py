@@ -1,4 +1,4 @@
-"""Commands: what devices are told to do, and what became of it."""
+"""Commands of devices, and the executions that track them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from enapter_async.resources._resource import RawResource, Resource, device_path
 from enapter_async.resources._waiting import OnProgress, Waiting
 
 ExecutionExpand: TypeAlias = Literal["log"]
-"""What an execution can include: all responses, newest first."""
+"""Optional part of an execution: all responses of the device, newest first."""
 ExecutionListExpand: TypeAlias = Literal["ephemeral", "log"]
-"""What a list of executions can include: ephemeral ones, and all responses of each."""
+"""Optional parts of a list of executions: ephemeral executions, and all responses of each execution."""
 ExecutionOrder: TypeAlias = Literal["CREATED_AT_ASC", "CREATED_AT_DESC"]
 """Order of a list of executions: oldest or newest first."""
 ExecutionStateName: TypeAlias = Literal["NEW", "IN_PROGRESS", "SUCCESS", "ERROR", "TIMEOUT", "UNSYNC"]
@@ -45,12 +45,11 @@ _ORDERS: Final = frozenset({"CREATED_AT_ASC", "CREATED_AT_DESC"})
 
 
 class Commands(Resource):
-    """Commands of devices, and their executions.
+    """Send commands to devices, and track their executions.
 
-    A command moves real equipment and the API has no idempotency key: no method here sends a command again
-    after a failure that leaves open whether it arrived. Such a failure is an `OutcomeUnknownError`;
-    `list_executions(device_id, created_at_gte=error.started_at,
-    name_in=[name], expand={"ephemeral"})` tells whether the command arrived.
+    Commands move real equipment, and the API has no idempotency keys. No method here sends a command again if it may
+    already have arrived. Such a failure raises `OutcomeUnknownError`. To find out whether the command arrived, call
+    `list_executions(device_id, created_at_gte=error.started_at, name_in=[name], expand={"ephemeral"})`.
     """
 
     async def execute(
@@ -64,26 +63,25 @@ class Commands(Resource):
         site_id: str | None = None,
         timeout: float | None = None,
     ) -> CommandExecution:
-        """Execute a command in one request, whose answer comes when the device has answered.
+        """Execute a command in one request that returns when the device has responded.
 
-        `run` does the same in short requests, and knows the execution's ID from the beginning.
+        Prefer `run`, which does the same in short requests and knows the execution's ID from the start.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
-            name: Name of the command, or an alias.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            name: Name or alias of the command.
             arguments: Arguments by name.
-            ephemeral: Keep the execution out of lists, and forget it after 24 hours.
-            expand: What to include: log.
+            ephemeral: Leave the execution out of lists, and delete it after 24 hours.
+            expand: Parts to include: log.
             site_id: Site of the device.
-            timeout: Seconds for the whole call; `Timeouts.command` by default.
+            timeout: Timeout of the whole call, in seconds. The default is `Timeouts.command`.
 
         Returns:
-            The execution. A command that failed on the device is a result, not an error: see
-            `raise_for_state()`. Never re-sent after an ambiguous failure. Role: the command's access level,
-            USER by default.
+            The execution. A command that failed on the device does not raise an error. Call `raise_for_state()` for
+            that.
 
         Raises:
-            OutcomeUnknownError: No answer came; the command may be running.
+            OutcomeUnknownError: No response was received. The command may be running.
         """
         expanded = query.chosen(expand, _EXPANDS, "expand")
         request = Request(
@@ -108,19 +106,18 @@ class Commands(Resource):
         """Start a command without waiting for the device.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
-            name: Name of the command, or an alias.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            name: Name or alias of the command.
             arguments: Arguments by name.
-            ephemeral: Keep the execution out of lists, and forget it after 24 hours.
+            ephemeral: Leave the execution out of lists, and delete it after 24 hours.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The execution's ID, for `wait` and `get_execution`. Never re-sent after an ambiguous failure. Role:
-            the command's access level, USER by default.
+            The ID of the execution, for `wait` and `get_execution`.
 
         Raises:
-            OutcomeUnknownError: No answer came; the command may be running.
+            OutcomeUnknownError: No response was received. The command may be running.
         """
         path = device_path(device_id, site_id, "command_executions")
         request = Request(_START, path, body=_command(name, arguments, ephemeral), content_type=JSON_TYPE)
@@ -136,25 +133,25 @@ class Commands(Resource):
         site_id: str | None = None,
         timeout: float | None = None,
     ) -> CommandExecution:
-        """Wait until an execution has ended, looking at it at once and at intervals that grow from 0.5 to 5 s.
+        """Wait until an execution has ended.
 
-        Lost connections, 429 and 5xx (but 501 and 505) are outlived as long as time is left.
+        The execution is polled at once, and then at intervals that grow from 0.5 to 5 s. Lost connections, 429 and
+        5xx responses (except 501 and 505) are retried until the timeout.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
-            execution_id: What `start` gave.
-            expand: What to include: log.
-            on_progress: Called with the execution when it is first seen, and each time that it has changed.
-                What it raises ends the wait.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            execution_id: ID returned by `start`.
+            expand: Parts to include: log.
+            on_progress: Called with the execution when it is first seen, and whenever it changes. An exception in it
+                ends the wait.
             site_id: Site of the device.
-            timeout: Seconds for the whole wait; `Timeouts.command` by default.
+            timeout: Timeout of the whole wait, in seconds. The default is `Timeouts.command`.
 
         Returns:
-            The execution in any state but NEW and IN_PROGRESS, one that is not known included. Re-sent freely.
-            Role: READONLY, then the command's read access level.
+            The execution in any state except NEW and IN_PROGRESS. The state may be one that this version does not know.
 
         Raises:
-            ExecutionPendingError: Time ran out; the command itself goes on.
+            ExecutionPendingError: The timeout expired. The command itself continues.
         """
         expanded = query.chosen(expand, _EXPANDS, "expand")
         query.optional_callable(on_progress, "on_progress")
@@ -176,25 +173,24 @@ class Commands(Resource):
         """Start a command and wait until it has ended.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
-            name: Name of the command, or an alias.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            name: Name or alias of the command.
             arguments: Arguments by name.
-            ephemeral: Keep the execution out of lists, and forget it after 24 hours.
-            expand: What to include: log.
-            on_progress: Called with the execution as soon as its ID is known (its state is None then), and each
-                time that it has changed. What it raises ends the wait.
+            ephemeral: Leave the execution out of lists, and delete it after 24 hours.
+            expand: Parts to include: log.
+            on_progress: Called with the execution as soon as its ID is known (with state None), and whenever it
+                changes. An exception in it ends the wait.
             site_id: Site of the device.
-            timeout: Seconds for start and wait together; `Timeouts.command` by default.
+            timeout: Timeout of start and wait together, in seconds. The default is `Timeouts.command`.
 
         Returns:
-            The execution in any state but NEW and IN_PROGRESS. A command that failed on the device is a result,
-            not an error: see `raise_for_state()`. The start is never re-sent after an ambiguous failure. Role:
-            the command's access level, USER by default, and its read access level.
+            The execution in any state except NEW and IN_PROGRESS. A command that failed on the device does not raise
+            an error. Call `raise_for_state()` for that.
 
         Raises:
-            OutcomeUnknownError: No answer to the start came; the command may be running.
-            ExecutionPendingError: The command was started, and time ran out or its end cannot be seen; it has
-                the execution's ID, and why as its cause.
+            OutcomeUnknownError: No response to the start was received. The command may be running.
+            ExecutionPendingError: The command was started, but the timeout expired or polling it failed. The error
+                has the execution's ID, and its cause is the reason.
         """
         now = asyncio.get_running_loop().time
         deadline = now() + self._waiting_time(timeout)
@@ -210,9 +206,9 @@ class Commands(Resource):
         except ExecutionPendingError:
             raise
         except EnapterError as error:
-            raise waiting.pending(f"was started, but its end cannot be seen: {error}") from error
+            raise waiting.pending(f"was started, but polling it failed: {error}") from error
         except asyncio.CancelledError as cancelled:
-            cancelled.add_note(f"command execution {execution_id} of device {device_id} was started and goes on")
+            cancelled.add_note(f"command execution {execution_id} of device {device_id} was started and continues")
             raise
 
     async def get_execution(
@@ -224,20 +220,20 @@ class Commands(Resource):
         site_id: str | None = None,
         timeout: float | None = None,
     ) -> CommandExecution:
-        """Get an execution as it is now.
+        """Get the current state of an execution.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
-            execution_id: What `start` gave.
-            expand: What to include: log.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            execution_id: ID returned by `start`.
+            expand: Parts to include: log.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The execution. Re-sent freely. Role: READONLY, then the command's read access level.
+            The execution.
 
         Raises:
-            NotFoundError: There is no such execution; an ephemeral one is forgotten after 24 hours.
+            NotFoundError: The execution does not exist. Ephemeral executions are deleted after 24 hours.
         """
         request = _get_execution(device_id, execution_id, query.chosen(expand, _EXPANDS, "expand"), site_id)
         return await self._session.send(request, _EXECUTION, timeout)
@@ -260,38 +256,37 @@ class Commands(Resource):
         concurrency: int | None = None,
         timeout: float | None = None,
     ) -> Pager[CommandExecution]:
-        """List executions of a device, or of all devices of a site.
+        """List the executions of a device, or of all devices of a site.
 
         Args:
-            device_id: ID of the device, or its slug (on the Cloud with `site_id` only).
-            site_id: Site of the device; without `device_id`, the site whose executions are listed.
-            device_id_in: Only these devices; for the list of a site.
-            order: CREATED_AT_ASC or CREATED_AT_DESC; the server's default is not documented.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            site_id: Site of the device. Without `device_id`, the site whose executions are listed.
+            device_id_in: Only executions of these devices. Valid only for the list of a site.
+            order: CREATED_AT_ASC or CREATED_AT_DESC. The server's default is not documented.
             created_at_gte: Only executions created at or after this aware datetime, by the platform's clock.
             created_at_lt: Only executions created before this aware datetime.
             state_in: Only executions in one of these states.
             name_in: Only executions of these commands.
-            expand: `ephemeral` includes ephemeral executions, `log` all responses; for the list of a device.
-                Neither is certain on every server.
-            page_size: Items to ask for at once, 1 to 50.
-            offset: Items to skip.
-            max_items: Most items to give.
-            concurrency: Most pages in flight; 1 = one after the other.
-            timeout: Seconds for each request.
+            expand: `ephemeral` includes ephemeral executions, `log` includes all responses. Valid only for the list
+                of a device. Some servers may support neither.
+            page_size: Items per request, 1 to 50.
+            offset: Number of items to skip.
+            max_items: Maximum number of items to return.
+            concurrency: Maximum number of pages requested at once. 1 requests them one after another.
+            timeout: Timeout of each request, in seconds.
 
         Returns:
-            A `Pager`; nothing is sent before it is iterated. Re-sent freely. Role: READONLY, then each
-            command's read access level.
+            A `Pager`. Requests are sent when you iterate or await it.
 
         Raises:
-            InvalidArgumentError: Neither a device nor a site was given, a time is naive, or an argument does not
-                fit the list.
+            InvalidArgumentError: Neither a device nor a site was given, a datetime is naive, or an argument does not
+                apply to this list.
         """
         path = _list_path(device_id, site_id)
         filters: list[tuple[str, str]] = []
         if device_id_in is not None:
             if device_id is not None:
-                raise InvalidArgumentError("device_id_in", "is for the list of a site, without device_id")
+                raise InvalidArgumentError("device_id_in", "is valid only without device_id, for the list of a site")
             filters.append(("device_id.in", query.listed(device_id_in, "device_id_in")))
         if order is not None:
             filters.append(("order", query.one_of(order, _ORDERS, "order")))
@@ -306,8 +301,8 @@ class Commands(Resource):
         expanded = query.chosen(expand, _LIST_EXPANDS, "expand")
         if expanded:
             if device_id is None:
-                # Ignored by the server, it would hide executions from whoever looks for a lost one.
-                raise InvalidArgumentError("expand", "is for the list of a device, with device_id")
+                # The server would ignore it, and a search for a lost execution would miss ephemeral ones.
+                raise InvalidArgumentError("expand", "is valid only with device_id, for the list of a device")
             filters.append(("expand", expanded))
         return self._pager(
             _LIST_EXECUTIONS,
@@ -342,7 +337,7 @@ class Commands(Resource):
 
 
 class RawCommands(RawResource):
-    """The methods of `Commands` that are one request, with the facts of their call."""
+    """The methods of `Commands` that send one request. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Commands(session))
@@ -364,7 +359,7 @@ def _command(name: str, arguments: Mapping[str, JSON] | None, ephemeral: bool | 
     fields: dict[str, object] = {"name": query.text(name, "name")}
     if arguments is not None:
         if not isinstance(arguments, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise refuse_argument("arguments", "must be arguments by name", arguments)
+            raise refuse_argument("arguments", "must map argument names to values", arguments)
         fields["arguments"] = {query.text(key, "arguments"): value for key, value in arguments.items()}
     if ephemeral is not UNSET:
         fields["ephemeral"] = query.flag(ephemeral, "ephemeral")

@@ -1,4 +1,4 @@
-"""Configuration: parameters that a device is told, in the groups that its manifest declares."""
+"""Configuration parameters of devices, in the groups that the manifest declares."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VALUES: Final = Enveloped("configuration", dict[str, JSON])
 
 
 class Configuration(Resource):
-    """Configuration of devices, group by group."""
+    """Read and change the configuration of devices, group by group."""
 
     async def get(
         self,
@@ -38,17 +38,17 @@ class Configuration(Resource):
         """Get the current values of a group.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             group: Name of the group in the manifest.
-            names: Only these parameters.
+            names: Return only these parameters.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            Values by parameter name. Re-sent freely. Role: the group's access level, USER by default.
+            Values by parameter name.
 
         Raises:
-            NotFoundError: There is no such device or group.
+            NotFoundError: The device or the group does not exist.
         """
         pairs = [] if names is None else [("param_names", query.listed(names, "names"))]
         request = Request(_GET, _path(device_id, site_id, group), query.encode(pairs))
@@ -64,22 +64,21 @@ class Configuration(Resource):
         site_id: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, JSON]:
-        """Change values of a group; parameters that are not named stay as they are.
+        """Change values of a group. Parameters that you omit stay unchanged.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             group: Name of the group in the manifest.
             set: New values by parameter name.
-            reset: Names of parameters that get their default again, or lose their value where there is none.
+            reset: Names of parameters to reset to their default. Parameters without a default lose their value.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            Values of the group after the change. Re-sent after an ambiguous failure with `resend_converging`
-            only. Role: the group's access level, USER by default.
+            Values of the group after the change.
 
         Raises:
-            InvalidArgumentError: Nothing to change was given, or one parameter is in both.
+            InvalidArgumentError: No change was given, or a parameter is in both `set` and `reset`.
             UnprocessableError: The device's manifest does not allow a value.
         """
         if set is UNSET and reset is UNSET:
@@ -88,7 +87,7 @@ class Configuration(Resource):
         names = [] if reset is UNSET else query.texts(reset, "reset")
         for name in names:
             if name in values:
-                raise InvalidArgumentError("reset", f"{name!r} is in set too")
+                raise InvalidArgumentError("reset", f"{name!r} is also in set")
         fields = {key: value for key, value in (("set", values), ("reset", names)) if value}
         request = json_request(_UPDATE, _path(device_id, site_id, group), fields, "set")
         return await self._session.send(request, _VALUES, timeout)
@@ -96,27 +95,26 @@ class Configuration(Resource):
     async def reset_all(
         self, device_id: str, group: str, *, site_id: str | None = None, timeout: float | None = None
     ) -> dict[str, JSON]:
-        """Give every parameter of a group its default again; those without one lose their value.
+        """Reset every parameter of a group to its default. Parameters without a default lose their value.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             group: Name of the group in the manifest.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            Values of the group after the reset. Never re-sent after an ambiguous failure. Role: the group's
-            access level, USER by default.
+            Values of the group after the reset.
 
         Raises:
-            OutcomeUnknownError: No answer came, and it may have been done.
+            OutcomeUnknownError: No response was received. The change may have been made.
         """
         request = Request(_RESET_ALL, _path(device_id, site_id, group, "reset_all"))
         return await self._session.send(request, _VALUES, timeout)
 
 
 class RawConfiguration(RawResource):
-    """The methods of `Configuration`, with the facts of their call."""
+    """The methods of `Configuration`. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Configuration(session))

@@ -1,4 +1,4 @@
-"""Devices: electrolysers, batteries, inverters, sensors, and the UCMs and Gateways that they run on."""
+"""Devices, such as electrolysers, batteries, inverters and sensors, and the UCMs and Gateways they run on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from enapter_async.resources._resource import RawResource, Resource, device_path
 DeviceExpand: TypeAlias = Literal[
     "site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"
 ]
-"""What a device can be expanded with; what is not asked for is None."""
+"""Optional parts of a device. Parts that you do not request are None."""
 
 _LIST: Final = Operation("devices.list", "GET", Safety.READ)
 _GET: Final = Operation("devices.get", "GET", Safety.READ)
@@ -43,13 +43,14 @@ _CONFIG: Final = Enveloped("config", CommunicationConfig)
 _TERMINAL: Final = Whole(TerminalSession)
 _PAGE: Final = PageOf("devices", Device)
 _EXPANDS: Final = frozenset({"site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"})
-# Manifests are large, and all pages of a window are held at once. Of 5,000 devices at 20 ms, 4 pages at a time take
+# Manifests are large, and all pages of a window are in memory at once. For 5,000 devices at 20 ms, 4 pages at a time
+# take
 # 1.3 s, 8 take 0.9 s, 16 take 0.7 s.
 _CONCURRENCY_WITH_MANIFESTS: Final = 8
 
 
 class Devices(Resource):
-    """Devices, under their own path or under their site's."""
+    """Manage devices, of all sites or of one site."""
 
     def list(
         self,
@@ -66,18 +67,18 @@ class Devices(Resource):
 
         Args:
             site_id: Only devices of this site.
-            expand: What to include: site, manifest, properties, connectivity, communication, raised_alert_names.
-            page_size: Items to ask for at once, 1 to 50.
-            offset: Items to skip.
-            max_items: Most items to give.
-            concurrency: Most pages in flight; 1 = one after the other.
-            timeout: Seconds for each request.
+            expand: Parts to include: site, manifest, properties, connectivity, communication, raised_alert_names.
+            page_size: Items per request, 1 to 50.
+            offset: Number of items to skip.
+            max_items: Maximum number of items to return.
+            concurrency: Maximum number of pages requested at once. 1 requests them one after another.
+            timeout: Timeout of each request, in seconds.
 
         Returns:
-            A `Pager`; nothing is sent before it is iterated. Re-sent freely. Role: READONLY.
+            A `Pager`. Requests are sent when you iterate or await it.
 
         Raises:
-            InvalidArgumentError: An argument cannot be.
+            InvalidArgumentError: An argument is invalid.
         """
         expanded = query.chosen(expand, _EXPANDS, "expand")
         return self._pager(
@@ -105,16 +106,16 @@ class Devices(Resource):
         """Get a device.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
-            expand: What to include: site, manifest, properties, connectivity, communication, raised_alert_names.
-            timeout: Seconds for the whole call.
+            expand: Parts to include: site, manifest, properties, connectivity, communication, raised_alert_names.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The device; what was not expanded is None. Re-sent freely. Role: READONLY.
+            The device. Parts that were not requested with `expand` are None.
 
         Raises:
-            NotFoundError: There is no such device, or the token cannot see it.
+            NotFoundError: The device does not exist, or the token cannot see it.
         """
         expanded = query.chosen(expand, _EXPANDS, "expand")
         request = Request(
@@ -131,22 +132,21 @@ class Devices(Resource):
         site_id: str | None = None,
         timeout: float | None = None,
     ) -> Device:
-        """Change a device's name or slug; only what is given is sent.
+        """Change the name or slug of a device. Fields that you omit stay unchanged.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
-            name: New name for people.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            name: New display name.
             slug: New slug, unique within the site.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The device as it is now. Re-sent after an ambiguous failure with `resend_converging` only.
-            Role: OWNER.
+            The updated device.
 
         Raises:
-            InvalidArgumentError: Nothing to change was given.
-            ConflictError: Another device has the slug.
+            InvalidArgumentError: No change was given.
+            ConflictError: Another device already has this slug.
         """
         fields = select_given({"name": name, "slug": slug})
         if not fields:
@@ -160,33 +160,30 @@ class Devices(Resource):
         """Delete a device. Delete Lua devices before the UCM that they run on.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
-
-        Returns:
-            Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Role: OWNER.
+            timeout: Timeout of the whole call, in seconds.
 
         Raises:
-            NotFoundError: There is no such device; a deletion that was re-sent and finds nothing has succeeded.
+            NotFoundError: The device does not exist. A retried deletion that finds nothing counts as success.
         """
         return await self._session.send(Request(_DELETE, device_path(device_id, site_id)), nothing, timeout)
 
     async def get_manifest(
         self, device_id: str, *, site_id: str | None = None, timeout: float | None = None
     ) -> Manifest:
-        """Get the manifest of a device's blueprint: what it measures, reports, accepts and can be told.
+        """Get the manifest of a device's blueprint: its telemetry, properties, configuration and commands.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The manifest. Re-sent freely. Role: READONLY.
+            The manifest.
 
         Raises:
-            NotFoundError: There is no such device, or it has no blueprint.
+            NotFoundError: The device does not exist, or it has no blueprint.
         """
         request = Request(_GET_MANIFEST, device_path(device_id, site_id, "manifest"))
         return await self._session.send(request, _MANIFEST, timeout)
@@ -194,20 +191,19 @@ class Devices(Resource):
     async def assign_blueprint(
         self, device_id: str, blueprint_id: str, *, site_id: str | None = None, timeout: float | None = None
     ) -> Device:
-        """Give a device another blueprint.
+        """Assign a blueprint to a device.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             blueprint_id: ID of the blueprint.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The device as it is now; where the server does not tell, it is asked with `get`. Re-sent after an
-            ambiguous failure with `resend_converging` only. Role: OWNER.
+            The updated device. If the server does not return it, it is fetched with `get`.
 
         Raises:
-            NotFoundError: There is no such device or blueprint.
+            NotFoundError: The device or the blueprint does not exist.
         """
         left = self._countdown(timeout)
         device = await self._assign_blueprint(device_id, blueprint_id, site_id=site_id, timeout=left())
@@ -228,19 +224,19 @@ class Devices(Resource):
         site_id: str | None = None,
         timeout: float | None = None,
     ) -> CommunicationConfig:
-        """Generate what a device needs to connect; an earlier config may stop working.
+        """Generate the communication config that a device connects with. An earlier config may stop working.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             protocol: MQTT (with a password) or MQTTS (with a certificate).
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The config, with secrets in it. Never re-sent after an ambiguous failure. Role: OWNER.
+            The config. It contains secrets.
 
         Raises:
-            OutcomeUnknownError: No answer came; the device may have a config that nobody has seen.
+            OutcomeUnknownError: No response was received. The device may have a new config that was lost.
         """
         path = device_path(device_id, site_id, "generate_config")
         request = json_request(_GENERATE_CONFIG, path, {"protocol": query.member(protocol, MqttProtocol, "protocol")})
@@ -249,19 +245,18 @@ class Devices(Resource):
     async def run_terminal(
         self, device_id: str, *, site_id: str | None = None, timeout: float | None = None
     ) -> TerminalSession:
-        """Start a terminal session on a Gateway that allows it; `open_terminal` opens it. Cloud only.
+        """Start a terminal session on a Gateway that allows it. Connect to it with `open_terminal`. Cloud only.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            Where the session waits, and the secret that opens it. Never re-sent after an ambiguous failure.
-            Role: not documented.
+            The address of the session and the secret that opens it.
 
         Raises:
-            OutcomeUnknownError: No answer came; a session may be open.
+            OutcomeUnknownError: No response was received. A session may be open.
         """
         request = Request(_RUN_TERMINAL, device_path(device_id, site_id, "run_terminal"))
         return await self._session.send(request, _TERMINAL, timeout)
@@ -270,23 +265,23 @@ class Devices(Resource):
         r"""Open the terminal of a session that `run_terminal` started.
 
         Use it as `async with client.devices.open_terminal(session) as terminal:`, with
-        `await terminal.send("uptime\n")` and `async for text in terminal: ...`. The session's own token is sent, and
-        never the API's. An open terminal counts against `max_streams`.
+        `await terminal.send("uptime\n")` and `async for text in terminal: ...`. Only the session's own token is sent,
+        never your API token. An open terminal counts towards `max_streams`.
 
         Args:
-            session: What `run_terminal` returned.
-            timeout: Seconds for opening it.
+            session: The result of `run_terminal`.
+            timeout: Timeout for opening the terminal, in seconds.
 
         Raises:
-            InvalidArgumentError: The session's address or token is invalid, or its address is a plain `ws://` one
-                although the API is asked over https.
+            InvalidArgumentError: The session's address or token is invalid, or the address is plain `ws://` although
+                the client uses https.
         """
         request = terminal_request(session, base_url=self._session.base_url)
         return Terminal(self._session, request, session.channel_id, timeout=timeout)
 
 
 class RawDevices(RawResource):
-    """The methods of `Devices` that are one request, with the facts of their call."""
+    """The methods of `Devices` that send one request. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Devices(session))
@@ -309,7 +304,7 @@ class RawDevices(RawResource):
 
     @raw(Devices._assign_blueprint)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     def assign_blueprint(self) -> None:
-        """Like `Devices.assign_blueprint`, but one request: its value is None where the server does not tell."""
+        """Like `Devices.assign_blueprint`, but in one request: the value is None if the server does not return it."""
 
     @raw(Devices.generate_communication_config)
     def generate_communication_config(self) -> None:

@@ -1,4 +1,4 @@
-"""Logs: what devices say about themselves."""
+"""Log records that devices send."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ORDERS: Final = frozenset({"RECEIVED_AT_ASC", "RECEIVED_AT_DESC"})
 
 
 class Logs(Resource):
-    """Log records of devices."""
+    """List and follow the log records of devices."""
 
     def list(
         self,
@@ -53,29 +53,28 @@ class Logs(Resource):
     ) -> Pager[LogRecord]:
         """List log records of a device.
 
-        Records have no identifier: where new ones come in while descending pages are read, some come twice.
-        `received_at_lt` keeps the list still.
+        Records have no ID. If new records arrive while you read pages in descending order, some records are returned
+        twice. Set `received_at_lt` to prevent this.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
             received_at_gte: Only records received at or after this aware datetime.
             received_at_lt: Only records received before this aware datetime.
             severity: Only records of this one severity.
             order: RECEIVED_AT_ASC (the server's default) or RECEIVED_AT_DESC.
-            retention: Which records: ALL (the server's default), PERSISTENT or EPHEMERAL.
-            page_size: Items to ask for at once, 1 to 50.
-            offset: Items to skip.
-            max_items: Most items to give.
-            concurrency: Most pages in flight; 1 = one after the other.
-            timeout: Seconds for each request.
+            retention: ALL (the server's default), PERSISTENT or EPHEMERAL records.
+            page_size: Items per request, 1 to 50.
+            offset: Number of items to skip.
+            max_items: Maximum number of items to return.
+            concurrency: Maximum number of pages requested at once. 1 requests them one after another.
+            timeout: Timeout of each request, in seconds.
 
         Returns:
-            A `Pager`; nothing is sent before it is iterated. Re-sent freely. Role: not documented, at least
-            READONLY.
+            A `Pager`. Requests are sent when you iterate or await it.
 
         Raises:
-            InvalidArgumentError: A time is naive, or an argument is none of the known values.
+            InvalidArgumentError: A datetime is naive, or an argument is not one of the known values.
         """
         filters: list[tuple[str, str]] = []
         if received_at_gte is not None:
@@ -117,21 +116,21 @@ class Logs(Resource):
         Use it as `async with client.logs.follow(device_id) as stream: async for record in stream: ...`.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
             severity: Only records of this one severity.
-            retention: Which records: ALL (the server's default), PERSISTENT or EPHEMERAL.
-            fill_gaps: After a lost connection, list what was missed and give it, each record once, before what
-                comes next. As complete as the server's list is at that moment. Otherwise it stays missed.
-            policy: How the stream is kept open, and what happens when records come faster than they are taken.
-            timeout: Seconds for opening it.
+            retention: ALL (the server's default), PERSISTENT or EPHEMERAL records.
+            fill_gaps: After a lost connection, list the missed records and return each of them once, before newer
+                ones. The result is as complete as the server's list is at that moment. By default missed records are
+                lost.
+            policy: How to keep the stream open, and what to do when records arrive faster than you read them.
+            timeout: Timeout for opening the stream, in seconds.
 
         Returns:
-            A `Stream`; nothing is sent before it is entered. Lost connections are reported as `StreamGap`. Role:
-            not documented, at least READONLY.
+            A `Stream`, which connects when you enter it. Lost connections are reported as `StreamGap`.
 
         Raises:
-            InvalidArgumentError: An argument is none of the known values.
+            InvalidArgumentError: An argument is not one of the known values.
         """
         filters: list[tuple[str, str]] = []
         if severity is not None:

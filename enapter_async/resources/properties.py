@@ -1,4 +1,4 @@
-"""Properties: what a device last reported of itself."""
+"""Properties, the values that a device last reported about itself."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _PROPERTIES: Final = Optionally("properties", dict[str, JSON])
 
 
 class Properties(Resource):
-    """Properties of devices."""
+    """Read the properties of devices."""
 
     async def get(self, device_id: str, *, site_id: str | None = None, timeout: float | None = None) -> dict[str, JSON]:
         """Get the last reported property values of a device.
 
-        The established way to the same values is `devices.get(device_id, expand={"properties"})`: this
-        endpoint is not documented.
+        This endpoint is not documented. Prefer `devices.get(device_id, expand={"properties"})`, which returns the
+        same values.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            Values by property name. Re-sent freely. Role: READONLY, and per property what the manifest says.
+            Values by property name.
 
         Raises:
-            NotFoundError: There is no such device, the token cannot see it, or the server lacks the endpoint.
+            NotFoundError: The device does not exist, the token cannot see it, or the server lacks the endpoint.
         """
         request = Request(_GET, device_path(device_id, site_id, "properties"))
         return await self._session.send(request, _PROPERTIES, timeout)
 
 
 class RawProperties(RawResource):
-    """The methods of `Properties`, with the facts of their call."""
+    """The methods of `Properties`. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Properties(session))

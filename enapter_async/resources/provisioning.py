@@ -1,4 +1,4 @@
-"""Provisioning: how devices come into being."""
+"""Provisioning of new devices."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ _DEVICE: Final = Whole(ProvisionedDevice)
 
 
 class Provisioning(Resource):
-    """New devices. Read what was made with `devices.get(provisioned.device_id)`."""
+    """Provision new devices. Get the new device with `devices.get(provisioned.device_id)`."""
 
     async def standalone(
         self, *, name: str, site_id: str | None = None, slug: str | Unset = UNSET, timeout: float | None = None
     ) -> ProvisionedDevice:
-        """Provision a device of your own that speaks MQTT; `devices.generate_communication_config` comes next.
+        """Provision a standalone device that speaks MQTT. Continue with `devices.generate_communication_config`.
 
         Args:
-            name: Name for people.
-            site_id: Its site; needed on the Cloud.
+            name: Display name.
+            site_id: Site of the device. Required on the Cloud.
             slug: Short name, unique within the site.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The new device's ID. Never re-sent after an ambiguous failure. Role: OWNER.
+            The ID of the new device.
 
         Raises:
-            OutcomeUnknownError: No answer came; the device may exist. Look before repeating.
-            ConflictError: Another device has the slug.
+            OutcomeUnknownError: No response was received. The device may exist, so check before you try again.
+            ConflictError: Another device already has this slug.
         """
         return await self._provision(_STANDALONE, "standalone", timeout, name=name, site_id=_site(site_id), slug=slug)
 
     async def vucm(
         self, *, name: str, hardware_id: str, site_id: str | None = None, timeout: float | None = None
     ) -> ProvisionedDevice:
-        """Provision a virtual UCM, which Lua devices run on. Gateway only.
+        """Provision a virtual UCM, on which Lua devices run. Gateway only.
 
         Args:
-            name: Name for people.
-            hardware_id: An identifier of your choice: `V` and 32 upper-case hexadecimal digits.
-            site_id: Its site; not needed on a Gateway.
-            timeout: Seconds for the whole call.
+            name: Display name.
+            hardware_id: An identifier that you choose: `V` followed by 32 upper-case hexadecimal digits.
+            site_id: Site of the device. Not needed on a Gateway.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The new device's ID. Never re-sent after an ambiguous failure. Role: OWNER.
+            The ID of the new device.
 
         Raises:
-            OutcomeUnknownError: No answer came; the device may exist. Look before repeating.
+            OutcomeUnknownError: No response was received. The device may exist, so check before you try again.
         """
         return await self._provision(_VUCM, "vucm", timeout, name=name, hardware_id=hardware_id, site_id=_site(site_id))
 
@@ -73,21 +73,21 @@ class Provisioning(Resource):
         slug: str | Unset = UNSET,
         timeout: float | None = None,
     ) -> ProvisionedDevice:
-        """Provision a device whose Lua program runs on a UCM. It cannot be provisioned again.
+        """Provision a device whose Lua program runs on a UCM. The same device cannot be provisioned again.
 
         Args:
-            runtime_id: ID of the UCM, hardware or virtual; on the Cloud its slug does not do.
+            runtime_id: ID of the hardware or virtual UCM. On the Cloud, a slug does not work.
             blueprint_id: ID of the blueprint.
-            name: Name for people.
+            name: Display name.
             slug: Short name, unique within the site.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The new device's ID. Never re-sent after an ambiguous failure. Role: OWNER.
+            The ID of the new device.
 
         Raises:
-            OutcomeUnknownError: No answer came; the device may exist. Look before repeating.
-            ConflictError: Another device has the slug.
+            OutcomeUnknownError: No response was received. The device may exist, so check before you try again.
+            ConflictError: Another device already has this slug.
         """
         return await self._provision(
             _LUA_DEVICE, "lua_device", timeout, runtime_id=runtime_id, blueprint_id=blueprint_id, name=name, slug=slug
@@ -102,21 +102,20 @@ class Provisioning(Resource):
         protocol: MqttProtocol | MqttProtocolName | Unset = UNSET,
         timeout: float | None = None,
     ) -> ProvisionedDevice:
-        """Provision a hardware UCM; once more with the same arguments gives a new config, not a new device.
+        """Provision a hardware UCM. Repeating it with the same arguments gives a new config, not a new device.
 
         Args:
-            name: Name for people.
-            hardware_id: What its maker has given it: 32 upper-case hexadecimal digits.
-            site_id: Its site.
+            name: Display name.
+            hardware_id: The identifier assigned by the manufacturer: 32 upper-case hexadecimal digits.
+            site_id: Site of the device.
             protocol: MQTT or MQTTS.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The device's ID, and in `config` the secrets that it connects with. Never re-sent after an
-            ambiguous failure. Role: OWNER.
+            The device's ID and, in `config`, the secrets it connects with.
 
         Raises:
-            OutcomeUnknownError: No answer came; the device may exist, with a config that nobody has seen.
+            OutcomeUnknownError: No response was received. The device may exist, with a config that was lost.
         """
         if protocol is not UNSET:
             protocol = MqttProtocol(query.member(protocol, MqttProtocol, "protocol"))
@@ -132,7 +131,7 @@ class Provisioning(Resource):
 
 
 class RawProvisioning(RawResource):
-    """The methods of `Provisioning`, with the facts of their call."""
+    """The methods of `Provisioning`. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Provisioning(session))

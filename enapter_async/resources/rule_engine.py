@@ -18,58 +18,56 @@ _ENGINE: Final = Enveloped("engine", RuleEngine)
 
 
 class RuleEngines(Resource):
-    """Rule engines. Each runs on its site's Gateway: through the Cloud it answers while that is online only."""
+    """Control rule engines. Each runs on its site's Gateway, so the Cloud reaches it only while that is online."""
 
     async def get(self, site_id: str | None = None, *, timeout: float | None = None) -> RuleEngine:
         """Get a rule engine.
 
         Args:
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The engine. Re-sent freely. Role: not documented, at least READONLY.
+            The engine.
 
         Raises:
-            NotFoundError: There is no such site, or it has no Gateway.
+            NotFoundError: The site does not exist, or it has no Gateway.
         """
         return await self._session.send(Request(_GET, rule_engine_path(site_id)), _ENGINE, timeout)
 
     async def suspend(self, site_id: str | None = None, *, timeout: float | None = None) -> RuleEngine:
-        """Stop all rules, until the engine is resumed.
+        """Suspend all rules until the engine is resumed.
 
         Args:
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The engine as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
-            documented, presumably OWNER.
+            The updated engine.
 
         Raises:
-            NotFoundError: There is no such site, or it has no Gateway.
+            NotFoundError: The site does not exist, or it has no Gateway.
         """
         return await self._session.send(Request(_SUSPEND, rule_engine_path(site_id, "suspend")), _ENGINE, timeout)
 
     async def resume(self, site_id: str | None = None, *, timeout: float | None = None) -> RuleEngine:
-        """Let all rules that are enabled run again.
+        """Resume all enabled rules.
 
         Args:
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The engine as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
-            documented, presumably OWNER.
+            The updated engine.
 
         Raises:
-            NotFoundError: There is no such site, or it has no Gateway.
+            NotFoundError: The site does not exist, or it has no Gateway.
         """
         return await self._session.send(Request(_RESUME, rule_engine_path(site_id, "resume")), _ENGINE, timeout)
 
 
 class RawRuleEngines(RawResource):
-    """The methods of `RuleEngines`, with the facts of their call."""
+    """The methods of `RuleEngines`. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(RuleEngines(session))

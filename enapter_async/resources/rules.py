@@ -1,4 +1,4 @@
-"""Rules: programs that a site's rule engine runs."""
+"""Rules, the programs that the rule engine of a site runs."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _PAGE: Final = PageOf("rules", Rule)
 
 
 class Rules(Resource):
-    """Rules of a site; without a site, those of the Gateway that is talked to.
+    """Manage the rules of a site, or of the Gateway that the client connects to.
 
-    A `rule_id` may be the rule's slug. A script's code is text here, whatever it is on the wire.
+    A `rule_id` can also be the rule's slug. The code of a script is plain text; the SDK encodes it for the API.
     """
 
     def list(
@@ -57,23 +57,22 @@ class Rules(Resource):
     ) -> Pager[Rule]:
         """List rules.
 
-        The first request asks for neither offset nor number, since legacy rule engines refuse both; where the
-        answer has no `total_count` it is the whole list.
+        The first request has neither `limit` nor `offset`, since legacy rule engines reject both. A response without
+        `total_count` is treated as the whole list.
 
         Args:
-            site_id: Their site; None for the Gateway's own.
-            page_size: Items to ask for at once after the first request, 1 to 50.
-            offset: Items to skip.
-            max_items: Most items to give.
-            concurrency: Most pages in flight; 1 = one after the other.
-            timeout: Seconds for each request.
+            site_id: ID of the site. None means the Gateway's own site.
+            page_size: Items per request after the first one, 1 to 50.
+            offset: Number of items to skip.
+            max_items: Maximum number of items to return.
+            concurrency: Maximum number of pages requested at once. 1 requests them one after another.
+            timeout: Timeout of each request, in seconds.
 
         Returns:
-            A `Pager`; nothing is sent before it is iterated. Re-sent freely. Role: not documented, at least
-            READONLY.
+            A `Pager`. Requests are sent when you iterate or await it.
 
         Raises:
-            InvalidArgumentError: A number is out of its range.
+            InvalidArgumentError: A number is out of range.
         """
         return self._pager(
             _LIST,
@@ -93,16 +92,16 @@ class Rules(Resource):
         """Get a rule.
 
         Args:
-            rule_id: Its ID or slug.
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            rule_id: ID or slug of the rule.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The rule. Re-sent freely. Role: not documented, at least READONLY.
+            The rule.
 
         Raises:
-            NotFoundError: There is no such rule.
-            SchemaError: Its script is no UTF-8 text in base64.
+            NotFoundError: The rule does not exist.
+            SchemaError: The script is not base64-encoded UTF-8 text.
         """
         return await self._session.send(Request(_GET, _path(site_id, rule_id)), _RULE, timeout)
 
@@ -115,21 +114,21 @@ class Rules(Resource):
         site_id: str | None = None,
         timeout: float | None = None,
     ) -> Rule:
-        """Create a rule, which runs from then on.
+        """Create a rule. It runs at once, unless you set `disable`.
 
         Args:
             slug: Short name, unique within the site.
-            script: Its program.
-            disable: Create it switched off.
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            script: Program of the rule.
+            disable: Create the rule disabled.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The new rule. Never re-sent after an ambiguous failure. Role: not documented, presumably OWNER.
+            The new rule.
 
         Raises:
-            OutcomeUnknownError: No answer came; the rule may exist. Look before repeating.
-            ConflictError: Another rule has the slug.
+            OutcomeUnknownError: No response was received. The rule may exist, so check before you try again.
+            ConflictError: Another rule already has this slug.
         """
         fields: dict[str, JSON] = {"slug": query.text(slug, "slug"), "script": _script(script)}
         if disable is not UNSET:
@@ -140,20 +139,19 @@ class Rules(Resource):
     async def update(
         self, rule_id: str, *, slug: str, site_id: str | None = None, timeout: float | None = None
     ) -> Rule:
-        """Change a rule's slug.
+        """Change the slug of a rule.
 
         Args:
-            rule_id: Its ID or slug.
+            rule_id: ID or slug of the rule.
             slug: New short name.
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The rule as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
-            documented, presumably OWNER.
+            The updated rule.
 
         Raises:
-            ConflictError: Another rule has the slug.
+            ConflictError: Another rule already has this slug.
         """
         request = json_request(_UPDATE, _path(site_id, rule_id), {"slug": query.text(slug, "slug")})
         return await self._session.send(request, _RULE, timeout)
@@ -161,96 +159,85 @@ class Rules(Resource):
     async def update_script(
         self, rule_id: str, *, script: RuleScript, site_id: str | None = None, timeout: float | None = None
     ) -> Rule:
-        """Replace a rule's program.
+        """Replace the program of a rule.
 
         Args:
-            rule_id: Its ID or slug.
+            rule_id: ID or slug of the rule.
             script: New program.
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The rule as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
-            documented, presumably OWNER.
+            The updated rule.
 
         Raises:
-            InvalidArgumentError: The script is no `RuleScript`.
-            NotFoundError: There is no such rule.
+            InvalidArgumentError: The script is not a `RuleScript`.
+            NotFoundError: The rule does not exist.
         """
         request = json_request(_UPDATE_SCRIPT, _path(site_id, rule_id, "update_script"), {"script": _script(script)})
         return await self._session.send(request, _RULE, timeout)
 
     async def enable(self, rule_id: str, *, site_id: str | None = None, timeout: float | None = None) -> Rule:
-        """Switch a rule on.
+        """Enable a rule.
 
         Args:
-            rule_id: Its ID or slug.
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            rule_id: ID or slug of the rule.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The rule as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
-            documented, presumably OWNER.
+            The updated rule.
 
         Raises:
-            NotFoundError: There is no such rule.
+            NotFoundError: The rule does not exist.
         """
         return await self._session.send(Request(_ENABLE, _path(site_id, rule_id, "enable")), _RULE, timeout)
 
     async def disable(self, rule_id: str, *, site_id: str | None = None, timeout: float | None = None) -> Rule:
-        """Switch a rule off.
+        """Disable a rule.
 
         Args:
-            rule_id: Its ID or slug.
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
+            rule_id: ID or slug of the rule.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The rule as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: not
-            documented, presumably OWNER.
+            The updated rule.
 
         Raises:
-            NotFoundError: There is no such rule.
+            NotFoundError: The rule does not exist.
         """
         return await self._session.send(Request(_DISABLE, _path(site_id, rule_id, "disable")), _RULE, timeout)
 
     async def enable_many(
         self, rule_ids: Iterable[str], *, site_id: str | None = None, timeout: float | None = None
     ) -> None:
-        """Switch rules on, in one request.
+        """Enable several rules in one request. List the rules to see the result, since the response is not documented.
 
         Args:
             rule_ids: IDs or slugs, at least one.
-            site_id: Their site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
-
-        Returns:
-            Nothing; the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
-            failure with `resend_converging` only. Role: not documented, presumably OWNER.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Raises:
-            InvalidArgumentError: No rule is named, or an identifier cannot be.
-            NotFoundError: One of them does not exist.
+            InvalidArgumentError: There are no rules, or an ID is invalid.
+            NotFoundError: At least one of the rules does not exist.
         """
         return await self._session.send(_many(_ENABLE_MANY, "batch_enable", rule_ids, site_id), nothing, timeout)
 
     async def disable_many(
         self, rule_ids: Iterable[str], *, site_id: str | None = None, timeout: float | None = None
     ) -> None:
-        """Switch rules off, in one request.
+        """Disable several rules in one request. List the rules to see the result, since the response is not documented.
 
         Args:
             rule_ids: IDs or slugs, at least one.
-            site_id: Their site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
-
-        Returns:
-            Nothing; the server's answer is not documented; list the rules to see. Re-sent after an ambiguous
-            failure with `resend_converging` only. Role: not documented, presumably OWNER.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Raises:
-            InvalidArgumentError: No rule is named, or an identifier cannot be.
-            NotFoundError: One of them does not exist.
+            InvalidArgumentError: There are no rules, or an ID is invalid.
+            NotFoundError: At least one of the rules does not exist.
         """
         return await self._session.send(_many(_DISABLE_MANY, "batch_disable", rule_ids, site_id), nothing, timeout)
 
@@ -258,16 +245,12 @@ class Rules(Resource):
         """Delete a rule.
 
         Args:
-            rule_id: Its ID or slug.
-            site_id: Its site; None for the Gateway's own.
-            timeout: Seconds for the whole call.
-
-        Returns:
-            Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Role: not documented,
-            presumably OWNER.
+            rule_id: ID or slug of the rule.
+            site_id: ID of the site. None means the Gateway's own site.
+            timeout: Timeout of the whole call, in seconds.
 
         Raises:
-            NotFoundError: There is no such rule; a deletion that was re-sent and finds nothing has succeeded.
+            NotFoundError: The rule does not exist. A retried deletion that finds nothing counts as success.
         """
         return await self._session.send(Request(_DELETE, _path(site_id, rule_id)), nothing, timeout)
 
@@ -279,29 +262,29 @@ class Rules(Resource):
         policy: StreamPolicy | None = None,
         timeout: float | None = None,
     ) -> Stream[RuleLogRecord]:
-        """Follow the log of a rule, live; there is no list of it.
+        """Follow the log of a rule, live. Past records cannot be listed.
 
         Use it as `async with client.rules.follow_log(rule_id) as stream: async for record in stream: ...`.
 
         Args:
-            rule_id: Its ID or slug.
-            site_id: Its site; None for the Gateway's own.
-            policy: How the stream is kept open, and what happens when records come faster than they are taken.
-            timeout: Seconds for opening it.
+            rule_id: ID or slug of the rule.
+            site_id: ID of the site. None means the Gateway's own site.
+            policy: How to keep the stream open, and what to do when records arrive faster than you read them.
+            timeout: Timeout for opening the stream, in seconds.
 
         Returns:
-            A `Stream`; nothing is sent before it is entered. What was missed while the connection was lost is
-            reported as `StreamGap`, and not replayed. Role: not documented, at least READONLY.
+            A `Stream`, which connects when you enter it. Lost connections are reported as `StreamGap`; the messages
+            missed in between are not replayed.
 
         Raises:
-            InvalidArgumentError: An identifier or the policy cannot be.
+            InvalidArgumentError: An ID or the policy is invalid.
         """
         request = Request(_FOLLOW_LOG, _path(site_id, rule_id, "logs"))
         return Stream(self._session, [Subscription(request)], RULE_LOG_RECORD, policy=policy, timeout=timeout)
 
 
 class RawRules(RawResource):
-    """The methods of `Rules` that are one request, with the facts of their call."""
+    """The methods of `Rules` that send one request. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Rules(session))

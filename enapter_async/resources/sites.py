@@ -1,4 +1,4 @@
-"""Sites: where devices stand."""
+"""Sites, the places where devices are installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OWN_PATH: Final = "v3/site"
 
 
 class Sites(Resource):
-    """Sites, in the Cloud and on a Gateway (which has exactly one)."""
+    """Manage sites, in the Cloud and on a Gateway (which has exactly one)."""
 
     def list(
         self,
@@ -47,18 +47,18 @@ class Sites(Resource):
         """List the sites that the token can see.
 
         Args:
-            name: Only sites whose name matches; how it is matched is not documented.
-            page_size: Items to ask for at once, 1 to 50.
-            offset: Items to skip.
-            max_items: Most items to give.
-            concurrency: Most pages in flight; 1 = one after the other.
-            timeout: Seconds for each request.
+            name: Only sites whose name matches. The API does not document how names are matched.
+            page_size: Items per request, 1 to 50.
+            offset: Number of items to skip.
+            max_items: Maximum number of items to return.
+            concurrency: Maximum number of pages requested at once. 1 requests them one after another.
+            timeout: Timeout of each request, in seconds.
 
         Returns:
-            A `Pager`; nothing is sent before it is iterated. Re-sent freely. Role: READONLY.
+            A `Pager`. Requests are sent when you iterate or await it.
 
         Raises:
-            InvalidArgumentError: A number is out of its range.
+            InvalidArgumentError: A number is out of range.
         """
         return self._pager(
             _LIST,
@@ -82,22 +82,22 @@ class Sites(Resource):
         concurrency: int | None = None,
         timeout: float | None = None,
     ) -> Pager[Site]:
-        """List the sites where the caller is owner or installer.
+        """List the sites that you own or have installed. Cloud only.
 
-        The path is not documented well: prefer `list` and look at `authorized_role`.
+        The endpoint is poorly documented. Prefer `list` and check `authorized_role`.
 
         Args:
-            page_size: Items to ask for at once, 1 to 50.
-            offset: Items to skip.
-            max_items: Most items to give.
-            concurrency: Most pages in flight; 1 = one after the other.
-            timeout: Seconds for each request.
+            page_size: Items per request, 1 to 50.
+            offset: Number of items to skip.
+            max_items: Maximum number of items to return.
+            concurrency: Maximum number of pages requested at once. 1 requests them one after another.
+            timeout: Timeout of each request, in seconds.
 
         Returns:
-            A `Pager`. Re-sent freely. Cloud only. Role: OWNER.
+            A `Pager`. Requests are sent when you iterate or await it.
 
         Raises:
-            InvalidArgumentError: A number is out of its range.
+            InvalidArgumentError: A number is out of range.
         """
         return self._pager(
             _LIST_MINE,
@@ -117,27 +117,27 @@ class Sites(Resource):
 
         Args:
             site_id: ID of the site.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The site. Re-sent freely. Role: READONLY.
+            The site.
 
         Raises:
-            NotFoundError: There is no such site, or the token cannot see it.
+            NotFoundError: The site does not exist, or the token cannot see it.
         """
         return await self._session.send(Request(_GET, site_path(site_id)), _SITE, timeout)
 
     async def get_own(self, *, timeout: float | None = None) -> Site:
-        """Get the one site of a Gateway.
+        """Get the site of a Gateway. Gateway only.
 
         Args:
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The site. Re-sent freely. Gateway only. Role: READONLY.
+            The site.
 
         Raises:
-            NotFoundError: The server is no Gateway.
+            NotFoundError: The server is not a Gateway.
         """
         return await self._session.send(Request(_GET_OWN, _OWN_PATH), _SITE, timeout)
 
@@ -149,19 +149,19 @@ class Sites(Resource):
         location: Location | Unset = UNSET,
         timeout: float | None = None,
     ) -> Site:
-        """Create a site; the caller becomes its INSTALLER.
+        """Create a site. You become its INSTALLER. A Gateway may refuse.
 
         Args:
-            name: Name for people.
+            name: Display name.
             timezone: IANA name, such as `Europe/Lisbon`.
-            location: Where it is.
-            timeout: Seconds for the whole call.
+            location: Location of the site.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The new site. Never re-sent after an ambiguous failure. Role: any user; a Gateway may refuse.
+            The new site.
 
         Raises:
-            OutcomeUnknownError: No answer came; look for the site before creating it again.
+            OutcomeUnknownError: No response was received. Check whether the site exists before you create it again.
         """
         body = _body(name=query.text(name, "name"), timezone=query.text(timezone, "timezone"), location=location)
         return await self._session.send(json_request(_CREATE, "v3/sites", body), _SITE, timeout)
@@ -175,20 +175,20 @@ class Sites(Resource):
         location: Location | Unset = UNSET,
         timeout: float | None = None,
     ) -> Site:
-        """Change a site; only what is given is sent.
+        """Change a site. Fields that you omit stay unchanged.
 
         Args:
             site_id: ID of the site.
             name: New name.
             timezone: New IANA time zone.
             location: New location.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The site as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Role: OWNER.
+            The updated site.
 
         Raises:
-            InvalidArgumentError: Nothing to change was given.
+            InvalidArgumentError: No change was given.
         """
         body = _changes(name, timezone, location)
         return await self._session.send(json_request(_UPDATE, site_path(site_id), body), _SITE, timeout)
@@ -201,42 +201,38 @@ class Sites(Resource):
         location: Location | Unset = UNSET,
         timeout: float | None = None,
     ) -> Site:
-        """Change the one site of a Gateway; only what is given is sent.
+        """Change the site of a Gateway. Fields that you omit stay unchanged. Gateway only.
 
         Args:
             name: New name.
             timezone: New IANA time zone.
             location: New location.
-            timeout: Seconds for the whole call.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The site as it is now. Re-sent after an ambiguous failure with `resend_converging` only. Gateway
-            only. Role: OWNER.
+            The updated site.
 
         Raises:
-            InvalidArgumentError: Nothing to change was given.
+            InvalidArgumentError: No change was given.
         """
         body = _changes(name, timezone, location)
         return await self._session.send(json_request(_UPDATE_OWN, _OWN_PATH, body), _SITE, timeout)
 
     async def delete(self, site_id: str, *, timeout: float | None = None) -> None:
-        """Delete a site.
+        """Delete a site. Cloud only.
 
         Args:
             site_id: ID of the site.
-            timeout: Seconds for the whole call.
-
-        Returns:
-            Nothing. Re-sent after an ambiguous failure with `resend_converging` only. Cloud only. Role: OWNER.
+            timeout: Timeout of the whole call, in seconds.
 
         Raises:
-            NotFoundError: There is no such site; a deletion that was re-sent and finds nothing has succeeded.
+            NotFoundError: The site does not exist. A retried deletion that finds nothing counts as success.
         """
         return await self._session.send(Request(_DELETE, site_path(site_id)), nothing, timeout)
 
 
 class RawSites(RawResource):
-    """The methods of `Sites` that are one request, with the facts of their call."""
+    """The methods of `Sites` that send one request. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Sites(session))

@@ -1,4 +1,4 @@
-"""Streams: everything that chosen devices send, live."""
+"""Live streams of everything that selected devices send."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEVICES: Final = Operation("streams.devices", "GET", Safety.READ)
 
 
 class Streams(Resource):
-    """Live traffic of several devices at once."""
+    """Follow several devices at once."""
 
     def devices(
         self,
@@ -28,23 +28,23 @@ class Streams(Resource):
         policy: StreamPolicy | None = None,
         timeout: float | None = None,
     ) -> Stream[DeviceFrame]:
-        """Follow telemetry, properties and log records of devices.
+        """Follow telemetry, properties and log records of several devices.
 
         Use it as `async with client.streams.devices(ids) as stream: async for frame in stream: ...`.
 
         Args:
-            device_ids: Their IDs; slugs are not known to work here. About 180 share a connection, since a URL
-                should stay below 8,000 bytes; each connection counts against `max_streams`.
-            site_id: Their site.
-            policy: How the stream is kept open, and what happens when frames come faster than they are taken.
-            timeout: Seconds for opening it.
+            device_ids: IDs of the devices; slugs may not work here. About 180 devices share a connection, since a URL
+                should stay below 8,000 bytes. Each connection counts towards `max_streams`.
+            site_id: Site of the devices.
+            policy: How to keep the stream open, and what to do when frames arrive faster than you read them.
+            timeout: Timeout for opening the stream, in seconds.
 
         Returns:
-            A `Stream`; nothing is sent before it is entered. What was missed while a connection was lost is
-            reported as `StreamGap`, and not replayed. Role: not documented, at least READONLY.
+            A `Stream`, which connects when you enter it. Lost connections are reported as `StreamGap`; the messages
+            missed in between are not replayed.
 
         Raises:
-            InvalidArgumentError: No device, or an identifier that cannot be.
+            InvalidArgumentError: There are no devices, or an ID is invalid.
         """
         path = "v3/devices/" if site_id is None else site_path(site_id, "devices", "")
         parts = _parts(device_ids)
@@ -56,7 +56,7 @@ class Streams(Resource):
 
 
 def _parts(device_ids: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return query strings that together name every device once, each with its devices."""
+    """Return query strings that together cover every device once, each with its devices."""
     parts: list[tuple[str, tuple[str, ...]]] = []
     pairs: list[str] = []
     devices: list[str] = []

@@ -1,4 +1,4 @@
-"""Telemetry: the latest values, their history, and new ones as they come, of one device or of thousands."""
+"""Telemetry of one device or of thousands: latest values, history and live values."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _POINTS_BY_DEVICE: Final = Optionally("telemetry", dict[str, dict[str, LatestPoi
 
 _ON_MISSING: Final = frozenset({"warn", "raise"})
 _SERVERS_RELEVANCE: Final = 30.0
-"""Seconds that a latest value may be old where the request does not say (reference.md, Telemetry)."""
+"""Maximum age of a latest value in seconds, unless the request sets one (reference.md, Telemetry)."""
 _LIVE_ATTEMPT: Final = 10.0
-"""Seconds after which a poll is tried anew; what was polled every second is not worth a long wait."""
+"""Seconds after which a poll is tried again. A value that is polled every second is not worth a long wait."""
 
 
 class Telemetry(Resource):
-    """Values of telemetry attributes: the latest, their history, and new ones as they come."""
+    """Read telemetry attributes: latest values, history and live values."""
 
     async def latest(
         self,
@@ -58,23 +58,22 @@ class Telemetry(Resource):
         relevance_interval: Duration | None = None,
         timeout: float | None = None,
     ) -> dict[str, dict[str, LatestPoint]]:
-        """Get the latest value of chosen attributes of any number of devices.
+        """Get the latest values of attributes of any number of devices.
 
-        The request is split where its URL would pass 8,000 bytes; the parts are sent concurrently.
+        If the URL would exceed 8,000 bytes, the request is split into parts that are sent concurrently.
 
         Args:
             attributes: Attribute names by device (ID or slug).
-            relevance_interval: How old a value may be; the server's default is 30 s.
-            timeout: Seconds for the whole call: its parts run at the same time.
+            relevance_interval: Maximum age of a value. The server's default is 30 s.
+            timeout: Timeout of the whole call, in seconds. Its parts run at the same time.
 
         Returns:
-            Points by device and attribute; every device that was asked for is a key. A device or an attribute that
-            does not exist is no error: its point has no value, and `LatestPoint.warning` says why. Re-sent freely.
-            Role: READONLY, and per attribute what the manifest says.
+            Points by device and attribute. Every requested device is a key. A device or an attribute that does not
+            exist does not raise an error: its point has no value, and `LatestPoint.warning` says why.
 
         Raises:
-            InvalidArgumentError: A device or an attribute name cannot be.
-            EnapterError: A part failed; then the whole call has failed.
+            InvalidArgumentError: The name of a device or an attribute is invalid.
+            EnapterError: A part of the request failed, and with it the whole call.
         """
         if timeout is not None:
             require_timeout(timeout)
@@ -102,21 +101,21 @@ class Telemetry(Resource):
         relevance_interval: Duration | None = None,
         timeout: float | None = None,
     ) -> dict[str, LatestPoint]:
-        """Get the latest value of attributes of one device.
+        """Get the latest values of attributes of one device.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
-            attributes: Attribute names; what comes without them is not documented.
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
+            attributes: Attribute names. The API does not document what it returns without them.
             site_id: Site of the device.
-            relevance_interval: How old a value may be; the server's default is 30 s.
-            timeout: Seconds for the whole call.
+            relevance_interval: Maximum age of a value. The server's default is 30 s.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            Points by attribute. Re-sent freely. Role: READONLY, and per attribute what the manifest says.
+            Points by attribute.
 
         Raises:
-            InvalidArgumentError: A name cannot be.
-            NotFoundError: There is no such device.
+            InvalidArgumentError: A name is invalid.
+            NotFoundError: The device does not exist.
         """
         pairs: list[tuple[str, str]] = []
         if attributes is not None:
@@ -137,12 +136,11 @@ class Telemetry(Resource):
         persistent: bool = False,
         timeout: float | None = None,
     ) -> Watch:
-        """Follow the latest values of chosen attributes of any number of devices, by polling.
+        """Follow the latest values of attributes of any number of devices, by polling.
 
-        Each (device, attribute, timestamp) comes once. Ticks are one interval apart by the wall clock and do not
-        drift. Requests are batched as those of `latest`; one that fails for a reason that may pass is reported,
-        and the next tick asks again. What happens between two ticks is not seen: of the values that a device
-        measured then, the newest comes.
+        Each (device, attribute, timestamp) is returned once. Ticks are one interval apart by the wall clock and do
+        not drift. Requests are batched as in `latest`. A temporary failure is reported, and the next tick polls
+        again. If a device measures several values between two ticks, only the newest is returned.
 
             async with client.telemetry.watch({device_id: ["power"]}) as live:
                 async for datapoint in live:
@@ -150,27 +148,25 @@ class Telemetry(Resource):
 
         Args:
             attributes: Attribute names by device (ID or slug).
-            interval: Seconds or timedelta between two ticks.
-            relevance_interval: How old a value may be; the server's default is 30 s, and two intervals where
-                these are longer.
-            on_event: A quick synchronous callable that gets every `TickMissed`, `PollFailed`, `ValueMissing` and
-                `ValueUnreadable`. Without one they are logged as warnings (logger `enapter_async.watch`).
-            on_missing: What to do about a device or an attribute that does not exist. `warn`: report it once as
-                `ValueMissing`, whose `not_found` is True, and go on with the others; `raise`: end with
+            interval: Time between two ticks: seconds or a timedelta.
+            relevance_interval: Maximum age of a value. The default is 30 s, or two intervals if they are longer.
+            on_event: A quick synchronous callable that receives every `TickMissed`, `PollFailed`, `ValueMissing` and
+                `ValueUnreadable`. Without one, they are logged as warnings (logger `enapter_async.watch`).
+            on_missing: Behaviour if a device or an attribute does not exist. `warn` reports it once as
+                `ValueMissing` with `not_found=True`, and continues with the others. `raise` raises
                 `TelemetryNotFoundError`.
-            persistent: Keep polling whatever is answered, unless the API refuses the token. A request that the API
-                refuses for another reason is split until it is known which attribute it refuses; that one is reported,
-                and asked for again after ten minutes. Late answers are reported as `PollLate`. By default the
-                iteration raises errors that will not pass.
-            timeout: Seconds for each request.
+            persistent: Keep polling after any error, unless the API rejects the token. A request that the API rejects
+                for another reason is split until the rejected attribute is found. That attribute is reported, and
+                requested again after ten minutes. Late responses are reported as `PollLate`. By default, permanent
+                errors are raised.
+            timeout: Timeout of each request, in seconds.
 
         Returns:
-            A `Watch`, to be used with `async with` and `async for`; nothing is sent before it is iterated.
-            Re-sent freely. Role: READONLY, and per attribute what the manifest says.
+            A `Watch` for `async with` and `async for`. Requests are sent when you iterate it.
 
         Raises:
             InvalidArgumentError: An argument is invalid.
-            TelemetryNotFoundError: While iterating: something does not exist, with `on_missing="raise"`.
+            TelemetryNotFoundError: While iterating with `on_missing="raise"`: a device or an attribute does not exist.
         """
         raising = query.one_of(on_missing, _ON_MISSING, "on_missing") == "raise"
         seconds = to_timedelta(interval, "interval").total_seconds()
@@ -188,7 +184,7 @@ class Telemetry(Resource):
 
         queries = split(attributes)
         if not queries:
-            raise InvalidArgumentError("attributes", "names nothing to watch")
+            raise InvalidArgumentError("attributes", "must contain at least one attribute to watch")
         timeouts = self._session.timeouts
         session = self._session.with_options(
             timeouts=attrs.evolve(timeouts, attempt=min(timeouts.attempt, max(_LIVE_ATTEMPT, seconds)))
@@ -213,41 +209,41 @@ class Telemetry(Resource):
     async def query_timeseries(self, query: TimeseriesQuery, *, timeout: float | None = None) -> Timeseries:
         """Get the history of attributes as one table.
 
-        For long spans or many devices take `history`; for constant memory `stream_timeseries`.
+        For long time ranges or many devices use `history`. For constant memory use `stream_timeseries`.
 
         Args:
-            query: What to ask for.
-            timeout: Seconds for the whole call.
+            query: Devices, attributes and time range to read.
+            timeout: Timeout of the whole call, in seconds.
 
         Returns:
-            The whole answer; attributes above the caller's role are not among its columns. Re-sent freely, also
-            when the connection is lost in the middle. Role: READONLY, and per attribute what the manifest says.
+            The whole table. It has no columns for attributes that your role cannot read. If the connection is lost,
+            the request is sent again.
 
         Raises:
-            NotFoundError: No attribute of that name (code `telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND`):
-                usually a misspelt one.
-            TimeseriesFormatError: The answer is malformed or incomplete.
+            NotFoundError: No attribute has this name (code `telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND`). It
+                is usually misspelt.
+            TimeseriesFormatError: The response is malformed or incomplete.
         """
         return await timeseries.query_timeseries(self._session, _checked_query(query), timeout)
 
     def stream_timeseries(
         self, query: TimeseriesQuery, *, timeout: float | None = None
     ) -> AbstractAsyncContextManager[TimeseriesStream]:
-        """Read the history of attributes while it comes, in constant memory.
+        """Read the history of attributes as it arrives, in constant memory.
 
-        Use it as `async with client.telemetry.stream_timeseries(query) as stream:`. It holds no in-flight slot
-        once it is open, and is counted against `max_streams`; leaving the block early cuts the connection.
+        Use it as `async with client.telemetry.stream_timeseries(query) as stream:`. An open stream counts towards
+        `max_streams`, not towards `max_in_flight`. Leaving the block early closes the connection.
 
         Args:
-            query: What to ask for.
-            timeout: Seconds until the answer begins; later silence is bounded by `Timeouts.attempt`.
+            query: Devices, attributes and time range to read.
+            timeout: Seconds until the response begins. After that, `Timeouts.attempt` limits each pause in it.
 
         Returns:
-            A context manager that gives a `TimeseriesStream`. Re-sent freely until the answer begins; what breaks
-            later is raised. Role: READONLY, and per attribute what the manifest says.
+            A context manager for a `TimeseriesStream`. Failures before the response begins are retried. Later ones
+            are raised.
 
         Raises:
-            NotFoundError: No attribute of that name: usually a misspelt one.
+            NotFoundError: No attribute has this name. It is usually misspelt.
         """
         return timeseries.stream_timeseries(self._session, _checked_query(query), timeout)
 
@@ -262,21 +258,21 @@ class Telemetry(Resource):
         """Follow the telemetry of a device, live, as the device sends it.
 
         Use it as `async with client.telemetry.follow(device_id) as stream: async for frame in stream: ...`. The
-        shape of these frames is not documented; for many devices, or where every datapoint has to have its time, see
-        `watch` and `streams.devices`.
+        format of these frames is not documented. For many devices, or if every datapoint needs a timestamp, use
+        `watch` or `streams.devices`.
 
         Args:
-            device_id: Its ID, or its slug (on the Cloud with `site_id` only).
+            device_id: ID or slug of the device. On the Cloud, a slug works only with `site_id`.
             site_id: Site of the device.
-            policy: How the stream is kept open, and what happens when frames come faster than they are taken.
-            timeout: Seconds for opening it.
+            policy: How to keep the stream open, and what to do when frames arrive faster than you read them.
+            timeout: Timeout for opening the stream, in seconds.
 
         Returns:
-            A `Stream`; nothing is sent before it is entered. What was missed while the connection was lost is
-            reported as `StreamGap`, and not replayed. Role: READONLY, and per attribute what the manifest says.
+            A `Stream`, which connects when you enter it. Lost connections are reported as `StreamGap`; the messages
+            missed in between are not replayed.
 
         Raises:
-            InvalidArgumentError: The identifier or the policy cannot be.
+            InvalidArgumentError: The ID or the policy is invalid.
         """
         request = Request(_FOLLOW, device_path(device_id, site_id, "telemetry"))
         return Stream(self._session, [Subscription(request)], TELEMETRY_FRAME, policy=policy, timeout=timeout)
@@ -290,28 +286,29 @@ class Telemetry(Resource):
         devices_per_request: int = DEVICES_PER_REQUEST,
         timeout: float | None = None,
     ) -> History:
-        """Read the history of any span and any number of devices.
+        """Read the history of any number of devices over any time range.
 
-        It is split into requests that the API accepts, which run at the same time under the client's pace. A
-        request that is cut off goes on after the last row that came. No timestamp comes twice.
+        The query is split into requests that the API accepts. They run concurrently under the client-wide rate limit.
+        An interrupted request resumes after the last row received. No timestamp is returned twice.
 
             async with client.telemetry.history(query) as history:
                 async for batch in history:
                     print(batch.unix_seconds[0], [column.attribute for column in batch.columns])
 
         Args:
-            query: What to ask for; or parts of an earlier `history(...).parts`, which may have been pickled.
-            window: Longest span of one request; by default 10,000 steps.
-            concurrency: Most requests at once; no more than `max_streams` are, of which each takes a place.
-            devices_per_request: Most devices in one request; the older API took 10.
-            timeout: Seconds for each request, until its answer begins.
+            query: The query, or some of the `parts` of an earlier `history(...)`. Parts can be pickled.
+            window: Longest time range of one request. The default is 10,000 steps.
+            concurrency: Maximum number of concurrent requests. Each counts towards `max_streams`, which is the upper
+                limit.
+            devices_per_request: Maximum number of devices in one request. The older API accepted 10.
+            timeout: Seconds until the response to each request begins.
 
         Returns:
-            A `History` of column-wise batches, window by window, in time order for each device; nothing is sent
-            before it is iterated. Re-sent freely. Role: READONLY, and per attribute what the manifest says.
+            A `History` of column-wise batches, window by window, in time order for each device. Requests are sent
+            when you iterate it.
 
         Raises:
-            InvalidArgumentError: An argument cannot be.
+            InvalidArgumentError: An argument is invalid.
         """
         if timeout is not None:
             require_timeout(timeout)
@@ -324,7 +321,7 @@ class Telemetry(Resource):
 
 
 class RawTelemetry(RawResource):
-    """The methods of `Telemetry` that are one request, with the facts of their call."""
+    """The methods of `Telemetry` that send one request. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Telemetry(session))
@@ -345,4 +342,4 @@ def _checked_parts(parts: Sequence[HistoryPart]) -> Sequence[HistoryPart]:
         return parts
     if isinstance(parts, Sequence) and all(isinstance(part, HistoryPart) for part in parts):  # pyright: ignore[reportUnnecessaryIsInstance]
         return parts
-    raise refuse_argument("query", "must be a TimeseriesQuery, or parts of a history", parts)
+    raise refuse_argument("query", "must be a TimeseriesQuery or parts of a history", parts)

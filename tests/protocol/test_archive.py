@@ -134,7 +134,7 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {".git/config": b""})
-    with pytest.raises(InvalidArgumentError, match="holds no files"):
+    with pytest.raises(InvalidArgumentError, match="contains no files"):
         packing.read(tmp_path)
 
 

@@ -174,6 +174,6 @@ async def test_a_folder_that_is_missing_is_noticed_before_anything_is_sent(
     simulator: Simulator, client: EnapterClient, blueprint_id: str, tmp_path: Path
 ) -> None:
     for path in (tmp_path / "missing" / "down.zip", tmp_path):
-        with pytest.raises(InvalidArgumentError, match="cannot be written"):
+        with pytest.raises(InvalidArgumentError, match="cannot write"):
             await client.blueprints.download_to(blueprint_id, path)
     assert simulator.requests_of("downloadBlueprint") == []

@@ -193,7 +193,7 @@ async def test_what_is_final_ends_a_wait_at_once(final: Answer, error: type[Exce
 async def test_run_never_loses_the_execution(final: Answer, error: type[Exception]) -> None:
     platform = Platform(after(10))
     platform.instead = lambda look: final if look == 2 else None
-    with pytest.raises(ExecutionPendingError, match="was started, but its end cannot be seen") as caught:
+    with pytest.raises(ExecutionPendingError, match="was started, but polling it failed") as caught:
         await client_of(platform).commands.run("D", "stop")
     assert (caught.value.execution_id, caught.value.state) == ("E", "NEW")
     assert isinstance(caught.value.__cause__, error)
@@ -279,7 +279,7 @@ async def test_a_cancelled_run_says_which_execution_goes_on() -> None:
     client = client_of(Platform(after(20)))
     with pytest.raises(asyncio.CancelledError) as caught:
         await interrupted(client.commands.run("D", "stop"), lambda task: task.cancel())
-    assert caught.value.__notes__ == ["command execution E of device D was started and goes on"]
+    assert caught.value.__notes__ == ["command execution E of device D was started and continues"]
 
 
 async def test_closing_the_client_ends_a_wait_and_a_run() -> None:
