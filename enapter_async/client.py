@@ -396,7 +396,7 @@ class EnapterClient(Services):
         await self.aclose()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an EnapterClient cannot be pickled, since that would include its token: create one in each process")
+        raise TypeError("an EnapterClient cannot be pickled because of its token: create one in each process")
 
     def __repr__(self) -> str:
         return f"<EnapterClient {self._config.base_url}>"
