@@ -268,7 +268,7 @@ class TestOptions:
 
 
 def test_a_configuration_is_not_pickled_since_its_token_would_go_along() -> None:
-    with pytest.raises(TypeError, match="token would go along"):
+    with pytest.raises(TypeError, match="would include its token"):
         pickle.dumps(ClientConfig(token="secret-token"))
 
 
@@ -324,7 +324,7 @@ IMPOSSIBLE = [
 @pytest.mark.parametrize("host", IMPOSSIBLE)
 def test_a_host_that_no_server_can_have_is_refused_when_the_client_is_made(host: str) -> None:
     for url in (f"http://{host}", f"https://{host}:8443/api"):
-        with pytest.raises(ConfigurationError, match=r"^base_url (names|is not)"):
+        with pytest.raises(ConfigurationError, match=r"^base_url (has an invalid host|is not)"):
             EnapterClient(token=TOKEN, base_url=url)
     with pytest.raises(ConfigurationError):
         EnapterClient.gateway(host, token=TOKEN)
