@@ -11,6 +11,7 @@ import click
 import rich_click
 
 F = TypeVar("F", bound=Callable[..., object])
+C = TypeVar("C", bound=click.Command)
 
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"
 _PARTS: Final = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
@@ -22,6 +23,23 @@ def option(*names: str, **settings: Any) -> Callable[[F], F]:
     """Declare an option, as `rich_click.option` does, whose own types are not complete."""
     decorator: Callable[[F], F] = rich_click.option(*names, **settings)  # pyright: ignore[reportUnknownMemberType]
     return decorator
+
+
+def from_environment(prefix: str) -> Callable[[C], C]:
+    """Let each option of a command come from the environment too, as `--log-format` from `PREFIX_LOG_FORMAT`.
+
+    Args:
+        prefix: Before the name of each option.
+    """
+
+    def add(command: C) -> C:
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name != "help":
+                name = next(name for name in parameter.opts if name.startswith("--"))
+                parameter.envvar = f"{prefix}_{name[2:].replace('-', '_').upper()}"
+        return command
+
+    return add
 
 
 def duration(minimum: float) -> Callable[[str], float]:

@@ -27,7 +27,7 @@ from enapter_async.collector.gaps import Gap
 from enapter_async.collector.intake import DAY, SECOND, Intake
 from enapter_async.collector.problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector.repair import Repairer
-from enapter_async.collector.selection import Finder, Selection, Targets
+from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
 from enapter_async.collector.writer import Writer
@@ -104,6 +104,7 @@ class Collector:
         self._stop = anyio.Event()
         self._look_again = anyio.Event()
         self._reopen = anyio.Event()
+        self._reopened = anyio.Event()
         self._looked_at = 0.0
         self._problems = Problems(self._report)
         self._skipped: set[tuple[str, str | None]] = set()
@@ -166,9 +167,17 @@ class Collector:
         """Let `run` end; what has come by then is written first. May be called from a signal handler of asyncio."""
         self._stop.set()
 
-    def reopen(self) -> None:
-        """Have the store opened again, as after a rotation of files; does nothing for a store that cannot."""
-        self._reopen.set()
+    def reopen(self) -> anyio.Event:
+        """Have the store opened again, as after a rotation of files; does nothing for a store that cannot.
+
+        Returns:
+            An event that is set when this is done or has failed. It needs a running `run`.
+        """
+        if getattr(self._store, "reopen", None) is None:
+            self._reopened.set()
+        else:
+            self._reopen.set()
+        return self._reopened
 
     async def discover(self) -> Targets:
         """Find out what there is to collect, before the store is opened; `run` does it otherwise.
@@ -252,7 +261,8 @@ class Collector:
             try:
                 result = await work()
             except EnapterError as error:
-                if is_final(error) or not self._wait or isinstance(error, SelectionError):
+                ends = isinstance(error, SelectionError) and not isinstance(error, EmptyShardError)
+                if ends or is_final(error) or not self._wait:
                     raise
                 self._problems.failed(subject, error)
             else:
@@ -403,10 +413,12 @@ class Collector:
         while True:
             await self._reopen.wait()
             self._reopen = anyio.Event()
+            done, self._reopened = self._reopened, anyio.Event()
             try:
                 await reopen()
             except StorageError as error:
                 self._problems.failed("store", error)
+            done.set()
 
     async def _mark(self) -> None:
         if self._journal is None:

@@ -32,6 +32,10 @@ _PAGE: Final = 50
 _LONGEST_NAME: Final = 1_000
 
 
+class EmptyShardError(SelectionError):
+    """Devices are there, and nothing of them belongs to this shard: others may come."""
+
+
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -134,7 +138,8 @@ class Finder:
         own = devices if shard is None else [one for one in devices if shard.holds(one.id)]
         units = {one.id: found for one in own if (found := self._units(one))}
         if not units:
-            raise SelectionError(self._nothing(devices))
+            kind = SelectionError if shard is None or not devices else EmptyShardError
+            raise kind(self._nothing(devices))
         return Targets(units, len(devices))
 
     async def _all(self) -> list[_Found]:

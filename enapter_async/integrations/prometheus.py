@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
+import anyio
+import attrs
 from aiohttp import web
 from anyio import to_thread
 
-from enapter_async.client import EnapterClient
-from enapter_async.collector import Collector
-from enapter_async.errors import MissingExtraError, StorageError
+from enapter_async.client import EnapterClient, Load
+from enapter_async.collector import Collector, CollectorStatistics
+from enapter_async.errors import ConfigurationError, MissingExtraError
 from enapter_async.rows import Row
+from enapter_async.rows.row import clean_text
 
 try:
-    from prometheus_client import CollectorRegistry, Metric, generate_latest
+    from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
     from prometheus_client.exposition import CONTENT_TYPE_LATEST
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector as MetricsSource
@@ -25,20 +29,27 @@ except ImportError as _error:
     raise MissingExtraError("prometheus-client", "prometheus") from _error
 
 STALE_AFTER: Final = 300.0
-"""Seconds after which a value that did not change its time any more is left out of `/metrics`."""
+"""Seconds without a newer datapoint after which a value is left out of `/metrics`."""
+
+_ANSWER_SECONDS: Final = 10.0
+"""How long an answer may take, as long as Prometheus waits by default. A client that stops reading is cut off then."""
+
+Sample = tuple[list[str], float]
+"""Labels (device_id, attribute, unit) and a value."""
 
 
 class LatestValues:
-    """The newest number of each attribute, as it came.
+    """The latest number of each attribute, as it arrived.
 
-    Pass `take` to a collector as `on_rows`.
+    Pass `take` to a collector as `on_rows`. Use it in the event loop only.
     """
 
     def __init__(self, *, stale_after: float = STALE_AFTER, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin with nothing.
 
         Args:
-            stale_after: Seconds after which a value is left out, counted from its arrival.
+            stale_after: Seconds without a newer datapoint after which a value is left out. Choose more than the
+                interval of the collector.
             clock: Seconds, monotonic.
         """
         self._stale_after = stale_after
@@ -46,7 +57,7 @@ class LatestValues:
         self._points: dict[tuple[str, str], tuple[float, int, float]] = {}
 
     def take(self, rows: Sequence[Row]) -> None:
-        """Remember rows; older ones than are known are ignored."""
+        """Remember rows. A row that is older than the known one is ignored, and one that holds text ends a value."""
         points, now = self._points, self._clock()
         for device, attribute, moment, value, _, _ in rows:
             key = (device, attribute)
@@ -58,31 +69,36 @@ class LatestValues:
             else:
                 points[key] = (value, moment, now)
 
-    def list_current(self, units: Mapping[str, Mapping[str, str | None]]) -> list[tuple[list[str], float]]:
-        """Return labels (device_id, attribute, unit) and value of what is collected and not stale.
+    def list_current(self, units: Mapping[str, Mapping[str, str | None]]) -> list[Sample]:
+        """Return the values that are collected and not stale, and forget all others.
 
         Args:
-            units: Unit by attribute, by device: what is collected now. What is gone is forgotten.
+            units: Unit by attribute, by device: what is collected now.
         """
         oldest = self._clock() - self._stale_after
-        current: list[tuple[list[str], float]] = []
-        for key, (value, _, arrived) in list(self._points.items()):
+        current: list[Sample] = []
+        gone: list[tuple[str, str]] = []
+        for key, (value, _, arrived) in self._points.items():
             device, attribute = key
-            there = units.get(device)
-            if there is None or attribute not in there or arrived < oldest:
-                self._points.pop(key, None)
+            names = units.get(device)
+            if names is None or attribute not in names or arrived < oldest:
+                gone.append(key)
             else:
-                current.append(([device, attribute, there[attribute] or ""], value))
+                # One device with a strange name must not cost the whole answer.
+                labels = [clean_text(device), clean_text(attribute), clean_text(names[attribute] or "")]
+                current.append((labels, value))
+        for key in gone:
+            del self._points[key]
         return current
 
 
 class MetricsServer:
-    """Serves what a collector does over HTTP.
+    """Serves metrics of a collector over HTTP, and whether it works.
 
     | path | answer |
     |---|---|
-    | `/metrics` | metrics of the collector and its client, and the latest values of what is collected |
-    | `/healthz` | 200 as long as the process works |
+    | `/metrics` | metrics of the collector, its client and its process, and the latest values of what is collected |
+    | `/healthz` | 200 as long as the event loop runs |
     | `/readyz` | 200 if rows were committed within three intervals (at least 15 seconds), else 503 and why |
 
         latest = LatestValues()
@@ -101,27 +117,29 @@ class MetricsServer:
         port: int = 9464,
         interval: float = 1.0,
     ) -> None:
-        """Get ready; `async with` listens.
+        """Prepare the server; `async with` starts listening.
 
         Args:
-            collector: What is watched.
+            collector: The collector to watch.
             client: Its client.
-            latest: Where the collector's `on_rows` goes.
-            host: Address to listen at.
-            port: Port; 0 for any that is free.
+            latest: The object whose `take` is the collector's `on_rows`.
+            host: Address to listen on.
+            port: Port; 0 for any free one.
             interval: Seconds between two polls of the collector, for `/readyz`.
         """
         self.host: str = host
         self.port: int = port
         self._collector = collector
+        self._client = client
+        self._latest = latest
         self._ready_within = max(3 * interval, 15.0)
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Source(collector, client, latest))
+        # Its own thread: however many scrapes wait, the threads that write to the store stay free.
+        self._renderer = anyio.CapacityLimiter(1)
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
@@ -129,14 +147,16 @@ class MetricsServer:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._readiness)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, self.host, self.port, shutdown_timeout=1.0)
         try:
-            await site.start()
-        except OSError as error:
+            await web.TCPSite(runner, self.host, self.port).start()
+        except (OSError, OverflowError, UnicodeError) as error:
             await runner.cleanup()
-            raise StorageError(f"{self.host}:{self.port}", f"cannot serve metrics: {error.strerror}") from error
+            raise ConfigurationError(f"cannot serve metrics at {self.host}:{self.port}: {_reason(error)}") from error
+        except BaseException:
+            await runner.cleanup()
+            raise
         self._runner = runner
         self.port = runner.addresses[0][1]
         return self
@@ -148,10 +168,23 @@ class MetricsServer:
         if runner is not None:
             await runner.cleanup()
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        # Twenty thousand values take a tenth of a second: not in the loop, whose ticks must not be late.
-        text = await to_thread.run_sync(generate_latest, self._registry)
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        with anyio.move_on_after(_ANSWER_SECONDS):
+            # The loop changes what is read here, so it is read in the loop. Rendering twenty thousand values takes a
+            # tenth of a second and would make polls late, so that is done in a thread.
+            snapshot = _Snapshot(
+                self._collector.statistics,
+                self._client.load,
+                self._latest.list_current(self._collector.targets.units),
+            )
+            text = await to_thread.run_sync(_render, snapshot, limiter=self._renderer)
+            response = web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            await response.prepare(request)
+            await response.write_eof()
+            return response
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=503)
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -160,51 +193,63 @@ class MetricsServer:
         committed_at = self._collector.statistics.committed_at
         if committed_at is None:
             return web.Response(status=503, text="nothing has been committed yet\n")
-        age = time.time() - committed_at
+        age = max(0.0, time.time() - committed_at)
         if age > self._ready_within:
             return web.Response(status=503, text=f"the last commit was {age:.0f} s ago\n")
         return web.Response(text=f"the last commit was {age:.1f} s ago\n")
 
 
-class _Source(MetricsSource):
-    """Turns statistics into metrics whenever they are asked for."""
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio's own text repeats the address
+    return str(error)
 
-    def __init__(self, collector: Collector, client: EnapterClient, latest: LatestValues) -> None:
-        self._collector = collector
-        self._client = client
+
+def _render(snapshot: _Snapshot) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(snapshot)
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
+
+
+class _Snapshot(MetricsSource):
+    """Metrics of one moment."""
+
+    def __init__(self, statistics: CollectorStatistics, load: Load, latest: Sequence[Sample]) -> None:
+        self._statistics = statistics
+        self._polls = attrs.evolve(statistics.polls)
+        self._load = load
         self._latest = latest
 
     def collect(self) -> Iterable[Metric]:
-        done = self._collector.statistics
-        polls = done.polls
-        load = self._client.load
+        done, polls, load = self._statistics, self._polls, self._load
         counters: tuple[tuple[str, str, float], ...] = (
-            ("datapoints", "New datapoints that came.", done.datapoints),
-            ("rows_committed", "Rows that were new and are committed.", done.rows),
-            ("rows_filled", "Rows that were filled in from history.", done.rows_filled),
-            ("rows_duplicate", "Rows that the store had already.", done.duplicates),
-            ("gaps_noted", "Gaps that were noted.", done.gaps_noted),
-            ("repaired_seconds", "Seconds of gaps that were looked up in history.", done.seconds_repaired),
-            ("ticks", "Polls that were due.", polls.ticks),
-            ("ticks_missed", "Polls that were missed in whole or in part.", polls.missed_ticks),
+            ("datapoints", "New datapoints received.", done.datapoints),
+            ("rows_committed", "New rows committed, without those filled in from history.", done.rows),
+            ("rows_filled", "Rows filled in from history.", done.rows_filled),
+            ("rows_duplicate", "Rows that the store already had.", done.duplicates),
+            ("gaps_noted", "Gaps noted.", done.gaps_noted),
+            ("repaired_seconds", "Seconds of gaps read from history.", done.seconds_repaired),
+            ("ticks", "Polls started.", polls.ticks),
+            ("ticks_missed", "Polls missed in whole or in part.", polls.missed_ticks),
             ("requests", "Requests for latest values.", polls.requests),
             ("requests_failed", "Requests for latest values that failed.", polls.failures),
-            ("store_stalls", "How often polling had to wait for the store.", done.stalls),
+            ("store_stalls", "Times that polling had to wait for the store.", done.stalls),
         )
         gauges: tuple[tuple[str, str, float], ...] = (
-            ("devices", "Devices that are collected.", done.devices),
-            ("attributes", "Attributes that are collected.", done.attributes),
-            ("gaps_open", "Gaps in the journal.", done.gaps_open),
-            ("gap_open_seconds", "Seconds in the gaps of the journal.", done.gap_seconds_open),
-            ("rows_waiting", "Rows that wait to be committed.", done.waiting),
+            ("devices", "Devices collected.", done.devices),
+            ("attributes", "Attributes collected.", done.attributes),
+            ("gaps_open", "Gaps in the journal of the store.", done.gaps_open),
+            ("gap_open_seconds", "Length of the gaps in the journal of the store.", done.gap_seconds_open),
+            ("rows_waiting", "Rows waiting to be committed.", done.waiting),
             ("skipped", "Devices, attributes and values that cannot be collected.", done.skipped),
             ("attributes_without_value", "Attributes for which the API has no value.", done.without_value),
             ("last_commit_timestamp_seconds", "Unix time of the last commit.", done.committed_at or math.nan),
-            ("client_requests_in_flight", "Requests of the client that are in flight.", load.in_flight),
-            ("client_requests_waiting", "Requests of the client that wait for their turn.", load.waiting),
+            ("client_requests_in_flight", "Requests in flight.", load.in_flight),
+            ("client_requests_waiting", "Requests waiting for the rate limit.", load.waiting),
             (
                 "client_requests_per_second_limit",
-                "Rate that the client keeps to; NaN without one.",
+                "Rate limit of the client; NaN without one.",
                 load.requests_per_second or math.nan,
             ),
         )
@@ -215,6 +260,6 @@ class _Source(MetricsSource):
         telemetry = GaugeMetricFamily(
             "enapter_telemetry", "Latest value of a telemetry attribute.", labels=["device_id", "attribute", "unit"]
         )
-        for labels, value in self._latest.list_current(self._collector.targets.units):
+        for labels, value in self._latest:
             telemetry.add_metric(labels, value)
         yield telemetry

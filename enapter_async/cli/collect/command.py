@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,10 +22,10 @@ from enapter_async import InvalidArgumentError, RateLimit, SharedRateLimit
 from enapter_async.cli import interruption
 from enapter_async.cli.collect.display import Display
 from enapter_async.cli.collect.log import Log
-from enapter_async.cli.collect.service import notifying, parse_address, serving
+from enapter_async.cli.collect.service import Service, parse_address, serving
 from enapter_async.cli.collect.summary import summarize
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
-from enapter_async.cli.parameters import duration, option
+from enapter_async.cli.parameters import duration, from_environment, option
 from enapter_async.cli.profiles import RateOptions
 from enapter_async.cli.running import alongside, run, soon
 from enapter_async.cli.traffic import Traffic, clock
@@ -132,8 +133,8 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
         raise click.BadParameter(str(error).partition(": ")[2]) from None
 
 
-# Each option may also come from the environment: --log-format from ENAPTER_COLLECT_LOG_FORMAT.
-@rich_click.command(context_settings={"auto_envvar_prefix": "ENAPTER_COLLECT"})
+@from_environment("ENAPTER_COLLECT")
+@rich_click.command()
 @option(
     "--to",
     metavar="TARGET",
@@ -246,9 +247,9 @@ def _make_latest(options: Options) -> LatestValues | None:
     """Return what remembers the latest values for metrics, if they are served."""
     if options.serve is None:
         return None
-    from enapter_async.integrations.prometheus import LatestValues
+    from enapter_async.integrations.prometheus import STALE_AFTER, LatestValues
 
-    return LatestValues()
+    return LatestValues(stale_after=max(STALE_AFTER, 3 * options.interval))
 
 
 async def _collect(options: Options) -> None:
@@ -264,8 +265,13 @@ async def _collect(options: Options) -> None:
         if not on_terminal:
             log.write_event(event)
 
+    def tell(level: int, message: str) -> None:
+        if not on_terminal:
+            log.write(level, message)
+        elif level > logging.INFO or not options.quiet:
+            _say(message, to_stderr=True)
+
     latest = _make_latest(options)
-    notifier = SystemdNotifier()
     async with connected(options.simulator, console, [traffic], **options.limits) as client:
         store = make_store(options.to, options.form, schema=options.schema)
         collector = Collector(
@@ -278,50 +284,39 @@ async def _collect(options: Options) -> None:
             on_event=report,
             on_rows=None if latest is None else latest.take,
         )
-        await collector.discover()
-        async with opened_store(store, wait=options.wait, on_event=report):
-            display = Display(client, collector, traffic, options.seconds)
-            started = anyio.current_time()
-            shown = partial(display.show, console) if on_terminal else partial(display.log, log)
-            try:
-                # The first signal ends it properly, the second one at once.
-                with (
-                    interruption.listening(soon(collector.stop), signal.SIGINT, signal.SIGTERM),
-                    _rotating(collector, notifier),
-                ):
-                    async with (
-                        serving(options.serve, collector, client, latest, options.interval) as url,
-                        notifying(notifier, collector),
-                        _shown(shown, quiet=options.quiet and on_terminal),
-                    ):
-                        if url is not None:
-                            console.print(f"metrics: {url}/metrics", highlight=False, soft_wrap=True)
-                        await collector.run(seconds=options.seconds)
-            finally:
-                elapsed = anyio.current_time() - started
-                target = show_target(options.to)
-                # The reader of standard output wants rows and nothing else.
-                to_stderr = options.to == "-"
-                _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
-                _say(summarize(collector.statistics, traffic, elapsed, target=target), to_stderr=to_stderr)
+        service = Service(SystemdNotifier(), collector, options.interval)
+        async with (
+            _reloading(service),
+            serving(options.serve, collector, client, latest, interval=options.interval, tell=tell),
+            service.reporting(),
+        ):
+            await collector.discover()
+            async with opened_store(store, wait=options.wait, on_event=report):
+                display = Display(client, collector, traffic, options.seconds)
+                started = anyio.current_time()
+                shown = partial(display.show, console) if on_terminal else partial(display.log, log)
+                try:
+                    # The first signal ends it properly, the second one at once.
+                    with interruption.listening(soon(service.stop), signal.SIGINT, signal.SIGTERM):
+                        async with _shown(shown, quiet=options.quiet and on_terminal):
+                            service.start()
+                            await collector.run(seconds=options.seconds)
+                finally:
+                    elapsed = anyio.current_time() - started
+                    target = show_target(options.to)
+                    # The reader of standard output wants rows and nothing else.
+                    to_stderr = options.to == "-"
+                    _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
+                    _say(summarize(collector.statistics, traffic, elapsed, target=target), to_stderr=to_stderr)
 
 
-@contextlib.contextmanager
-def _rotating(collector: Collector, notifier: SystemdNotifier) -> Generator[None, None, None]:
+@asynccontextmanager
+async def _reloading(service: Service) -> AsyncGenerator[None, None]:
     """Open the output again on SIGHUP."""
-    if not hasattr(signal, "SIGHUP"):
-        yield
-        return
     loop = asyncio.get_running_loop()
-
-    def reopen() -> None:
-        notifier.reloading()
-        collector.reopen()
-        notifier.ready()
-
     try:
-        loop.add_signal_handler(signal.SIGHUP, reopen)
-    except (ValueError, RuntimeError, NotImplementedError):  # not in the main thread
+        loop.add_signal_handler(signal.SIGHUP, service.reload)
+    except (AttributeError, ValueError, RuntimeError, NotImplementedError):  # Windows, or not in the main thread
         yield
         return
     try:

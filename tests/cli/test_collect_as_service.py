@@ -1,0 +1,289 @@
+"""`collect` as a service: options from the environment, systemd, metrics, and a share of the devices."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from commands import begin, end, rows, run, wait_for_rows
+
+from enapter_async.cli.collect.command import collect
+from enapter_async.cli.collect.service import Progress
+from enapter_async.collector import CollectorStatistics
+
+SIMULATED = ("collect", "--simulate", "4", "--interval", "500ms")
+
+
+# -- the environment ---------------------------------------------------------------------------------------
+
+OPTIONS = [one for one in collect.params if isinstance(one, click.Option) and one.name != "help"]
+VALUES = {
+    "--to": ("t.csv", "t.csv"),
+    "--format": ("csv", "csv"),
+    "--schema": ("plant", "plant"),
+    "--device": ("d1 d2", ("d1", "d2")),
+    "--attributes": ("all", "all"),
+    "--site": ("s1", "s1"),
+    "--interval": ("2s", 2.0),
+    "--for": ("1m", 60.0),
+    "--repair": ("false", False),
+    "--fill-gap": ("1", True),
+    "--wait": ("no", False),
+    "--requests-per-second": ("2.5", 2.5),
+    "--redis": ("redis://r/0", "redis://r/0"),
+    "--serve": ("9464", "9464"),
+    "--log-format": ("json", "json"),
+    "--quiet": ("true", True),
+    "--simulate": ("5", 5),
+    "--rate-limit": ("7", 7.0),
+    "--fault-rate": ("0.5", 0.5),
+    "--latency-ms": ("3", 3.0),
+    "--seed": ("9", 9),
+    "--mode": ("cloud", "cloud"),
+}
+
+
+def long_name(option: click.Option) -> str:
+    return next(name for name in option.opts if name.startswith("--"))
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=long_name)
+def test_every_option_comes_from_the_environment(option: click.Option, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = long_name(option)
+    variable = "ENAPTER_COLLECT_" + name.removeprefix("--").replace("-", "_").upper()
+    if name == "--profile":
+        assert run("collect", ENAPTER_COLLECT_PROFILE="nowhere").code == 3
+        return
+    if name == "--shard":
+        monkeypatch.setenv(variable, "2/5")
+        assert str(collect.make_context("collect", []).params["shard"]) == "2/5"
+        return
+    text, value = VALUES[name]
+    monkeypatch.setenv(variable, text)
+    context = collect.make_context("collect", [])
+    assert option.name is not None
+    assert context.params[option.name] == value
+
+
+def test_an_option_of_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENAPTER_COLLECT_INTERVAL", "2s")
+    assert collect.make_context("collect", ["--interval", "3s"]).params["interval"] == 3.0
+
+
+def test_an_invalid_value_of_the_environment_is_refused() -> None:
+    ended = run("collect", ENAPTER_COLLECT_SHARD="6/5")
+    assert ended.code == 2
+    assert "--shard" in ended.error
+
+
+# -- systemd -----------------------------------------------------------------------------------------------
+
+
+class Manager:
+    """The socket of a service manager, and what it was told."""
+
+    def __init__(self, server: socket.socket, address: str) -> None:
+        self._server = server
+        self.address = address
+        self.told: list[str] = []
+
+    def wait_for(self, start: str, seconds: float = 30.0) -> str:
+        """Read messages until one begins with a text."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                message = self._server.recv(4096).decode()
+            except TimeoutError:
+                continue
+            self.told.append(message)
+            if message.startswith(start):
+                return message
+        raise AssertionError(f"no {start} within {seconds} s: {self.told}")
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        address = str(Path(folder) / "notify")
+        server.bind(address)
+        server.settimeout(0.2)
+        yield Manager(server, address)
+
+
+def test_systemd_hears_of_the_start_of_life_of_a_reload_and_of_the_end(tmp_path: Path, manager: Manager) -> None:
+    output = tmp_path / "telemetry.csv"
+    process = begin(*SIMULATED, "--to", str(output), NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="400000")
+    try:
+        manager.wait_for("READY=1")
+        manager.wait_for("STATUS=4 devices")
+        for _ in range(3):
+            manager.wait_for("WATCHDOG=1")
+        deadline = time.monotonic() + 20
+        while not output.exists() or output.read_text().count("\n") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        output.rename(tmp_path / "telemetry.csv.1")
+        process.send_signal(1)
+        assert "MONOTONIC_USEC=" in manager.wait_for("RELOADING=1")
+        manager.wait_for("READY=1")
+        assert output.exists(), "a service that has reloaded has opened its output again"
+        process.terminate()
+        manager.wait_for("STOPPING=1")
+        ended = end(process)
+    finally:
+        process.kill()
+    assert ended.code == 0, ended.stderr
+    assert sum(one == "STOPPING=1" for one in manager.told) == 1
+
+
+def test_a_collector_that_waits_for_its_api_says_so_and_lives(tmp_path: Path, manager: Manager) -> None:
+    process = begin(
+        "collect", "--wait", "--to", str(tmp_path / "t.csv"), NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="400000",
+        ENAPTER_HTTP_API_TOKEN="t", ENAPTER_HTTP_API_BASE_URL="http://127.0.0.1:9",
+    )  # fmt: skip
+    try:
+        manager.wait_for("STATUS=waiting for the API and the store")
+        for _ in range(3):
+            manager.wait_for("WATCHDOG=1")
+        process.send_signal(1)  # nothing is open yet, and nothing ends
+        manager.wait_for("RELOADING=1")
+        manager.wait_for("READY=1")
+        process.terminate()
+        manager.wait_for("STOPPING=1")
+        assert end(process).code == 143
+    finally:
+        process.kill()
+
+
+def statistics(ticks: int, waiting: int = 0) -> CollectorStatistics:
+    found = CollectorStatistics(waiting=waiting)
+    found.polls.ticks = ticks
+    return found
+
+
+def test_the_watchdog_hears_nothing_from_a_collector_that_has_stopped_polling() -> None:
+    now = 0.0
+    progress = Progress(1.0, lambda: now)
+    now = 3_600.0
+    assert progress.is_made(statistics(0)), "waiting for the API"
+    assert progress.is_made(statistics(5))
+    now += 9
+    assert progress.is_made(statistics(5))
+    now += 2
+    assert not progress.is_made(statistics(5))
+    assert progress.is_made(statistics(5, waiting=200_000)), "waiting for the store"
+    now += 3_600
+    assert progress.is_made(statistics(6))
+
+
+def test_a_long_interval_is_no_lack_of_progress() -> None:
+    now = 0.0
+    progress = Progress(60.0, lambda: now)
+    assert progress.is_made(statistics(1))
+    now = 179.0
+    assert progress.is_made(statistics(1))
+
+
+# -- metrics -----------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def test_a_port_in_use_costs_the_metrics_only_and_is_tried_again(database: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = occupied.getsockname()[1]
+        process = begin(*SIMULATED, "--to", str(database), "--serve", f":{port}")
+        try:
+            wait_for_rows(database, process)
+        except BaseException:
+            process.kill()
+            raise
+    try:
+        text = ""
+        deadline = time.monotonic() + 30
+        while not text and time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                    text = answer.read().decode()
+            except OSError:
+                time.sleep(0.1)
+        process.terminate()
+        ended = end(process)
+    finally:
+        process.kill()
+    assert "enapter_telemetry{" in text
+    assert ended.code == 0
+    assert ended.stderr.count(f"cannot serve metrics at 127.0.0.1:{port}: Address already in use; trying again") == 1
+
+
+def test_health_is_served_while_the_api_is_away(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
+    port = free_port()
+    process = begin(
+        "collect", "--wait", "--to", str(tmp_path / "t.csv"), "--serve", str(port),
+        ENAPTER_HTTP_API_TOKEN="t", ENAPTER_HTTP_API_BASE_URL="http://127.0.0.1:9",
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+                    assert answer.read() == b"ok\n"
+                    break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        process.terminate()
+        end(process)
+    finally:
+        process.kill()
+
+
+# -- a share of the devices --------------------------------------------------------------------------------
+
+
+def test_a_shard_without_devices_waits_for_some(tmp_path: Path) -> None:
+    process = begin("collect", "--simulate", "1", "--to", str(tmp_path / "t.csv"), "--shard", "2/9", "--wait")
+    try:
+        deadline = time.monotonic() + 20
+        assert process.stderr is not None
+        line = ""
+        while "none of the 1 devices belongs to shard 2/9; trying again" not in line:
+            assert time.monotonic() < deadline
+            line = process.stderr.readline()
+        assert process.poll() is None
+        process.terminate()
+        assert end(process).code == 143
+    finally:
+        process.kill()
+
+
+def test_without_waiting_a_shard_without_devices_ends(tmp_path: Path) -> None:
+    ended = run("collect", "--simulate", "1", "--to", str(tmp_path / "t.csv"), "--shard", "2/9", "--no-wait")
+    assert ended.code == 5
+    assert "none of the 1 devices belongs to shard 2/9" in ended.stderr
+
+
+def test_shards_share_the_devices(tmp_path: Path) -> None:
+    found: list[set[str]] = []
+    for shard in ("1/2", "2/2"):
+        path = tmp_path / f"{shard[0]}.sqlite"
+        ended = run(*SIMULATED, "--for", "1s", "--to", str(path), "--shard", shard)
+        assert ended.code == 0, ended.stderr
+        found.append({row[0] for row in rows(path)})
+    assert all(found)
+    assert not found[0] & found[1]
+    assert len(found[0] | found[1]) == 4
