@@ -1,4 +1,4 @@
-"""`collect` as a service: options from the environment, systemd, metrics, and a share of the devices."""
+"""`collect` run by others: options from the environment, systemd, metrics, and a share of the devices."""
 
 from __future__ import annotations
 
