@@ -31,7 +31,7 @@ class RowStore(Protocol):
 
 @attrs.frozen
 class DatabaseExportResult:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
         rows: Rows of the history.
@@ -57,14 +57,14 @@ async def export_to_store(
     Args:
         client: Where from.
         store: Where to, open already. It stays open.
-        request: What to export.
+        request: The selection and time span to export.
         concurrency: Most requests at once.
         on_progress: A quick synchronous callable that gets the share of the parts that are written, 0 to 1, and the
             number of rows.
 
     Raises:
         EnapterError: The API refuses or cannot be reached.
-        SelectionError: There is no such device or attribute.
+        SelectionError: A device or an attribute does not exist.
         InvalidArgumentError: An argument is invalid.
         StorageError: The store cannot be written.
     """
