@@ -6,12 +6,10 @@ import json
 import stat
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from aiohttp import web
 from pages import environment
 
 from enapter_async import EnapterClient
@@ -47,57 +45,6 @@ async def run_example(simulator: Simulator, name: str, *arguments: str) -> str:
         )
     assert result.returncode == 0, result.stderr.decode()
     return result.stdout.decode()
-
-
-@asynccontextmanager
-async def webhook() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
-    """A local receiver that refuses the first post."""
-    received: list[dict[str, str]] = []
-    refused = False
-
-    async def receive(request: web.Request) -> web.Response:
-        nonlocal refused
-        if not refused:
-            refused = True
-            return web.Response(status=503)
-        assert "X-Enapter-Auth-Token" not in request.headers
-        received.append(await request.json())
-        return web.Response()
-
-    application = web.Application()
-    application.router.add_post("/hook", receive)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", received
-    finally:
-        await runner.cleanup()
-
-
-async def test_alert_bot_posts_each_change_once(simulator: Simulator) -> None:
-    world = simulator.world
-    for device in world.devices.values():
-        device.raised_alert_names.clear()
-    first, second = list(world.devices.values())[:2]
-    world.raise_alert(first, "overtemperature")
-    async with webhook() as (url, received), anyio.create_task_group() as tasks:
-        tasks.start_soon(run_example, simulator, "alert_bot.py", url, "--interval", "0.2", "--for", "2.5")
-        with anyio.fail_after(20):
-            while not received:
-                await anyio.sleep(0.05)
-            world.raise_alert(second, "low_voltage")
-            while len(received) < 2:
-                await anyio.sleep(0.05)
-            world.clear_alert(first, "overtemperature")
-            while len(received) < 3:
-                await anyio.sleep(0.05)
-    assert [(one["event"], one["alert"], one["device_id"]) for one in received] == [
-        ("raised", "overtemperature", first.id),
-        ("raised", "low_voltage", second.id),
-        ("cleared", "overtemperature", first.id),
-    ]
 
 
 async def test_provision_standalone_from_blueprint_to_configuration(simulator: Simulator, tmp_path: Path) -> None:
