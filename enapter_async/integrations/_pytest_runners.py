@@ -108,7 +108,7 @@ def _is_auto(config: pytest.Config) -> bool:
 def _find_loop_scope(item: pytest.Item) -> str:
     """Return the scope of the loop in which pytest-asyncio runs a test."""
     marker = item.get_closest_marker("asyncio")
-    options = {} if marker is None else marker.kwargs
+    options: Mapping[str, Any] = {} if marker is None else marker.kwargs
     return options.get("loop_scope") or options.get("scope") or _default_loop_scope(item.config) or "function"
 
 

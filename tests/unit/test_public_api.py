@@ -22,6 +22,7 @@ import attrs
 import pytest
 
 import enapter_async
+import enapter_async.blocking
 import enapter_async.integrations.virtual_time
 import enapter_async.integrations.web
 import enapter_async.simulator
@@ -70,6 +71,7 @@ def classes() -> dict[str, type]:
         **{cls.__name__: cls for cls in services().values()},
         **{f"simulator.{name}": getattr(enapter_async.simulator, name) for name in enapter_async.simulator.__all__},
         "virtual_time.VirtualTimeLoop": enapter_async.integrations.virtual_time.VirtualTimeLoop,
+        "blocking.BlockingClient": enapter_async.blocking.BlockingClient,
         "web.Problem": enapter_async.integrations.web.Problem,
     }
     return {name: value for name, value in sorted(public.items()) if inspect.isclass(value)}

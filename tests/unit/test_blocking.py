@@ -1,0 +1,187 @@
+"""The client for synchronous code: from scripts, threads, forked workers and half-read streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import pytest
+
+from enapter_async import (
+    ClientClosedError,
+    ConfigurationError,
+    EnapterClient,
+    EnapterError,
+    NotFoundError,
+    OutcomeUnknownError,
+    TelemetryFrame,
+    Timeouts,
+)
+from enapter_async.blocking import BlockingClient
+from enapter_async.simulator import Fault, Simulator, SimulatorControl, run_in_thread
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatorControl]:
+    with run_in_thread(Simulator(devices=5)) as control:
+        yield control
+
+
+@pytest.fixture
+def enapter(simulator: SimulatorControl) -> Iterator[BlockingClient]:
+    with BlockingClient(lambda: EnapterClient(base_url=simulator.url, token=simulator.token)) as client:
+        yield client
+
+
+def threads() -> int:
+    return [thread.name for thread in threading.enumerate()].count("enapter-client")
+
+
+def test_calls_lists_and_errors(enapter: BlockingClient) -> None:
+    devices = enapter.call(lambda client: client.devices.list())
+    assert len(devices) == 5
+    assert [device.id for device in enapter.iterate(lambda client: client.devices.list())] == [d.id for d in devices]
+    with pytest.raises(NotFoundError):
+        enapter.call(lambda client: client.devices.get("nobody"))
+
+
+def test_a_function_with_several_requests(enapter: BlockingClient) -> None:
+    async def count(client: EnapterClient) -> tuple[int, int]:
+        counts: dict[str, int] = {}
+
+        async def count_devices() -> None:
+            counts["devices"] = len(await client.devices.list())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count_devices)
+            counts["sites"] = len(await client.sites.list())
+        return counts["devices"], counts["sites"]
+
+    assert enapter.call(count)[0] == 5
+
+
+def test_a_stream_that_is_left_early_is_closed(simulator: SimulatorControl) -> None:
+    device = simulator.devices()[0].id
+
+    def make() -> EnapterClient:
+        return EnapterClient(
+            base_url=simulator.url, token=simulator.token, max_streams=1, timeouts=Timeouts(total=10, attempt=10)
+        )
+
+    with BlockingClient(make) as enapter:
+        for _ in range(3):  # the next one would not be opened while this one is
+            frames = enapter.iterate(lambda client: client.telemetry.follow(device))
+            assert isinstance(next(frames), TelemetryFrame)
+            frames.close()
+
+
+def test_an_async_generator_is_closed_too(enapter: BlockingClient) -> None:
+    ended: list[str] = []
+
+    async def numbers(client: EnapterClient) -> AsyncIterator[int]:
+        try:
+            for number in range(1000):
+                yield number
+        finally:
+            ended.append(threading.current_thread().name)
+
+    for number in enapter.iterate(numbers):
+        if number == 3:
+            break
+    assert ended == ["enapter-client"]
+
+
+def test_an_error_ends_an_iteration(enapter: BlockingClient) -> None:
+    async def broken(client: EnapterClient) -> AsyncIterator[int]:
+        yield 1
+        await client.devices.get("nobody")
+
+    numbers = enapter.iterate(broken)
+    assert next(numbers) == 1
+    with pytest.raises(NotFoundError):
+        next(numbers)
+
+
+def test_many_threads_share_one_client(simulator: SimulatorControl) -> None:
+    made: list[EnapterClient] = []
+
+    def make() -> EnapterClient:
+        made.append(EnapterClient(base_url=simulator.url, token=simulator.token))
+        return made[-1]
+
+    enapter = BlockingClient(make)
+    assert threads() == 0
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(lambda _: len(enapter.call(lambda client: client.devices.list())), range(8)))
+    assert counts == [5] * 8
+    assert len(made) == threads() == 1
+    enapter.close()
+    enapter.close()
+    assert threads() == 0
+    with pytest.raises(ClientClosedError):
+        enapter.call(lambda client: client.devices.list())
+
+
+async def count_requests(client: EnapterClient) -> int:
+    return client.load.in_flight
+
+
+def test_closing_ends_calls_in_other_threads(enapter: BlockingClient, simulator: SimulatorControl) -> None:
+    seconds = 25.0
+    simulator.add_fault("listDevices", Fault.hang(seconds))
+    simulator.add_fault("createExecution", Fault.hang(seconds))
+    began = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        reading = pool.submit(lambda: enapter.call(lambda client: client.devices.list()))
+        commanding = pool.submit(lambda: enapter.call(lambda client: client.commands.start("D", "start")))
+        sleeping = pool.submit(lambda: enapter.call(lambda _: anyio.sleep(seconds)))
+        while enapter.call(count_requests) < 2:
+            time.sleep(0.02)
+        enapter.close()
+        assert isinstance(reading.exception(), ClientClosedError)
+        assert isinstance(commanding.exception(), OutcomeUnknownError)
+        assert isinstance(sleeping.exception(), ClientClosedError)
+    assert time.monotonic() - began < seconds
+
+
+def test_settings_that_cannot_work_raise_at_once() -> None:
+    with pytest.raises(ConfigurationError), BlockingClient(lambda: EnapterClient(token="")):
+        pass
+    assert threads() == 0
+    assert issubclass(ConfigurationError, EnapterError)
+
+
+PROGRAM = """
+import os, sys
+from enapter_async.blocking import BlockingClient
+
+enapter = BlockingClient.from_env()
+print(len(enapter.call(lambda client: client.devices.list())), flush=True)
+if hasattr(os, "fork"):
+    child = os.fork()
+    if child == 0:
+        print(len(enapter.call(lambda client: client.devices.list())), flush=True)
+        enapter.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    print(5)
+print(len(enapter.call(lambda client: client.devices.list())), flush=True)
+"""
+
+
+def test_forked_workers_and_a_program_that_ends_without_closing(simulator: SimulatorControl) -> None:
+    environment = {
+        **os.environ,
+        "ENAPTER_HTTP_API_TOKEN": simulator.token,
+        "ENAPTER_HTTP_API_BASE_URL": simulator.url,
+    }
+    command = [sys.executable, "-W", "error", "-c", PROGRAM]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "5\n5\n5\n", "")
