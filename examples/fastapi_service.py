@@ -1,4 +1,4 @@
-"""A web service on FastAPI: devices, commands that run once, and live telemetry as Server-Sent Events.
+"""A web service on FastAPI: devices, commands that run once, and live telemetry.
 
 pip install 'enapter-async' fastapi uvicorn
 uvicorn fastapi_service:app
@@ -22,11 +22,12 @@ from enapter_async import EnapterClient, EnapterError, TelemetryFrame
 from enapter_async.integrations.web import describe_error
 
 KEPT_KEYS = 10_000
-KEEP_ALIVE = 15.0  # seconds without telemetry after which a comment tells proxies that the connection is alive
+# Seconds without telemetry after which a comment keeps the connection alive in proxies.
+KEEP_ALIVE = 15.0
 
 
 class RunningCommands:
-    """Commands by idempotency key: a key that comes again gets the answer of the first request."""
+    """Commands by idempotency key. A repeated key gets the first answer again."""
 
     def __init__(self) -> None:
         self._commands: dict[str, tuple[object, asyncio.Task[dict[str, Any]]]] = {}
@@ -190,4 +191,5 @@ def format_event(event: object) -> str:
     if not isinstance(event, TelemetryFrame):
         return f"event: gap\ndata: {json.dumps({'kind': type(event).__name__})}\n\n"
     time = event.timestamp.isoformat() if event.timestamp else None
-    return f"event: telemetry\ndata: {json.dumps({'timestamp': time, 'values': event.telemetry})}\n\n"
+    data = json.dumps({"timestamp": time, "values": event.telemetry})
+    return f"event: telemetry\ndata: {data}\n\n"
