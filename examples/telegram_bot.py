@@ -4,8 +4,8 @@
     export TELEGRAM_BOT_TOKEN=... ENAPTER_HTTP_API_TOKEN=...
     python examples/telegram_bot.py --chat -1001234567890
 
-It answers that chat only: `/status`, and `/run DEVICE_ID COMMAND`, which asks before it sends the command. What must
-survive a restart is in a SQLite file: the raised alerts, the messages that Telegram has not taken yet, and the
+It answers that chat only: `/status`, and `/run DEVICE_ID COMMAND`, which asks before it sends the command. A SQLite
+file keeps what must survive a restart: the raised alerts, the messages that Telegram has not taken yet, and the
 commands whose end is not known. A command is never sent twice. If no answer came, the bot looks the execution up.
 """
 
@@ -65,7 +65,7 @@ class Order(NamedTuple):
 
 
 class Memory:
-    """What the bot knows after a restart. Each method is one transaction, short enough for the event loop."""
+    """The state that survives a restart. Each method is one transaction, short enough for the event loop."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -184,7 +184,7 @@ class Answer(CallbackData, prefix="order"):
 
 
 class Plant:
-    """What the bot does with the API; Telegram only gets the texts."""
+    """The part of the bot that uses the API; Telegram only gets the texts."""
 
     def __init__(self, client: EnapterClient, memory: Memory, now: Callable[[], datetime]) -> None:
         self._client = client
