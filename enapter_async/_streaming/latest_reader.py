@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 REMEMBERED: Final = 4
 """Timestamps of each attribute: answers may overtake each other, and a device's clock may be set back."""
+LEFT_OUT: Final = "not found in the server's answer"
 _MOST_MOMENTS: Final = 4_096
 _FIELDS: Final = 2
 """Of a point that has nothing but a value and its time."""
@@ -58,7 +59,7 @@ class LatestReader(Generic[T]):
         self._told: dict[tuple[str, str | None], str] = {}
         self._moments: dict[object, datetime] = {}
 
-    def read(self, answer: Mapping[str, object], *, late: bool) -> list[T]:
+    def read(self, answer: Mapping[str, object], *, late: bool) -> list[T]:  # noqa: C901 - one pass: calls cost most
         """Return what of an answer was not returned before.
 
         Args:
@@ -70,7 +71,8 @@ class LatestReader(Generic[T]):
         repeats = 0
         for device, points in answer.items():
             if type(points) is not dict:
-                self._unreadable(device, None, f"expected an object, got {type(points).__name__}")
+                if points is not None:  # null counts as absent
+                    self._unreadable(device, None, f"expected an object, got {type(points).__name__}")
                 continue
             series = self._recent.get(device)
             if series is None:
@@ -80,11 +82,12 @@ class LatestReader(Generic[T]):
                 value: JSON = None
                 try:
                     # What comes nearly always, without a call: {"value": 1.5, "timestamp": 1773480413}.
-                    timestamp = moments[point["timestamp"]]
-                    value = point["value"]
+                    if type(seconds := point["timestamp"]) is int and len(point) == _FIELDS:
+                        value = point["value"]
+                        timestamp = moments[seconds]
                 except (KeyError, TypeError):
-                    timestamp = None
-                if timestamp is None or len(point) != _FIELDS:
+                    pass
+                if timestamp is None:
                     timestamp, value = self._read(device, attribute, point)
                     if timestamp is None:
                         continue
@@ -113,6 +116,9 @@ class LatestReader(Generic[T]):
     def _read(self, device: str, attribute: str, point: object) -> tuple[datetime | None, JSON]:
         """Return time and value of a point that is unusual, or whose time comes for the first time."""
         raw: object = None
+        if point is None:
+            self.tell_missing(device, attribute, LEFT_OUT)
+            return None, None
         if not isinstance(point, LatestPoint):
             if isinstance(point, dict):
                 raw = cast("dict[str, JSON]", point).get("timestamp")

@@ -15,9 +15,10 @@ from typing import Final, Self, TypeAlias, cast
 import anyio
 from anyio.abc import TaskGroup
 
+from enapter_async._protocol.decoding.model_reader import model_maker
 from enapter_async._protocol.failure import may_pass, refuses_request, refuses_token
 from enapter_async._protocol.latest_query import LatestQuery, names_in
-from enapter_async._streaming.latest_reader import REMEMBERED, LatestReader
+from enapter_async._streaming.latest_reader import LEFT_OUT, REMEMBERED, LatestReader
 from enapter_async._streaming.schedule import Schedule
 from enapter_async.errors import DecodeError, EnapterError, InvalidArgumentError, RequestError, TelemetryNotFoundError
 from enapter_async.models.watch import (
@@ -37,7 +38,6 @@ FetchLatest: TypeAlias = Callable[[str], Awaitable[Latest]]
 
 _OVERLAP: Final = REMEMBERED - 1
 """Most requests of one part under way at once."""
-_LEFT_OUT: Final = "not found in the server's answer"
 _IN_TIME: Final = 0.4
 """Share of an interval, or of a second, within which an answer surely shows the value of its tick."""
 _REFUSALS: Final = 2
@@ -49,6 +49,7 @@ _PROBES: Final = 64
 _REFUSED_SECONDS: Final = 600.0
 """After this time what was refused is asked for again."""
 
+_make_datapoint: Final = model_maker(Datapoint, "device", "attribute", "timestamp", "value")
 _logger = logging.getLogger("enapter_async.watch")
 
 
@@ -117,7 +118,7 @@ class Watch:
         self._persistent = persistent
         self._answered_at = 0.0
         self._join_at: float | None = None
-        self._reader = LatestReader(Datapoint, self._report)
+        self._reader = LatestReader(_make_datapoint, self._report)
         self._fetch = fetch
         self._interval = interval
         self._on_event = on_event
@@ -362,11 +363,11 @@ class Watch:
         if not answer.keys() <= part.names.keys():
             return  # a server that names devices in a way of its own leaves nothing out
         for device, names in part.names.items():
-            points = answer.get(device, {})
+            points: object = answer.get(device) or {}
             if isinstance(points, dict) and len(cast("dict[str, object]", points)) < len(names):
                 for name in names:
                     if name not in points:
-                        self._reader.tell_missing(device, name, _LEFT_OUT)
+                        self._reader.tell_missing(device, name, LEFT_OUT)
 
     def _use(self, queries: Sequence[LatestQuery | str]) -> None:
         known = {part.query: part for part in self._parts}

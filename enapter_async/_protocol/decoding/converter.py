@@ -17,6 +17,7 @@ import attrs
 from cattrs import Converter
 
 from enapter_async._protocol.decoding import quirks, scalars
+from enapter_async._protocol.decoding.latest_points import points_reader
 from enapter_async._protocol.decoding.mismatch import Mismatch
 from enapter_async._protocol.decoding.model_reader import ModelField, model_reader, read_manifest, read_within, shared
 from enapter_async._protocol.decoding.scalars import Hook, Seen
@@ -26,6 +27,7 @@ from enapter_async.models.common import JSON, OpenEnum
 from enapter_async.models.manifest import Manifest
 from enapter_async.models.rules import RuleScript
 from enapter_async.models.sites import Location
+from enapter_async.models.telemetry import LatestPoint
 
 T = TypeVar("T")
 
@@ -134,6 +136,8 @@ def _dict_hook(type_: Any, converter: Converter) -> Hook:
     if item_type is Any:
         return scalars.json_object
     item = _hook_of(item_type, converter)
+    if item_type is LatestPoint:
+        return points_reader(item)
 
     def read(value: object, seen: Seen) -> dict[str, Any]:
         entries = scalars.json_object(value, seen)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -19,6 +19,8 @@ from enapter_async._protocol.decoding.mismatch import Mismatch, expected
 from enapter_async._protocol.decoding.scalars import Hook, Seen, json_object
 from enapter_async.models.common import JSON, NO_EXTRA
 from enapter_async.models.manifest import Manifest
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -59,7 +61,7 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
         fields: Its other fields.
         bare_field: Field that text stands for where an object should be.
     """
-    twin = _twin(cls)
+    twin = writable_twin(cls)
     scope: dict[str, Any] = {
         "cls": cls,
         "no_extra": NO_EXTRA,
@@ -94,12 +96,33 @@ def model_reader(cls: type[Any], fields: list[ModelField], bare_field: str | Non
     return cast("Hook", scope["read"])
 
 
-def _twin(cls: type[Any]) -> type[Any]:
+def writable_twin(cls: type[Any]) -> type[Any]:
     """Return a writable class of the same memory layout."""
     return type(cls.__name__, (), {"__slots__": cls.__slots__})
 
 
-_manifest_twin: Final = _twin(Manifest)
+_manifest_twin: Final = writable_twin(Manifest)
+
+
+def model_maker(cls: type[T], *names: str) -> Callable[..., T]:
+    """Return a function that makes a model of values that need no check.
+
+    A frozen class pays for each field twice when it is called: for the check and for the detour around its own refusal.
+
+    Args:
+        cls: The class: slotted, without a weak-reference slot.
+        names: All of its fields, in the order of the function's arguments.
+    """
+    lines = [
+        f"def make({', '.join(names)}):",
+        "    model = twin()",
+        *(f"    model.{name} = {name}" for name in names),
+        "    model.__class__ = cls",
+        "    return model",
+    ]
+    scope: dict[str, Any] = {"cls": cls, "twin": writable_twin(cls)}
+    exec("\n".join(lines), scope)  # noqa: S102 - made of our own classes' names, nothing from outside
+    return cast("Callable[..., T]", scope["make"])
 
 
 def read_manifest(value: object, _: object) -> Manifest:
