@@ -1,1 +1,1 @@
-"""Frozen attrs classes, one module per resource of the API."""
+"""Immutable attrs classes, one module per resource of the API."""

@@ -1,4 +1,4 @@
-"""What callers give us: numbers, times and texts of any library, and errors that name what was given."""
+"""Validation of arguments: numbers, times and texts of any library, and errors that show the given value."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _shown.maxstring = _shown.maxother = _LONGEST
 
 
 def refuse_argument(argument: str, requirement: str, value: object) -> InvalidArgumentError:
-    """Return the error for an argument, with its value and type: `must be a string, got 5 (int)`."""
+    """Return the error for an invalid argument, with its value and type: `must be a string, got 5 (int)`."""
     return InvalidArgumentError(argument, f"{requirement}, got {describe_value(value)}")
 
 
 def describe_value(value: object) -> str:
-    """Return a value and its type in one short line, whatever the value is."""
+    """Describe any value and its type in one short line."""
     text = make_visible(" ".join(_shown.repr(value).split()))
     return f"{text[:_LONGEST]} ({type(value).__name__})"
 
 
 def read_whole_number(value: object) -> int | None:
-    """Return a whole number as int: an int, or anything else with `__index__`, as numpy's; None for what is none."""
+    """Return an int, or a similar number with `__index__` such as those of numpy, as int. Otherwise return None."""
     if type(value) is int:
         return value
     if isinstance(value, bool):
         return None
-    with suppress(Exception):  # foreign code: what it raises only says that it is no whole number
+    with suppress(Exception):  # foreign code: any exception means that it is not a whole number
         return operator.index(cast("int", value))
     return None
 
 
 def read_number(value: object) -> float | None:
-    """Return a number as int or float, None for what is none; booleans are none."""
+    """Return a number as int or float. Return None for anything else, including booleans."""
     if type(value) is float:
         return value
     whole = read_whole_number(value)
@@ -58,7 +58,7 @@ def require_whole_number(value: object, argument: str, least: int, most: int | N
     """Return a whole number within bounds.
 
     Raises:
-        InvalidArgumentError: It is none, or out of bounds.
+        InvalidArgumentError: The value is not a whole number, or is out of bounds.
     """
     number = read_whole_number(value)
     if number is not None and least <= number and (most is None or number <= most):
@@ -68,26 +68,26 @@ def require_whole_number(value: object, argument: str, least: int, most: int | N
 
 
 def require_several(values: Iterable[T], argument: str) -> list[T]:
-    """Return an argument of several values as a list.
+    """Return an iterable argument as a list.
 
     Raises:
-        InvalidArgumentError: It cannot be iterated.
+        InvalidArgumentError: The value is not iterable.
     """
-    with suppress(Exception):  # foreign code: what it raises only says that there is nothing to iterate over
+    with suppress(Exception):  # foreign code: any exception means that it is not iterable
         return list(values)
-    raise refuse_argument(argument, "must be several values", values)
+    raise refuse_argument(argument, "must be an iterable of values", values)
 
 
 def require_aware_time(value: object, argument: str) -> datetime:
     """Return a datetime that has a time zone.
 
     Raises:
-        InvalidArgumentError: It is something else, or a naive one.
+        InvalidArgumentError: The value is not a datetime, or is naive.
     """
     requirement = "must be an aware datetime"
     if isinstance(value, datetime):
-        with suppress(Exception):  # pandas' NaT is a datetime by its class only
+        with suppress(Exception):  # NaT of pandas is a datetime only by its class
             if value.utcoffset() is not None:
                 return value
-            requirement = "must have a time zone, since a naive datetime could be any time"
+            requirement = "must have a time zone, since a naive datetime is ambiguous"
     raise refuse_argument(argument, requirement, value)

@@ -1,4 +1,4 @@
-"""Blueprints: what the platform knows of them, and what it says of one that is offered."""
+"""Blueprints, and the results of validating them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class BlueprintView(OpenEnum):
-    """Which form of a blueprint is downloaded."""
+    """Form of a blueprint to download."""
 
     ORIGINAL = "ORIGINAL"
     COMPILED = "COMPILED"
@@ -21,8 +21,8 @@ class BlueprintName:
     """A name that a blueprint is published under.
 
     Attributes:
-        namespace: Whose it is; `enapter` for the vendor's own.
-        name: Name in the namespace.
+        namespace: Owner of the blueprint; `enapter` for the vendor's own.
+        name: Name within the namespace.
         tag: Version, or `latest`.
         extra: Fields that this version does not know.
     """
@@ -40,7 +40,7 @@ class Blueprint:
     Attributes:
         id: Identifier.
         created_at: When it was uploaded.
-        full_names: Names that it is published under, where the server tells them.
+        full_names: Names that it is published under, if the server returns them.
         extra: Fields that this version does not know.
     """
 
@@ -52,10 +52,10 @@ class Blueprint:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class BlueprintValidation:
-    """What the platform says of a blueprint that is offered.
+    """The result of validating a blueprint.
 
     Attributes:
-        errors: What is wrong, for people; empty when nothing is.
+        errors: Human-readable errors. Empty if the blueprint is valid.
         extra: Fields that this version does not know.
     """
 
@@ -64,5 +64,5 @@ class BlueprintValidation:
 
     @property
     def is_valid(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether the blueprint is valid."""
         return not self.errors

@@ -1,4 +1,4 @@
-"""Command executions: what was asked, what the device answered, how it ended."""
+"""Command executions: request, responses of the device, and outcome."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class ExecutionState(OpenEnum):
-    """Where a command execution stands.
+    """State of a command execution.
 
-    NEW and IN_PROGRESS go on; every other state is final. UNSYNC: the platform itself does not know the outcome.
+    All states except NEW and IN_PROGRESS are final. UNSYNC means that the platform does not know the outcome.
     """
 
     NEW = "NEW"
@@ -26,7 +26,7 @@ class ExecutionState(OpenEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will come; a state that is not known counts as final."""
+        """Whether the execution has ended. An unknown state counts as final."""
         return self not in _UNFINISHED
 
 
@@ -34,7 +34,7 @@ _UNFINISHED: Final = frozenset({ExecutionState.NEW, ExecutionState.IN_PROGRESS})
 
 
 class ResponseState(OpenEnum):
-    """What one response of a device says about a command."""
+    """State of a command, as reported in one response of a device."""
 
     STARTED = "STARTED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -44,12 +44,12 @@ class ResponseState(OpenEnum):
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class CommandRequest:
-    """What was asked of the device.
+    """A command that was sent to a device.
 
     Attributes:
-        name: Command name, or the alias that was used.
-        arguments: Arguments by name; the server masks sensitive ones in logs.
-        manifest_name: Name in the manifest, when `name` was an alias.
+        name: Name of the command, or the alias that was used.
+        arguments: Arguments by name. The server masks sensitive arguments in logs.
+        manifest_name: Name in the manifest, if `name` is an alias.
         extra: Fields that this version does not know.
     """
 
@@ -61,11 +61,11 @@ class CommandRequest:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class CommandResponse:
-    """One response of the device; there may be several before the last.
+    """One response of the device. There may be several before the last.
 
     Attributes:
-        state: What it says.
-        payload: Whatever the device returned; free-form.
+        state: Reported state of the command.
+        payload: Free-form value that the device returned.
         received_at: When the platform received it.
         extra: Fields that this version does not know.
     """
@@ -82,12 +82,12 @@ class CommandExecution:
 
     Attributes:
         id: Identifier.
-        device_id: The device; may be missing in the answer of `commands.execute`.
-        state: Where it stands.
-        created_at: When the platform took it.
-        request: What was asked.
-        response: Latest response of the device; None before the first.
-        log: All responses, newest first; None unless expanded.
+        device_id: ID of the device. May be missing in the response of `commands.execute`.
+        state: State of the execution.
+        created_at: When the platform accepted the command.
+        request: The command.
+        response: Latest response of the device, if any.
+        log: All responses, newest first. None unless requested with `expand`.
         ephemeral: Whether it is deleted after 24 hours; older servers only.
         extra: Fields that this version does not know.
     """
@@ -104,15 +104,15 @@ class CommandExecution:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will come. A state that is not known counts as final, a missing one does not."""
+        """Whether the execution has ended. An unknown state counts as final, a missing state does not."""
         return self.state is not None and self.state.is_final
 
     def raise_for_state(self) -> Self:
         """Return the execution itself if the command succeeded.
 
         Raises:
-            CommandFailedError: It ended in any other state than SUCCESS; one that is not known included.
-            ExecutionPendingError: It has not ended yet.
+            CommandFailedError: The command ended in any state except SUCCESS, which includes unknown states.
+            ExecutionPendingError: The command has not ended yet.
         """
         if self.state is ExecutionState.SUCCESS:
             return self
@@ -131,10 +131,10 @@ class CommandExecution:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class StartedExecution:
-    """The answer to a started command.
+    """The response to a started command.
 
     Attributes:
-        execution_id: What to wait for.
+        execution_id: ID of the execution to wait for.
         extra: Fields that this version does not know.
     """
 

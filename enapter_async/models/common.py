@@ -1,12 +1,12 @@
-"""What all models share: open enums, the UNSET sentinel, JSON, and lengths of time.
+"""Types shared by all models: open enums, the UNSET sentinel, JSON and durations.
 
-Models of answers are frozen, slotted attrs classes. Only identifiers are required. A field is None, or has its
-default, when the server left it out or sent null; fields that this version does not know are kept in `extra`. Objects
-that are equal within one answer, such as the site of a list's devices, may be one object.
+Models of responses are frozen, slotted attrs classes. Only identifiers are required. A field is None, or has its
+default, if the server omitted it or sent null. Fields that this version does not know are kept in `extra`. Equal
+objects within one response, such as the site of several devices, may be the same object.
 """
 
-# They have no weak-reference slot: the converter fills them through a writable twin of the same memory layout, which
-# needs that (see `_protocol.model_reader`).
+# They have no weak-reference slot: the converter fills them through a writable twin, which must have the same memory
+# layout (see `_protocol.model_reader`).
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeAlias
 if TYPE_CHECKING:
     JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 else:
-    JSON = Any  # at run time a free-form value is opaque: nothing walks into it
+    JSON = Any  # at run time a free-form value is opaque
 
 
 class _NoExtra(dict[str, JSON]):
-    """An empty dict that stays empty, and is one object however often it is copied or pickled."""
+    """An empty dict that stays empty. Copying or unpickling it returns the same object."""
 
     if not TYPE_CHECKING:
 
         def _refuse(self, *_: object, **__: object) -> NoReturn:
-            raise TypeError("a model is frozen, and so is its extra")
+            raise TypeError("a model is frozen: its extra cannot be changed")
 
         __setitem__ = __ior__ = setdefault = update = _refuse
 
@@ -35,14 +35,14 @@ class _NoExtra(dict[str, JSON]):
 
 
 NO_EXTRA: Final[dict[str, JSON]] = _NoExtra()
-"""The `extra` of a model without unknown fields; shared, because a dict for each object costs more than the object."""
+"""The `extra` of models without unknown fields. It is shared, since one dict per object would cost too much."""
 
 Duration: TypeAlias = timedelta | float
-"""A length of time: a timedelta, or plain seconds."""
+"""A duration: a timedelta or a number of seconds."""
 
 
 class Unset(enum.Enum):
-    """The type of `UNSET`: an argument that was not given and is not sent."""
+    """The type of `UNSET`, which marks arguments that are not sent."""
 
     UNSET = "UNSET"
 
@@ -54,20 +54,20 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Do not send this field. None means JSON null, where null has a meaning."""
+"""Do not send this field. Unlike None, which sends null where null has a meaning."""
 
 
 class OpenEnum(enum.StrEnum):
-    """A string enum that the server may extend without breaking a caller.
+    """A string enum that accepts new values of the server.
 
-    A known value, in any case, gives its one member. An unknown value keeps its text, compares equal to it
+    A known value, in upper or lower case, gives its member. An unknown value keeps its text, compares equal to it,
     and has `is_known` False.
     """
 
     is_known: bool
 
     def __new__(cls, value: str) -> Self:
-        """Make a member declared in the class body."""
+        """Create a member that is declared in the class body."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.is_known = True
@@ -85,7 +85,7 @@ class OpenEnum(enum.StrEnum):
 
     @classmethod
     def _unknown(cls, value: str) -> Self:
-        # Not registered as a member: a server that invents values must not grow our memory.
+        # Not registered as a member, so that new values from a server do not use up memory.
         member = str.__new__(cls, value)
         member._name_ = value
         member._value_ = value
@@ -100,10 +100,10 @@ class OpenEnum(enum.StrEnum):
 
 
 class OrderedEnum(OpenEnum):
-    """An open enum whose members are ordered as they are declared, lowest first.
+    """An open enum whose members are ordered as declared, lowest first.
 
-    `<`, `<=`, `>` and `>=` take a member or its text. A value that is not known has no place in the order:
-    comparing it raises TypeError, because either answer could be the wrong one. Equality always works.
+    `<`, `<=`, `>` and `>=` accept a member or its text. Comparing an unknown value raises TypeError, since its
+    position in the order is unknown. Equality always works.
     """
 
     def __lt__(self, other: str) -> bool:
@@ -127,9 +127,9 @@ class OrderedEnum(OpenEnum):
 
 
 class AccessRole(OrderedEnum):
-    """What a user may do, lowest first; each role includes those before it.
+    """Access roles, lowest first. Each role includes the ones before it.
 
-    Comparable: `device.authorized_role >= AccessRole.OWNER`. See `OrderedEnum` for roles that are not known.
+    You can compare roles: `device.authorized_role >= AccessRole.OWNER`. See `OrderedEnum` for unknown roles.
     """
 
     READONLY = "READONLY"

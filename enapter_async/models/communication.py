@@ -1,4 +1,4 @@
-"""What a device needs to connect to the platform. It holds secrets, and no repr shows them."""
+"""Configs that devices connect to the platform with. They contain secrets, and no repr shows them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum
 
 
 class MqttProtocol(OpenEnum):
-    """How a device speaks MQTT: plain with a password, or over TLS with a certificate."""
+    """MQTT variant of a device: plain with a password, or over TLS with a certificate."""
 
     MQTT = "MQTT"
     MQTTS = "MQTTS"
 
 
 MqttProtocolName: TypeAlias = Literal["MQTT", "MQTTS"]
-"""How a device speaks MQTT, as a literal."""
+"""MQTT variant of a device, as a literal."""
 
 
 class TimeSyncProtocol(OpenEnum):
-    """How a device learns the time."""
+    """How a device gets the time."""
 
     NTP = "NTP"
     HTTP = "HTTP"
@@ -29,16 +29,16 @@ class TimeSyncProtocol(OpenEnum):
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class MqttCredentials:
-    """Credentials of one device: all of them secrets.
+    """Credentials of a device, all of them secret.
 
     Attributes:
-        protocol: Which kind they are of, where the server tells it here.
+        protocol: Kind of the credentials, if the server returns it here.
         username: For MQTT.
         password: For MQTT.
         private_key: For MQTTS, PEM.
         certificate: For MQTTS, PEM.
         ca_chain: For MQTTS, PEM.
-        extra: Fields that this version does not know; they may be secrets too.
+        extra: Fields that this version does not know. They may be secrets too.
     """
 
     protocol: MqttProtocol | None = None
@@ -52,19 +52,19 @@ class MqttCredentials:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class CommunicationConfig:
-    """What a device is configured with to connect.
+    """Config that a device connects with.
 
     Attributes:
         mqtt_host: Host of the broker.
         mqtt_port: Port of the broker.
-        mqtt_protocol: With which protocol; taken from the credentials where it stands there.
-        mqtt_credentials: Secrets; not in the repr.
+        mqtt_protocol: MQTT variant, taken from the credentials if they contain it.
+        mqtt_credentials: Credentials. The repr does not show them.
         time_sync_host: Host of the time server.
         time_sync_port: Port of the time server.
-        time_sync_protocol: How to ask it.
-        hardware_id: The device's hardware identifier.
-        channel_id: The device's channel.
-        extra: Fields that this version does not know; not in the repr, since they may be secrets.
+        time_sync_protocol: Protocol of the time server.
+        hardware_id: Hardware identifier of the device.
+        channel_id: Channel of the device.
+        extra: Fields that this version does not know. The repr does not show them, since they may be secrets.
     """
 
     mqtt_host: str | None = None

@@ -1,4 +1,4 @@
-"""Time series as tables of other libraries, each imported when it is asked for."""
+"""Conversion of time series to tables of other libraries, which are imported on first use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enapter_async.errors import InvalidArgumentError, MissingExtraError
 from enapter_async.models.timeseries import Column, DataType, TimeseriesBatch
 
 TIMESTAMP: Final = "timestamp"
-"""Name of the column, or index, of moments."""
+"""Name of the column or index of timestamps."""
 
 
 def to_arrow(batch: TimeseriesBatch) -> Any:
@@ -74,11 +74,11 @@ def _library(module: str, extra: str) -> Any:
 
 
 def _converted(batch: TimeseriesBatch, convert: Callable[[Column], Any]) -> dict[str, Any]:
-    """Return the columns under their names."""
+    """Return the converted columns by name."""
     converted: dict[str, Any] = {}
     for name, column in zip(batch.column_names, batch.columns, strict=True):
         try:
             converted[name] = convert(column)
         except (OverflowError, TypeError, ValueError) as error:
-            raise InvalidArgumentError(name, f"a value is no {column.data_type} of that library: {error}") from error
+            raise InvalidArgumentError(name, f"a value does not fit type {column.data_type}: {error}") from error
     return converted

@@ -1,4 +1,4 @@
-"""How the entries of a manifest are read: tolerantly, and noting whatever is not as documented."""
+"""Tolerant parsing of the entries of a manifest. Everything that does not match the documentation is recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ E = TypeVar("E", bound=OpenEnum)
 
 
 class Entry:
-    """Reads the fields of one entry, notes what is wrong with them, and remembers what is left."""
+    """Reads the fields of one entry, records problems, and keeps the fields that were not read."""
 
     __slots__ = ("_path", "_problems", "_rest")
 
@@ -36,11 +36,11 @@ class Entry:
         self._problems = problems
 
     def rest(self) -> dict[str, JSON]:
-        """Return the fields that nobody read."""
+        """Return the fields that were not read."""
         return self._rest
 
     def value(self, name: str) -> JSON:
-        """Read whatever stands there."""
+        """Read a value of any type."""
         return self._rest.pop(name, None)
 
     def text(self, name: str) -> str | None:
@@ -52,22 +52,22 @@ class Entry:
         return None
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Read text, or an array of it."""
+        """Read text or an array of text."""
         value = self.value(name)
         if value is None:
             return ()
         if isinstance(value, str):
             return (value,)
         if not isinstance(value, list):
-            self._wrong(name, "expected text or an array of it")
+            self._wrong(name, "expected text or an array of text")
             return ()
         texts = tuple(one for one in value if isinstance(one, str))
         if len(texts) < len(value):
-            self._wrong(name, "expected text only in the array")
+            self._wrong(name, "expected an array of text only")
         return texts
 
     def flag(self, name: str) -> bool:
-        """Read a boolean; absent means false."""
+        """Read a boolean. The default is false."""
         value = self.value(name)
         if value is None or isinstance(value, bool):
             return bool(value)
@@ -113,11 +113,11 @@ class Entry:
             return None
 
     def role(self, name: str, default: AccessRole) -> AccessRole:
-        """Read an access level; null and absent mean the default."""
+        """Read an access level. Null and absent mean the default."""
         return self.member(name, AccessRole) or default
 
     def declarations(self, name: str, read: Callable[[str, Entry], D]) -> dict[str, D]:
-        """Read an object of entries; one that is no object is left out."""
+        """Read an object of entries. An entry that is not an object is left out."""
         declarations: dict[str, D] = {}
         for key, raw in (self.object(name) or {}).items():
             if isinstance(raw, dict):
@@ -132,7 +132,7 @@ class Entry:
         return None if raw is None else read(Entry(self._within(name), raw, self._problems))
 
     def enum(self, type_: ValueType | None) -> tuple[EnumValue, ...] | None:
-        """Read `enum` in its three forms: list, map, and list with metadata beside it (compiled manifests)."""
+        """Read `enum` in its three forms: list, map, and list with separate metadata (compiled manifests)."""
         declared = self.value("enum")
         described = self.value("enum_with_metainfo")
         if isinstance(described, list) and described:
@@ -182,7 +182,7 @@ class Entry:
 
 
 def _number_of(key: str, type_: ValueType | None) -> str | float:
-    """Return the number that a key of a map stands for; keys of JSON are always text."""
+    """Return the number in a key of a map. Keys in JSON are always text."""
     try:
         if type_ is ValueType.INTEGER:
             return int(key)

@@ -1,7 +1,7 @@
-"""What a manifest declares, entry by entry.
+"""Declarations in a manifest.
 
-Names fall back to the key that they are declared under. Fields of another type than documented have their
-default here and are listed in `Manifest.problems`; the manifest's `raw` has them as they came.
+Display names default to the key of the entry. Fields of an unexpected type have their default here, and are listed in
+`Manifest.problems`. `Manifest.raw` has the original values.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ValueType(OpenEnum):
 
 
 class AlertSeverity(OrderedEnum):
-    """How much an alert matters, lowest first; see `OrderedEnum` for severities that are not known."""
+    """Severity of an alert, lowest first. See `OrderedEnum` for unknown severities."""
 
     INFO = "info"
     WARNING = "warning"
@@ -45,11 +45,11 @@ class EnumValue:
     """One of the values that a declaration allows.
 
     Attributes:
-        value: The value itself. A number for declarations of numeric types, also where the manifest has it as
-            the key of a map, which is always text.
-        display_name: Name for people; the value as text where there is none.
-        description: Longer text.
-        color: Color for user interfaces.
+        value: The allowed value. A number for numeric types, even if the manifest has it as the key of a map, which
+            is always text.
+        display_name: Display name. The default is the value as text.
+        description: Description.
+        color: Colour for user interfaces.
     """
 
     value: str | float | bool
@@ -64,14 +64,14 @@ class ValueDeclaration:
 
     Attributes:
         name: Key in the manifest.
-        type: Type of the values; None when the manifest does not say.
-        display_name: Name for people.
-        description: Longer text.
+        type: Type of the values, if declared.
+        display_name: Display name.
+        description: Description.
         unit: Unit of the values.
-        enum: Values that are allowed; None when any is.
-        implements: Names in the profiles that this implements.
+        enum: Allowed values. None allows any value.
+        implements: Names that it implements from profiles.
         aliases: Other names.
-        auto_scale: Units that user interfaces may scale to.
+        auto_scale: Units that user interfaces can scale to.
         json_schema: Schema of values of type JSON, as text.
         access_level: Lowest role that may read it.
         extra: Fields that this version does not know.
@@ -98,19 +98,19 @@ class ValueDeclaration:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class AlertDeclaration:
-    """An alert that a device may raise.
+    """An alert that a device can raise.
 
     Attributes:
         name: Key in the manifest.
-        severity: How much it matters.
-        display_name: Name for people.
-        code: Code of the equipment's maker.
-        grace_period: How long the cause has to last before the alert is raised.
-        description: Longer text.
+        severity: Severity.
+        display_name: Display name.
+        code: Code of the manufacturer.
+        grace_period: How long the cause must last before the alert is raised.
+        description: Description.
         troubleshooting: Steps that may help.
-        telemetry: Telemetry attributes to look at.
-        components: Components that it is about.
-        conditions: When it is raised.
+        telemetry: Related telemetry attributes.
+        components: Affected components.
+        conditions: Conditions under which it is raised.
         extra: Fields that this version does not know.
     """
 
@@ -133,15 +133,15 @@ class ArgumentDeclaration:
 
     Attributes:
         name: Key in the manifest.
-        type: Type of the value; None when the manifest does not say.
-        display_name: Name for people.
-        description: Longer text.
-        required: Whether it has to be given.
-        min: Smallest number that is allowed.
-        max: Largest number that is allowed.
-        enum: Values that are allowed; None when any is.
-        format: How user interfaces show it.
-        default: Value that it has when it is not given.
+        type: Type of the value, if declared.
+        display_name: Display name.
+        description: Description.
+        required: Whether a value is required.
+        min: Smallest allowed number.
+        max: Largest allowed number.
+        enum: Allowed values. None allows any value.
+        format: Display format for user interfaces.
+        default: Default value.
         sensitive: Whether the value is a secret.
         json_schema: Schema of values of type JSON, as text.
         extra: Fields that this version does not know.
@@ -164,12 +164,12 @@ class ArgumentDeclaration:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Confirmation:
-    """What a user interface should ask before it sends a command; the API does not enforce it.
+    """Confirmation that a user interface should request before it sends a command. The API does not enforce it.
 
     Attributes:
-        severity: How much it matters.
-        title: Question in short.
-        description: Question in full.
+        severity: Severity.
+        title: Short question.
+        description: Full question.
         extra: Fields that this version does not know.
     """
 
@@ -181,20 +181,20 @@ class Confirmation:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class CommandDeclaration:
-    """A command that a device understands.
+    """A command that a device supports.
 
     Attributes:
         name: Key in the manifest.
-        display_name: Name for people.
-        group: Key of its command group.
-        description: Longer text.
-        arguments: Its arguments, by name.
-        response: What it answers, as declared.
-        confirmation: What to ask before it is sent.
-        populate_values_command: Command that gives values to start from.
-        implements: Names in the profiles that this implements.
+        display_name: Display name.
+        group: Key of the command group.
+        description: Description.
+        arguments: Arguments by name.
+        response: Response, as declared.
+        confirmation: Confirmation to request before sending.
+        populate_values_command: Command that returns initial values for the arguments.
+        implements: Names that it implements from profiles.
         aliases: Other names.
-        ui: Advice for user interfaces, as declared.
+        ui: Hints for user interfaces, as declared.
         access_level: Lowest role that may send it.
         read_access_level: Lowest role that may see its executions.
         extra: Fields that this version does not know.
@@ -218,14 +218,14 @@ class CommandDeclaration:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class ConfigurationGroup:
-    """A group of configuration parameters, which are read and written together.
+    """A group of configuration parameters that are read and written together.
 
     Attributes:
         name: Key in the manifest.
-        display_name: Name for people.
-        description: Longer text.
-        parameters: Its parameters, by name.
-        ui: Advice for user interfaces, as declared.
+        display_name: Display name.
+        description: Description.
+        parameters: Parameters by name.
+        ui: Hints for user interfaces, as declared.
         access_level: Lowest role that may read and write it.
         extra: Fields that this version does not know.
     """
@@ -241,11 +241,11 @@ class ConfigurationGroup:
 
 @attrs.frozen(weakref_slot=False)
 class ManifestProblem:
-    """Something in a manifest that is not as documented.
+    """A part of a manifest that does not match the documentation.
 
     Attributes:
-        path: Where, such as `telemetry.power.unit`.
-        message: What is wrong.
+        path: Position in the manifest, such as `telemetry.power.unit`.
+        message: Description of the problem.
     """
 
     path: str

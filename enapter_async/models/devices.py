@@ -1,4 +1,4 @@
-"""Devices, as they are listed and as far as they were asked to be expanded."""
+"""Devices and their optional parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from enapter_async.models.sites import Site
 
 
 class DeviceType(OpenEnum):
-    """What a device is and where its program runs."""
+    """Type of a device, which also says where its program runs."""
 
     STANDALONE = "STANDALONE"
     GATEWAY = "GATEWAY"
@@ -28,7 +28,7 @@ class DeviceType(OpenEnum):
 
 
 class ConnectivityStatus(OpenEnum):
-    """Whether the platform hears from a device."""
+    """Whether a device is connected to the platform."""
 
     ONLINE = "ONLINE"
     OFFLINE = "OFFLINE"
@@ -36,7 +36,7 @@ class ConnectivityStatus(OpenEnum):
 
 
 class CommunicationType(OpenEnum):
-    """How a device talks to the platform."""
+    """How a device communicates with the platform."""
 
     MQTT_V1_PLAINTEXT = "MQTT_V1_PLAINTEXT"
     MQTT_V1_TLS = "MQTT_V1_TLS"
@@ -51,7 +51,7 @@ class Connectivity:
     """Whether a device is connected (`expand={"connectivity"}`).
 
     Attributes:
-        status: UNKNOWN also when the server does not say.
+        status: Status of the connection. UNKNOWN also if the server does not send one.
         extra: Fields that this version does not know.
     """
 
@@ -61,11 +61,11 @@ class Connectivity:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Communication:
-    """How a device talks to the platform (`expand={"communication"}`).
+    """How a device communicates with the platform (`expand={"communication"}`).
 
     Attributes:
         type: Kind of connection.
-        upstream_id: Identifier of the device that this one runs on; for UCM_LUA the UCM.
+        upstream_id: Identifier of the device that this one runs on. For UCM_LUA, the UCM.
         hardware_id: Identifier of the hardware.
         channel_id: Channel on that hardware.
         extra: Fields that this version does not know.
@@ -80,24 +80,24 @@ class Communication:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Device:
-    """A device. Fields from `site` on are None unless they were expanded.
+    """A device. `site` and the fields after it are None unless you request them with `expand`.
 
     Attributes:
         id: Identifier.
-        name: Name for people.
-        slug: Short name, unique in its site.
-        site_id: Identifier of its site; None for a device that belongs to none.
-        blueprint_id: Identifier of its blueprint; None when none is assigned.
-        type: What it is.
-        authorized_role: The caller's role at this device.
+        name: Display name.
+        slug: Short name, unique within the site.
+        site_id: Identifier of the site. None if the device belongs to no site.
+        blueprint_id: Identifier of the blueprint. None if no blueprint is assigned.
+        type: Type of the device.
+        authorized_role: Your role at this device.
         updated_at: When it was last changed.
-        implemented_profiles: Profiles that its blueprint implements, where the server tells them.
-        site: The site itself.
-        manifest: The blueprint's manifest.
+        implemented_profiles: Profiles that the blueprint implements, if the server returns them.
+        site: Site of the device.
+        manifest: Manifest of the blueprint.
         properties: Last reported property values, by name.
         connectivity: Whether it is connected.
-        communication: How it talks to the platform.
-        raised_alert_names: Names of the alerts that are active now.
+        communication: How it communicates with the platform.
+        raised_alert_names: Names of the active alerts.
         extra: Fields that this version does not know.
     """
 

@@ -1,4 +1,4 @@
-"""Durations as callers and the server give them; here and not with the other values, because models read them too."""
+"""Conversion of durations from callers and from the server. It is in this package because models use it too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NANOSECONDS: Final = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,  # U+00B5, what Go writes
-    "μs": 1_000,  # U+03BC, what Go reads too
+    "μs": 1_000,  # U+03BC, which Go also reads
     "ms": 1_000_000,
     "s": 1_000_000_000,
     "m": 60_000_000_000,
@@ -23,13 +23,13 @@ _NANOSECONDS: Final = {
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return a duration that the server wrote the way Go does: `1h0m0s`, `3600s`, `500ms`, `2m30s`, `1.5h`.
+    """Parse a duration in the format of Go: `1h0m0s`, `3600s`, `500ms`, `2m30s`, `1.5h`.
 
     Args:
-        text: Numbers with units h, m, s, ms, us or ns; what is finer than a microsecond is cut off.
+        text: Numbers with units h, m, s, ms, us or ns. Fractions of a microsecond are truncated.
 
     Raises:
-        ValueError: It is not a duration; negative ones included, since no field of the API can be.
+        ValueError: The text is not a duration, or is negative, which no field of the API allows.
     """
     if text == "0":
         return timedelta(0)
@@ -51,10 +51,10 @@ def parse_duration(text: str) -> timedelta:
 
 
 def to_timedelta(value: object, argument: str) -> timedelta:
-    """Return a duration that the caller gave as a timedelta.
+    """Convert a duration argument to a timedelta.
 
     Raises:
-        InvalidArgumentError: It is no duration, negative, not finite, or too long.
+        InvalidArgumentError: The value is not a duration, or is negative, not finite or too long.
     """
     if isinstance(value, timedelta):
         duration = value

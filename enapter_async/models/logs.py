@@ -1,4 +1,4 @@
-"""What devices and rules say in their logs."""
+"""Log records of devices and rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enapter_async.models.common import JSON, NO_EXTRA, OpenEnum, OrderedEnum
 
 
 class LogSeverity(OrderedEnum):
-    """How much a log record matters, lowest first; see `OrderedEnum` for severities that are not known."""
+    """Severity of a log record, lowest first. See `OrderedEnum` for unknown severities."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -19,7 +19,7 @@ class LogSeverity(OrderedEnum):
 
 
 class LogRetention(OpenEnum):
-    """Which records are asked for."""
+    """Retention of the records to return."""
 
     ALL = "ALL"
     PERSISTENT = "PERSISTENT"
@@ -31,11 +31,11 @@ class LogRecord:
     """One log record of a device, from the list or from a stream.
 
     Attributes:
-        timestamp: The device's time.
+        timestamp: Time according to the device.
         received_at: When the platform received it.
-        severity: How much it matters.
-        message: The text.
-        device_id: The device, where the server tells it (streams).
+        severity: Severity.
+        message: Text of the record.
+        device_id: ID of the device, if the server returns it (streams).
         extra: Fields that this version does not know.
     """
 
@@ -53,8 +53,8 @@ class RuleLogRecord:
 
     Attributes:
         timestamp: When the rule wrote it.
-        severity: How much it matters.
-        message: The text.
+        severity: Severity.
+        message: Text of the record.
         extra: Fields that this version does not know.
     """
 

@@ -1,8 +1,8 @@
-"""The manifest of a blueprint: what a device measures, is, reports and can be told.
+"""The manifest of a blueprint: telemetry, properties, configuration, commands and alerts of a device.
 
-Manifests are written by many hands, and one bad entry must not cost the device. So reading is tolerant, and
-says so: an entry that is no object is left out, a field of a wrong type gets its default, and each of them is
-listed in `Manifest.problems` and logged once per manifest.
+Many people write manifests, and one bad entry must not make a device unusable. An entry that is not an object is left
+out, and a field of a wrong type gets its default. All such problems are listed in `Manifest.problems` and logged once
+per manifest.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _Section: TypeAlias = tuple[Mapping[str, D], tuple[ManifestProblem, ...]]
 
 @attrs.frozen(repr=False, weakref_slot=False)
 class Manifest:
-    """A blueprint's manifest; its sections are parsed when they are first asked for.
+    """The manifest of a blueprint. Sections are parsed on first use.
 
-    Threads may share it: at worst two of them parse a section twice, with equal results. A pickle holds `raw`.
-    A program finds all numeric telemetry attributes of a device, with their units, by `numeric_telemetry()`.
+    Use `numeric_telemetry()` to find all numeric telemetry attributes of a device, with their units. Threads can
+    share a manifest: at worst a section is parsed twice, with equal results. A pickle contains `raw`.
 
     Attributes:
-        raw: The manifest as it came; do not change it.
+        raw: The original manifest. Do not change it.
     """
 
     raw: dict[str, JSON] = attrs.field(hash=False)
@@ -59,17 +59,17 @@ class Manifest:
 
     @property
     def display_name(self) -> str | None:
-        """Name for people."""
+        """Display name."""
         return self._text("display_name")
 
     @property
     def description(self) -> str | None:
-        """Longer text."""
+        """Description."""
         return self._text("description")
 
     @property
     def vendor(self) -> str | None:
-        """Who makes the equipment."""
+        """Manufacturer of the equipment."""
         return self._text("vendor")
 
     @property
@@ -114,7 +114,7 @@ class Manifest:
 
     @property
     def telemetry(self) -> Mapping[str, ValueDeclaration]:
-        """Telemetry attributes by name; `alerts` and `alert_details` exist even where they are not declared."""
+        """Telemetry attributes by name. `alerts` and `alert_details` exist even if they are not declared."""
         return self._telemetry[0]
 
     @property
@@ -134,17 +134,17 @@ class Manifest:
 
     @property
     def problems(self) -> tuple[ManifestProblem, ...]:
-        """Everything in the typed sections that is not as documented; parses all of them."""
+        """Everything in the typed sections that does not match the documentation. Parses all sections."""
         return self._properties[1] + self._telemetry[1] + self._alerts[1] + self._commands[1] + self._configuration[1]
 
     def numeric_telemetry(self) -> dict[str, ValueDeclaration]:
-        """Return the telemetry attributes whose values are numbers, by name; each has its `unit`."""
+        """Return the telemetry attributes with numeric values, by name. Each has its `unit`."""
         return {name: one for name, one in self.telemetry.items() if one.is_numeric}
 
     def alert(self, name: str) -> AlertDeclaration:
-        """Return the declaration of an alert that is active.
+        """Return the declaration of an active alert.
 
-        One that is not declared counts as an error with its name as display name.
+        An undeclared alert counts as an error, with its name as display name.
         """
         return self.alerts.get(name) or AlertDeclaration(name=name, display_name=name)
 

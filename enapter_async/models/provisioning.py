@@ -10,13 +10,14 @@ from enapter_async.models.communication import CommunicationConfig
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class ProvisionedDevice:
-    """A device that now exists; read the rest of it with `devices.get(device_id)`.
+    """A newly provisioned device. Get the rest of it with `devices.get(device_id)`.
 
     Attributes:
         device_id: Identifier of the new device.
-        slug: Its short name, where the server tells it.
-        config: What the device needs to connect; holds secrets, not in the repr. Hardware UCM only.
-        extra: Fields that this version does not know; not in the repr, since they may be secrets.
+        slug: Short name of the device, if the server returns it.
+        config: Config that the device connects with. It contains secrets, and the repr does not show it. Hardware UCM
+            only.
+        extra: Fields that this version does not know. The repr does not show them, since they may be secrets.
     """
 
     device_id: str

@@ -21,7 +21,7 @@ class RuleEngine:
     Attributes:
         id: Identifier.
         state: Whether rules run.
-        timezone: IANA time zone name; the site's own.
+        timezone: IANA time zone name of the site.
         extra: Fields that this version does not know.
     """
 

@@ -13,7 +13,7 @@ from enapter_async.models.duration import to_timedelta
 
 
 class RuntimeVersion(OpenEnum):
-    """Which runtime executes a rule's script. V1 calls it at an interval, V3 runs it once."""
+    """Runtime of a rule's script. V1 calls the script at an interval, V3 runs it once."""
 
     V1 = "V1"
     V3 = "V3"
@@ -38,7 +38,7 @@ def _code(instance: object, attribute: attrs.Attribute[str], value: object) -> N
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidArgumentError(attribute.name, "has a lone surrogate, which UTF-8 cannot hold") from None
+        raise InvalidArgumentError(attribute.name, "must be encodable as UTF-8: it contains a lone surrogate") from None
 
 
 def _exec_interval(value: Duration | None) -> timedelta | None:
@@ -47,16 +47,16 @@ def _exec_interval(value: Duration | None) -> timedelta | None:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class RuleScript:
-    """The program of a rule; read from a rule, or built to create or change one.
+    """The program of a rule, to read or to set it.
 
     Attributes:
-        code: Lua source as text; on the wire it is base64.
-        runtime_version: Which runtime executes it.
-        exec_interval: How often V1 calls it, as timedelta or seconds; V3 has none.
-        extra: Fields that this version does not know; not sent.
+        code: Lua source code as text. The SDK encodes it in base64 for the API.
+        runtime_version: Runtime of the script.
+        exec_interval: Interval at which V1 calls the script: a timedelta or a number of seconds. V3 has none.
+        extra: Fields that this version does not know. They are not sent.
 
     Raises:
-        InvalidArgumentError: V1 without an interval, V3 with one, or an argument of a wrong type.
+        InvalidArgumentError: V1 has no interval, V3 has one, or an argument has a wrong type.
     """
 
     code: str = attrs.field(validator=_code)
@@ -67,10 +67,10 @@ class RuleScript:
     def __attrs_post_init__(self) -> None:
         interval = self.exec_interval
         if self.runtime_version is RuntimeVersion.V1 and not interval:
-            raise InvalidArgumentError("exec_interval", "is needed with runtime_version V1")
-        # Zero stands for none: a first-party client sends it, and rules that it made are read back with it.
+            raise InvalidArgumentError("exec_interval", "is required with runtime_version V1")
+        # Zero means none: a first-party client sends it, and its rules are returned with it.
         if self.runtime_version is RuntimeVersion.V3 and interval:
-            raise InvalidArgumentError("exec_interval", "is only for runtime_version V1")
+            raise InvalidArgumentError("exec_interval", "is valid only with runtime_version V1")
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -79,10 +79,10 @@ class Rule:
 
     Attributes:
         id: Identifier.
-        slug: Short name; serves in place of the identifier.
-        disabled: Whether it is switched off.
-        state: Whether it runs.
-        script: Its program.
+        slug: Short name, which can be used instead of the identifier.
+        disabled: Whether the rule is disabled.
+        state: Whether the rule runs.
+        script: Program of the rule.
         extra: Fields that this version does not know.
     """
 

@@ -1,4 +1,4 @@
-"""Sites and where they are."""
+"""Sites and their locations."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def _degrees(instance: object, attribute: attrs.Attribute[float | None], value: 
 
 @attrs.frozen(weakref_slot=False)
 class Location:
-    """Where a site is; read from a site, or built to create or update one.
+    """Location of a site, to read or to set it.
 
     Attributes:
         name: Name of the place.
-        latitude: Degrees, north is positive; None when not known.
-        longitude: Degrees, east is positive; None when not known.
-        extra: Fields that this version does not know; not sent.
+        latitude: Degrees, positive in the north. None if unknown.
+        longitude: Degrees, positive in the east. None if unknown.
+        extra: Fields that this version does not know. They are not sent.
 
     Raises:
-        InvalidArgumentError: A coordinate that the user gives is not a number or out of range.
+        InvalidArgumentError: A given coordinate is not a number, or is out of range.
     """
 
     name: str = attrs.field(default="", validator=_text)
@@ -48,16 +48,16 @@ class Location:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Site:
-    """A place with devices; a Gateway has exactly one.
+    """A place with devices. A Gateway has exactly one site.
 
     Attributes:
         id: Identifier.
-        name: Name for people.
+        name: Display name.
         timezone: IANA time zone name.
-        version: Version of the platform that the site lives on.
-        authorized_role: The caller's role at this site.
-        archived: Whether the site is archived; newer servers only.
-        location: Where it is.
+        version: Version of the platform that hosts the site.
+        authorized_role: Your role at this site.
+        archived: Whether the site is archived. Newer servers only.
+        location: Location of the site.
         extra: Fields that this version does not know.
     """
 

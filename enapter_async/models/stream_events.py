@@ -1,4 +1,4 @@
-"""What a stream reports besides its frames."""
+"""Events that a stream reports in addition to its frames."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from enapter_async.errors import DecodeError
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class StreamGap:
-    """The connection was lost and made again: frames in between were missed, unless they were filled in.
+    """The connection was lost and restored. Frames in between were missed unless `filled` is set.
 
-    Streams have no replay.
+    The API does not replay streams.
 
     Attributes:
-        since: Last sign of life of the connection that was lost, by our clock.
-        until: When the next one was there, by our clock.
-        attempts: How many handshakes it took.
-        reason: Why the connection was lost, with control characters as escapes.
-        device_ids: Devices whose frames were missed, where the stream needs several connections; else empty, which
-            means everything that the stream follows.
-        filled: What the server lists of the time in between was given before this event, without duplicates.
+        since: Last sign of life of the lost connection, by the local clock.
+        until: When the next connection was open, by the local clock.
+        attempts: Number of handshakes until then.
+        reason: Why the connection was lost, with control characters escaped.
+        device_ids: Devices whose frames were missed, if the stream has several connections. Empty means everything
+            that the stream follows.
+        filled: Whether the records that the server lists for the gap were returned before this event, without
+            duplicates.
     """
 
     since: datetime
@@ -36,12 +37,12 @@ class StreamGap:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class MalformedFrame:
-    """A frame that could not be read; the stream goes on.
+    """A frame that could not be read. The stream continues.
 
     Attributes:
-        error: What is wrong with it.
-        excerpt: Its beginning, with control characters as escapes; empty where the connection did not let it
-            through (too large, not UTF-8), which a `StreamGap` follows.
+        error: Error of the frame.
+        excerpt: Beginning of the frame, with control characters escaped. Empty if the frame was too large or not
+            UTF-8; such a frame closes the connection, and a `StreamGap` follows.
     """
 
     error: DecodeError
@@ -50,14 +51,14 @@ class MalformedFrame:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class FramesDropped:
-    """Frames that were dropped at this place because the consumer was too slow (`overflow="drop_oldest"`).
+    """Frames that were dropped at this point because the consumer was too slow (`overflow="drop_oldest"`).
 
     Attributes:
-        count: How many.
+        count: Number of dropped frames.
     """
 
     count: int
 
 
 StreamEvent: TypeAlias = StreamGap | MalformedFrame | FramesDropped
-"""What `stream.events()` gives besides frames."""
+"""An event that `stream.events()` returns in addition to frames."""

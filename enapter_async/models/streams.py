@@ -1,4 +1,4 @@
-"""What comes over WebSocket streams; log streams give `LogRecord` and `RuleLogRecord`."""
+"""Frames of WebSocket streams. Streams of logs return `LogRecord` and `RuleLogRecord` instead."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from enapter_async.models.logs import LogRecord
 class DeviceFrame:
     """One frame of the stream of several devices: telemetry, properties or a log record.
 
-    What a frame brings is not None; a frame of a kind that this version does not know has it in `extra`.
+    Only the fields that the frame contains are not None. Frames of an unknown kind have their content in `extra`.
 
     Attributes:
-        device_id: The device.
-        timestamp: The device's time.
+        device_id: ID of the device.
+        timestamp: Time according to the device.
         received_at: When the platform received it.
         telemetry: Values by attribute.
         properties: Values by property.
-        log: A log record, with the frame's device and times filled in.
+        log: Log record, with the device and the times of the frame.
         extra: Fields that this version does not know.
     """
 
@@ -39,15 +39,14 @@ class DeviceFrame:
 class TelemetryFrame:
     """One frame of a device's telemetry stream.
 
-    Its shape is not documented: the shape of the device stream and a bare
-    object of values are both read.
+    The format is not documented. Both the format of the device stream and a plain object of values are accepted.
 
     Attributes:
-        telemetry: Values by attribute, as they came.
-        timestamp: The device's time, where it came.
-        received_at: When the platform received it, where it came.
-        device_id: The device, where it came.
-        extra: Fields that this version does not know; empty for a bare object.
+        telemetry: Values by attribute, unchanged.
+        timestamp: Time according to the device, if sent.
+        received_at: When the platform received it, if sent.
+        device_id: ID of the device, if sent.
+        extra: Fields that this version does not know. Empty for a plain object of values.
     """
 
     telemetry: dict[str, JSON] = attrs.field(factory=dict[str, JSON], hash=False)

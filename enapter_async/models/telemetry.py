@@ -14,9 +14,9 @@ class LatestPoint:
     """The latest value of one telemetry attribute.
 
     Attributes:
-        value: Number, boolean, text, list of texts (alerts) or None. It may be None at a known time.
-        timestamp: When the device measured it; None when there is no value in the relevance interval.
-        warning: Why there is no value.
+        value: Number, boolean, text, list of texts (alerts) or None. It can be None although `timestamp` is set.
+        timestamp: When the device measured it. None if there is no value within the relevance interval.
+        warning: Reason why there is no value.
         extra: Fields that this version does not know.
     """
 
@@ -27,5 +27,5 @@ class LatestPoint:
 
     @property
     def number(self) -> float | None:
-        """The value if it is a number, else None; booleans are no numbers."""
+        """The value if it is a number, otherwise None. Booleans do not count as numbers."""
         return self.value if type(self.value) in (int, float) else None  # type: ignore[return-value]

@@ -9,18 +9,18 @@ from enapter_async.models.common import JSON, NO_EXTRA
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class TerminalSession:
-    """Where a terminal session waits, and the secret that opens it; `client.devices.open_terminal` does.
+    """Address of a terminal session, and the secret that opens it. Pass it to `client.devices.open_terminal`.
 
-    The address is that of a WebSocket. Its handshake carries `Authorization: Bearer <token>`, and not the token of the
-    API. Each message is a JSON object `{"channel": channel_id, "data": "..."}` whose data is a JSON array as text:
-    `["stdin", text]`, `["set_size", rows, columns]`, `["ping"]` and, every 30 seconds, `["keepalive_ping"]` to the
-    Gateway; `["stdin", text]` and `["exit"]` from it.
+    The address is a WebSocket. The handshake sends `Authorization: Bearer <token>` with the token of the session,
+    never the token of the API. Each message is a JSON object `{"channel": channel_id, "data": "..."}` whose data is a
+    JSON array as text: `["stdin", text]`, `["set_size", rows, columns]`, `["ping"]` and, every 30 seconds,
+    `["keepalive_ping"]` to the Gateway; `["stdin", text]` and `["exit"]` from it.
 
     Attributes:
         channel_id: Channel of the session.
-        token: Secret that opens it; not in the repr.
-        websocket_url: Address to connect to; not in the repr, since addresses may hold secrets.
-        extra: Fields that this version does not know; not in the repr.
+        token: Secret that opens the session. The repr does not show it.
+        websocket_url: Address to connect to. The repr does not show it, since addresses may contain secrets.
+        extra: Fields that this version does not know. The repr does not show them.
     """
 
     channel_id: str

@@ -1,4 +1,4 @@
-"""Historical telemetry: what to ask for, and the columns that come back."""
+"""Historical telemetry: queries, and the columns they return."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from enapter_async.models.common import Duration, OpenEnum
 from enapter_async.models.duration import to_timedelta
 
 if TYPE_CHECKING:
-    # pyarrow has no types, pandas those that can be inferred.
+    # pyarrow is untyped; the types of pandas are inferred.
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import polars as pl
     import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 
 TimeseriesValue: TypeAlias = "float | int | str | bool | list[str] | None"
-"""One cell: a plain Python value, None where the server has none."""
+"""One cell: a plain Python value, or None if it is empty."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Aggregation(OpenEnum):
-    """How the values of one step become one value."""
+    """How the values within one step are combined."""
 
     AUTO = "auto"
     """The server chooses by data type."""
@@ -37,11 +37,11 @@ class Aggregation(OpenEnum):
     MAX = "max"
     LAST = "last"
     BOOL_OR = "bool_or"
-    """True if any value of the step is; known from the vendor's SDK only."""
+    """True if any value of the step is true. Known only from the vendor's SDK."""
 
 
 class DataType(OpenEnum):
-    """Type of a column. Cells of a type that is not known yet stay text."""
+    """Type of a column. Cells of an unknown type stay text."""
 
     FLOAT = "float"
     INTEGER = "integer"
@@ -55,7 +55,7 @@ def _granularity(value: Duration) -> timedelta:
     if not granularity:
         raise refuse_argument("granularity", "must be positive", value)
     if granularity.microseconds:
-        raise refuse_argument("granularity", "must be whole seconds", value)
+        raise refuse_argument("granularity", "must be a whole number of seconds", value)
     return granularity
 
 
@@ -75,12 +75,12 @@ def _device(value: str) -> str:
 
 def _attributes(values: Iterable[str]) -> tuple[str, ...]:
     if isinstance(values, str):
-        raise refuse_argument("attributes", "must be several names", values)
+        raise refuse_argument("attributes", "must be an iterable of names, not a single string", values)
     names = tuple(_name("attributes", value) for value in require_several(values, "attributes"))
     if not names:
         raise InvalidArgumentError("attributes", "must not be empty")
     if len(set(names)) < len(names):
-        raise InvalidArgumentError("attributes", f"a name stands there twice: {', '.join(names)}")
+        raise InvalidArgumentError("attributes", f"contains a name twice: {', '.join(names)}")
     return names
 
 
@@ -100,16 +100,16 @@ def _series(values: Iterable[Series]) -> tuple[Series, ...]:
         raise InvalidArgumentError("series", "must not be empty")
     for one in series:
         if not isinstance(one, Series):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise refuse_argument("series", "every one must be a Series(...)", one)
+            raise refuse_argument("series", "must contain only Series(...)", one)
     return series
 
 
 @attrs.frozen
 class Locf:
-    """Gap filling: the last observation is carried forward.
+    """Gap filling that carries the last observation forward.
 
     Attributes:
-        look_around: How far a value may be carried: a timedelta, or seconds.
+        look_around: How far a value is carried: a timedelta or a number of seconds.
     """
 
     look_around: timedelta = attrs.field(converter=_look_around)
@@ -117,13 +117,13 @@ class Locf:
 
 @attrs.frozen
 class Series:
-    """Which attributes of one device.
+    """Attributes of one device to query.
 
     Attributes:
-        device: Device ID or slug.
+        device: ID or slug of the device.
         attributes: Names of telemetry attributes, as in the device's manifest.
-        aggregation: How the values of one step become one; None leaves it to the query, then to the server.
-        gap_filling: `Locf(...)`, or None for gaps as they are.
+        aggregation: How the values within one step are combined. None uses that of the query, or the server's default.
+        gap_filling: `Locf(...)`, or None to leave gaps empty.
     """
 
     device: str = attrs.field(converter=_device)
@@ -134,17 +134,17 @@ class Series:
 
 @attrs.frozen(kw_only=True)
 class TimeseriesQuery:
-    """One question about history.
+    """A query for historical telemetry.
 
     Attributes:
         start: First moment, an aware datetime.
         end: Moment after the last one, an aware datetime later than `start`.
-        granularity: Length of a step: a timedelta, or seconds; whole seconds, at least one.
-        series: Which attributes of which devices, at least one.
-        aggregation: For every series that does not set its own; None leaves it to the server (`auto`).
+        granularity: Length of a step: a timedelta or a number of seconds. Whole seconds, at least one.
+        series: Devices and attributes to read, at least one.
+        aggregation: Aggregation of every series without its own. None uses the server's default (`auto`).
 
     Raises:
-        InvalidArgumentError: An argument cannot work; it is named.
+        InvalidArgumentError: An argument is invalid. The message names it.
     """
 
     start: datetime = attrs.field()
@@ -156,42 +156,42 @@ class TimeseriesQuery:
     def __attrs_post_init__(self) -> None:
         for argument, moment in (("start", self.start), ("end", self.end)):
             require_aware_time(moment, argument)
-        # Two times of one zone are compared by what its clock shows, which goes back once a year.
+        # Python compares two times of one zone by their clock, which is set back once a year.
         if self.end - _EPOCH <= self.start - _EPOCH:
             raise InvalidArgumentError("end", f"must be later than start ({self.start.isoformat()})")
 
 
 class StoredValues(Protocol):
-    """Values of a column in a form of their own, such as arrow memory; made plain when asked for."""
+    """Values of a column in another form, such as Arrow memory. They are converted on request."""
 
     def __len__(self) -> int: ...
 
     def to_list(self) -> list[TimeseriesValue]:
-        """Return them as plain Python values."""
+        """Return the values as plain Python values."""
         ...
 
     def to_arrow(self) -> Any:
-        """Return them as `pyarrow.ChunkedArray`."""
+        """Return the values as a `pyarrow.ChunkedArray`."""
         ...
 
     def slice(self, start: int, stop: int) -> Self:
-        """Return some of them, without copying."""
+        """Return some of the values, without copying."""
         ...
 
     def joined(self, parts: Sequence[Any]) -> Self:
-        """Return the values of several in one, without copying."""
+        """Return the values of several parts as one, without copying."""
         ...
 
 
 @attrs.frozen
 class ColumnHeader:
-    """What a column is about.
+    """Description of a column.
 
     Attributes:
-        device: What identifies the device in the answer: its ID.
+        device: Identifier of the device in the response, its ID.
         attribute: Name of the telemetry attribute.
         data_type: Type of the values.
-        labels: All labels as the server sent them, these included: `aggregation`, `granularity`, ...
+        labels: All labels that the server sent, including `aggregation`, `granularity` and the fields above.
     """
 
     device: str
@@ -208,15 +208,15 @@ class Column(ColumnHeader):
 
     @property
     def stored(self) -> list[TimeseriesValue] | StoredValues:
-        """The values in the form that their reader made; `values` is what you want."""
+        """Values in their internal form. Use `values` instead."""
         return self._stored
 
     @cached_property
     def values(self) -> list[TimeseriesValue]:
-        """Plain Python values, None for an empty cell; one for each timestamp.
+        """Plain Python values, one for each timestamp. None means an empty cell.
 
-        Floats may be NaN or infinite when the server says so; that is not None. An empty text cannot be
-        told from none and is None.
+        Floats can be NaN or infinite if the server sends that. Empty text is indistinguishable from an empty cell,
+        and is None.
         """
         return self._stored if isinstance(self._stored, list) else self._stored.to_list()
 
@@ -224,17 +224,17 @@ class Column(ColumnHeader):
         return len(self._stored)
 
     def slice(self, start: int, stop: int) -> Column:
-        """Return the column with the values from `start` up to `stop`, counted from 0."""
+        """Return the column with the values from `start` up to, but not including, `stop`."""
         part = self._stored[start:stop] if isinstance(self._stored, list) else self._stored.slice(start, stop)
         return Column(self.device, self.attribute, self.data_type, self.labels, part)
 
 
 class TimeseriesRow(NamedTuple):
-    """All values of one moment.
+    """All values of one timestamp.
 
     Attributes:
-        timestamp: The moment, an aware datetime in UTC.
-        values: One value for each column, in their order.
+        timestamp: Aware datetime in UTC.
+        values: One value for each column, in the order of the columns.
     """
 
     timestamp: datetime
@@ -243,12 +243,12 @@ class TimeseriesRow(NamedTuple):
 
 @attrs.frozen(eq=False)
 class TimeseriesBatch:
-    """Some consecutive rows, held by column.
+    """Consecutive rows, stored by column.
 
     Attributes:
-        unix_seconds: Moments as the server sends them, strictly ascending. The cheap form: `timestamps`
-            makes datetimes of them when first asked for.
-        columns: One for each attribute of each device that the caller may read.
+        unix_seconds: Timestamps as the server sends them, strictly ascending. `timestamps` converts them to datetimes
+            on first use.
+        columns: One column for each attribute of each device that your role can read.
     """
 
     unix_seconds: Sequence[int] = attrs.field(repr=False)
@@ -259,27 +259,27 @@ class TimeseriesBatch:
 
     @cached_property
     def timestamps(self) -> list[datetime]:
-        """Moments as aware datetimes in UTC."""
+        """Timestamps as aware datetimes in UTC."""
         return [_EPOCH + timedelta(0, seconds) for seconds in self.unix_seconds]
 
     def rows(self) -> Iterator[TimeseriesRow]:
-        """Yield row by row; slower than working by column."""
+        """Iterate over the rows. Working by column is faster."""
         if not self.columns:
             return (TimeseriesRow(timestamp, ()) for timestamp in self.timestamps)
         cells = zip(*(column.values for column in self.columns), strict=True)
         return map(TimeseriesRow._make, zip(self.timestamps, cells, strict=True))
 
     def slice(self, start: int, stop: int) -> Self:
-        """Return the rows from `start` up to `stop`, counted from 0."""
+        """Return the rows from `start` up to, but not including, `stop`."""
         columns = tuple(column.slice(start, stop) for column in self.columns)
         return type(self)(self.unix_seconds[start:stop], columns)
 
     @property
     def column_names(self) -> list[str]:
-        """One unique name for each column, as the conversions use them.
+        """A unique name for each column, as used by the conversions.
 
-        `device.attribute`, and where one attribute stands there several times also its aggregation or,
-        if that does not tell them apart, a number: `pump.power`, `pump.power max`, `pump.power #2`.
+        The name is `device.attribute`. If an attribute occurs several times, the aggregation is added, or a number if
+        that is not unique: `pump.power`, `pump.power max`, `pump.power #2`.
         """
         names = [f"{column.device}.{column.attribute}" for column in self.columns]
         count = Counter(names)
@@ -299,8 +299,8 @@ class TimeseriesBatch:
     def to_arrow(self) -> pa.Table:  # pyright: ignore[reportUnknownParameterType, reportUnknownMemberType]
         """Return a `pyarrow.Table`: `timestamp` (seconds, UTC), then the columns under `column_names`.
 
-        Floats are float64, integers int64, booleans bool, texts string, lists list<string>; None is null,
-        NaN stays NaN. Free of copies where pyarrow read the answer.
+        Floats become float64, integers int64, booleans bool, texts string and lists list<string>. None becomes null,
+        and NaN stays NaN. Nothing is copied if pyarrow parsed the response.
 
         Raises:
             MissingExtraError: pyarrow is not installed (extra `arrow`).
@@ -313,8 +313,8 @@ class TimeseriesBatch:
     def to_pandas(self) -> pd.DataFrame:
         """Return a `pandas.DataFrame` with a UTC index `timestamp` and the columns under `column_names`.
 
-        Integers are `Int64`, booleans `boolean`, texts `string`: all nullable. Floats are `float64`, where
-        None becomes NaN as is usual there; lists are objects.
+        Integers become `Int64`, booleans `boolean` and texts `string`, all of them nullable. Floats become `float64`,
+        with NaN for None, as usual in pandas. Lists become objects.
 
         Raises:
             MissingExtraError: pandas is not installed (extra `pandas`).
@@ -327,8 +327,8 @@ class TimeseriesBatch:
     def to_polars(self) -> pl.DataFrame:
         """Return a `polars.DataFrame`: `timestamp` (UTC), then the columns under `column_names`.
 
-        Floats are Float64, integers Int64, booleans Boolean, texts String, lists List(String); None is
-        null, NaN stays NaN.
+        Floats become Float64, integers Int64, booleans Boolean, texts String and lists List(String). None becomes
+        null, and NaN stays NaN.
 
         Raises:
             MissingExtraError: polars is not installed (extra `polars`).
@@ -341,4 +341,4 @@ class TimeseriesBatch:
 
 @attrs.frozen(eq=False)
 class Timeseries(TimeseriesBatch):
-    """A whole answer: `timestamps`, and `columns` of values."""
+    """A whole time series: `timestamps`, and `columns` of values."""

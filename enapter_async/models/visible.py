@@ -1,11 +1,11 @@
-"""Text from elsewhere, made safe to show: in error messages, log lines and on a terminal."""
+"""Makes text from other systems safe to show in error messages, log lines and terminals."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# What acts instead of showing: C0 and C1 controls, line and paragraph separators, direction and other invisible
+# Characters that are not visible: C0 and C1 controls, line and paragraph separators, direction and other invisible
 # format characters, and surrogates, which no output can encode. Joiners stay: emoji and several scripts need them.
 _ACTING: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -14,14 +14,13 @@ _ACTING: Final = re.compile(
 
 
 def make_visible(text: str, *, lines: bool = False) -> str:
-    r"""Return text with every character that acts instead of showing written as its escape, such as `\x1b`.
+    r"""Return text with invisible characters escaped, such as `\x1b`.
 
-    A server's text can then neither steer a terminal, nor begin a line of its own in a log, nor turn the direction
-    of what follows it.
+    Text from a server can then not control a terminal, start a new line in a log, or change the text direction.
 
     Args:
-        text: The text.
-        lines: Keep line feeds, where the text may span several lines.
+        text: Text to escape.
+        lines: Keep line feeds, for text that may span several lines.
     """
     if text.isprintable() and text.isascii():
         return text

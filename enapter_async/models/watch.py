@@ -1,4 +1,4 @@
-"""What live telemetry consists of: datapoints, and what can happen on the way to them."""
+"""Datapoints and events of live telemetry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Datapoint:
     """One value of one telemetry attribute at one time.
 
     Attributes:
-        device: As it was asked for: ID or slug.
+        device: ID or slug of the device, as requested.
         attribute: Name of the attribute.
         timestamp: When the device measured it.
         value: Number, boolean, text, list of texts (alerts) or None.
@@ -33,20 +33,20 @@ class Datapoint:
 
     @property
     def number(self) -> float | None:
-        """The value if it is a number, else None; booleans are no numbers."""
+        """The value if it is a number, otherwise None. Booleans do not count as numbers."""
         return self.value if type(self.value) in (int, float) else None  # type: ignore[return-value]
 
 
 @attrs.frozen(kw_only=True)
 class TickMissed:
-    """Ticks of the schedule at which not everything could be asked for; they are not made up for.
+    """Ticks at which some or all requests were not sent. They are not made up for.
 
     Attributes:
         due: When the first of them was due.
-        count: How many in a row. More than one: the event loop or the consumer was busy all that time.
-        skipped: Requests that were not sent at each of them, since earlier ones were still under way.
-        requests: Requests of one whole tick.
-        devices: Whom the requests were for, as they were asked for; empty for all.
+        count: Number of ticks in a row. More than one means that the event loop or the consumer was busy.
+        skipped: Requests not sent at each of these ticks, since earlier ones were still running.
+        requests: Number of requests in a complete tick.
+        devices: Devices of the requests, as requested. Empty means all.
     """
 
     due: datetime
@@ -63,12 +63,12 @@ class TickMissed:
 
 @attrs.frozen(kw_only=True)
 class PollFailed:
-    """A request failed for a reason that may pass; the next tick asks again.
+    """A request failed temporarily. The next tick polls again.
 
     Attributes:
-        due: When its tick was due.
-        error: Why.
-        devices: Whom the request was for, as they were asked for; empty for all.
+        due: When the tick was due.
+        error: Error of the request.
+        devices: Devices of the request, as requested. Empty means all.
     """
 
     due: datetime
@@ -81,12 +81,12 @@ class PollFailed:
 
 @attrs.frozen(kw_only=True)
 class ValueMissing:
-    """The server warns about an attribute, usually instead of a value; told once as long as the text is the same.
+    """The server sent a warning for an attribute, usually instead of a value. Reported once until the text changes.
 
     Attributes:
-        device: As it was asked for: ID or slug.
+        device: ID or slug of the device, as requested.
         attribute: Name of the attribute.
-        warning: The server's text.
+        warning: Text of the server.
     """
 
     device: str
@@ -95,9 +95,9 @@ class ValueMissing:
 
     @property
     def not_found(self) -> bool:
-        """Whether the text says that there is no such device or attribute, and not only no value now.
+        """Whether the device or the attribute does not exist, according to the text.
 
-        It is text for people, whose wording is not documented.
+        If False, there is only no value at the moment. The wording of the text is not documented.
         """
         return _NOT_FOUND.search(self.warning) is not None
 
@@ -107,12 +107,12 @@ class ValueMissing:
 
 @attrs.frozen(kw_only=True)
 class PollLate:
-    """An answer took so long that a value may have been passed over; reported by a persistent watch only.
+    """A response took so long that a value may have been missed. Reported only by a persistent watch.
 
     Attributes:
-        due: When its tick was due.
-        seconds: How long the answer took.
-        devices: Whom the request was for, as they were asked for; empty for all.
+        due: When the tick was due.
+        seconds: Duration of the request.
+        devices: Devices of the request, as requested. Empty means all.
     """
 
     due: datetime
@@ -125,14 +125,14 @@ class PollLate:
 
 @attrs.frozen(kw_only=True)
 class ValueUnreadable:
-    """What the server gave for an attribute cannot be read, or it refuses to give it; nothing else is affected.
+    """The value of an attribute is unreadable, or the server refuses to return it.
 
-    Told once as long as the reason is the same.
+    Other attributes are not affected. Reported once until the reason changes.
 
     Attributes:
-        device: As it was asked for: ID or slug.
-        attribute: Name of the attribute; None where it concerns the whole device.
-        reason: Why.
+        device: ID or slug of the device, as requested.
+        attribute: Name of the attribute. None means the whole device.
+        reason: Reason as text.
     """
 
     device: str
@@ -145,23 +145,23 @@ class ValueUnreadable:
 
 
 WatchEvent: TypeAlias = TickMissed | PollFailed | PollLate | ValueMissing | ValueUnreadable
-"""What `telemetry.watch` reports beside datapoints."""
+"""An event that `telemetry.watch` reports in addition to datapoints."""
 
 
 @attrs.define(kw_only=True)
 class WatchStatistics:
-    """What a watch has done so far.
+    """Counters of a watch since it began.
 
     Attributes:
-        ticks: Ticks that began.
-        missed_ticks: Ticks that were missed in whole or in part.
-        requests: Calls begun.
-        skipped_requests: Calls not begun, since earlier ones were still under way.
-        failures: Calls that failed for a reason that may pass.
+        ticks: Ticks started.
+        missed_ticks: Ticks missed in whole or in part.
+        requests: Calls started.
+        skipped_requests: Calls not started, since earlier ones were still running.
+        failures: Calls that failed temporarily.
         datapoints: New datapoints.
-        repeats: Datapoints that the server gave again; dropped.
-        longest_gap: Most seconds between two ticks whose answers for the same attributes came; one interval
-            where nothing was missed.
+        repeats: Datapoints that the server returned again, which were dropped.
+        longest_gap: Longest time in seconds between two successful polls of the same attributes. One interval if
+            nothing was missed.
     """
 
     ticks: int = 0

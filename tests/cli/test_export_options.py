@@ -126,7 +126,7 @@ def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["--device", "battery-1", "--attribute", "powr"], 5, "Battery 1 has no telemetry attribute 'powr'; it has "),
         (["--attribute", "powr"], 5, "the token can see 8 devices, none with an attribute powr"),
         (["--from", "1d", "--until", "2d"], 2, "2d is not later than --from 1d"),
-        (["--granularity", "1.5"], 2, "granularity: must be whole seconds"),
+        (["--granularity", "1.5"], 2, "granularity: must be a whole number of seconds"),
     ],
 )
 async def test_what_is_not_there(arguments: list[str], code: int, text: str, tmp_path: Path) -> None:

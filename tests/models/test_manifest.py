@@ -214,11 +214,11 @@ BROKEN = [
         "telemetry.x.enum_with_metainfo",
         "expected an array",
     ),
-    ({"telemetry": {"x": {"type": "float", "aliases": 5}}}, "telemetry.x.aliases", "expected text or an array of it"),
+    ({"telemetry": {"x": {"type": "float", "aliases": 5}}}, "telemetry.x.aliases", "expected text or an array of text"),
     (
         {"telemetry": {"x": {"type": "float", "aliases": [5]}}},
         "telemetry.x.aliases",
-        "expected text only in the array",
+        "expected an array of text only",
     ),
     ({"properties": {"x": {"type": "json", "access_level": 5}}}, "properties.x.access_level", "expected text"),
     ({"alerts": {"x": {}}}, "alerts.x.severity", "is missing"),

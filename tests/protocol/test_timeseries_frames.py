@@ -134,7 +134,7 @@ def test_a_missing_library_is_named_with_its_extra(
 def test_a_value_that_does_not_fit_is_named(module: str, method: str, extra: str) -> None:
     pytest.importorskip(module)
     big = Timeseries([1], (Column("d", "a", DataType.INTEGER, stored=[2**70]),))
-    with pytest.raises(InvalidArgumentError, match=r"d\.a: a value is no integer"):
+    with pytest.raises(InvalidArgumentError, match=r"d\.a: a value does not fit type integer"):
         getattr(big, method)()
 
 
