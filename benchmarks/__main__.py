@@ -26,6 +26,7 @@ PARTS = {
     "watch": "Watch",
     "collector": "Collector",
     "pressure": "Pressure",
+    "stores": "Stores",
 }
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 

@@ -1,4 +1,4 @@
-"""History into a database: each part of it is written as it comes, and what is there already is left alone."""
+"""Export history into a database. Each part is written as it arrives, and existing rows are kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RowStore(Protocol):
 
 @attrs.frozen
 class DatabaseExportResult:
-    """The result of an export.
+    """The outcome of an export into a store.
 
     Attributes:
         rows: Rows of the history.
@@ -52,12 +52,12 @@ async def export_to_store(
 ) -> DatabaseExportResult:
     """Export history into a store, such as a table of PostgreSQL.
 
-    Rows that are there already are left alone. After an interruption, the same call completes the export.
+    Existing rows are kept. After an interruption, the same call completes the export.
 
     Args:
-        client: Where from.
-        store: Where to, open already. It stays open.
-        request: The selection and time span to export.
+        client: The client to read with.
+        store: The store to write to, open already. It stays open.
+        request: The history to export.
         concurrency: Most requests at once.
         on_progress: A quick synchronous callable that gets the share of the parts that are written, 0 to 1, and the
             number of rows.

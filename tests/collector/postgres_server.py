@@ -34,7 +34,7 @@ class PostgresServer:
         self._programs = programs
         self._data = folder / "data"
         self._folder = folder
-        self.port = _free_port()
+        self.port = find_free_port()
         # PostgreSQL refuses to run as root.
         self._account = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         if os.geteuid() == 0:
@@ -118,7 +118,8 @@ def running_postgres() -> Iterator[PostgresServer]:
             server.stop()
 
 
-def _free_port() -> int:
+def find_free_port() -> int:
+    """Return a port of the loopback interface that nobody uses at the moment."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

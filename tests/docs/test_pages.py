@@ -18,9 +18,9 @@ from enapter_async.cli.application import application
 from enapter_async.simulator import Simulator
 
 # A diagram in characters is `text`; all else is run, parsed or checked.
-LANGUAGES = {"python", "py", "shell", "bash", "console", "toml", "js", "text"}
-"""Of what is tested: `py` is the vendor's SDK, run by tests/peer, `js` is run by test_simulator_page.py; the others
-here and in test_readme.py."""
+LANGUAGES = {"python", "py", "shell", "bash", "console", "toml", "js", "sql", "text"}
+"""Of what is tested: `py` is the vendor's SDK, run by tests/peer, `js` is run by test_simulator_page.py, `sql` by
+test_database_pages.py; the others here and in test_readme.py."""
 
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _TYPED = re.compile(r"^\$ (.*)$", re.MULTILINE)

@@ -1,0 +1,150 @@
+"""The pages on PostgreSQL and on reading data, line by line against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages import ROOT, blocks, environment
+
+from enapter_async.simulator import Simulator
+from tests.collector.postgres_server import PostgresServer, find_free_port, find_programs, running_postgres
+
+asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
+
+pytestmark = pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)")
+PAGE = ROOT / "docs" / "how-to" / "postgresql.md"
+ADDRESS = "postgresql://collector@db.example.net/plant"
+GRAFANA = {
+    "$__timeGroup(time, $__interval)": "date_bin('10 s', time, '2000-01-01Z')",
+    "$__timeFilter(time)": "time > now() - interval '1 hour'",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> str:
+    name = f"test_{os.urandom(4).hex()}"
+    execute(server.url, f"CREATE DATABASE {name}")
+    return server.url.removesuffix("postgres") + name
+
+
+def execute(url: str, statements: str) -> list[Any]:
+    async def ask() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            if statements.startswith("SELECT"):
+                return list(await connection.fetch(statements))
+            await connection.execute(statements)
+            return []
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+async def run(*arguments: str, simulator: Simulator, folder: Path) -> str:
+    done = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=folder, env=environment(simulator),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await asyncio.wait_for(done.communicate(), 30)
+    assert done.returncode == 0, output.decode()
+    return output.decode()
+
+
+def collect(url: str, folder: Path, *then: str) -> str:
+    """Collect for a second into a database, then run a program."""
+
+    async def work() -> str:
+        async with Simulator(devices=2) as simulator:
+            command = ("-m", "enapter_async.cli", "collect", "--for", "2s", "--to", url)
+            await run(*command, simulator=simulator, folder=folder)
+            return await run(*then, simulator=simulator, folder=folder) if then else ""
+
+    return asyncio.run(work())
+
+
+def test_statements_run_as_they_stand(url: str, tmp_path: Path) -> None:
+    tables, role, retention, partitions, newest, grafana = blocks(PAGE, "sql")
+    execute(url, tables)
+    collect(url, tmp_path)  # into the table of the page
+    execute(url, role)
+    device = execute(url, "SELECT device_id FROM telemetry LIMIT 1")[0]["device_id"]
+    assert execute(url, newest.replace("battery-1", device))
+    for macro, meaning in GRAFANA.items():
+        assert macro in grafana
+        grafana = grafana.replace(macro, meaning)
+    assert execute(url, grafana)
+    execute(url, retention)
+    execute(url, "DROP TABLE telemetry; DROP ROLE IF EXISTS nobody")
+    execute(url, partitions)
+    collect(url, tmp_path)
+    assert execute(url, "SELECT 1 FROM telemetry_rest LIMIT 1")
+
+
+def test_the_table_of_the_page_is_the_one_that_is_made(url: str, tmp_path: Path) -> None:
+    described = (
+        "SELECT attname, format_type(atttypid, NULL), attnotnull FROM pg_attribute"
+        " WHERE attrelid = 'telemetry'::regclass AND attnum > 0 ORDER BY attnum"
+    )
+    indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'telemetry' ORDER BY 1"
+    execute(url, blocks(PAGE, "sql")[0])
+    expected = execute(url, described), execute(url, indexes)
+    execute(url, "DROP TABLE telemetry")
+    collect(url, tmp_path)
+    assert (execute(url, described), execute(url, indexes)) == expected
+
+
+def test_a_program_reads_the_table(url: str, tmp_path: Path) -> None:
+    pytest.importorskip("adbc_driver_postgresql")
+    pytest.importorskip("pandas")
+    pytest.importorskip("polars")
+    (code,) = (text for text in blocks(ROOT / "docs" / "how-to" / "read-data.md", "python") if ADDRESS in text)
+    (tmp_path / "snippet.py").write_text(code.replace(ADDRESS, url), "utf-8")
+    assert "device_id" in collect(url, tmp_path, "snippet.py")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="lines for a POSIX shell")
+@pytest.mark.parametrize("page", [ROOT / "README.md", PAGE], ids=["README", "page"])
+def test_the_lines_that_start_a_server_work(page: Path) -> None:
+    (lines,) = (text for text in blocks(page, "shell") if "initdb" in text)
+    lines = lines.replace("python -m pip install '.[cli,postgres]' && ", "").replace("54320", str(find_free_port()))
+    programs = find_programs()
+    prelude = ""
+    # Not a folder of pytest's: those are closed to the account that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="enapter-postgres-", ignore_cleanup_errors=True) as folder:
+        if os.geteuid() == 0:  # which initdb refuses
+            shutil.chown(folder, "postgres")
+            for name in ("initdb", "pg_ctl"):
+                prelude += (
+                    f'{name}() {{ setpriv --reuid postgres --regid postgres --clear-groups {programs}/{name} "$@"; }}\n'
+                )
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{programs}"
+        variables = {**os.environ, "PATH": path}
+
+        def run_lines(text: str) -> subprocess.CompletedProcess[str]:
+            command = ["bash", "-euc", prelude + text]
+            return subprocess.run(
+                command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=120
+            )
+
+        try:
+            done = run_lines(lines)
+        finally:
+            run_lines("pg_ctl -D plant -m immediate stop")
+    assert done.returncode == 0, done.stderr
+    assert "datapoints" in done.stdout
