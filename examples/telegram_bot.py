@@ -30,6 +30,7 @@ from aiogram.exceptions import AiogramError, TelegramRetryAfter
 from aiogram.filters import Command, CommandObject
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.utils.token import TokenValidationError
 
 from enapter_async import APIError, Device, EnapterClient, EnapterError, RequestError, RetryPolicy
 
@@ -375,7 +376,7 @@ async def run(
         watching = tasks.create_task(watch(plant, memory, bot, chat, interval))
         try:
             # It ends at these signals. One update after the other, so that none is at work when the client closes.
-            await dispatcher(plant, chat).start_polling(bot, handle_as_tasks=False)
+            await dispatcher(plant, chat).start_polling(bot, handle_as_tasks=False, close_bot_session=False)
         finally:
             watching.cancel()
 
@@ -385,8 +386,8 @@ async def open_and_run(options: argparse.Namespace, token: str) -> None:
     server = TelegramAPIServer.from_base(options.server) if options.server else PRODUCTION
     with closing(sqlite3.connect(options.state)) as db:
         async with EnapterClient.from_env(app="telegram-bot/1.0") as client:
-            bot = Bot(token, session=AiohttpSession(api=server))
-            await run(client, bot, db, chat=options.chat, interval=options.interval)
+            async with Bot(token, session=AiohttpSession(api=server)) as bot:
+                await run(client, bot, db, chat=options.chat, interval=options.interval)
 
 
 def main() -> None:
@@ -404,7 +405,7 @@ def main() -> None:
         asyncio.run(open_and_run(options, token))
     except* KeyboardInterrupt:  # before the bot handles signals itself
         sys.exit(130)
-    except* (AiogramError, EnapterError) as errors:
+    except* (AiogramError, TokenValidationError, EnapterError, sqlite3.Error) as errors:
         sys.exit("\n".join(str(error) for error in errors.exceptions))
 
 

@@ -386,3 +386,21 @@ async def test_the_program_ends_cleanly(number: signal.Signals, tmp_path: Path) 
     assert b"Traceback" not in errors
     assert b"token" not in errors
     assert any("test_alert" in text for text in texts)
+
+
+@pytest.mark.parametrize("token", ["1:token", "nonsense"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_bot_that_cannot_start_says_why_in_one_line(token: str, tmp_path: Path) -> None:
+    async with Simulator(devices=3) as simulator:
+        nobody = "http://127.0.0.1:1"
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(EXAMPLE), "--chat", str(CHAT), "--server", nobody, "--state", str(tmp_path / "s")),
+            env=environment(simulator) | {"TELEGRAM_BOT_TOKEN": token},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(30):
+            _, errors = await program.communicate()
+    assert program.returncode == 1, errors.decode()
+    assert b"Traceback" not in errors
+    reason = errors.decode().strip().splitlines()[-1]
+    assert reason.startswith(("HTTP Client says", "Token is invalid"))
