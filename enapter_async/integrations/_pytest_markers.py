@@ -17,8 +17,12 @@ _SHOWN_REQUESTS: Final = 50
 
 
 def is_async(node: pytest.Item) -> bool:
-    """Tell whether a test is `async def`."""
-    return isinstance(node, pytest.Function) and inspect.iscoroutinefunction(inspect.unwrap(node.obj))
+    """Tell whether a test is `async def` and run by a plugin for pytest."""
+    from unittest import TestCase
+
+    if not isinstance(node, pytest.Function) or (node.cls is not None and issubclass(node.cls, TestCase)):
+        return False  # `IsolatedAsyncioTestCase` runs its tests in a loop that no fixture can enter
+    return inspect.iscoroutinefunction(inspect.unwrap(node.obj))
 
 
 def read_options(node: pytest.Item, marker: str) -> dict[str, Any]:

@@ -218,3 +218,21 @@ def test_virtual_time_for_the_tests_that_ask_for_it(project: Project) -> None:
     assert "import pytest_asyncio_loop_factories" in project.run().stdout
     project.write("conftest.py", "from enapter_async.integrations.virtual_time import pytest_asyncio_loop_factories\n")
     expect(project, count=2)
+
+
+def test_unittest_has_a_simulator_in_a_thread(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        """
+        import unittest
+        import pytest
+        from enapter_async import EnapterClient
+
+        @pytest.mark.usefixtures("enapter_environment")
+        class TestService(unittest.IsolatedAsyncioTestCase):
+            async def test_it(self):
+                async with EnapterClient.from_env() as client:
+                    self.assertEqual(len(await client.devices.list().collect()), 20)
+        """,
+    )
+    expect(project, count=1)
