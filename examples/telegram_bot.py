@@ -385,9 +385,11 @@ async def open_and_run(options: argparse.Namespace, token: str) -> None:
     """Open everything, and run the bot."""
     server = TelegramAPIServer.from_base(options.server) if options.server else PRODUCTION
     with closing(sqlite3.connect(options.state)) as db:
-        async with EnapterClient.from_env(app="telegram-bot/1.0") as client:
-            async with Bot(token, session=AiohttpSession(api=server)) as bot:
-                await run(client, bot, db, chat=options.chat, interval=options.interval)
+        async with (
+            EnapterClient.from_env(app="telegram-bot/1.0") as client,
+            Bot(token, session=AiohttpSession(api=server)) as bot,
+        ):
+            await run(client, bot, db, chat=options.chat, interval=options.interval)
 
 
 def main() -> None:
