@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 import tempfile
 import time
 import urllib.request
@@ -287,3 +289,65 @@ def test_shards_share_the_devices(tmp_path: Path) -> None:
     assert all(found)
     assert not found[0] & found[1]
     assert len(found[0] | found[1]) == 4
+
+
+# -- the files of docs/how-to/run-as-a-service.md ----------------------------------------------------------
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+UNIT = EXAMPLES / "enapter-collect.service"
+
+
+def test_the_command_of_the_unit_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = [one for one in UNIT.read_text().splitlines() if one.startswith("ExecStart=")]
+    _, command, *arguments = line.removeprefix("ExecStart=").split()
+    assert command == "collect"
+    assert collect.make_context("collect", arguments).params["serve"] == "127.0.0.1:9464"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/enapter-async/bin/enapter-async", "/bin/true"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    assert not told
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's prometheus)")
+def test_prometheus_understands_the_alert_rules() -> None:
+    done = subprocess.run(
+        ["promtool", "check", "rules", str(EXAMPLES / "enapter-alerts.yml")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "SUCCESS: 6 rules found" in done.stdout
+
+
+def test_the_number_of_a_pod_becomes_its_shard() -> None:
+    page = (EXAMPLES.parent / "docs" / "how-to" / "run-as-a-service.md").read_text()
+    (line,) = [one for one in page.splitlines() if "exec enapter-async collect --shard" in one]
+    script = line.strip().removeprefix("- exec enapter-async collect ")
+    done = subprocess.run(
+        ["sh", "-c", f"echo {script}"],
+        capture_output=True, text=True, timeout=10, check=True, env={"HOSTNAME": "my-collector-3", "SHARDS": "5"},
+    )  # fmt: skip
+    assert done.stdout == "--shard 4/5\n"
+
+
+def test_the_page_names_every_metric() -> None:
+    pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
+    from prometheus_client import generate_latest
+    from prometheus_client.registry import CollectorRegistry
+
+    from enapter_async import Load
+    from enapter_async.integrations.prometheus import _Snapshot
+
+    page = (EXAMPLES.parent / "docs" / "how-to" / "run-as-a-service.md").read_text()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(CollectorStatistics(), Load(0, 0, None, 0.0), []))
+    lines = generate_latest(registry).decode().splitlines()
+    names = [line.split()[0].removeprefix("enapter_collector_") for line in lines if not line.startswith("#")]
+    assert len(names) > 20
+    assert [name for name in names if f"`{name}`" not in page] == []
