@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+import yaml
 from click.testing import CliRunner
 from pages import PAGES, ROOT, blocks, environment, fences, without_code
 
@@ -18,7 +20,7 @@ from enapter_async.cli.application import application
 from enapter_async.simulator import Simulator
 
 # A diagram in characters is `text`; all else is run, parsed or checked.
-LANGUAGES = {"python", "py", "shell", "bash", "console", "toml", "js", "sql", "text"}
+LANGUAGES = {"python", "py", "shell", "bash", "console", "toml", "yaml", "dockerfile", "js", "sql", "text"}
 """Of what is tested: `py` is the vendor's SDK, run by tests/peer, `js` is run by test_simulator_page.py, `sql` by
 test_database_pages.py; the others here and in test_readme.py."""
 
@@ -68,6 +70,24 @@ def test_commands_and_options_exist(page: Path) -> None:
 def test_toml_parses(page: Path) -> None:
     for block in blocks(page, "toml"):
         tomllib.loads(block)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=name)
+def test_yaml_parses(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        assert yaml.safe_load(block)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "dockerfile")], ids=name)
+def test_a_dockerfile_installs_extras_and_runs_a_command_that_exist(page: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for block in blocks(page, "dockerfile"):
+        instructions = dict(line.split(" ", 1) for line in block.splitlines())
+        assert list(instructions) == ["FROM", "RUN", "USER", "ENTRYPOINT"]
+        (installed,) = re.findall(r"enapter-async\[(.*?)\]", instructions["RUN"])
+        assert set(installed.split(",")) <= set(extras)
+        _, *command = json.loads(instructions["ENTRYPOINT"])
+        assert CliRunner().invoke(application, [*command, "--help"]).exit_code == 0
 
 
 @pytest.mark.anyio
