@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from types import TracebackType
 from typing import Final, Literal, NoReturn, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
 import aiohttp
-import anyio
 import attrs
 
 from enapter_async._files import load_ca_file
@@ -27,7 +24,7 @@ from enapter_async._protocol.values import require_timeout
 from enapter_async._session import Session
 from enapter_async._transport.client_state import ClientState
 from enapter_async._transport.http import HttpTransport
-from enapter_async._transport.lifetime import Lifetime
+from enapter_async._transport.lifetime import Lifetime, shielded
 from enapter_async._transport.rate_limit.limiter import Gate, Limiter, RetryBudget
 from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, Source
 from enapter_async._transport.resolver import LocalNameResolver, is_local_name
@@ -93,15 +90,6 @@ class Load:
     waiting: int
     requests_per_second: float | None
     retry_budget: float
-
-
-def _shielded() -> AbstractContextManager[object]:
-    """Return a scope that keeps a cancelled scope of anyio from cancelling every await, which leaves everything open.
-
-    The first scope makes anyio load what it knows of asyncio, a sixth of the time of opening a client. Where nobody
-    has used anyio, no scope can have been cancelled.
-    """
-    return anyio.CancelScope(shield=True) if "anyio._backends._asyncio" in sys.modules else nullcontext()
 
 
 class EnapterClient(Services):
@@ -387,7 +375,7 @@ class EnapterClient(Services):
         if not state.lifetime.closed:
             state.lifetime.enter()
         state.limiter.close()
-        with _shielded():
+        with shielded():
             await state.lifetime.close()
             await state.transport.close()
             if self._source is not None:
