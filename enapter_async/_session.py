@@ -1,4 +1,4 @@
-"""The session: one method that runs a request, from its deadline to its decoded value.
+"""The session, which runs requests from the deadline to the decoded value.
 
 The path of a call such as `client.devices.get(id)`:
 
@@ -55,7 +55,7 @@ A = TypeVar("A")
 
 
 class Session:
-    """Runs requests with one set of options; copies with other options share everything else."""
+    """Runs requests with one set of options. Copies with other options share everything else."""
 
     def __init__(self, state: ClientState, *, timeouts: Timeouts, retry: RetryPolicy, user: str | None) -> None:
         self._state = state
@@ -66,12 +66,12 @@ class Session:
 
     @property
     def state(self) -> ClientState:
-        """What all copies have in common."""
+        """The state that all copies share."""
         return self._state
 
     @property
     def base_url(self) -> str:
-        """Where the API is."""
+        """Base URL of the API."""
         return self._state.transport.base_url
 
     @property
@@ -81,23 +81,23 @@ class Session:
 
     @property
     def max_streams(self) -> int:
-        """How many streams of the client may be open at once."""
+        """Maximum number of open streams of the client."""
         return self._state.max_streams
 
     @property
     def random(self) -> Random:
-        """The client's source of chance."""
+        """The random number generator of the client."""
         return self._state.random
 
     @property
     def timeouts(self) -> Timeouts:
-        """How long things may take in this session."""
+        """Timeouts of this session."""
         return self._timeouts
 
     def with_options(
         self, *, timeouts: Timeouts | None = None, retry: RetryPolicy | None = None, user: str | None = None
     ) -> Session:
-        """Return a copy with other options on the same pool, limiter and budget."""
+        """Return a copy with other options that shares connections, rate limit and retry budget."""
         return Session(
             self._state,
             timeouts=self._timeouts if timeouts is None else timeouts,
@@ -109,27 +109,27 @@ class Session:
         """Run a request and return its decoded value.
 
         Args:
-            request: What to send.
-            decode: Makes the value of the answer.
-            timeout: Seconds for the whole call; None for the client's.
+            request: Request to send.
+            decode: Creates the value from the response.
+            timeout: Timeout of the whole call, in seconds. None uses the client's.
 
         Raises:
-            EnapterError: As the class of error tells.
+            EnapterError: The call failed. The class of the error says why.
         """
         call = self._begin(request, timeout)
         answer = await self._run(call, self._attempts.send)
         return self._finish(call, answer, decode)
 
     def raw(self) -> RawSession:
-        """Return a copy whose `send` gives a `Response` around every value."""
+        """Return a copy whose `send` returns a `Response` around every value."""
         return RawSession(self._state, timeouts=self._timeouts, retry=self._retry, user=self._user)
 
     def applied_to(self, config: ClientConfig) -> ClientConfig:
-        """Return the settings with this session's options in them."""
+        """Return the settings with the options of this session."""
         return attrs.evolve(config, timeouts=self._timeouts, retry=self._retry, user=self._user)
 
     async def respond(self, request: Request, decode: Decode[T], timeout: float | None = None) -> Response[T]:
-        """Run a request and return its decoded value with the facts of the call."""
+        """Run a request and return its decoded value with the metadata of the call."""
         call = self._begin(request, timeout)
         answer = await self._run(call, self._attempts.send)
         value = self._finish(call, answer, decode)
@@ -145,12 +145,12 @@ class Session:
     async def stream(self, request: Request, timeout: float | None = None) -> AsyncGenerator[StreamedAnswer]:
         """Run a request whose body is read piece by piece.
 
-        The in-flight slot is given back after the headers: a consumer may take its time, and may make calls
-        meanwhile. Open streams are counted against `max_streams`.
+        The request counts towards `max_in_flight` only until the headers arrive, so the consumer can take its time
+        and make other calls. Open streams count towards `max_streams`.
 
         Args:
-            request: What to send; a READ.
-            timeout: Seconds until the headers are there; None for the client's.
+            request: Request to send, a READ.
+            timeout: Seconds until the headers arrive. None uses the client's timeout.
         """
         call = self._begin(request, timeout)
         await self._take_place(call)
@@ -160,7 +160,7 @@ class Session:
             call.finished()
             yield streamed
         except RequestError as error:
-            # Not those of other calls, which a consumer may make meanwhile.
+            # Not errors of other calls that the consumer makes in the meantime.
             if streamed is not None and error is streamed.failure:
                 call.fill(error)
             raise
@@ -172,17 +172,17 @@ class Session:
     async def upgrade(
         self, request: Request, policy: StreamPolicy, *, timeout: float | None = None, again: bool = False
     ) -> tuple[WebSocket, int]:
-        """Open a WebSocket; the handshake is a call like any other, and holds no slot afterwards.
+        """Open a WebSocket. The handshake is a normal call, and counts towards `max_in_flight` only until it ends.
 
         Args:
-            request: What to ask for.
-            policy: The stream's settings.
-            timeout: Seconds until it is open; None for the client's.
-            again: The stream has its place among `max_streams` already. Otherwise it takes one, which the caller
-                gives back with `give_place_back` once this has returned.
+            request: Request for the WebSocket.
+            policy: Settings of the stream.
+            timeout: Seconds until it is open. None uses the client's timeout.
+            again: The stream already counts towards `max_streams`. Otherwise it takes a place, which the caller
+                returns with `give_place_back` after this method has returned.
 
         Returns:
-            The connection, and how many attempts it took.
+            The connection, and the number of attempts.
         """
         call = self._begin(request, timeout)
 
@@ -201,19 +201,18 @@ class Session:
         return websocket, call.attempts
 
     def give_place_back(self) -> None:
-        """Give up a stream's place among `max_streams`."""
+        """Return the place of a stream among `max_streams`."""
         self._state.streams.release()
 
     async def consume(
         self, request: Request, read: Callable[[StreamedAnswer, float], Awaitable[T]], timeout: float | None = None
     ) -> T:
-        """Run a request whose body is read while it comes; an attempt that breaks in the middle is begun again.
+        """Run a request whose body is read as it arrives. An interrupted attempt is repeated from the start.
 
         Args:
-            request: What to send; a READ.
-            read: Reads the body; gets the answer and the loop time of the deadline, and is called once for
-                each attempt.
-            timeout: Seconds for the whole call; None for the client's.
+            request: Request to send, a READ.
+            read: Reads the body. Called for each attempt with the response and the loop time of the deadline.
+            timeout: Timeout of the whole call, in seconds. None uses the client's.
         """
         call = self._begin(request, timeout)
 
@@ -233,35 +232,35 @@ class Session:
         return value
 
     def time_for(self, operation: Operation) -> float:
-        """Return the seconds for a whole call where the caller gives none."""
+        """Return the default timeout of a call, in seconds."""
         return self._timeouts.command if operation.waits_for_device else self._timeouts.total
 
     async def sleep(self, delay: float) -> None:
         """Sleep between the requests of one call.
 
         Raises:
-            ClientClosedError: The client was closed meanwhile.
+            ClientClosedError: The client was closed.
         """
         await self._state.lifetime.sleep(delay)
 
     def open_until(self, deadline: float) -> AbstractAsyncContextManager[None]:
-        """Bound a block by a loop time, and by the life of the client: either ends it with TimeoutError."""
+        """Limit a block by a loop time and by the lifetime of the client. Either ends it with TimeoutError."""
         return self._state.lifetime.until(deadline)
 
     def may_resume(self, fruitless: int) -> bool:
-        """Pay for reading on where an answer was cut off; False where it is time to give up.
+        """Spend retry budget to resume an interrupted response. Return False to give up.
 
         Args:
-            fruitless: How many answers in a row were cut off before anything new came.
+            fruitless: Number of responses in a row that were interrupted before anything new arrived.
         """
         return fruitless < self._retry.max_attempts and self._state.budget.try_spend()
 
     def refuse_token(self, token: str | None) -> bool:
-        """Take in that the server refused a token; return whether its provider will be asked for another one."""
+        """Record that the server rejected a token. Return whether the provider will be asked for another one."""
         return self._state.tokens.refused(token)
 
     def idle_timeout(self) -> float:
-        """Return the seconds that a stream may be silent."""
+        """Return the maximum silence of a stream, in seconds."""
         return self._timeouts.attempt
 
     # -- one call ------------------------------------------------------------------------------------------
@@ -278,14 +277,14 @@ class Session:
             if len(answer.body) > json_text.MAX_VALUES:
                 self._check_cost(call.request.operation, answer)
             value = decode(answer)
-            if reads and call.remaining <= 0:  # what was changed is told even so: losing it would be worse
+            if reads and call.remaining <= 0:  # late results of changes are not dropped
                 raise call.late("final")
         except RequestError as error:
             error.outcome = worst_outcome(call.outcome, error.outcome)
             call.fill(error)
             if not reads:
                 error.add_note(
-                    "the server accepted the request, so it was probably carried out; look before repeating it"
+                    "the server accepted the request, so it was probably carried out; check before repeating it"
                 )
             call.finished(error)
             raise
@@ -296,7 +295,7 @@ class Session:
         most = max(json_text.MAX_VALUES, self._state.max_response_bytes // 64)
         if operation.accept is JSON_TYPE and json_text.has_more_values(answer.body, most):
             raise ResponseTooLargeError(
-                f"the body holds more than {most:,} values; a larger max_response_bytes allows more"
+                f"the body contains more than {most:,} values; a larger max_response_bytes allows more"
             )
 
     async def _run(self, call: Call, attempt: Callable[[Call], Awaitable[A]]) -> A:
@@ -322,7 +321,7 @@ class Session:
         raise final
 
     async def _recover(self, call: Call, failed: RequestError, attempt: Callable[[Call], Awaitable[A]]) -> A:
-        # Most programs meet no failure for a long time, and importing tenacity is a good part of opening a client.
+        # Failures are rare, and importing tenacity takes a large part of the time to open a client.
         from enapter_async._transport.retry import recover
 
         async def again() -> A:
@@ -336,7 +335,7 @@ class Session:
             return await recover(failed, again, plan, self._state.lifetime.sleep)
         except NotFoundError as error:
             if call.outcome == "unknown" and call.request.operation.method == "DELETE":
-                # The first one was done after all: what a re-sent delete does not find is gone.
+                # An earlier attempt succeeded: a retried delete that finds nothing is done.
                 return cast("A", Answer(error.status, Headers(), b""))
             raise
 
@@ -375,8 +374,8 @@ class Session:
 
 
 class RawSession(Session):
-    """A session whose `send` gives a `Response` around every value; services on it serve `client.raw`."""
+    """A session whose `send` returns a `Response` around every value, for `client.raw`."""
 
     async def send(self, request: Request, decode: Decode[T], timeout: float | None = None) -> T:
-        """Run a request and return a `Response`; the services' raw types say so."""
+        """Run a request and return a `Response`. The types of the raw services declare it."""
         return cast("T", await self.respond(request, decode, timeout))

@@ -1,1 +1,1 @@
-"""What outlives one answer: streams, watches, histories."""
+"""Reads that last longer than one response: streams, watches and histories."""

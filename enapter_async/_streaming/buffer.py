@@ -1,4 +1,4 @@
-"""What a stream has read and its consumer has not taken yet: bounded, in order."""
+"""A bounded buffer for the frames that a stream has received and its consumer has not yet read."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ E = TypeVar("E")
 
 
 class Buffer(Generic[E]):
-    """A bounded queue of one producer; when it is full, the producer waits or the oldest item goes.
+    """A bounded queue with one producer. If it is full, the producer waits or the oldest item is dropped.
 
     Attributes:
-        dropped: Items dropped so far.
+        dropped: Number of items dropped so far.
     """
 
     def __init__(self, size: int, *, drop_oldest: bool, never_dropped: tuple[type, ...] = ()) -> None:
-        """Make an empty buffer.
+        """Create an empty buffer.
 
         Args:
-            size: Most items.
-            drop_oldest: Make room by dropping; otherwise `offer` says no.
-            never_dropped: Types of items that stay, as long as there are others.
+            size: Maximum number of items.
+            drop_oldest: Drop the oldest item if the buffer is full. Otherwise `offer` returns False.
+            never_dropped: Types of items that are dropped only if there are no others.
         """
         self._size = size
         self._drop_oldest = drop_oldest
@@ -38,7 +38,7 @@ class Buffer(Generic[E]):
         self.dropped = 0
 
     def offer(self, item: E) -> bool:
-        """Add an item; False where there is no room for it."""
+        """Add an item. Return False if the buffer is full."""
         if len(self._items) >= self._size:
             if not self._drop_oldest:
                 self._room.clear()
@@ -55,14 +55,14 @@ class Buffer(Generic[E]):
         self._unreported += 1
 
     async def room(self) -> None:
-        """Wait, after an offer that was refused, until an item is taken."""
+        """Wait until an item is taken, after `offer` returned False."""
         await self._room.wait()
 
     async def ready(self) -> None:
         """Wait until `take` has an item.
 
         Raises:
-            EnapterError: The buffer was closed with it, and everything before has been taken.
+            EnapterError: The buffer was closed with this error, and all items have been taken.
         """
         while not self._items:
             if self._ending is not None:
@@ -71,17 +71,17 @@ class Buffer(Generic[E]):
             await self._filled.wait()
 
     def take(self) -> E:
-        """Return the oldest item; `ready` has returned before."""
+        """Return the oldest item. Call it after `ready`."""
         self._room.set()
         return self._items.popleft()
 
     def take_dropped(self) -> int:
-        """Return how many items were dropped since this was last asked."""
+        """Return how many items were dropped since the last call."""
         dropped, self._unreported = self._unreported, 0
         return dropped
 
     def close(self, ending: EnapterError) -> None:
-        """Add no more; what is there can still be taken, then `ready` raises. The first ending counts."""
+        """Close the buffer. Remaining items can still be taken, then `ready` raises the first ending."""
         if self._ending is None:
             self._ending = ending
             self._filled.set()

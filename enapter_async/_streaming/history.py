@@ -1,4 +1,4 @@
-"""History of any span and any number of devices: many requests at once, delivered in order, resumed where cut."""
+"""History of any time range and number of devices, read with concurrent requests that are resumed if interrupted."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from enapter_async.models.timeseries import TimeseriesBatch
 DEFAULT_CONCURRENCY: Final = 8
 
 _BUFFERED: Final = 4
-"""Batches that a part may hold until its turn comes; then the server has to wait."""
+"""Number of batches that a part buffers until its turn. After that the server has to wait."""
 _AHEAD: Final = 2
-"""Parts that may have been begun, times the concurrency: one that is late does not hold up all others."""
+"""Number of started parts, as a multiple of the concurrency, so that a slow part does not delay all others."""
 _FIRST_DELAY: Final = 0.25
-"""Seconds, at most, before reading on after an answer that brought nothing new; each further one doubles it."""
+"""Longest delay in seconds before resuming after a response without new rows. It doubles each time."""
 _LONGEST_DELAY: Final = 10.0
 
 
@@ -42,7 +42,7 @@ class _Running:
         self.changed = anyio.Event()
 
     def notify(self) -> None:
-        """Wake whoever waits for a change, on either side."""
+        """Wake all tasks that wait for a change."""
         self.changed.set()
         self.changed = anyio.Event()
 
@@ -50,17 +50,16 @@ class _Running:
 class History(AsyncIterator[TimeseriesBatch]):
     """The batches of a history, window by window, in time order for each device.
 
-    Inside `async with` parts are read ahead while you work, each at most a few batches: memory is bounded by
-    twice the `concurrency`. Iterated without it, as many parts as may be under way are read at once and held
-    whole, and nothing runs between two steps. It can be iterated once; where it ends without an error, everything
-    was delivered.
+    Within `async with`, parts are read ahead while you work, each at most a few batches, so memory is limited by
+    twice the `concurrency`. Without it, several parts are read at once and kept whole, and nothing runs between two
+    steps. You can iterate a history once. If it ends without an error, it is complete.
 
     Attributes:
-        parts (Sequence[HistoryPart]): The requests that it consists of: independent, picklable, each with the rows
-            that are its own.
-        completed (int): How many of them have been delivered whole, and the next batch been asked for: whoever
-            stores each batch before the next step may go on later with `history(parts[completed:])`.
-        rows (int): Rows delivered so far.
+        parts (Sequence[HistoryPart]): The parts of the history. They are independent and picklable, and no row is in
+            two of them.
+        completed (int): Number of parts that were returned completely before the latest batch was requested. If you
+            store each batch before the next step, you can resume later with `history(parts[completed:])`.
+        rows (int): Number of rows returned so far.
     """
 
     def __init__(
@@ -68,14 +67,14 @@ class History(AsyncIterator[TimeseriesBatch]):
     ) -> None:
         concurrency = require_whole_number(concurrency, "concurrency", 1)
         self._session = session
-        # Parts that wait for the place of another part would use up their time if the caller takes his.
+        # Parts that wait for the place of another part would time out if the consumer is slow.
         self._concurrency = min(concurrency, session.max_streams)
         self._timeout = timeout
         self._running: deque[_Running] = deque()
         self._begun = 0
         self._tasks: TaskGroup | None = None
         self._end: EnapterError | None = None
-        self._turn = asyncio.Lock()  # tasks may share a history: each batch goes to one of them
+        self._turn = asyncio.Lock()  # tasks can share a history: each batch goes to one of them
         self.parts = parts
         self.completed: int = 0
         self.rows: int = 0
@@ -94,7 +93,7 @@ class History(AsyncIterator[TimeseriesBatch]):
         self._end = self._end or ClientClosedError("the block of this history has ended")
         if tasks is not None:
             tasks.cancel_scope.cancel()
-            # Without the body's exception, which would come out wrapped in a group; it goes on by itself.
+            # Without the body's exception, which would be wrapped in a group. It propagates anyway.
             await tasks.__aexit__(None, None, None)
 
     async def __anext__(self) -> TimeseriesBatch:
@@ -105,7 +104,7 @@ class History(AsyncIterator[TimeseriesBatch]):
         while True:
             batch = self._take()
             if self._tasks is not None:
-                # Before the batch is handed out: what it made room for loads while the caller works.
+                # Before the batch is returned, so that the next one loads while the consumer works.
                 self._begin(self._tasks, _BUFFERED)
             if batch is not None:
                 self.rows += len(batch)
@@ -121,7 +120,7 @@ class History(AsyncIterator[TimeseriesBatch]):
                     self._begin(tasks, None)
 
     def _take(self) -> TimeseriesBatch | None:
-        """Return the next batch in order if it is there."""
+        """Return the next batch in order, if it has arrived."""
         while self._running and self._end is None:
             head = self._running[0]
             if head.batches:
@@ -158,7 +157,7 @@ class History(AsyncIterator[TimeseriesBatch]):
         except EnapterError as error:
             running.error = error
         except BaseException:
-            # Whoever iterates on after a cancelled step must not take half a part for a whole one.
+            # Iterating again after a cancelled step must not treat an incomplete part as complete.
             running.error = ClientClosedError("reading this history was interrupted")
             raise
         finally:
@@ -168,7 +167,7 @@ class History(AsyncIterator[TimeseriesBatch]):
                 self._begin(self._tasks, _BUFFERED)
 
     async def _read_resuming(self, running: _Running, buffered: int | None) -> None:
-        """Read a part; what is cut off in the middle goes on after the last row that came."""
+        """Read a part. An interrupted response resumes after the last row received."""
         part = running.part
         fruitless = 0
         while True:
@@ -187,7 +186,7 @@ class History(AsyncIterator[TimeseriesBatch]):
                 return
             except TransportError as error:
                 fruitless = 0 if last is not None else fruitless + 1
-                # Before the answer began, the session has done all the repeating that there is to do.
+                # Failures before the response began were already retried by the session.
                 if error.phase != "body" or not self._session.may_resume(fruitless):
                     raise
             if last is None:

@@ -1,4 +1,4 @@
-"""What is new in answers with latest values: decoded and compared in one pass."""
+"""Finds new values in responses with latest values, decoding and comparing them in one pass."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from enapter_async.models.watch import ValueMissing, ValueUnreadable, WatchEvent
 T = TypeVar("T")
 
 REMEMBERED: Final = 4
-"""Timestamps of each attribute: answers may overtake each other, and a device's clock may be set back."""
+"""Timestamps kept for each attribute: responses can arrive out of order, and a device's clock can be set back."""
 LEFT_OUT: Final = "not found in the server's answer"
 _MOST_MOMENTS: Final = 4_096
 _FIELDS: Final = 2
-"""Of a point that has nothing but a value and its time."""
+"""Fields of a point with only a value and its time."""
 
 _read_point = structurer(LatestPoint)
 
 
 def decode_latest(answer: Answer) -> dict[str, JSON]:
-    """Decode `{"telemetry": {device: ...}}` as far as the devices; a missing key means that there is nothing."""
+    """Decode `{"telemetry": {device: ...}}` down to the devices. A missing key means that there are no values."""
     points = loads_object(answer).get("telemetry")
     if points is None:
         return {}
@@ -37,20 +37,20 @@ def decode_latest(answer: Answer) -> dict[str, JSON]:
 
 
 class LatestReader(Generic[T]):
-    """Turns answers into what was not returned before.
+    """Extracts the values of responses that were not returned before.
 
-    A point that cannot be read costs itself only, and is reported.
+    An unreadable point is reported and does not affect others.
 
     Attributes:
-        repeats: Points that were returned before.
+        repeats: Number of points that had been returned before.
     """
 
     def __init__(self, make: Callable[[str, str, datetime, JSON], T], report: Callable[[WatchEvent], None]) -> None:
-        """Remember nothing yet.
+        """Create a reader.
 
         Args:
-            make: Makes what is returned of device, attribute, time and value.
-            report: Gets what is missing or cannot be read; each once, until the reason changes.
+            make: Creates a result from device, attribute, time and value.
+            report: Receives missing and unreadable values, each once until the reason changes.
         """
         self.repeats: int = 0
         self._make = make
@@ -60,11 +60,11 @@ class LatestReader(Generic[T]):
         self._moments: dict[object, datetime] = {}
 
     def read(self, answer: Mapping[str, object], *, late: bool) -> list[T]:  # noqa: C901 - one pass: calls cost most
-        """Return what of an answer was not returned before.
+        """Return the values of a response that were not returned before.
 
         Args:
             answer: Points by device and attribute, as JSON or as models.
-            late: A later request was answered earlier.
+            late: The response to a later request arrived earlier.
         """
         batch: list[T] = []
         make, moments = self._make, self._moments
@@ -81,7 +81,7 @@ class LatestReader(Generic[T]):
                 timestamp: datetime | None = None
                 value: JSON = None
                 try:
-                    # What comes nearly always, without a call: {"value": 1.5, "timestamp": 1773480413}.
+                    # The most frequent form, without a call: {"value": 1.5, "timestamp": 1773480413}.
                     if type(seconds := point["timestamp"]) is int and len(point) == _FIELDS:
                         value = point["value"]
                         timestamp = moments[seconds]
@@ -104,17 +104,17 @@ class LatestReader(Generic[T]):
         return batch
 
     def tell(self, device: str, attribute: str | None, reason: str) -> None:
-        """Report that something cannot be read, once."""
+        """Report an unreadable value, once."""
         self._unreadable(device, attribute, reason)
 
     def tell_missing(self, device: str, attribute: str, warning: str) -> None:
-        """Report that there is no value, once."""
+        """Report a missing value, once."""
         if self._told.get((device, attribute)) != warning:
             self._told[device, attribute] = warning
             self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
 
     def _read(self, device: str, attribute: str, point: object) -> tuple[datetime | None, JSON]:
-        """Return time and value of a point that is unusual, or whose time comes for the first time."""
+        """Return time and value of an unusual point, or of one with a new time."""
         raw: object = None
         if point is None:
             self.tell_missing(device, attribute, LEFT_OUT)

@@ -1,4 +1,4 @@
-"""Filling the gaps of a log stream from the list of log records."""
+"""Fills the gaps of a log stream from the list of log records."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from enapter_async.pagination import Page, Pager
 
 
 class LogCatchUp:
-    """A `CatchUp` of log records."""
+    """A `CatchUp` for log records."""
 
     def __init__(self, list_since: Callable[[datetime | None], Pager[LogRecord]]) -> None:
-        """Make one for one stream.
+        """Create a `CatchUp` for one stream.
 
         Args:
-            list_since: Lists the stream's records received at that time or later, oldest first.
+            list_since: Lists the records of the stream received at a given time or later, oldest first.
         """
         self._list_since = list_since
         self._overlap = LogOverlap()
@@ -26,5 +26,5 @@ class LogCatchUp:
         self.is_missing = self._overlap.is_missing
 
     def missed(self) -> AsyncIterator[Page[LogRecord]]:
-        """List what may have been missed."""
+        """List the records that may have been missed."""
         return self._list_since(self._overlap.begin()).pages()

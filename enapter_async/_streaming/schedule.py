@@ -1,4 +1,4 @@
-"""When to poll: ticks on a grid of the wall clock, so that no delay adds up."""
+"""Schedule of polling, aligned to the wall clock so that delays do not add up."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import random
 from typing import Final
 
 _LONGEST_PERIOD: Final = 1.0
-"""Telemetry has whole Unix seconds (reference.md, Timestamps): what happens each second happens near its border."""
+"""Telemetry has whole Unix seconds (reference.md, Timestamps), so values of each second arrive near its start."""
 
 
 class Schedule:
-    """Ticks one interval apart. Pure: whoever asks brings the time.
+    """Ticks one interval apart. It has no clock; callers pass the time.
 
-    The first tick comes within a second, near the middle of a second (or of the interval, where that is
-    shorter): there a poll may be early or late by a third of a second and still sees each second's value exactly
-    once. Where exactly is left to chance, so that many programs do not ask at the same instant.
+    The first tick is within a second, near the middle of a second (or of a shorter interval). There a poll can be
+    early or late by a third of a second and still sees the value of each second exactly once. The exact position is
+    random, so that many programs do not poll at the same moment.
     """
 
     __slots__ = ("_anchor", "_count", "_interval")
 
     def __init__(self, interval: float, now: float, chance: random.Random) -> None:
-        """Lay the grid.
+        """Create the schedule.
 
         Args:
             interval: Seconds between two ticks.
-            now: Unix seconds.
-            chance: Chooses the place within the second.
+            now: Current Unix seconds.
+            chance: Chooses the position within the second.
         """
         period = min(interval, _LONGEST_PERIOD)
         anchor = (math.floor(now / period) + chance.uniform(0.4, 0.6)) * period
@@ -36,22 +36,22 @@ class Schedule:
 
     @property
     def due(self) -> float:
-        """When the next tick is due, in Unix seconds."""
+        """Time of the next tick, in Unix seconds."""
         return self._anchor + self._count * self._interval
 
     def take(self, now: float) -> tuple[float, int] | None:
-        """Take the tick that is due, if one is.
+        """Take the tick that is due, if any.
 
         Args:
-            now: Unix seconds.
+            now: Current Unix seconds.
 
         Returns:
-            When it was due, and how many before it passed without being taken; None where none is due.
+            When the tick was due, and how many earlier ticks were missed. None if no tick is due.
         """
         due = self.due
         if now < due:
             if due - now > 1.5 * self._interval + _LONGEST_PERIOD:
-                # The clock was set back: go on from the new time instead of waiting for the old one.
+                # The clock was set back: continue from the new time instead of waiting for the old one.
                 self._count = math.ceil((now - self._anchor) / self._interval)
             return None
         passed = math.floor((now - due) / self._interval)

@@ -1,4 +1,4 @@
-"""WebSocket streams: opened by `async with`, kept open, and honest about what was missed."""
+"""WebSocket streams that reconnect, and report missed frames."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 class Stream(AsyncIterator[T], Generic[T]):
-    """Frames of a WebSocket, live: `async with` opens it, `async for` gives frames.
+    """Live frames of a WebSocket. Open it with `async with`, and read frames with `async for`.
 
-    A connection that is lost is made again, by the stream's `StreamPolicy`. Streams have no replay, so frames are
-    missed meanwhile: `async for event in stream.events()` gives every frame and, in its place, every `StreamGap`,
-    `MalformedFrame` and `FramesDropped`. Plain iteration gives frames only; what else happened is counted here.
+    A lost connection is restored according to the `StreamPolicy`. The API does not replay frames missed in between.
+    `async for event in stream.events()` returns every frame and, in order, every `StreamGap`, `MalformedFrame` and
+    `FramesDropped`. Plain iteration returns only frames, and the properties count the events.
 
-    Iteration ends with an error only: `StreamError` when the stream could not be kept open, `ClientClosedError`
-    when the client was closed. Frames that came before are given first.
+    Iteration ends only with an error: `StreamError` if the stream could not be kept open, or `ClientClosedError` if
+    the client was closed. Frames received before are returned first.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class Stream(AsyncIterator[T], Generic[T]):
         policy: StreamPolicy | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Describe a stream; services call this.
+        """Create a stream. Called by services.
 
         Args:
             session: Opens connections.
-            subscriptions: What to follow, one connection each.
-            decode: Reads one message; raises `DecodeError`.
-            policy: How the stream is kept open.
-            timeout: Seconds for opening it, and for each connection that is opened again.
+            subscriptions: Subscriptions, each with its own connection.
+            decode: Decodes one message. Raises `DecodeError`.
+            policy: How to keep the stream open.
+            timeout: Timeout for opening the stream, and for each reconnection, in seconds.
 
         Raises:
-            InvalidArgumentError: The timeout or the policy cannot be.
+            InvalidArgumentError: The timeout or the policy is invalid.
         """
         if policy is None:
             policy = StreamPolicy()
@@ -79,27 +79,27 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     @property
     def connected(self) -> bool:
-        """Whether everything that the stream follows is connected now."""
+        """Whether all connections of the stream are open."""
         return self._record.connections == len(self._readers)
 
     @property
     def gaps(self) -> int:
-        """How often a connection was lost and made again."""
+        """How often a connection was lost and restored."""
         return self._record.gaps
 
     @property
     def last_gap(self) -> StreamGap | None:
-        """The newest gap."""
+        """The most recent gap."""
         return self._record.last_gap
 
     @property
     def malformed(self) -> int:
-        """Frames that could not be read."""
+        """Number of frames that could not be read."""
         return self._record.malformed
 
     @property
     def dropped(self) -> int:
-        """Frames that were dropped because the consumer was too slow."""
+        """Number of frames dropped because the consumer was too slow."""
         return self._buffer.dropped
 
     def __repr__(self) -> str:
@@ -109,13 +109,13 @@ class Stream(AsyncIterator[T], Generic[T]):
         """Open the stream.
 
         Raises:
-            APIError: The server refused, as the class of error tells.
-            TransportError: It could not be reached.
-            DeadlineExceededError: Not opened in time; also when `max_streams` are open.
-            StreamError: It answered something else than a WebSocket, or the stream was opened before.
+            APIError: The server refused. The class of the error says why.
+            TransportError: The server could not be reached.
+            DeadlineExceededError: The timeout expired, possibly because `max_streams` streams are already open.
+            StreamError: The response was not a valid WebSocket handshake, or the stream was already opened.
         """
         if self._entered:
-            raise StreamError("a stream is opened once: ask the service for a new one")
+            raise StreamError("a stream can be opened only once: create a new one with the same method")
         self._entered = True
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout
@@ -158,12 +158,12 @@ class Stream(AsyncIterator[T], Generic[T]):
                 return item
 
     def events(self) -> AsyncIterator[T | StreamEvent]:
-        """Return an iterator over frames and over what happened between them, in order."""
+        """Return an iterator over frames and the events between them, in order."""
         return _Events(self._event)
 
     async def _event(self) -> T | StreamEvent:
         await self._ready()
-        dropped = self._buffer.take_dropped()  # these were older than whatever is there now
+        dropped = self._buffer.take_dropped()  # these are older than the frames in the buffer
         return FramesDropped(count=dropped) if dropped else self._buffer.take()
 
     async def _ready(self) -> None:
@@ -173,7 +173,7 @@ class Stream(AsyncIterator[T], Generic[T]):
 
 
 class _Events(AsyncIterator[T]):
-    """Calls a function for each item."""
+    """Gets each item from a function."""
 
     def __init__(self, take: Callable[[], Coroutine[object, object, T]]) -> None:
         self._take = take

@@ -1,4 +1,4 @@
-"""The reading side of a stream: one task that keeps one WebSocket open and fills the buffer."""
+"""The receiving side of a stream: a task that keeps one WebSocket open and fills the buffer."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("enapter_async.stream")
 
-_FOREVER: Final = 1e9  # seconds; only closing the client ends the timer
+_FOREVER: Final = 1e9  # seconds; only closing the client ends it
 
 
 class CatchUp(Protocol[T]):
-    """Finds the frames that a connection missed."""
+    """Finds frames that a connection missed."""
 
     def opened(self, at: datetime, /) -> None:
-        """Note that a connection was opened, by the server's clock."""
+        """Record when a connection was opened, by the server's clock."""
         ...
 
     def is_new(self, frame: T, /) -> bool:
-        """Take a live frame; return whether it was not given before."""
+        """Accept a live frame. Return whether it was not returned before."""
         ...
 
     def missed(self) -> AsyncIterator[Page[T]]:
-        """List what may have been missed."""
+        """List the frames that may have been missed."""
         ...
 
     def is_missing(self, frame: T, /) -> bool:
-        """Take a listed frame; return whether it was not given before."""
+        """Accept a listed frame. Return whether it was not returned before."""
         ...
 
 
 @attrs.frozen
 class Subscription(Generic[T]):
-    """What one connection follows.
+    """The subscription of one connection.
 
     Attributes:
-        request: What to ask for.
-        device_ids: What a gap is about, where a stream has several connections.
+        request: Request for the WebSocket.
+        device_ids: Devices to report in a gap, if the stream has several connections.
         catch_up: Fills gaps.
     """
 
@@ -79,7 +79,7 @@ class Subscription(Generic[T]):
 
 @attrs.define
 class Record:
-    """What happened to a stream so far, with all its connections."""
+    """Counters of a stream, over all its connections."""
 
     connections: int = 0
     gaps: int = 0
@@ -89,12 +89,12 @@ class Record:
 
 @attrs.define
 class _Outage:
-    """A time without frames: it begins with a loss, and ends with a frame and not with a handshake.
+    """A time without frames. It begins with a lost connection and ends with a frame, not with a handshake.
 
     Attributes:
-        began: Loop time.
-        attempts: How many handshakes were tried.
-        refusals: How often the server closed a connection because it does not want it.
+        began: Loop time of the beginning.
+        attempts: Number of handshakes tried.
+        refusals: How often the server closed a connection to refuse it.
     """
 
     began: float
@@ -103,7 +103,7 @@ class _Outage:
 
 
 class StreamReader(Generic[T]):
-    """Keeps one connection open, from the first to the last."""
+    """Opens one connection, and restores it whenever it is lost."""
 
     def __init__(
         self,
@@ -127,26 +127,26 @@ class StreamReader(Generic[T]):
         self._record = record
         self._failures = 0
         self._outage: _Outage | None = None
-        # A plain task: a task group would tie the order in which several streams are left to that of entering.
+        # A plain task, since task groups would have to be left in the reverse order of entering.
         self._task: asyncio.Task[None] | None = None
         self._websocket: WebSocket | None = None
         self._politely = True
 
     async def start(self, timeout: float) -> None:
-        """Open the first connection, with its place among `max_streams`, and begin to read.
+        """Open the first connection, which counts towards `max_streams`, and begin to read.
 
         Raises:
-            EnapterError: It could not be opened.
+            EnapterError: Opening the connection failed.
         """
         websocket, _ = await self._session.upgrade(self._request, self._policy, timeout=timeout)
         self._opened(websocket)
         self._task = asyncio.create_task(self._read(websocket), name=f"enapter_async {self._request.operation.name}")
 
     async def stop(self, *, politely: bool) -> None:
-        """Close the connection and end the task, also when this is cancelled: nothing may stay behind.
+        """Close the connection and end the task, even if this call is cancelled.
 
         Args:
-            politely: Wait a moment for the server to close its side.
+            politely: Wait briefly for the server to close its side.
         """
         task = self._task
         if task is None:
@@ -161,7 +161,7 @@ class StreamReader(Generic[T]):
                 cancelled = error
         self._task = None
         self._session.give_place_back()
-        await self._close()  # the task may have been cancelled before it ran at all
+        await self._close()  # the task may have been cancelled before it ran
         if cancelled is not None:
             raise cancelled
 
@@ -180,7 +180,7 @@ class StreamReader(Generic[T]):
     # -- one connection after the other ------------------------------------------------------------------------
 
     async def _read(self, websocket: WebSocket) -> None:
-        """Read until the stream is left, the client is closed, or there is no way to go on."""
+        """Read until the stream or the client is closed, or the stream fails."""
         ending: EnapterError
         try:
             async with self._session.open_until(asyncio.get_running_loop().time() + _FOREVER):
@@ -193,7 +193,7 @@ class StreamReader(Generic[T]):
             ending = ClientClosedError("the client was closed while the stream was open")
         except EnapterError as error:
             ending = error
-        except Exception as error:  # noqa: BLE001 a fault of ours must reach the consumer, who would wait for ever
+        except Exception as error:  # noqa: BLE001 a bug must reach the consumer, which would otherwise wait forever
             ending = StreamError(f"the stream failed: {error!r}", gap=True)
             ending.__cause__ = error
         self._buffer.close(ending)
@@ -210,7 +210,7 @@ class StreamReader(Generic[T]):
         return fresh
 
     async def _receive(self, websocket: WebSocket) -> RequestError:
-        """Read one connection to its end; return why it ended."""
+        """Read one connection until it ends. Return the reason."""
         while True:
             try:
                 message = await websocket.receive()
@@ -234,7 +234,7 @@ class StreamReader(Generic[T]):
         error.located(operation.name, operation.method, self._request.path)
         self._record.malformed += 1
         count = self._record.malformed
-        if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...: a server may send nothing else
+        if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...: a server may send only malformed frames
             _logger.warning("%s: malformed frame, %d so far: %s", operation.name, count, error)
         await self._put(websocket, MalformedFrame(error=error, excerpt=beginning))
 
@@ -249,16 +249,16 @@ class StreamReader(Generic[T]):
     # -- after a loss ------------------------------------------------------------------------------------------
 
     async def _reconnect(self, websocket: WebSocket, lost: RequestError) -> tuple[WebSocket, StreamGap]:
-        """Open another connection, however long it takes by the policy.
+        """Reconnect, for as long as the policy allows.
 
         Raises:
-            StreamError: The server refuses for good, or the outage lasts too long.
+            StreamError: The server refuses permanently, or the outage lasts too long.
         """
         session, policy = self._session, self._policy
         clock = asyncio.get_running_loop().time
         began = clock()
         since = datetime.now(UTC) - timedelta(seconds=began - websocket.heard)
-        # One that was quiet for so long has at least answered a ping.
+        # A connection that was silent for so long has at least answered a ping.
         lasted = began - websocket.opened >= max(policy.max_delay, policy.heartbeat)
         if self._outage is None or lasted:
             self._outage = _Outage(began)
@@ -280,7 +280,7 @@ class StreamReader(Generic[T]):
                 raise
             except EnapterError as error:
                 if not isinstance(error, DeadlineExceededError) or not outage.attempts:
-                    last = error  # that time ran out says less than what happened before
+                    last = error  # a timeout says less than the error before it
                 outage.attempts += error.attempts if isinstance(error, (RequestError, StreamError)) else 1
                 if _is_final(error):
                     break
@@ -296,10 +296,10 @@ class StreamReader(Generic[T]):
         raise self._given_up(lost, last, outage.attempts) from last
 
     def _check_refused(self, websocket: WebSocket, lost: RequestError, outage: _Outage, *, useful: bool) -> None:
-        """Renew the token where the server closed the connection over it.
+        """Renew the token if the server closed the connection because of it.
 
         Raises:
-            StreamError: It did so before in this outage, or nothing could be better next time.
+            StreamError: This already happened in this outage, or another attempt would not help.
         """
         refusal = refusal_of(websocket.close_code)
         if refusal is None:
@@ -324,14 +324,14 @@ class StreamReader(Generic[T]):
         message = f"{self._request.operation.name}: {lost}"
         tries = f"{attempts} attempt{'' if attempts == 1 else 's'}"
         if last is not lost:
-            message += f"; not opened again in {tries}: {last}"
+            message += f"; reconnecting failed after {tries}: {last}"
         elif attempts:
-            message += f"; opened again, and nothing came, in {tries}"
+            message += f"; reconnected, but received no frames, in {tries}"
         status = last.status if isinstance(last, (APIError, StreamError)) else None
         return StreamError(message, gap=True, attempts=attempts, status=status)
 
     async def _fill(self, websocket: WebSocket, gap: StreamGap) -> StreamGap:
-        """Give what was missed, where it can be listed; return the gap as it is then."""
+        """Return missed frames, if they can be listed. Return the updated gap."""
         if self._catch_up is None:
             return gap
         try:
@@ -340,11 +340,11 @@ class StreamReader(Generic[T]):
                     if self._catch_up.is_missing(frame):
                         await self._put(websocket, frame)
         except RequestError as error:
-            _logger.warning("%s: a gap could not be filled: %s", self._request.operation.name, error)
+            _logger.warning("%s: filling a gap failed: %s", self._request.operation.name, error)
             return attrs.evolve(gap, reason=f"{gap.reason}; not filled: {error}")
         return attrs.evolve(gap, filled=True)
 
 
 def _is_final(error: EnapterError) -> bool:
-    """Whether asking again would get the same answer."""
+    """Whether another attempt would fail in the same way."""
     return isinstance(error, APIError) and not may_pass(error)

@@ -1,4 +1,4 @@
-"""The terminal of a Gateway: text there and back over one WebSocket."""
+"""The terminal of a Gateway, over one WebSocket."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from enapter_async.config import StreamPolicy
 from enapter_async.errors import ClientClosedError, DecodeError, InvalidArgumentError, RequestError, StreamError
 
 _SIGN_OF_LIFE: Final = 10.0
-_SIGNS_PER_PING: Final = 3  # a "keepalive_ping" each 30 s (reference.md, section 11a)
-_FOREVER: Final = 1e9  # seconds; only closing the client ends the timer
+_SIGNS_PER_PING: Final = 3  # a "keepalive_ping" every 30 s (reference.md, section 11a)
+_FOREVER: Final = 1e9  # seconds; only closing the client ends it
 _LARGEST: Final = 65_535
 _POLICY: Final = StreamPolicy()
 
 
 class Terminal(AsyncIterator[str]):
-    """A terminal on a Gateway: `async with` opens it, `send` types, `async for` gives what it shows.
+    """A terminal on a Gateway. Open it with `async with`, type with `send`, and read its output with `async for`.
 
-    The text that comes is that of a terminal: with escape sequences, and with what was typed echoed in it. Iteration
-    ends when the terminal does, after `exit` for instance. A connection that is lost is not made again: iteration
-    ends with `StreamError`. Read while you send: what is not read makes the Gateway wait.
+    The output contains escape sequences and an echo of your input. Iteration ends when the terminal ends, for example
+    after `exit`. A lost connection is not restored, and iteration raises `StreamError`. Keep reading while you send,
+    since unread output makes the Gateway wait.
     """
 
     def __init__(self, session: Session, request: Request, channel_id: str, *, timeout: float | None = None) -> None:
-        """Describe a terminal; `client.devices.open_terminal` calls this.
+        """Create a terminal. Called by `client.devices.open_terminal`.
 
         Args:
             session: Opens the connection.
-            request: Where to.
+            request: Request for the WebSocket.
             channel_id: Channel of the messages.
-            timeout: Seconds for opening it.
+            timeout: Timeout for opening the terminal, in seconds.
 
         Raises:
             InvalidArgumentError: The timeout is invalid.
@@ -59,13 +59,13 @@ class Terminal(AsyncIterator[str]):
         """Open the terminal.
 
         Raises:
-            APIError: The server refused: `AuthenticationError` for a session that is over, say.
-            TransportError: It could not be reached.
-            DeadlineExceededError: Not opened in time; also when `max_streams` are open.
-            StreamError: It answered something else than a WebSocket, or the terminal was opened before.
+            APIError: The server refused, for example with `AuthenticationError` for a session that has ended.
+            TransportError: The server could not be reached.
+            DeadlineExceededError: The timeout expired, possibly because `max_streams` streams are already open.
+            StreamError: The response was not a valid WebSocket handshake, or the terminal was already opened.
         """
         if self._entered:
-            raise StreamError("a terminal is opened once: run another one")
+            raise StreamError("a terminal can be opened only once: start another session")
         self._entered = True
         self._websocket, _ = await self._session.upgrade(self._request, _POLICY, timeout=self._timeout)
         name = f"enapter_async {self._request.operation.name}"
@@ -87,22 +87,22 @@ class Terminal(AsyncIterator[str]):
             await websocket.close(politely=politely)
 
     async def send(self, text: str) -> None:
-        r"""Type a text; a line ends with `\n`.
+        r"""Type text. Lines end with `\n`.
 
         Raises:
-            InvalidArgumentError: It is not a text.
+            InvalidArgumentError: The text is not a string.
             StreamError: The terminal is not open, or the connection is lost.
         """
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError("text", f"must be a text, not {type(text).__name__}")
+            raise InvalidArgumentError("text", f"must be a string, not {type(text).__name__}")
         await self._send("stdin", text)
 
     async def set_size(self, *, rows: int, columns: int) -> None:
-        """Say how large the terminal is.
+        """Set the size of the terminal.
 
         Args:
-            rows: Lines, at least one.
-            columns: Characters in a line, at least one.
+            rows: Number of lines, at least one.
+            columns: Characters per line, at least one.
 
         Raises:
             InvalidArgumentError: A number is invalid.
@@ -121,7 +121,7 @@ class Terminal(AsyncIterator[str]):
 
         Raises:
             StreamError: The terminal is not open, or the connection is lost.
-            DecodeError: A message cannot be read; the next one may be.
+            DecodeError: A message is unreadable. Later messages may be fine.
             ClientClosedError: The client was closed.
         """
         while not self._ended:
@@ -174,9 +174,9 @@ class Terminal(AsyncIterator[str]):
         try:
             for number in count(1):
                 await self._session.sleep(_SIGN_OF_LIFE)
-                # The pings of the server are answered while something waits for text only.
+                # Pings of the server are answered only while something waits for text.
                 await websocket.keep_alive()
                 if number % _SIGNS_PER_PING == 0:
                     await websocket.send(message)
         except (RequestError, ClientClosedError):
-            return  # whoever reads or types is told
+            return  # the next read or send raises the error

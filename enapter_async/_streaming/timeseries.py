@@ -1,4 +1,4 @@
-"""History of telemetry: one answer as a table, or as a stream of batches in constant memory."""
+"""History of telemetry: one response as a table, or as a stream of batches in constant memory."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _PATH: Final = "v3/telemetry/query_timeseries"
 
 
 class TimeseriesStream:
-    """One answer, read while it comes; use it inside the `async with` that gave it.
+    """A time series that is read as it arrives. Use it within its `async with` block.
 
-    Iterate it once: `async for batch in stream.batches()` is the fast path, `async for row in stream` the
-    convenient one. It ends without an error only when the whole answer was read.
+    You can iterate it once: by batch with `async for batch in stream.batches()`, which is fastest, or by row with
+    `async for row in stream`. Iteration ends without an error only if the whole response was read.
 
     Attributes:
-        columns: What the columns are about.
+        columns: Descriptions of the columns.
     """
 
     def __init__(self, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
         self._answer = answer
         self._idle = idle
-        self._silence = 0.0  # seconds spent reading since the last record; what a consumer takes does not count
+        self._silence = 0.0  # seconds spent reading since the last record, without the time of the consumer
         self._within_record = False
         self._clock = asyncio.get_running_loop().time
         self._pieces = answer.pieces(idle=lambda: self._idle - self._silence, until=until)
@@ -55,7 +55,7 @@ class TimeseriesStream:
         self.columns: tuple[ColumnHeader, ...] = ()
 
     async def begin(self) -> None:
-        """Read as far as the columns."""
+        """Read the header with the columns."""
         self._check_media_type()
         while self._reader.columns is None and not self._ended:
             await self._read_more()
@@ -63,12 +63,12 @@ class TimeseriesStream:
         self.columns = self._reader.columns or ()
 
     async def batches(self) -> AsyncIterator[TimeseriesBatch]:
-        """Yield what is left of the answer, column by column, in batches of some thousand rows.
+        """Iterate over the rest of the response in column-wise batches of a few thousand rows.
 
         Raises:
-            TimeseriesFormatError: It is malformed or incomplete; rows before that came out already.
-            TransportError: The connection was lost, or nothing came for `Timeouts.attempt`; all whole rows that
-                came are yielded before.
+            TimeseriesFormatError: The response is malformed or incomplete. Earlier rows were already returned.
+            TransportError: The connection was lost, or nothing arrived for `Timeouts.attempt`. All complete rows are
+                returned first.
         """
         while True:
             while self._ready:
@@ -84,13 +84,13 @@ class TimeseriesStream:
                 yield row
 
     async def _read_more(self) -> None:
-        """Read a piece; what ends the reading before its end is kept, so that no later step takes it for one."""
+        """Read a piece. A failure is kept, so that no later step takes it for the end of the response."""
         try:
             await self._read_piece()
         except EnapterError as error:
             self._failure = error
         except BaseException:
-            self._failure = ConnectionLostError("reading this answer was interrupted", phase="body")
+            self._failure = ConnectionLostError("reading the response was interrupted", phase="body")
             raise
 
     async def _read_piece(self) -> None:
@@ -109,7 +109,7 @@ class TimeseriesStream:
             self._take(self._reader.feed(piece))
 
     def _bound_silence(self, piece: bytes, elapsed: float) -> None:
-        """Notice an answer in which bytes come and records do not: blank lines, or a line without an end."""
+        """Detect a response that sends bytes but no records, such as blank lines or an endless line."""
         text = piece if self._within_record else piece.lstrip(_BLANK)
         if b"\n" in text:
             self._silence = 0.0
@@ -129,7 +129,7 @@ class TimeseriesStream:
         self._ready.extend(batches)
 
     def _check_media_type(self) -> None:
-        """Refuse an answer that says it is something else: a web page in the place of data."""
+        """Reject a response of another media type, such as a web page."""
         media_type = (self._answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
         if media_type not in ("", "text/csv", "text/plain", "application/csv", "application/octet-stream"):
             self._answer.failure = InvalidBodyError(f"expected text/csv, got {media_type[:60]!r}")
@@ -142,7 +142,7 @@ def query_request(query: TimeseriesQuery) -> Request:
 
 
 async def query_timeseries(session: Session, query: TimeseriesQuery, timeout: float | None) -> Timeseries:
-    """Read a whole answer into a table; an attempt that breaks in the middle is begun again."""
+    """Read a whole response into a table. An interrupted attempt is repeated from the start."""
     request = query_request(query)
 
     async def read(answer: StreamedAnswer, deadline: float) -> Timeseries:
@@ -160,7 +160,7 @@ async def query_timeseries(session: Session, query: TimeseriesQuery, timeout: fl
 async def stream_timeseries(
     session: Session, query: TimeseriesQuery, timeout: float | None
 ) -> AsyncGenerator[TimeseriesStream]:
-    """Open an answer and read it as far as the columns."""
+    """Send a query and read the header with the columns."""
     request = query_request(query)
     async with session.stream(request, timeout) as answer:
         stream = TimeseriesStream(answer, idle=session.idle_timeout())

@@ -1,4 +1,4 @@
-"""Live telemetry by polling: every new datapoint once, on a schedule that does not drift."""
+"""Live telemetry by polling. Returns every new datapoint once, on a schedule that does not drift."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ from enapter_async.models.watch import (
 Latest: TypeAlias = Mapping[str, object]
 """Points by device and attribute, as JSON or as models."""
 FetchLatest: TypeAlias = Callable[[str], Awaitable[Latest]]
-"""Fetches the latest points of one part of all attributes; takes the part's query string."""
+"""Fetches the latest points of one part of the attributes, given its query string."""
 
 _OVERLAP: Final = REMEMBERED - 1
-"""Most requests of one part under way at once."""
+"""Maximum number of concurrent requests of one part."""
 _IN_TIME: Final = 0.4
-"""Share of an interval, or of a second, within which an answer surely shows the value of its tick."""
+"""Share of an interval, or of a second, within which a response certainly has the value of its tick."""
 _REFUSALS: Final = 2
-"""After so many in a row a part is split; one may be a server that restarts."""
+"""Rejections in a row after which a part is split. A single one may come from a restarting server."""
 _UNREADABLE: Final = 3
-"""After so many answers in a row that cannot be read a part is split."""
+"""Unreadable responses in a row after which a part is split."""
 _PROBES: Final = 64
-"""Parts up to which a refused part is split although nothing else is answered."""
+"""Number of additional parts up to which a rejected part is split although all other requests fail too."""
 _REFUSED_SECONDS: Final = 600.0
-"""After this time what was refused is asked for again."""
+"""Seconds after which rejected attributes are requested again."""
 
 _make_datapoint: Final = model_maker(Datapoint, "device", "attribute", "timestamp", "value")
 _logger = logging.getLogger("enapter_async.watch")
 
 
 class _Part:
-    """A part of all attributes: what fits into one request."""
+    """A part of the attributes that fits into one request."""
 
     __slots__ = ("answered_at", "answered_tick", "asked", "names", "pending", "query", "refusals", "refused_at")
 
@@ -70,17 +70,17 @@ class _Part:
 
 
 class Watch:
-    """New datapoints as they come; made by `telemetry.watch`.
+    """New datapoints as they arrive. Created by `telemetry.watch`.
 
-    Best used as `async with client.telemetry.watch(...) as live: async for datapoint in live: ...`. Requests then
-    go on while the datapoints are worked on, and end with the block. Plain `async for` without the block works
-    too, and leaves nothing running at a `break`: each round of requests is then waited for as a whole.
+    Use it as `async with client.telemetry.watch(...) as live: async for datapoint in live: ...`. Requests then
+    continue while you process datapoints, and end with the block. Plain `async for` works too and leaves nothing
+    running after a `break`, but waits for each round of requests as a whole.
 
-    Ticks begin only while somebody waits for the next datapoint: nothing piles up behind a slow consumer; what
-    it could not keep up with is reported as `TickMissed`.
+    A tick begins only while you wait for the next datapoint, so nothing piles up behind a slow consumer. Ticks that
+    it could not keep up with are reported as `TickMissed`.
 
     Attributes:
-        statistics (WatchStatistics): What was done so far.
+        statistics (WatchStatistics): Counters since the watch began.
     """
 
     def __init__(
@@ -97,19 +97,19 @@ class Watch:
         split: Callable[[Mapping[str, Iterable[str]]], Sequence[LatestQuery]] | None = None,
         persistent: bool = False,
     ) -> None:
-        """Lay the schedule; nothing is sent yet.
+        """Create a watch. Nothing is sent yet.
 
         Args:
             queries: One query for each request of a tick.
-            fetch: Sends one.
+            fetch: Sends one query.
             interval: Seconds between two ticks.
-            on_event: Gets every event; by default they are logged as warnings.
-            raise_missing: End with an error where a device or an attribute does not exist.
-            congested: Whether requests wait for their turn already, so that more of them would only queue.
-            clock: Unix seconds.
-            chance: Places the ticks; seed it in tests.
-            split: Makes the queries of a selection.
-            persistent: Go on whatever is answered, unless the API refuses the token.
+            on_event: Receives every event. By default events are logged as warnings.
+            raise_missing: Raise an error if a device or an attribute does not exist.
+            congested: Whether requests are already waiting for the rate limit, so that more would only queue.
+            clock: Returns Unix seconds.
+            chance: Chooses the position of the ticks. Seed it in tests.
+            split: Creates the queries of a selection.
+            persistent: Continue after any error, unless the API rejects the token.
         """
         self.statistics: WatchStatistics = WatchStatistics()
         self._parts = [_Part(query) for query in queries]
@@ -125,7 +125,7 @@ class Watch:
         self._raise_missing = raise_missing
         self._congested = congested
         self._clock = clock
-        self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._chance = chance or random.Random()  # noqa: S311 - spreads load, not for secrets
         self._schedule: Schedule | None = None
         self._ready: deque[list[Datapoint]] = deque()
         self._failure: EnapterError | None = None
@@ -134,10 +134,10 @@ class Watch:
         self._closed = False
         self._finishing = False
         self._under_way = 0
-        self._fastest: float | None = None  # seconds that the fastest of all answers took
+        self._fastest: float | None = None  # seconds taken by the fastest response so far
         self._current: list[Datapoint] = []
         self._position = 0
-        # Tasks may share a watch: each batch, and each datapoint, goes to one of them.
+        # Tasks can share a watch: each batch and each datapoint goes to one of them.
         self._waiting = asyncio.Lock()
         self._turning = asyncio.Lock()
 
@@ -156,7 +156,7 @@ class Watch:
         self._arrived.set()
         if tasks is not None:
             tasks.cancel_scope.cancel()
-            # Without the body's exception, which would come out wrapped in a group; it goes on by itself.
+            # Without the body's exception, which would be wrapped in a group. It propagates anyway.
             await tasks.__aexit__(None, None, None)
 
     def __aiter__(self) -> AsyncIterator[Datapoint]:
@@ -165,50 +165,49 @@ class Watch:
     async def __anext__(self) -> Datapoint:
         while self._position >= len(self._current):
             async with self._turning:
-                if self._position >= len(self._current):  # else another task has got a batch while this one waited
+                if self._position >= len(self._current):  # otherwise another task got a batch in the meantime
                     self._current, self._position = await self._next_batch(), 0
         datapoint = self._current[self._position]
         self._position += 1
         return datapoint
 
     def batches(self) -> AsyncIterator[list[Datapoint]]:
-        """Iterate over the new datapoints of one answer each, as lists: the fast path."""
+        """Iterate over lists with the new datapoints of one response each. This is the fastest way to read a watch."""
         return _Batches(self._next_batch)
 
     def select(self, attributes: Mapping[str, Iterable[str]]) -> None:
         """Watch other devices or attributes from the next tick on.
 
-        What was returned before is remembered: nothing that stays selected comes twice or is left out.
+        Attributes that stay selected are followed without repeated or missed datapoints.
 
         Args:
-            attributes: Attribute names by device (ID or slug). None at all is allowed: then nothing is asked for
-                until the next selection.
+            attributes: Attribute names by device (ID or slug). If empty, polling stops until the next selection.
 
         Raises:
-            InvalidArgumentError: A device or an attribute name is invalid; the selection stays as it was.
+            InvalidArgumentError: The name of a device or an attribute is invalid. The selection stays unchanged.
         """
         if self._split is None:
-            raise InvalidArgumentError("attributes", "this watch cannot be given others")
+            raise InvalidArgumentError("attributes", "cannot be changed for this watch")
         self._use(self._split(attributes))
 
     @property
     def divided(self) -> frozenset[str]:
-        """Devices whose attributes do not fit into one request: some of them may be answered and others not."""
+        """Devices whose attributes need several requests, some of which may succeed while others fail."""
         count = Counter(device for part in self._parts for device in part.names)
         return frozenset(device for device, number in count.items() if number > 1)
 
     def finish(self) -> None:
-        """Begin no more ticks: the iteration ends once the requests under way have ended and all is returned."""
+        """Begin no more ticks. The iteration ends once running requests have ended and all datapoints are returned."""
         self._finishing = True
         self._arrived.set()
 
     async def _next_batch(self) -> list[Datapoint]:
-        """Wait for an answer with new datapoints and return these.
+        """Wait for a response with new datapoints and return them.
 
         Raises:
-            StopAsyncIteration: The `async with` block has ended, or `finish` was called and all is returned.
-            EnapterError: For a reason that will not pass by itself: the token is refused, the request is wrong,
-                the client is closed, or something watched does not exist and `on_missing="raise"` was given.
+            StopAsyncIteration: The `async with` block has ended, or `finish` was called and everything is returned.
+            EnapterError: The failure is permanent: the token is rejected, the request is invalid, the client is
+                closed, or a watched device or attribute does not exist and `on_missing="raise"` was given.
         """
         async with self._waiting:
             if self._closed:
@@ -216,7 +215,7 @@ class Watch:
             if self._tasks is not None:
                 await self._advance(self._tasks)
             else:
-                async with anyio.create_task_group() as tasks:  # ends with this await: a `break` leaves nothing behind
+                async with anyio.create_task_group() as tasks:  # ends with this await: nothing outlives a `break`
                     await self._advance(tasks)
             if self._ready:
                 return self._ready.popleft()
@@ -226,7 +225,7 @@ class Watch:
             raise StopAsyncIteration
 
     async def _advance(self, tasks: TaskGroup) -> None:
-        """Begin the ticks that are due until something can be returned or raised."""
+        """Begin ticks that are due until something can be returned or raised."""
         if self._schedule is None:
             self._schedule = Schedule(self._interval, self._clock(), self._chance)
         schedule = self._schedule
@@ -256,7 +255,7 @@ class Watch:
         number = statistics.ticks
         spare = 0 if self._congested() else self._spare()
         skipped: list[_Part] = []
-        # Whoever has waited longest goes first: where not all get their turn within a tick, nobody starves.
+        # Longest waiting first: if a tick cannot poll all parts, none of them starves.
         for part in sorted(self._parts, key=_answered_tick):
             if part.pending:
                 if part.pending >= _OVERLAP or spare <= 0:
@@ -274,11 +273,11 @@ class Watch:
             self._report(TickMissed(due=moment, count=1, skipped=len(skipped), requests=requests, devices=devices))
 
     def _spare(self) -> int:
-        """Return how many parts may be asked for although an earlier request for them is still under way.
+        """Return how many parts may be requested although an earlier request for them is still running.
 
-        Where even the fastest answer took as long as the interval, the way is long: all parts, so that nothing
-        is lost. Where some were fast the others either hang, which concerns a few, or the server cannot keep up:
-        then more requests would only lengthen its queue until they all come too late.
+        If even the fastest response took as long as the interval, latency is high: then all parts may, so that
+        nothing is lost. If some responses were fast, the others either hang, which affects few, or the server is
+        overloaded. More requests would then only lengthen its queue.
         """
         far = self._fastest is None or self._fastest > 0.8 * self._interval
         parts = len(self._parts)
@@ -326,7 +325,7 @@ class Watch:
             if unreadable or refuses_request(error):
                 self._split_part(part, error, _UNREADABLE if unreadable else _REFUSALS)
         else:
-            passes = may_pass(error) or unreadable  # a proxy's page with status 200 passes as a 502 does
+            passes = may_pass(error) or unreadable  # a proxy's page with status 200 is as temporary as a 502
         if passes:
             self.statistics.failures += 1
             self._report(PollFailed(due=due, error=error, devices=tuple(part.names)))
@@ -334,13 +333,13 @@ class Watch:
             self._failure = self._failure or error
 
     def _split_part(self, part: _Part, error: RequestError, refusals: int) -> None:
-        """Ask for less at once where the server refuses, so that what it refuses costs itself only."""
+        """Split a rejected request, so that only the rejected attribute is lost."""
         part.refusals += 1
         if part.refused_at is None:
             part.refused_at = self._clock()
         if part.asked is None or part.refusals < refusals or part not in self._parts:
             return
-        # Where nothing else is answered either, it is hardly the fault of what was asked for.
+        # If all other requests fail too, the attributes are hardly the reason.
         others = self._answered_at > part.refused_at
         place = self._parts.index(part)
         if part.asked.size > 1:
@@ -361,7 +360,7 @@ class Watch:
 
     def _tell_omissions(self, part: _Part, answer: Latest) -> None:
         if not answer.keys() <= part.names.keys():
-            return  # a server that names devices in a way of its own leaves nothing out
+            return  # the server uses other names for devices, so omissions cannot be detected
         for device, names in part.names.items():
             points: object = answer.get(device) or {}
             if isinstance(points, dict) and len(cast("dict[str, object]", points)) < len(names):
@@ -378,7 +377,7 @@ class Watch:
         self._arrived.set()
 
     def _join_parts(self) -> None:
-        """Ask again for what was refused, and for all that was split, in as few requests as at first."""
+        """Request everything again, including rejected attributes, in as few requests as at the start."""
         self._use(self._queries)
 
     def _report(self, event: WatchEvent) -> None:
@@ -398,12 +397,12 @@ class Watch:
             return
         try:
             self._on_event(event)
-        except Exception:  # a callback is foreign code: its faults must not end the watch
+        except Exception:  # a callback is foreign code: its errors must not end the watch
             _logger.exception("on_event raised on %s", type(event).__name__)
 
 
 class _Batches(AsyncIterator[list[Datapoint]]):
-    """The datapoints of a watch, one answer at a time."""
+    """The datapoints of a watch, one response at a time."""
 
     def __init__(self, next_batch: Callable[[], Awaitable[list[Datapoint]]]) -> None:
         self._next_batch = next_batch

@@ -485,4 +485,4 @@ async def test_an_answer_of_success_that_cannot_be_read_repeats_nothing_and_tell
         with pytest.raises(InvalidBodyError) as caught:
             await CALLS[safety](client)
         assert (server.seen, caught.value.outcome) == (1, "final")
-    assert "look before repeating it" in caught.value.__notes__[0]
+    assert "check before repeating it" in caught.value.__notes__[0]

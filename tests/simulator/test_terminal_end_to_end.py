@@ -197,7 +197,7 @@ async def test_a_terminal_counts_among_the_streams_and_gives_its_place_back(sim:
             await terminal.send("x")
         with pytest.raises(StreamError, match="not open"):
             await anext(terminal)
-        with pytest.raises(StreamError, match="opened once"):
+        with pytest.raises(StreamError, match="opened only once"):
             async with terminal:
                 pass
         with pytest.raises(StreamError, match="not open"):
