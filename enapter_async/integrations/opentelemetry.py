@@ -211,10 +211,10 @@ def configure_from_environment() -> None:
         return
     try:
         import_module("opentelemetry.distro")
-        automatic = import_module("opentelemetry.instrumentation.auto_instrumentation")
-    except ImportError as error:
+        initialize = import_module("opentelemetry.instrumentation.auto_instrumentation").initialize
+    except (ImportError, AttributeError) as error:  # older than 0.52b0
         raise MissingExtraError("opentelemetry-distro", "otel") from error
-    automatic.initialize()
+    initialize()
 
 
 def _described(event: CallEvent) -> _Attributes:
