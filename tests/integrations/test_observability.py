@@ -279,3 +279,21 @@ async def test_the_callers_span_is_current_again_whatever_became_of_the_call() -
     spans = {span.context.span_id: span for span in telemetry.spans}
     parents = [spans[span.parent.span_id].name for span in telemetry.spans if span.parent is not None]
     assert sorted(set(parents)) == ["caller", "devices.get", "telemetry.query_timeseries"]
+
+
+async def test_the_server_gets_the_trace_of_the_call() -> None:
+    instrumentation = pytest.importorskip("opentelemetry.instrumentation.aiohttp_client", reason="is not installed")
+    telemetry = Telemetry()
+    tracing = instrumentation.create_trace_config(tracer_provider=telemetry.tracers)
+    async with (
+        Simulator(devices=2, token=TOKEN) as simulator,
+        aiohttp.ClientSession(trace_configs=[tracing]) as session,
+        EnapterClient(base_url=simulator.url, token=TOKEN, http_session=session, hooks=[telemetry.hook]) as client,
+    ):
+        await asyncio.gather(*(client.devices.get(device) for device in simulator.world.devices))
+        sent = {tuple(request.headers["traceparent"].split("-")[1:3]) for request in simulator.requests}
+    calls = {span.context.span_id for span in telemetry.spans if span.name == "devices.get"}
+    requests = [span for span in telemetry.spans if span.name != "devices.get"]
+    assert {span.parent.span_id for span in requests if span.parent is not None} == calls
+    assert sent == {(f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}") for span in requests}
+    assert TOKEN not in telemetry.everything()
