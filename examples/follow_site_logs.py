@@ -2,8 +2,8 @@
 
     python examples/follow_site_logs.py [--site ID] [--for 60]
 
-One stream for the whole site; where a connection was lost, that is said in its place, because frames in between
-are missing.
+One stream covers the whole site. If the connection is lost, the program prints a line about it, because the frames
+in between are missing.
 """
 
 from __future__ import annotations
