@@ -37,7 +37,7 @@ Query: TypeAlias = list[tuple[str, str]]
     "fields",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Query parameter of GET and DELETE, else a field of the JSON body. May be repeated.",
+    help="Query parameter of GET and DELETE, otherwise a field of the JSON body. Repeatable.",
 )
 @option(
     "--input",
@@ -50,7 +50,7 @@ Query: TypeAlias = list[tuple[str, str]]
 @option(
     "--safety",
     type=click.Choice([one.value for one in Safety]),
-    help="What repeating the request can do. [default: read for GET, else unsafe: never repeated]",
+    help="Whether the request may be re-sent. [default: read for GET, else unsafe: never]",
 )
 @option("--timeout", type=duration(0.1), metavar="DURATION", help="How long to wait for the answer.")
 @option(

@@ -22,28 +22,28 @@ from enapter_async.cli.powershell import PowerShellComplete
 from enapter_async.cli.profiles import profile_option
 from enapter_async.models.visible import make_visible
 
-# The module of each command (and its name there, where it is another one) and its line in the list of commands, so
-# that `--help` imports none of them.
+# The module of each command (with its name there if that differs) and its line in the list of commands, so that
+# `--help` imports none of them.
 COMMANDS: Final = {
-    "collect": ("collect.command:collect", "Collect the latest telemetry of all devices into a database."),
-    "gaps": ("collect.gaps:gaps", "List and fill the gaps of what `collect` wrote."),
-    "export": ("export.command:export", "Write the history of telemetry into a file."),
-    "plot": ("plot.command:plot", "Draw a time series, in the terminal or as a picture."),
-    "simulate": ("simulate", "Run an Enapter Cloud or Gateway on this machine."),
-    "doctor": ("doctor.command:doctor", "Find out why it does not work."),
-    "completion": ("completion", "Print what makes the shell complete commands and options."),
-    "sites": ("resources.sites", "Sites: places with devices."),
-    "devices": ("resources.devices", "Devices."),
-    "commands": ("resources.commands", "Commands of devices, and their executions."),
-    "properties": ("resources.properties", "Properties: what devices report of themselves."),
-    "configuration": ("resources.configuration", "Configuration: parameters that devices are told, in groups."),
-    "logs": ("resources.logs", "Logs of devices."),
-    "telemetry": ("resources.telemetry", "Latest telemetry; `collect` and `export` write files."),
-    "provisioning": ("resources.provisioning", "New devices."),
-    "blueprints": ("resources.blueprints", "Blueprints: what makes a device known to the platform."),
-    "rules": ("resources.rules", "Rules: programs that a site's rule engine runs."),
+    "collect": ("collect.command:collect", "Collect live telemetry into a database or into files."),
+    "gaps": ("collect.gaps:gaps", "List and repair gaps in collected telemetry."),
+    "export": ("export.command:export", "Export telemetry history to a file or a database."),
+    "plot": ("plot.command:plot", "Plot telemetry in the terminal or as a picture."),
+    "simulate": ("simulate", "Run a simulated Cloud or Gateway locally."),
+    "doctor": ("doctor.command:doctor", "Diagnose the connection, token and rate limit."),
+    "completion": ("completion", "Print a shell completion script."),
+    "sites": ("resources.sites", "List and manage sites."),
+    "devices": ("resources.devices", "List and manage devices."),
+    "commands": ("resources.commands", "Send commands to devices and list their executions."),
+    "properties": ("resources.properties", "Show the properties that a device reports."),
+    "configuration": ("resources.configuration", "Read and change the configuration of a device."),
+    "logs": ("resources.logs", "List and follow device logs."),
+    "telemetry": ("resources.telemetry", "Show and follow the latest telemetry."),
+    "provisioning": ("resources.provisioning", "Provision new devices."),
+    "blueprints": ("resources.blueprints", "Validate, upload and download blueprints."),
+    "rules": ("resources.rules", "List and manage the rules of a site."),
     "api": ("api", "Send a request to any endpoint of the API."),
-    "rule-engine": ("resources.rule_engine", "The rule engine of a site; without a site, the Gateway's own."),
+    "rule-engine": ("resources.rule_engine", "Show, suspend and resume a rule engine."),
 }
 
 add_completion_class(PowerShellComplete)
@@ -85,7 +85,7 @@ class Application(Group):
             self._only_listing = False
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return what a name of a command may go on with."""
+        """Return the commands that complete a name."""
         self._only_listing = True
         try:
             return super().shell_complete(ctx, incomplete)
@@ -140,12 +140,12 @@ def _hint(error: click.UsageError) -> str:
 @rich_click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @profile_option
-@option("--debug", is_flag=True, help="Log to stderr, and show where an error came from.")
+@option("--debug", is_flag=True, help="Log to stderr and show tracebacks of errors.")
 def application(debug: bool) -> None:
     """Enapter energy systems on the command line.
 
-    The environment says which server to use: ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL (the Cloud by
-    default; that of a Gateway ends in /api) and ENAPTER_HTTP_API_USER; or a profile of the configuration file.
+    Choose the server with environment variables: ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL (the Cloud by
+    default, a Gateway's address ends in /api) and ENAPTER_HTTP_API_USER. Or use a profile of the configuration file.
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,4 +1,4 @@
-"""What the shell completes: devices and attributes. It takes two seconds at most and fails in silence."""
+"""Complete devices and attributes in the shell, within two seconds and silent on failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which server a command talks to: that of the profile or the environment, or a simulator of its own."""
+"""Connect a command to the server of its profile, of the environment, or to a simulator of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def server_options(command: F) -> F:
 
 _OPTIONS: Final = (
     profile_option,
-    option("--simulate", type=click.IntRange(1), metavar="N", help="Start a simulator with N devices, and use that."),
+    option("--simulate", type=click.IntRange(1), metavar="N", help="Start a simulator with N devices and use it."),
     option(
         "--rate-limit",
         type=click.FloatRange(0, min_open=True),
@@ -41,7 +41,7 @@ _OPTIONS: Final = (
     option("--fault-rate", type=click.FloatRange(0, 1), metavar="P", help="Simulator: share of failures, 0 to 1."),
     option("--latency-ms", type=click.FloatRange(0), metavar="L", help="Simulator: delay of every answer."),
     option("--seed", type=int, metavar="N", help="Simulator: the same seed gives the same world."),
-    option("--mode", type=click.Choice(MODES), help="Simulator: what it serves."),
+    option("--mode", type=click.Choice(MODES), help="Simulator: the API to serve."),
 )
 
 
@@ -67,7 +67,7 @@ def server_name(simulator: Mapping[str, str] | None) -> str:
     """Return what tells one server's data from another's; it holds no secret.
 
     Raises:
-        ConfigurationError: There is no such profile, or none at all.
+        ConfigurationError: The profile does not exist, or no profile is configured.
     """
     if simulator is None:
         base_url = chosen_profile().base_url.rstrip("/")

@@ -1,9 +1,9 @@
 """Ctrl-C and SIGTERM at any moment: one line and exit code 130 or 143, whatever the program is doing.
 
-Python's own answer is an exception between any two steps. In an import it may come out as another one, in a
-destructor it is lost, in the event loop it tears the loop apart, and at the interpreter's end it is a traceback.
-So a signal raises nothing here. It asks what runs to end (`running.run` cancels it); where nothing does, and when
-it comes again, the process ends at once. That harms nothing: what the next run needs is whole after a kill, too.
+Python would raise an exception between any two steps: an import turns it into another one, a destructor loses it, the
+event loop breaks, and at the interpreter's end there is a traceback. Here a signal raises nothing. It asks the running
+work to end (`running.run` cancels it). If nothing runs, or at the second signal, the process ends at once. This is
+safe, because a kill leaves everything that the next run needs.
 
 Imported before everything else, so it stands on the standard library only.
 """

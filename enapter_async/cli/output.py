@@ -1,4 +1,4 @@
-"""What commands print: tables for people; JSON, JSON lines and CSV for programs."""
+"""Print tables for people, and JSON, JSON lines and CSV for programs."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ output_option: Final = option(
     type=click.Choice(get_args(Format)),
     default="table",
     show_default=True,
-    help="A table for people, or what programs read.",
+    help="Output format: a table for people, the others for programs.",
 )
 secrets_option: Final = option("--show-secrets", is_flag=True, help="Print secrets instead of hiding them.")
 
 
 @attrs.frozen
 class Shape:
-    """What records of one kind look like.
+    """The columns of records of one kind.
 
     Attributes:
         fields: Columns of CSV: every field of the record; none for a single record of any fields.

@@ -1,4 +1,4 @@
-"""Profiles: several servers and sites in one file, each with a token that need not stand in it."""
+"""Profiles: several servers and sites in one file, each with a token that may live elsewhere."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Profile:
         """Return what the certificate file asks for; None where there is none.
 
         Raises:
-            ConfigurationError: The file cannot be read, or is none of certificates.
+            ConfigurationError: The file cannot be read or has no certificates.
         """
         if self.ca_file is None:
             return None
@@ -224,7 +224,7 @@ class ProfileFile:
         """Return a profile.
 
         Raises:
-            ConfigurationError: There is none of this name, or one of its settings is invalid.
+            ConfigurationError: The profile does not exist, or one of its settings is invalid.
         """
         if name not in self.profiles:
             raise ConfigurationError(f"there is no profile {name!r} in {self.path}; there are {self.names}")
@@ -309,7 +309,7 @@ def profile_named(name: str | None) -> Profile:
     A profile that was named takes nothing from ENAPTER_HTTP_API_*: the token of one server must not go to another.
 
     Raises:
-        ConfigurationError: There is no such profile, or none at all.
+        ConfigurationError: The profile does not exist, or no profile is configured.
     """
     name = name or os.environ.get("ENAPTER_PROFILE") or None
     token = os.environ.get("ENAPTER_HTTP_API_TOKEN", "").strip()
@@ -360,7 +360,7 @@ def chosen_profile() -> Profile:
     """Return the profile that the running command was given, or the one that applies without.
 
     Raises:
-        ConfigurationError: There is no such profile, or none at all.
+        ConfigurationError: The profile does not exist, or no profile is configured.
     """
     return profile_of(click.get_current_context(silent=True))
 
@@ -369,7 +369,7 @@ def profile_of(context: click.Context | None) -> Profile:
     """Return the profile that the command of a context was given, or the one that applies without.
 
     Raises:
-        ConfigurationError: There is no such profile, or none at all.
+        ConfigurationError: The profile does not exist, or no profile is configured.
     """
     return profile_named(None if context is None else cast("str | None", context.meta.get(_CHOSEN)))
 

@@ -39,7 +39,7 @@ async def _cancellable(function: Callable[[*Arguments], Awaitable[T]], arguments
 
 @asynccontextmanager
 async def alongside(work: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[None]:
-    """Run something for the length of a block; an error of the block comes out as it is, and not in a group."""
+    """Run something for the length of a block. An error of the block is raised as it is, not in a group."""
     problem: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(work)

@@ -26,24 +26,24 @@ MODES: Final = ("any", "cloud", "gateway")
     type=click.Choice(MODES),
     default="any",
     show_default=True,
-    help="Serve everything, or what the Cloud or a Gateway serves.",
+    help="API to serve: that of the Cloud, of a Gateway, or both.",
 )
 @option("--seed", type=int, default=1, show_default=True, metavar="N", help="The same seed gives the same world.")
-@option("--token", metavar="TEXT", help="The API token; by default made from the seed.")
+@option("--token", metavar="TEXT", help="API token. [default: made from the seed]")
 @option(
     "--rate-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="R",
-    help="Requests per second, 429 above; by default no limit.",
+    help="Requests per second before 429. [default: no limit]",
 )
 @option("--latency-ms", type=click.FloatRange(0), default=0.0, metavar="L", help="Delay of every answer.")
 @option("--fault-rate", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Share of failures, 0 to 1.")
 @option("--tls", is_flag=True, help="Serve https with a certificate made for this run.")
 @option("--cert", type=click.Path(), metavar="FILE", help="Serve https with the certificate in this PEM file.")
-@option("--key", type=click.Path(), metavar="FILE", help="PEM file with its key, where that is another file.")
+@option("--key", type=click.Path(), metavar="FILE", help="PEM file with its key, if separate.")
 @option("--allow-http", is_flag=True, help="Do not redirect http to https in the modes cloud and gateway.")
-@option("--no-control", is_flag=True, help="Serve no control page and no control API.")
-@option("--control-token", metavar="TEXT", help="The control token; by default a random one.")
+@option("--no-control", is_flag=True, help="Switch off the control page and its API.")
+@option("--control-token", metavar="TEXT", help="Token of the control page. [default: random]")
 @option(
     "--control-host",
     multiple=True,

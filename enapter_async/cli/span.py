@@ -23,7 +23,7 @@ class Moment:
     """A time, or a length of time before now.
 
     Attributes:
-        text: What the user wrote.
+        text: The user's input.
         at: The time; None for one relative to now.
         seconds_ago: How long before now.
     """
@@ -66,7 +66,7 @@ def moment(text: str) -> Moment:
     """Read `2026-03-14T09:26Z`, `now`, or how long ago: `30d`, `2h30m`.
 
     Raises:
-        click.BadParameter: It is none of these.
+        click.BadParameter: The text is neither a time nor a length of time.
     """
     text = text.strip()
     if text.lower() == "now":

@@ -1,4 +1,4 @@
-"""What a client sends and what comes back, counted for summaries."""
+"""Count requests and answers of a client for summaries."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ Every command of `enapter-async`, with its options and examples. The same text i
 
 def commands() -> Iterator[tuple[str, click.Command, click.Context]]:
     """Yield name, command and context of each command that does something, in the order of the help."""
-    root = click.Context(application, info_name="enapter-async")
+    # A command remembers the help option of the first context that it sees.
+    root = click.Context(application, info_name="enapter-async", **application.context_settings)
     for name in application.list_commands(root):
         command = application.get_command(root, name)
         assert command is not None

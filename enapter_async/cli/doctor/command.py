@@ -1,4 +1,4 @@
-"""`enapter-async doctor`: what is wrong, and how to mend it."""
+"""`enapter-async doctor`: find problems and suggest fixes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 @output_option
 @click.pass_context
 def doctor(context: click.Context, *, output: Format) -> None:
-    """Find out why it does not work: settings, name, connection, TLS, token, role, clock and rate limit.
+    """Diagnose settings, DNS, connection, TLS, token, role, clock and rate limit.
 
-    It says of each how it is and how to mend it. It sends about 20 requests that change nothing. The exit code is
+    Each check prints its result and how to fix a problem. About 20 read-only requests are sent. The exit code is
     that of the first problem: 3 settings, 4 token, 6 name, connection or TLS.
     """
     context.exit(run(_tell, output))

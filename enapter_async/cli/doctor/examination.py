@@ -1,4 +1,4 @@
-"""What `doctor` looks at, one thing after the other, and what it says about each."""
+"""The checks of `doctor`, one after the other."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ _ROLES: Final = {
 
 @attrs.frozen
 class Finding:
-    """What was found about one thing.
+    """The result of one check.
 
     Attributes:
-        check: What was looked at.
+        check: Name of the check.
         verdict: How it is.
-        said: What was found.
-        remedy: What mends it.
+        said: The result.
+        remedy: How to fix it.
         code: Exit code of a problem.
     """
 

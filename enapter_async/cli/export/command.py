@@ -44,7 +44,7 @@ class Options:
         form: Name of its format.
         database: Address of the database to write to instead of a file.
         schema: Schema of its tables.
-        request: What is asked for.
+        request: The history to export.
         concurrency: Most requests at once.
         simulator: Options of `simulate` and their values; None reads from the server of the environment.
         quiet: Show no progress.
@@ -67,7 +67,7 @@ class Options:
     metavar="TARGET",
     help="File to write, which appears when it is complete; or postgresql://user@host/database.",
 )
-@option("--format", "name", type=click.Choice(FORMATS), help="By default as the name of the file ends.")
+@option("--format", "name", type=click.Choice(FORMATS), help="File format. [default: from the file name]")
 @option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL; created if it does not exist.")
 @option(
     "--device",
@@ -98,15 +98,29 @@ class Options:
     default="1d",
     show_default=True,
     metavar="TIME",
-    help="2026-03-14T09:26Z, or how long ago: 30d.",
+    help="Start: 2026-03-14T09:26Z, or how long ago: 30d.",
 )
-@option("--until", type=moment, default="now", show_default=True, metavar="TIME", help="As --from; not included.")
+@option(
+    "--until",
+    type=moment,
+    default="now",
+    show_default=True,
+    metavar="TIME",
+    help="End, like --from. Not included.",
+)
 @option(
     "--granularity", type=duration(1), default="1m", show_default=True, metavar="DURATION", help="Length of a step."
 )
-@option("--aggregation", type=click.Choice(AGGREGATIONS), help="How the values of a step become one. [default: auto]")
+@option("--aggregation", type=click.Choice(AGGREGATIONS), help="How to combine the values of a step. [default: auto]")
 @option("--window", type=duration(1), metavar="DURATION", help="Longest span of one request. [default: 10,000 steps]")
-@option("--concurrency", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Requests at once.")
+@option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Requests in flight.",
+)
 @option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @server_options
 def export(

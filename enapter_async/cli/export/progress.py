@@ -1,4 +1,4 @@
-"""What the user sees while `export` works: a bar on a terminal, nothing elsewhere."""
+"""Show a progress bar on a terminal while `export` works, and nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def shown(
 
     Args:
         console: Where; nothing is shown where it is no terminal.
-        what: What is being done.
+        what: Description of the work.
         share: Tells how much is done, 0 to 1.
         rows: Tells how many rows there are.
     """

@@ -1,4 +1,4 @@
-"""What a chart shows, however it is drawn."""
+"""The content of a chart, independent of how it is drawn."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Chart:
     """Lines over a span of time, those of one unit together.
 
     Attributes:
-        title: What it is about.
+        title: Title of the chart.
         start: Where the time axis begins.
         end: Where it ends.
         panels: Lines that share a vertical axis.
@@ -90,7 +90,7 @@ def points(
     """Return the numbers of each attribute in order of time, booleans as 1 and 0, and how many cannot be drawn.
 
     Raises:
-        Failure: Values of an attribute are no numbers.
+        Failure: The values of an attribute are not numbers.
     """
     found: dict[str, list[Point]] = {attribute: [] for attribute in attributes}
     left_out: Counter[str] = Counter()

@@ -65,17 +65,24 @@ class Options:
     default="1d",
     show_default=True,
     metavar="TIME",
-    help="2026-03-14T09:26Z, or how long ago: 30d.",
+    help="Start: 2026-03-14T09:26Z, or how long ago: 30d.",
 )
-@option("--until", type=moment, default="now", show_default=True, metavar="TIME", help="As --from; not included.")
-@option("--granularity", type=duration(1), metavar="DURATION", help="Length of a step. [default: as suits the span]")
-@option("--aggregation", type=click.Choice(AGGREGATIONS), help="How the values of a step become one. [default: auto]")
+@option(
+    "--until",
+    type=moment,
+    default="now",
+    show_default=True,
+    metavar="TIME",
+    help="End, like --from. Not included.",
+)
+@option("--granularity", type=duration(1), metavar="DURATION", help="Length of a step. [default: fits the span]")
+@option("--aggregation", type=click.Choice(AGGREGATIONS), help="How to combine the values of a step. [default: auto]")
 @option(
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Make a picture (.png or .svg) instead.",
+    help="Write a picture (.png or .svg) instead.",
 )
 @server_options
 def plot(

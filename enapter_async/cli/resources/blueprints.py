@@ -63,7 +63,7 @@ async def _get(client: EnapterClient, *, blueprint_id: str) -> Blueprint:
 @_blueprints.gives(
     "find",
     argument("name", metavar="NAME"),
-    option("--namespace", default="enapter", show_default=True, metavar="NAME", help="Whose it is."),
+    option("--namespace", default="enapter", show_default=True, metavar="NAME", help="Owner of the blueprint."),
     option("--tag", default="latest", show_default=True, metavar="TAG", help="Version."),
     shape=BLUEPRINT,
 )
@@ -81,7 +81,7 @@ async def _find(client: EnapterClient, *, name: str, namespace: str, tag: str) -
         type=click.Choice(("ORIGINAL", "COMPILED"), case_sensitive=False),
         default="ORIGINAL",
         show_default=True,
-        help="As it was uploaded, or as the platform made it.",
+        help="The original upload, or the version compiled by the platform.",
     ),
     shape=_FILE,
 )

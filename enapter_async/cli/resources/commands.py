@@ -36,13 +36,13 @@ _commands = Resource("commands", "Commands of devices, and their executions.")
 commands: click.Group = _commands.group
 
 _execution = argument("execution_id", metavar="EXECUTION")
-_timeout = option("--timeout", type=duration(0.1), metavar="DURATION", help="How long to wait for the end.")
+_timeout = option("--timeout", type=duration(0.1), metavar="DURATION", help="Maximum wait for the command to finish.")
 _log = option("--log", is_flag=True, help="Include all responses of the device.")
 _sent = (
     device_argument(),
     argument("name", metavar="COMMAND"),
     pairs_argument("arguments"),
-    option("--ephemeral", is_flag=True, help="Keep it out of lists, and forget it after 24 hours."),
+    option("--ephemeral", is_flag=True, help="Hide the execution from lists and delete it after 24 hours."),
     site_option,
 )
 
@@ -52,10 +52,10 @@ _sent = (
     argument("device_id", metavar="[DEVICE]", required=False, shell_complete=complete_device),
     site_option,
     option("--since", type=moment, metavar="TIME", help="2026-03-14T09:26Z, or how long ago: 2h."),
-    option("--until", type=moment, metavar="TIME", help="As --since."),
+    option("--until", type=moment, metavar="TIME", help="End of the span, like --since."),
     option("--state", multiple=True, type=click.Choice([one.value for one in ExecutionState], case_sensitive=False)),
     option("--name", multiple=True, metavar="COMMAND", help="Only executions of this command."),
-    option("--ephemeral", is_flag=True, help="Ephemeral executions too; for one device."),
+    option("--ephemeral", is_flag=True, help="Include ephemeral executions. Needs a device."),
     option("--oldest-first", is_flag=True, help="Oldest first instead of newest first."),
     shape=EXECUTION,
 )

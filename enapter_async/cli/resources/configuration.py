@@ -23,7 +23,11 @@ _group = (device_argument(), argument("group", metavar="GROUP"))
 
 
 @_configuration.gives(
-    "get", *_group, option("--name", multiple=True, metavar="NAME", help="Only this one."), site_option, shape=BY_NAME
+    "get",
+    *_group,
+    option("--name", multiple=True, metavar="NAME", help="Only this one. Repeatable."),
+    site_option,
+    shape=BY_NAME,
 )
 async def _get(
     client: EnapterClient, *, device_id: str, group: str, name: tuple[str, ...], site_id: str | None
@@ -36,7 +40,7 @@ async def _get(
     "set",
     *_group,
     pairs_argument("values"),
-    option("--reset", multiple=True, metavar="NAME", help="Give this one its default again."),
+    option("--reset", multiple=True, metavar="NAME", help="Reset this parameter to its default. Repeatable."),
     site_option,
     question="Change the configuration {group!r} of device {device_id}?",
     shape=BY_NAME,

@@ -1,7 +1,7 @@
 """How commands on resources are declared: the options that all have, and what becomes of a result.
 
-A command is an async function (for lists a plain one) of the client and of its own options. What it is decorated
-with says the rest: where it connects to, how the result is printed, and what is asked before.
+A command is an async function (for lists a plain one) of the client and its options. Its decorator declares the rest:
+the connection, the output, and the confirmation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ site_option: Final = option(
     "site_id",
     default=default_site,
     metavar="ID",
-    help="Site; by default that of the profile, if it names one.",
+    help="Site. [default: from the profile]",
 )
 limit_option: Final = option("--limit", type=click.IntRange(1), metavar="N", help="Most records to print.")
 
@@ -118,8 +118,8 @@ class Resource:
             name: Its name.
             *options: Its own options.
             look: Command that shows what became of it, should no answer come; `{names}` are its options.
-            question: What is asked before; None where nothing moves or is lost.
-            done: What is said, on stderr, when there is no result to print.
+            question: Confirmation to ask for; None if nothing moves and nothing is lost.
+            done: Message on stderr if there is no result to print.
             shape: Of the result, for a command that has one.
         """
 
@@ -169,8 +169,8 @@ async def without_doubt(result: Awaitable[T], look: str) -> T:
     """Wait for the result of something that changes something.
 
     Args:
-        result: What to wait for.
-        look: What is said when nobody knows whether it was done: no answer came, or Ctrl-C did before it.
+        result: The awaitable result.
+        look: Message if the outcome is unknown because no answer came, or Ctrl-C came first.
 
     Raises:
         Failure: Nobody knows.

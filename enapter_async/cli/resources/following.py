@@ -18,7 +18,7 @@ from enapter_async.cli.running import soon
 if TYPE_CHECKING:
     from enapter_async import EnapterClient, Stream
 
-follow_option: Final = option("--follow", "-f", is_flag=True, help="Print what comes from now on, until Ctrl-C.")
+follow_option: Final = option("--follow", "-f", is_flag=True, help="Print new records until Ctrl-C.")
 
 
 def live_printer(form: Format, shape: Shape) -> Printer:

@@ -78,8 +78,10 @@ _logs.add(
     device_argument(),
     site_option,
     option("--since", type=moment, metavar="TIME", help="2026-03-14T09:26Z, or how long ago: 2h."),
-    option("--until", type=moment, metavar="TIME", help="As --since; by default now."),
-    option("--severity", type=click.Choice([one.value for one in LogSeverity]), help="Only records of this one."),
+    option("--until", type=moment, metavar="TIME", help="End of the span, like --since. [default: now]"),
+    option(
+        "--severity", type=click.Choice([one.value for one in LogSeverity]), help="Only records with this severity."
+    ),
     option("--retention", type=click.Choice([one.value for one in LogRetention], case_sensitive=False)),
     option("--newest-first", is_flag=True, help="Newest first instead of oldest first."),
     follow_option,

@@ -10,14 +10,14 @@ from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import option
 
-yes_option = option("--yes", "-y", is_flag=True, help="Do not ask: for scripts.")
+yes_option = option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 
 def ask(question: str, *, yes: bool) -> None:
     """Go on if the user wants it.
 
     Args:
-        question: What will be done, as a question.
+        question: The question to confirm.
         yes: The answer was given beforehand.
 
     Raises:

@@ -40,16 +40,16 @@ _script = (
         required=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Its program, in Lua.",
+        help="Lua file with the program.",
     ),
     option(
         "--runtime",
         type=click.Choice([one.value for one in RuntimeVersion], case_sensitive=False),
         default="V3",
         show_default=True,
-        help="V1 calls the program at an interval, V3 runs it once.",
+        help="V1 calls the program at an interval. V3 runs it once.",
     ),
-    option("--interval", type=duration(0.001), metavar="DURATION", help="How often V1 calls it."),
+    option("--interval", type=duration(0.001), metavar="DURATION", help="Interval for V1."),
 )
 
 
@@ -69,7 +69,7 @@ async def _get(client: EnapterClient, *, rule_id: str, site_id: str | None) -> R
     "create",
     option("--slug", required=True, metavar="TEXT", help="Short name, unique within the site."),
     *_script,
-    option("--disable", is_flag=True, help="Create it switched off."),
+    option("--disable", is_flag=True, help="Create the rule disabled."),
     site_option,
     question="Create the rule {slug!r}? It runs from then on, unless it is switched off.",
     shape=RULE,

@@ -17,7 +17,7 @@ from enapter_async.cli.parameters import option
 to_option: Final = option(
     "--to",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="New file for all of it, secrets included, as JSON; only its owner can read it.",
+    help="Write everything to a new JSON file, including secrets. Only you can read it.",
 )
 secret_options: Final = (to_option, secrets_option, output_option)
 

@@ -37,7 +37,7 @@ _change_options = (
 @_sites.lists(
     "list",
     option("--name", metavar="TEXT", help="Only sites with this in their name."),
-    option("--mine", is_flag=True, help="Only sites that are the user's own."),
+    option("--mine", is_flag=True, help="Only your own sites."),
     shape=SITE,
 )
 def _list(client: EnapterClient, *, name: str | None, mine: bool, limit: int | None) -> AsyncIterable[Site]:
@@ -87,7 +87,7 @@ async def _update(
     latitude: float | None,
     longitude: float | None,
 ) -> Site:
-    """Change a site; without one, the Gateway's own. What is not given stays."""
+    """Change a site, or without an ID the Gateway's own. Options that you leave out stay unchanged."""
     location = _location(place, latitude, longitude)
     if site_id is None:
         return await client.sites.update_own(name=or_unset(name), timezone=or_unset(timezone), location=location)

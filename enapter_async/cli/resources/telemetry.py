@@ -98,7 +98,10 @@ _telemetry.add(
     argument("attributes", nargs=-1, metavar="[ATTRIBUTE]...", shell_complete=complete_attribute),
     site_option,
     option(
-        "--relevance", type=duration(0.001), metavar="DURATION", help="How old a value may be; the server's is 30s."
+        "--relevance",
+        type=duration(0.001),
+        metavar="DURATION",
+        help="Maximum age of a value. [default: 30s, set by the server]",
     ),
     follow_option,
     option(
