@@ -1,4 +1,4 @@
-"""Host names: whether one can ever be reached, and how it goes over the wire."""
+"""Validation and encoding of host names."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _LONGEST: Final = 253
 
 
 def encode_host(host: str) -> str:
-    """Return a host as it is sent: an address as it is, a name in ASCII (IDNA).
+    """Return a host as it is sent: an address unchanged, a name in ASCII (IDNA).
 
     Args:
         host: A name, or an IPv4 or IPv6 address without brackets.
 
     Raises:
-        ValueError: No server can have it: a label is empty or longer than 63 characters, an IPv4 address is not
-            complete, or there are characters that no name has.
+        ValueError: The host is invalid: a label is empty or longer than 63 characters, an IPv4 address is incomplete,
+            or the name contains invalid characters.
     """
     if ":" in host:
         ipaddress.IPv6Address(host.partition("%")[0])
         return host
     name = host if host.isascii() else _to_ascii(host)
     labels = name.removesuffix(".").split(".")
-    if _NUMBER(labels[-1]):  # then all of it is meant as an address, and a system may read 127.1 in ways of its own
+    if _NUMBER(labels[-1]):  # then it is meant as an address, and systems interpret 127.1 in different ways
         ipaddress.IPv4Address(name)
     elif len(name) > _LONGEST or not all(map(_LABEL, labels)):
-        raise ValueError("a name has labels of 1 to 63 letters, digits and hyphens, 253 characters in all")
+        raise ValueError("a name has at most 253 characters, in labels of 1 to 63 letters, digits and hyphens")
     return name
 
 
 def _to_ascii(host: str) -> str:
-    # aiohttp's own way, which knows IDNA 2008: the standard library's turns one name into another (ß into ss).
+    # As in aiohttp, which uses IDNA 2008: the standard library changes some names (ß into ss).
     encoded = yarl.URL.build(scheme="http", host=host).raw_host
     if encoded is None or not encoded.isascii():
-        raise ValueError("the name has characters that no name can have")
+        raise ValueError("the name contains invalid characters")
     return encoded

@@ -1,1 +1,1 @@
-"""What needs an extra: OpenTelemetry, Redis, mDNS, pytest."""
+"""Integrations that need extras: OpenTelemetry, Redis, mDNS, pytest and others."""

@@ -1,4 +1,4 @@
-"""What the markers of a test say, for the fixtures of the pytest plugin."""
+"""Evaluates the markers of a test for the fixtures of the pytest plugin."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _SHOWN_REQUESTS: Final = 50
 
 
 def is_async(node: pytest.Item) -> bool:
-    """Tell whether a test is `async def` and run by a plugin for pytest."""
+    """Return whether a test is `async def` and run by a pytest plugin."""
     from unittest import TestCase
 
     if not isinstance(node, pytest.Function) or (node.cls is not None and issubclass(node.cls, TestCase)):
-        return False  # `IsolatedAsyncioTestCase` runs its tests in a loop that no fixture can enter
+        return False  # `IsolatedAsyncioTestCase` runs its tests in a loop that fixtures cannot use
     return inspect.iscoroutinefunction(inspect.unwrap(node.obj))
 
 
 def read_options(node: pytest.Item, marker: str) -> dict[str, Any]:
-    """Merge the keyword arguments of a marker; the one closest to the test wins."""
+    """Merge the keyword arguments of a marker. The marker closest to the test takes precedence."""
     options: dict[str, Any] = {}
     for mark in node.iter_markers(marker):
         if mark.args:
-            raise pytest.UsageError(f"@pytest.mark.{marker} takes keyword arguments only")
+            raise pytest.UsageError(f"@pytest.mark.{marker} accepts only keyword arguments")
         options = {**mark.kwargs, **options}
     if marker == "enapter_simulator" and "faults" in options:
         raise pytest.UsageError("script faults with @pytest.mark.enapter_faults(...), or with the fixture itself")
@@ -38,7 +38,7 @@ def read_options(node: pytest.Item, marker: str) -> dict[str, Any]:
 
 
 def read_faults(node: pytest.Item) -> FaultPlan:
-    """Make the fault plan that the markers of a test describe."""
+    """Create the fault plan from the markers of a test."""
     from enapter_async.simulator import FaultPlan
     from enapter_async.simulator._server.resources import OPERATIONS, UNLISTED
 
@@ -47,7 +47,7 @@ def read_faults(node: pytest.Item) -> FaultPlan:
     for mark in node.iter_markers("enapter_faults"):
         operation = mark.args[0] if mark.args else mark.kwargs.get("operation")
         if operation is not None and operation not in known:
-            raise pytest.UsageError(f"enapter_faults: there is no operation {operation!r}{_similar(operation, known)}")
+            raise pytest.UsageError(f"enapter_faults: unknown operation {operation!r}{_similar(operation, known)}")
         plan.on(*mark.args, **mark.kwargs)
     return plan
 
@@ -56,11 +56,11 @@ def _similar(operation: object, known: set[str]) -> str:
     from difflib import get_close_matches
 
     found = get_close_matches(str(operation), sorted(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ", see the page «Names of operations» of the documentation"
+    return f"; did you mean {found[0]!r}?" if found else ", see the page «Operations» of the documentation"
 
 
 def list_requests(simulator: Simulator) -> str:
-    """List the newest requests of a simulator, for the report of a failed test."""
+    """List the latest requests of a simulator, for the report of a failed test."""
     records = simulator.requests
     lines = [
         f"{record.operation or 'no operation'}: {record.method} {record.path} -> {record.status or 'no answer'}"

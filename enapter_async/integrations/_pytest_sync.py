@@ -1,4 +1,4 @@
-"""The simulator for `def` tests: it runs in a thread of its own, and is changed over its control API."""
+"""The simulator for `def` tests. It runs in its own thread, and is controlled through its control API."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def enapter_simulator_sync(request: pytest.FixtureRequest) -> Iterator[SimulatorControl]:
-    """The control of a simulator that runs in a thread of its own, for `def` tests.
+    """The control of a simulator that runs in its own thread, for `def` tests.
 
-    It takes the same markers as `enapter_simulator`. For web frameworks, subprocesses, and programs with a loop of
-    their own: `url` and `token` are those of the API, `requests` are the requests that came in.
+    Use it to test web frameworks, subprocesses, and programs with their own event loop. It takes the same markers as
+    `enapter_simulator`. `url` and `token` are those of the API, and `requests` are the requests received.
     """
     from enapter_async.simulator import Simulator, run_in_thread
 
@@ -29,7 +29,7 @@ def enapter_simulator_sync(request: pytest.FixtureRequest) -> Iterator[Simulator
             "here, move the simulator's clock with enapter_simulator_sync.advance_clock(seconds)"
         )
     if is_async(item):
-        raise pytest.UsageError("an async test takes enapter_simulator; enapter_simulator_sync is for def tests")
+        raise pytest.UsageError("use enapter_simulator in an async test: enapter_simulator_sync is for def tests")
     simulator = Simulator(**read_options(item, "enapter_simulator"), faults=read_faults(item))
     with run_in_thread(simulator) as control:
         item.stash[SIMULATOR] = simulator

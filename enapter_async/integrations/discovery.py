@@ -1,4 +1,4 @@
-"""Finding Gateways in the local network."""
+"""Discovery of Gateways in the local network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enapter_async.errors import ConnectError, MissingExtraError
 from enapter_async.models.arguments import read_number, refuse_argument
 
 DEFAULT_GATEWAY: Final = "enapter-gateway.local"
-"""The name that a Gateway has as delivered."""
+"""Default host name of a Gateway."""
 
 DEFAULT_SERVICE_TYPES: Final = ("_http._tcp.local.", "_https._tcp.local.")
 
@@ -23,13 +23,13 @@ _HTTP_PORT: Final = 80
 
 @attrs.frozen
 class DiscoveredGateway:
-    """A Gateway that answered; pass its host, or one of its addresses, to `EnapterClient.gateway`.
+    """A Gateway in the local network. Pass its host or one of its addresses to `EnapterClient.gateway`.
 
     Attributes:
-        name: Its name for people.
-        host: Its name in the network, such as `enapter-gateway.local`.
-        addresses: Its addresses, IPv4 first.
-        port: Port of its web server.
+        name: Display name.
+        host: Host name, such as `enapter-gateway.local`.
+        addresses: IP addresses, IPv4 first.
+        port: Port of the web server.
     """
 
     name: str
@@ -45,26 +45,28 @@ async def discover_gateways(
     matching: str = "enapter",
     interfaces: Sequence[str] | None = None,
 ) -> list[DiscoveredGateway]:
-    """Find Gateways by mDNS; needs the extra `mdns`.
+    """Find Gateways by mDNS. Needs the extra `mdns`.
 
-    The one fact known is that a Gateway answers to `enapter-gateway.local`; that name is always asked for. Under which
-    service type Gateways announce themselves, if they do, is not documented: web servers with `enapter` in their name
-    are taken for Gateways. Nothing is sent to them.
+    Gateways answer to `enapter-gateway.local`, so this name is always queried. The service type with which Gateways
+    announce themselves is not documented. Web servers with `enapter` in their name are therefore listed too. Nothing
+    is sent to them.
 
     Args:
-        timeout: Seconds to listen; the whole takes up to one second more. Less than two may miss some: a first
-            answer may go to another program on the port of mDNS, and nobody repeats one within a second (RFC 6762, 6).
+        timeout: Seconds to listen. The call takes up to one second longer. Less than two seconds may miss Gateways:
+            the first response may go to another program that uses the mDNS port, and responses are not repeated
+            within a second (RFC 6762, 6).
         service_types: DNS-SD service types to browse, such as `_http._tcp.local.`.
-        matching: What the name of a service or of its host has to contain, in any case; empty for all.
-        interfaces: Addresses of the interfaces to ask on; None for all.
+        matching: Text that the name of a service or of its host must contain, in upper or lower case. Empty matches
+            all.
+        interfaces: Addresses of the network interfaces to use. None uses all.
 
     Returns:
-        Gateways by name; none where nobody answers, or where the network does not pass multicast on.
+        Gateways sorted by name. Empty if none answers, or if the network does not forward multicast.
 
     Raises:
-        InvalidArgumentError: The timeout or a service type cannot be.
+        InvalidArgumentError: The timeout or a service type is invalid.
         MissingExtraError: The extra is not installed.
-        ConnectError: Multicast is not possible on this machine.
+        ConnectError: This machine does not support multicast.
     """
     types = _checked(timeout, service_types)
     if not isinstance(matching, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -82,7 +84,7 @@ async def discover_gateways(
         reason = error.strerror or str(error)
     else:
         return _gateways(services, addresses, matching.casefold())
-    raise ConnectError(f"mDNS is not possible here: {reason}")
+    raise ConnectError(f"mDNS does not work on this machine: {reason}")
 
 
 def _checked(timeout: float, service_types: Iterable[str]) -> list[str]:
@@ -92,7 +94,7 @@ def _checked(timeout: float, service_types: Iterable[str]) -> list[str]:
     types = query.texts([service_types] if isinstance(service_types, str) else service_types, "service_types")
     for one in types:
         if not one.startswith("_") or not one.endswith(("._tcp.local.", "._udp.local.")):
-            raise refuse_argument("service_types", "must be such as '_http._tcp.local.'", one)
+            raise refuse_argument("service_types", "must be service types such as '_http._tcp.local.'", one)
     return types
 
 

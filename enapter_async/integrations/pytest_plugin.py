@@ -1,6 +1,6 @@
-"""The pytest plugin (extra `testing`): a simulator and a client for each test that asks for them.
+"""The pytest plugin (extra `testing`), with fixtures for a simulator and a client.
 
-Every pytest of an environment loads this module, so it imports nothing but pytest until a fixture is used.
+Every pytest run in an environment loads this module, so it imports only pytest until a fixture is used.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ASYNC: Final = {"enapter_simulator", "enapter_environment"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and the async fixtures for the plugins that may run them."""
+    """Register the markers, and the async fixtures for the plugins that can run them."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     register_variants(config, {"enapter_simulator": _make_simulator_fixture, "enapter_client": _make_client_fixture})
@@ -48,18 +48,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Have anyio run tests in virtual time on our loop."""
+    """Let anyio run tests in virtual time on `VirtualTimeLoop`."""
     if metafunc.definition.get_closest_marker("enapter_virtual_time") and "anyio_backend" in metafunc.fixturenames:
         from enapter_async.integrations.virtual_time import VirtualTimeLoop
 
         backend = ("asyncio", {"loop_factory": VirtualTimeLoop})
-        # As a marker, not with `metafunc.parametrize`: this wins over the parameters that the fixture itself has.
+        # As a marker, not with `metafunc.parametrize`, since this overrides the parameters of the fixture itself.
         values = [pytest.param(backend, id="virtual_time")]
         metafunc.definition.add_marker(pytest.mark.parametrize("anyio_backend", values))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the variants that anyio makes for trio: the simulator and the client run on asyncio only."""
+    """Deselect the trio variants of anyio, since the simulator and the client run only on asyncio."""
     left_out = [item for item in items if _backend(item) == "trio" and not _ASYNC.isdisjoint(_fixtures(item))]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
@@ -68,9 +68,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def enapter_simulator(request: pytest.FixtureRequest) -> Simulator:
-    """A running `Simulator` with 20 devices; `@pytest.mark.enapter_simulator(...)` says otherwise.
+    """A running `Simulator` with 20 devices. Configure it with `@pytest.mark.enapter_simulator(...)`.
 
-    Its `requests` are the requests that came in; when the test fails, they are shown.
+    `requests` are the requests received. They are shown if the test fails.
     """
     simulator: Simulator = request_variant(request, "enapter_simulator")
     return simulator
@@ -78,7 +78,7 @@ def enapter_simulator(request: pytest.FixtureRequest) -> Simulator:
 
 @pytest.fixture
 def enapter_client(enapter_simulator: Simulator, request: pytest.FixtureRequest) -> EnapterClient:
-    """An `EnapterClient` on `enapter_simulator`; `@pytest.mark.enapter_client(...)` gives it other settings."""
+    """An `EnapterClient` for `enapter_simulator`. Configure it with `@pytest.mark.enapter_client(...)`."""
     client: EnapterClient = request_variant(request, "enapter_client")
     return client
 
@@ -117,11 +117,11 @@ def _make_client_fixture() -> FixtureFunction:
 def enapter_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment variables of `EnapterClient.from_env()`, set during the test.
 
-    They lead to `enapter_simulator`, or in a `def` test to `enapter_simulator_sync`. With `tls=True`, `SSL_CERT_FILE`
-    is among them: other processes trust its certificate.
+    They point to `enapter_simulator`, or in a `def` test to `enapter_simulator_sync`. With `tls=True` they include
+    `SSL_CERT_FILE`, so that other processes trust the certificate.
     """
     item: pytest.Item = request.node
-    # Asked for by name: a `def` test must not start the fixture that needs an event loop.
+    # Requested by name, since a `def` test must not start the fixture that needs an event loop.
     request.getfixturevalue("enapter_simulator" if is_async(item) else "enapter_simulator_sync")
     simulator = item.stash[SIMULATOR]
     environment = {"ENAPTER_HTTP_API_BASE_URL": simulator.url, "ENAPTER_HTTP_API_TOKEN": simulator.token}
@@ -135,7 +135,7 @@ def enapter_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what a failed test sent."""
+    """Show the requests of a failed test."""
     report = yield
     simulator = item.stash.get(SIMULATOR, None)
     if simulator is not None and report.when == "call" and report.failed:
@@ -148,7 +148,7 @@ def _fixtures(item: pytest.Item) -> list[str]:
 
 
 def _backend(item: pytest.Item) -> str | None:
-    """Name the backend of anyio that a test is a variant for."""
+    """Return the anyio backend of a test variant."""
     callspec = getattr(item, "callspec", None)
     parameters: dict[str, Any] = {} if callspec is None else callspec.params
     match parameters.get("anyio_backend"):
@@ -159,7 +159,7 @@ def _backend(item: pytest.Item) -> str | None:
 
 
 def _virtual_clock(node: pytest.Item) -> Callable[[], float] | None:
-    """Give the wall clock of a loop in virtual time, None of any other loop."""
+    """Return the wall clock of a loop in virtual time, or None for any other loop."""
     import asyncio
     import time
 

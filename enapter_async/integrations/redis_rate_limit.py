@@ -1,8 +1,8 @@
-"""Permissions out of Redis or Valkey, by the GCRA of throttled-py: one atomic script on the server's own clock.
+"""A rate limit in Redis or Valkey, with the GCRA of throttled-py: one atomic script that uses the server's clock.
 
-Why that library. The rate has to be even: a window of any kind lets a second's worth go at once, and a server with
-a bucket rejects most of it (`limits` has windows only). The clock has to be the server's: those of two machines
-differ (`pyrate-limiter` and `redis-rate-limiters` take the client's). And it must say how long to wait.
+Why this library: the rate must be even. Any kind of window allows a second's worth of requests at once, and a server
+with a token bucket rejects most of them (`limits` has only windows). The clock must be the server's, since those of two
+machines differ (`pyrate-limiter` and `redis-rate-limiters` use the client's). And it must return how long to wait.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from enapter_async.config import SharedRateLimit
 
 
 class _Store(RedisStore):
-    """The library's store, with a way to close it."""
+    """The store of the library, with a method to close it."""
 
     async def aclose(self) -> None:
         await cast("Redis", self._backend.get_client()).aclose(close_connection_pool=True)
 
 
 class RedisSource:
-    """One shared bucket; a `Source`."""
+    """A shared bucket that implements `Source`."""
 
     def __init__(self, terms: SharedRateLimit) -> None:
-        """Connect to nothing yet.
+        """Create the source. It does not connect yet.
 
         Args:
-            terms: Where the bucket is, its name, rate and burst.
+            terms: Server, name, rate and burst of the bucket.
         """
-        # At once a second time, since a connection that was kept open may be dead; then the limiter decides.
+        # One immediate retry, since a kept-alive connection may be dead. After that the limiter decides.
         again = Retry(NoBackoff(), 1)
         self._store = _Store(terms.url, {"CONNECTION_POOL_KWARGS": {"retry": again}})
         rate = Fraction(terms.requests_per_second).limit_denominator(10_000)
@@ -48,18 +48,18 @@ class RedisSource:
             store=self._store,
             key_prefix="enapter-async",
         )
-        _ = self._bucket.limiter  # made lazily otherwise, in the time of the first request
+        _ = self._bucket.limiter  # otherwise created lazily, which would delay the first request
 
     async def ask(self) -> float:
-        """Take one permission; return 0, or the seconds after which to ask again.
+        """Take one permission. Return 0, or the seconds to wait before trying again.
 
         Raises:
-            SourceUnavailableError: Redis does not answer, or answers with an error.
+            SourceUnavailableError: Redis does not respond, or responds with an error.
         """
         try:
             result = await self._bucket.limit()
             wait = result.state.retry_after if result.limited else 0.0
-        except Exception as error:  # noqa: BLE001 - something else may answer there: the libraries raise what they like
+        except Exception as error:  # noqa: BLE001 - the libraries raise any exception if another kind of server responds
             reason = _reason(error)
         else:
             if math.isfinite(wait):

@@ -1,7 +1,7 @@
-"""An asyncio loop for tests whose clock jumps: whoever sleeps an hour is woken at once, and an hour has passed.
+"""An asyncio event loop with a virtual clock for tests. A task that sleeps for an hour wakes at once, an hour later.
 
-Real sockets work where both ends run in this loop, as a client and a `Simulator` do: the clock jumps only when nothing
-happens any more. Work in threads is waited for. What comes from other processes or a network is not.
+The clock jumps only when nothing happens any more. So real sockets work if both ends run in this loop, such as a client
+and a `Simulator`. The loop waits for work in threads, but not for data from other processes or the network.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _GRACE: Final = 0.005
-"""Real seconds of silence before the clock jumps: a system under load may take a while to pass bytes on."""
+"""Real seconds of silence before the clock jumps. A system under load may need some time to deliver bytes."""
 _DEADLOCK: Final = 5.0
-"""Real seconds of silence, with no timer set, after which nothing will ever happen."""
+"""Real seconds of silence without any timer after which the loop reports a deadlock."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time stands still while something happens, and jumps to the next timer when nothing does."""
+    """An event loop whose time stops while something happens, and jumps to the next timer when nothing does."""
 
     def __init__(self, *, start: float | None = None, grace: float = _GRACE) -> None:
-        """Make the loop.
+        """Create the loop.
 
         Args:
-            start: First loop time in seconds; None for about that of the system's monotonic clock.
-            grace: Real seconds of silence before the clock jumps; 0 where no socket is used.
+            start: First loop time in seconds. None uses approximately the system's monotonic clock.
+            grace: Real seconds of silence before the clock jumps. Use 0 if you use no sockets.
         """
         # Whole seconds, so that a sleep of 30 is 30 and not 29.999.
         self._now = float(math.ceil(time.monotonic())) if start is None else start
@@ -48,12 +48,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; the selector calls it."""
+        """Let time pass. Called by the selector."""
         self._now += seconds
 
     @property
     def busy(self) -> bool:
-        """Whether threads are at work for this loop."""
+        """Whether threads are working for this loop."""
         if self._jobs:
             return True
         try:
@@ -64,7 +64,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """Run a function in a thread; time does not jump meanwhile."""
+        """Run a function in a thread. Time does not jump until it returns."""
         future = super().run_in_executor(executor, func, *args)
         self._jobs += 1
         future.add_done_callback(self._job_ended)
@@ -80,7 +80,7 @@ def pytest_asyncio_loop_factories(
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Have pytest-asyncio (1.4 or newer) run tests marked with `enapter_virtual_time` in a `VirtualTimeLoop`.
 
-    This is a hook: import it in your `conftest.py`, where pytest finds it.
+    This is a pytest hook: import it in your `conftest.py`.
     """
     if item.get_closest_marker("enapter_virtual_time") is not None:
         return {"virtual_time": VirtualTimeLoop}
@@ -105,6 +105,6 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(min(_DEADLOCK, 1000 * self._grace) if timeout is None else min(timeout, self._grace))
         if not ready:
             if timeout is None:
-                raise RuntimeError("everybody waits and no timer is set: a deadlock")
+                raise RuntimeError("deadlock: all tasks are waiting and no timer is set")
             self._loop.advance(timeout)
         return ready

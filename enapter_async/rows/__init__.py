@@ -1,7 +1,8 @@
-"""One value of telemetry as one row, and rows as CSV, JSON lines, Parquet and InfluxDB line protocol.
+"""Rows of telemetry, and their formats: CSV, JSON lines, Parquet and InfluxDB line protocol.
 
-`enapter_async.collector` and `enapter_async.exporter` write the same rows, so that files of both can be read together.
-A row is a tuple with the fields `COLUMNS`. Parquet needs the extra `arrow` and is in `enapter_async.rows.parquet`.
+Each row holds one value. `enapter_async.collector` and `enapter_async.exporter` write the same rows, so you can read
+their files together. A row is a tuple with the fields `COLUMNS`. Parquet needs the extra `arrow`, and is in
+`enapter_async.rows.parquet`.
 """
 
 from enapter_async.rows.batches import make_batch_rows

@@ -1,4 +1,4 @@
-"""History as rows."""
+"""Conversion of history to rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Units: TypeAlias = Mapping[str, Mapping[str, str | None]]
 
 
 def make_batch_rows(batch: TimeseriesBatch, units: Units) -> list[Row]:
-    """Return a row for each value that is there: in order of time, and for one time in the order of the columns.
+    """Return a row for each value, in order of time and, for the same time, in the order of the columns.
 
     Args:
-        batch: Some history.
-        units: Units of its attributes; where one is missing, there is none.
+        batch: Batch of history.
+        units: Units of its attributes. Attributes that are missing have no unit.
 
     Raises:
         ValueError: A value is nested too deeply to be written as JSON.
@@ -35,7 +35,7 @@ def _make_column_rows(column: Column, times: list[int], units: Units) -> list[Ro
     for time, value in zip(times, column.values, strict=True):
         if value is None:
             rows.append(None)
-        elif type(value) is float and value - value == 0.0:  # finite, as nearly all are
+        elif type(value) is float and value - value == 0.0:  # finite, as almost all values are
             rows.append((device_id, attribute, time, value, None, unit))
         else:
             number, text = split_value(value)  # type: ignore[arg-type]

@@ -19,11 +19,11 @@ _IN_TEXT: Final = re.compile(r'(["\\])')
 class _LineProtocol:
     r"""`telemetry,device_id=...,attribute=...,unit=... value=1.5 1773480413000000000`: times in nanoseconds.
 
-    The measurement has two fields, `value` (float) and `text` (string), so that no field ever has two types. A row
-    without a value has no line, since a line needs a field.
+    The measurement has two fields, `value` (float) and `text` (string), so that no field has two types. A row without
+    a value has no line, since a line needs a field.
 
-    A tag can hold neither a line break nor a backslash at its end: a line break becomes `\n` or `\r` in letters, and
-    a backslash at the end a slash.
+    A tag cannot contain a line break or end with a backslash. A line break is written as the letters `\n` or `\r`, and
+    a backslash at the end becomes a slash.
     """
 
     header = b""
@@ -50,7 +50,7 @@ def _tags(device_id: str, attribute: str, unit: str | None) -> str:
 
 def _escape(name: str) -> str:
     escaped = _SPECIAL.sub(r"\\\1", name).replace("\n", "\\n").replace("\r", "\\r")
-    # What follows would be escaped by it.
+    # A backslash at the end would escape the next character.
     return escaped[:-1] + "/" if name.endswith("\\") else escaped
 
 

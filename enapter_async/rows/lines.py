@@ -17,9 +17,9 @@ _MOST_REMEMBERED: Final = 1 << 16
 
 
 class _Remembered(dict[K, str]):
-    """Remembers how names and times are written: rows have the same ones over and over.
+    """Caches formatted names and times, which are the same in many rows.
 
-    A lookup takes half as long as one of `functools.lru_cache`, and a row has four.
+    A lookup takes half as long as with `functools.lru_cache`, and each row needs four.
     """
 
     def __init__(self, write: Callable[[K], str]) -> None:
@@ -37,13 +37,13 @@ class LineFormat(Protocol):
     """Writes rows as text.
 
     Attributes:
-        header: The first line, with its end; empty where there is none.
+        header: First line with its line end, or empty if the format has no header.
     """
 
     header: bytes
 
     def encode(self, rows: Iterable[Row]) -> bytes:
-        """Return the lines of some rows, each with its end."""
+        """Return the lines of rows, each with its line end."""
         ...
 
 
@@ -51,12 +51,12 @@ class ReadableLineFormat(LineFormat, Protocol):
     """Writes rows as text, and reads them back."""
 
     def decode(self, record: str) -> Row | None:
-        """Return the row of a record, given with or without its end; None if it is not one of ours."""
+        """Return the row of a record, with or without its line end. Return None if the record has another format."""
         ...
 
 
 class _Csv:
-    """CSV as RFC 4180 has it, with line feeds. No text is an empty cell, an empty text is `""`."""
+    """CSV as in RFC 4180, with line feeds. A missing text is an empty cell, and an empty text is `""`."""
 
     header = (",".join(COLUMNS) + "\n").encode()
 
@@ -83,7 +83,7 @@ class _Csv:
         except (ValueError, csv.Error):
             return None
         if not text and number is None:
-            # The csv module does not tell an empty cell from a quoted one.
+            # The csv module does not distinguish an empty cell from a quoted one.
             empty: Row = (device_id, attribute, moment, None, "", unit or None)
             if self.encode([empty]).decode().rstrip("\n") == record.rstrip("\r\n"):
                 return empty

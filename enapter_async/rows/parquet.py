@@ -1,6 +1,6 @@
 """Rows as tables of pyarrow and as Parquet files (extra `arrow`)."""
 
-# pyarrow has no types.
+# pyarrow is untyped.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportAttributeAccessIssue=false
 from __future__ import annotations
@@ -33,7 +33,7 @@ SCHEMA: Final[Any] = pa.schema(
         pa.field("unit", pa.string()),
     ]
 )
-"""The columns of a file; pandas, pyarrow, polars and DuckDB all read them as they are."""
+"""The columns of a file, which pandas, pyarrow, polars and DuckDB can read."""
 
 _COMPRESSION: Final = "zstd"
 _ROWS_IN_GROUP: Final = 1 << 16
@@ -48,7 +48,7 @@ def make_table(rows: Sequence[Row]) -> pa.Table:
 
 
 def make_batch_table(batch: TimeseriesBatch, units: Units) -> pa.Table:
-    """Return what `make_table(make_batch_rows(batch, units))` returns, without making tuples of the values.
+    """Return the same as `make_table(make_batch_rows(batch, units))`, without creating tuples of the values.
 
     Raises:
         ValueError: A value is nested too deeply to be written as JSON.
@@ -63,7 +63,7 @@ def make_batch_table(batch: TimeseriesBatch, units: Units) -> pa.Table:
         names = pa.array([clean_text(item) if item else None for item in items], pa.string())
         return pa.DictionaryArray.from_arrays(numbers, names).cast(pa.string())
 
-    # Column after column first, then put in order of time.
+    # First column by column, then sorted by time.
     numbers = pa.array([number for number in range(width) for _ in range(height)], pa.int32())
     table = pa.table(
         [
@@ -80,7 +80,7 @@ def make_batch_table(batch: TimeseriesBatch, units: Units) -> pa.Table:
 
 
 def _split_column(column: Column, height: int) -> tuple[pa.Array, pa.Array]:
-    """Return a column as numbers and as texts, as `split_value` would."""
+    """Return a column as numbers and as texts, like `split_value`."""
     if column.data_type in _NUMBERS:
         try:
             numbers = _to_numbers(column)
@@ -101,7 +101,7 @@ def _to_numbers(column: Column) -> pa.Array:
 
 
 def _order_by_time(height: int, width: int) -> pa.Array:
-    """Return the places of a table that is in order of columns, in order of rows."""
+    """Return the indices that sort a table in order of columns into order of rows."""
     places = array("q", bytes(8 * height * width))
     for number in range(width):
         places[number::width] = array("q", range(number * height, (number + 1) * height))
@@ -109,18 +109,18 @@ def _order_by_time(height: int, width: int) -> pa.Array:
 
 
 class ParquetWriter:
-    """Writes one Parquet file, its rows in groups of one size: the same rows always give the same bytes.
+    """Writes a Parquet file with row groups of one size. The same rows always give the same bytes.
 
     Attributes:
-        rows: How many rows were given so far.
+        rows: Number of rows written so far.
     """
 
     def __init__(self, file: IO[bytes], rows_in_group: int | None = None) -> None:
         """Begin the file.
 
         Args:
-            file: Where to; it stays open.
-            rows_in_group: Rows that are kept in memory until they are written together; by default 65,536.
+            file: File to write to. It stays open.
+            rows_in_group: Number of rows that are kept in memory and written together. The default is 65,536.
         """
         self.rows: int = 0
         self._most: int = rows_in_group or _ROWS_IN_GROUP
@@ -143,19 +143,19 @@ class ParquetWriter:
             self._waiting, self._count = [rest], len(rest)
 
     def close(self) -> None:
-        """Write what is left and the end of the file."""
+        """Write the remaining rows and the end of the file."""
         if self._count:
             self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=self._most)
         self._writer.close()
 
     def give_up(self) -> None:
-        """Write no more; does nothing after `close`."""
-        # Its destructor would write the end of the file, which is closed by then, and complain.
+        """Discard the rest of the file. Does nothing after `close`."""
+        # Its destructor would try to write the end of a file that is closed by then.
         self._writer.is_open = False
 
 
 def read_tables(path: Path) -> Iterator[pa.Table]:
-    """Yield the rows of a file, a table for each group."""
+    """Yield the rows of a file as tables, one for each row group."""
     with path.open("rb") as source, parquet.ParquetFile(source) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, use_threads=False)

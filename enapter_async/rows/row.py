@@ -1,4 +1,4 @@
-"""The row: which value goes into which column, and times as numbers and as text."""
+"""Rows, and the conversion of values and times for them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from enapter_async.models.common import JSON
 Row: TypeAlias = tuple[str, str, int, float | None, str | None, str | None]
 """device_id, attribute, time (microseconds since 1970, UTC), value, text, unit.
 
-A number, or a boolean as 1 or 0, is in `value`; anything else is in `text`. Both are None where the device reported
-that there is no value; there is never a value in both.
+A number, or a boolean as 1 or 0, is in `value`. Anything else is in `text`. At most one of them is set; both are None
+if the device reported that there is no value.
 """
 
 COLUMNS: Final = ("device_id", "attribute", "time", "value", "text", "unit")
@@ -22,17 +22,17 @@ COLUMNS: Final = ("device_id", "attribute", "time", "value", "text", "unit")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-"""JSON has no such numbers; these are the names that protobuf's mapping to JSON gives them."""
+"""Names of numbers that JSON does not have, as in the JSON mapping of protobuf."""
 
 
 def make_row(device_id: str, attribute: str, time: datetime | int, value: JSON, unit: str | None = None) -> Row:
-    """Make the row of one value.
+    """Create the row of one value.
 
     Args:
         device_id: ID of the device.
         attribute: Name of the telemetry attribute.
         time: An aware datetime, or microseconds since 1970-01-01T00:00:00Z.
-        value: What the device reported.
+        value: Value that the device reported.
         unit: Unit of the value, as in the manifest.
 
     Raises:
@@ -51,10 +51,11 @@ def make_row(device_id: str, attribute: str, time: datetime | int, value: JSON, 
 
 
 def split_value(value: JSON) -> tuple[float | None, str | None]:
-    """Return a value as number and as text, of which at most one is given.
+    """Return a value as a number or as text, and None for the other.
 
-    Numbers are floats, booleans 1 and 0. Texts stay as they are, lists and objects become compact JSON. NaN and the
-    infinities become the texts `NaN`, `Infinity` and `-Infinity`, an integer too large for a float its digits.
+    Numbers become floats, and booleans 1 or 0. Texts stay unchanged, and lists and objects become compact JSON. NaN
+    and the infinities become the texts `NaN`, `Infinity` and `-Infinity`. An integer too large for a float becomes
+    its digits.
 
     Raises:
         ValueError: The value is nested too deeply to be written as JSON.
@@ -84,7 +85,7 @@ def _to_json(value: JSON) -> str:
 
 
 def _with_names(value: JSON) -> JSON:
-    """Return JSON in which the numbers that JSON does not have are texts."""
+    """Return JSON in which NaN and the infinities are texts."""
     if isinstance(value, float) and not math.isfinite(value):
         return _NOT_FINITE[repr(value)]
     if isinstance(value, list):
@@ -95,7 +96,7 @@ def _with_names(value: JSON) -> JSON:
 
 
 def clean_text(text: str) -> str:
-    """Return text that every store can encode: a lone surrogate becomes U+FFFD."""
+    """Return text that every store can encode. Lone surrogates become U+FFFD."""
     if text.isascii():
         return text
     try:
@@ -111,9 +112,9 @@ def to_microseconds(time: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-@lru_cache(maxsize=4_096)  # the same few seconds over and over: looked up ten times faster than written
+@lru_cache(maxsize=4_096)  # the same times recur, and a lookup is ten times as fast as formatting
 def format_time(microseconds: int) -> str:
-    """Return a time as `2026-03-14T09:26:53Z`, with six more digits if there is a fraction of a second.
+    """Return a time such as `2026-03-14T09:26:53Z`, with six more digits for a fraction of a second.
 
     Raises:
         OverflowError: The year is not one of 1 to 9999.
@@ -122,10 +123,10 @@ def format_time(microseconds: int) -> str:
 
 
 def parse_time(text: str) -> int:
-    """Return the microseconds since 1970 of what `format_time` wrote; other zones and precisions are read, too.
+    """Return the microseconds since 1970 of a text written by `format_time`. Other time zones and precisions work too.
 
     Raises:
-        ValueError: The text is no time, or has no time zone.
+        ValueError: The text is not a time, or has no time zone.
     """
     time = datetime.fromisoformat(text)
     if time.utcoffset() is None:

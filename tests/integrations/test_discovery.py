@@ -89,5 +89,5 @@ async def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPa
 
 async def test_a_machine_without_multicast_says_so(network: dict[str, Any]) -> None:
     network["services"] = OSError(19, "No such device")
-    with pytest.raises(ConnectError, match="mDNS is not possible here: No such device"):
+    with pytest.raises(ConnectError, match="mDNS does not work on this machine: No such device"):
         await discover_gateways()

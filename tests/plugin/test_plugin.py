@@ -260,7 +260,7 @@ def test_synchronous_tests_name_mistakes_and_show_requests(project: Project) -> 
     assert "3 errors" in done.stdout
     for complaint in (
         "enapter_simulator_sync.advance_clock(seconds)",
-        "an async test takes enapter_simulator",
+        "use enapter_simulator in an async test",
         "did you mean 'listDevices'",
         "listDevices: GET /v3/devices -> 200",
     ):
@@ -325,7 +325,7 @@ def test_mistakes_are_named(project: Project) -> None:
     mistakes = {
         'enapter_faults("listDevice", Fault.reset())': "no operation 'listDevice'; did you mean 'listDevices'",
         "enapter_simulator(device=5)": "unexpected keyword argument 'device'",
-        "enapter_simulator(5)": "takes keyword arguments only",
+        "enapter_simulator(5)": "accepts only keyword arguments",
         "enapter_simulator(faults=None)": "script faults with @pytest.mark.enapter_faults",
         "enapter_client(max_in_flight=0)": "max_in_flight must be a whole number",
     }
