@@ -138,7 +138,7 @@ def count_shared_limits(url: str) -> int:
         return len(client.keys("*enapter-async collect*"))
 
 
-async def wait_until(condition: Callable[[], Coroutine[Any, Any, object]], seconds: float = 60.0) -> None:
+async def wait_until(condition: Callable[[], Coroutine[Any, Any, object]], seconds: float = 150.0) -> None:
     with anyio.fail_after(seconds):
         while not await condition():
             await anyio.sleep(0.2)
