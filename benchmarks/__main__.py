@@ -25,6 +25,7 @@ PARTS = {
     "history": "History",
     "watch": "Watch",
     "collector": "Collector",
+    "metrics": "Metrics of a collector",
     "pressure": "Pressure",
     "stores": "Stores",
 }

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import anyio
-import attrs
 from aiohttp import web
 from anyio import to_thread
 
@@ -172,12 +171,10 @@ class MetricsServer:
         with anyio.move_on_after(_ANSWER_SECONDS):
             # The loop changes what is read here, so it is read in the loop. Rendering twenty thousand values takes a
             # tenth of a second and would make polls late, so that is done in a thread.
-            snapshot = _Snapshot(
-                self._collector.statistics,
-                self._client.load,
-                self._latest.list_current(self._collector.targets.units),
+            latest = self._latest.list_current(self._collector.targets.units)
+            text = await to_thread.run_sync(
+                render_metrics, self._collector.statistics, self._client.load, latest, limiter=self._renderer
             )
-            text = await to_thread.run_sync(_render, snapshot, limiter=self._renderer)
             response = web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
             await response.prepare(request)
             await response.write_eof()
@@ -205,19 +202,26 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _render(snapshot: _Snapshot) -> bytes:
+def render_metrics(statistics: CollectorStatistics, load: Load, latest: Sequence[Sample]) -> bytes:
+    """Return the text of `/metrics`.
+
+    Args:
+        statistics: What the collector has done.
+        load: What its client is doing.
+        latest: Labels and values of what is collected.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(snapshot)
+    registry.register(_Metrics(statistics, load, latest))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
-class _Snapshot(MetricsSource):
+class _Metrics(MetricsSource):
     """Metrics of one moment."""
 
     def __init__(self, statistics: CollectorStatistics, load: Load, latest: Sequence[Sample]) -> None:
         self._statistics = statistics
-        self._polls = attrs.evolve(statistics.polls)
+        self._polls = statistics.polls
         self._load = load
         self._latest = latest
 
