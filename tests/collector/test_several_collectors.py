@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -45,10 +44,7 @@ RATE = 8.0
 """Of all collectors together."""
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+_ADDRESS = re.compile(r"http://\S+/metrics")
 
 
 class Fleet:
@@ -57,24 +53,26 @@ class Fleet:
     def __init__(self, simulator: Simulator, database: str, redis: str, folder: Path) -> None:
         self._database = database
         self._redis = redis
-        self._log = folder / "log"
+        self._folder = folder
+        self._started = 0
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ENAPTER_")}
         self._environment = {
             **clean,
             "ENAPTER_HTTP_API_TOKEN": simulator.token,
             "ENAPTER_HTTP_API_BASE_URL": simulator.url,
         }
-        self._running: dict[Shard, tuple[subprocess.Popen[bytes], int]] = {}
+        self._running: dict[Shard, tuple[subprocess.Popen[bytes], Path]] = {}
 
     def start(self, shard: Shard) -> None:
-        port = free_port()
+        self._started += 1
+        path = self._folder / f"{self._started}.log"
         command = [
             *(sys.executable, "-m", "enapter_async.cli", "collect", "--to", self._database, "--shard", str(shard)),
-            *("--redis", self._redis, "--requests-per-second", str(RATE), "--serve", str(port)),
+            *("--redis", self._redis, "--requests-per-second", str(RATE), "--serve", "0"),
         ]
-        with self._log.open("ab") as log:
+        with path.open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment)
-        self._running[shard] = process, port
+        self._running[shard] = process, path
 
     def kill(self, shard: Shard) -> None:
         process, _ = self._running.pop(shard)
@@ -96,10 +94,10 @@ class Fleet:
         """The devices of each collector, as its metrics tell."""
         found: dict[Shard, set[str]] = {}
         async with aiohttp.ClientSession() as session:
-            for shard, (_, port) in self._running.items():
+            for shard, (_, path) in self._running.items():
                 text = ""
-                with contextlib.suppress(aiohttp.ClientError):  # it starts
-                    async with session.get(f"http://127.0.0.1:{port}/metrics") as response:
+                if address := _ADDRESS.search(path.read_text()):
+                    async with session.get(address[0]) as response:
                         text = await response.text()
                 found[shard] = {
                     sample.labels["device_id"]
@@ -110,7 +108,7 @@ class Fleet:
         return found
 
     def read_log(self) -> str:
-        return self._log.read_text()
+        return "".join(path.read_text() for path in sorted(self._folder.glob("*.log")))
 
 
 async def read_rows(url: str) -> dict[Key, Row]:
