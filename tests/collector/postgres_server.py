@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -36,7 +36,7 @@ class PostgresServer:
         self._folder = folder
         self.port = find_free_port()
         # PostgreSQL refuses to run as root.
-        self._account = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self._account = "postgres" if os.geteuid() == 0 else getpass.getuser()
         if os.geteuid() == 0:
             shutil.chown(folder, self._account)
         self._run(
