@@ -22,7 +22,8 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from enapter_async.simulator import Fault, FaultPlan, FaultRule, Simulator, simulator
+from enapter_async.simulator import Fault, FaultPlan, FaultRule, Simulator
+from enapter_async.simulator._server import simulator
 from enapter_async.simulator._server.executions import Execution, ExecutionStore
 from enapter_async.simulator._server.ledger import Ledger, RequestRecord
 from enapter_async.simulator._server.operations import Operation
