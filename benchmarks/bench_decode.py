@@ -30,8 +30,8 @@ from benchmarks.figures import Figure
 DEVICES = 1000
 SITES = 10
 PARTS = ["plain", "expanded", "manifests", "latest"]
-ASKED = {"plain": 1.2, "expanded": 1.1}
-ASKED_WITH_ORJSON = {"plain": 1.5, "expanded": 1.35}
+ASKED = {"plain": 1.2, "expanded": 1.1, "latest": 2.5}
+ASKED_WITH_ORJSON = {"plain": 1.5, "expanded": 1.35, "latest": 3.5}
 DECODES = 3
 
 

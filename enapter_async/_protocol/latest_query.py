@@ -103,9 +103,13 @@ def _join(attributes: Mapping[str, tuple[str, ...]], suffix: str) -> LatestQuery
 def _pairs(attributes: Mapping[str, Iterable[str]], room: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield `devices[...]=a,b`, device and names; several times for a device whose names do not fit into one."""
     encoded: dict[str, str] = {}  # devices of one kind share their attributes: encode each list once
+    checked: object = None
+    listed = ""
     for device, names in attributes.items():
         key = f"devices%5B{quote(query.text(device, 'attributes'), safe='')}%5D="
-        listed = query.listed(names, "attributes")
+        if names is not checked or type(names) not in (list, tuple):  # an iterator is one object, and not one list
+            listed = query.listed(names, "attributes")
+            checked = names
         values = encoded.get(listed)
         if values is None:
             values = encoded[listed] = quote(listed, safe=",:")
