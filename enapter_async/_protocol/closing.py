@@ -1,4 +1,4 @@
-"""What the code of a WebSocket's close frame says about opening another one."""
+"""Interprets the close code of a WebSocket, to decide whether to reconnect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Refusal:
     """The server does not want this client, or not with this token.
 
     Attributes:
-        status: The HTTP status that the code stands for; None for a policy of the server's.
+        status: HTTP status that the code corresponds to. None for a policy of the server.
     """
 
     status: int | None
@@ -31,7 +31,7 @@ class Refusal:
 
 
 def refusal_of(code: int | None) -> Refusal | None:
-    """Return the refusal that a close code means, None where a connection may end so at any time."""
+    """Return the refusal that a close code means, or None for a normal end of a connection."""
     if code == _POLICY_VIOLATION:
         return Refusal(None)
     if code is None:

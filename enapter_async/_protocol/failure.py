@@ -1,4 +1,4 @@
-"""What went wrong, and whether to send again: pure functions of answers, errors and settings."""
+"""Converts responses to errors and decides about retries, with pure functions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
     Args:
         answer: The complete answer; its body may be anything.
         now: Current UTC time, for a `Retry-After` date without a `Date`.
-        secrets: What must not be shown, even where the server echoes it.
+        secrets: Texts to mask, even if the server echoes them.
     """
     status = answer.status
     text = masked(answer.body.decode("utf-8", "replace"), *secrets)
@@ -151,10 +151,9 @@ def may_pass(error: EnapterError) -> bool:
 
 
 def refuses_token(error: BaseException) -> bool:
-    """Whether an answer is the API's own, not a proxy's, and refuses the token.
+    """Whether the API itself, and not a proxy, rejects the token.
 
-    A status may come from whatever stands in between; only the documented envelope tells that the API answered
-    (reference.md, Errors).
+    A proxy can send any status. Only the documented envelope shows that the API responded (reference.md, Errors).
     """
     return isinstance(error, AuthenticationError) and bool(error.errors)
 
@@ -168,10 +167,10 @@ def refuses_request(error: EnapterError) -> bool:
 
 @attrs.frozen
 class Decision:
-    """What to do after a failed attempt.
+    """The decision after a failed attempt.
 
     Attributes:
-        delay: Seconds to wait before the next attempt; None means: give up.
+        delay: Seconds to wait before the next attempt. None means to give up.
         spends: The next attempt costs a retry of the budget and of `max_attempts`.
     """
 
@@ -197,7 +196,7 @@ def decide(
 
     Args:
         error: Why the attempt failed; its outcome is its class.
-        safety: What repeating the request can do.
+        safety: Safety class of the request.
         policy: The caller's policy.
         counted: Attempts so far that were not answered with 429.
         rejected: Attempts so far that were answered with 429.

@@ -61,8 +61,8 @@ class GzipDecoder:
     def finish(self) -> None:
         """Prove that the stream is complete.
 
-        A body without a single byte is not a gzip stream either: whoever has proof that the body is empty
-        (`Content-Length: 0`) should not ask here.
+        A body without a single byte is not a gzip stream either. If the body is known to be empty (`Content-Length:
+        0`), do not call this.
 
         Raises:
             InvalidBodyError: The stream was cut off.

@@ -28,7 +28,7 @@ def names_in(part: str) -> dict[str, list[str]]:
 
 @attrs.frozen
 class LatestQuery:
-    """What one request asks for.
+    """A query for the latest values of one request.
 
     Attributes:
         text: The encoded query.

@@ -1,4 +1,4 @@
-"""What a page means for its list: whether more may follow, and whether the server repeats itself."""
+"""Judges a page of a list: whether more pages may follow, and whether the server repeats pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Rest: TypeAlias = Literal["unknown", "some", "none"]
 
 
 class PageVerdict(Enum):
-    """What follows from a page. Those of a server that ignores `offset` are errors, and their value says why."""
+    """Verdict on a page. If the server ignores `offset` it is an error, and its value says why."""
 
     MORE = "more may follow"
     END = "the list ends here"
@@ -32,7 +32,7 @@ def judge_new_page(rest: Rest, *, is_whole_list: bool) -> PageVerdict:
     """Judge a page with items that were not there before.
 
     Args:
-        rest: What the count says about what comes after the page.
+        rest: Whether more items follow the page, according to the count.
         is_whole_list: The server knows no pages: where it counts nothing, it has given everything.
     """
     ends = rest == "none" or (rest == "unknown" and is_whole_list)
@@ -43,9 +43,9 @@ def judge_repeated_page(rest: Rest, *, moved: bool, after_shifted: bool, is_full
     """Judge a page whose items were all there before.
 
     Args:
-        rest: What the count says about items that have not been seen.
+        rest: Whether more unseen items exist, according to the count.
         moved: They are not those of the page before, or not in that order.
-        after_shifted: The page before was judged as SHIFTED; a second such page in a row is no news of new items.
+        after_shifted: The previous page was judged SHIFTED. A second such page in a row does not mean new items.
         is_full: It has as many items as were asked for.
     """
     match rest, moved, after_shifted, is_full:

@@ -1,4 +1,4 @@
-"""What is sent: operations, their safety class, and one request of an operation."""
+"""Operations, their safety classes, and requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ JSON_TYPE: Final = "application/json"
 
 
 class Safety(enum.Enum):
-    """What repeating a request can do; the table stands in the documentation under "What is retried".
+    """Safety class of a request, which decides whether it is retried. See "What is retried" in the documentation.
 
     READ changes nothing. CONVERGE gives the same end state when repeated, but may undo a change made in
-    between. UNSAFE does it again: a command, a creation.
+    between. UNSAFE repeats the effect: a command, a creation.
     """
 
     READ = "read"
@@ -27,9 +27,9 @@ class Operation:
     """One operation of the API.
 
     Attributes:
-        name: Service and method, such as `devices.get`; stands in errors, hooks and traces.
+        name: Service and method, such as `devices.get`, for errors, hooks and traces.
         method: HTTP method.
-        safety: What repeating it can do.
+        safety: Safety class.
         accept: Media type that is asked for.
         waits_for_device: The answer comes when the device has answered: `Timeouts.command` is its total,
             and one attempt may use all of it.

@@ -1,1 +1,1 @@
-"""What talks to the network, and decides who may: aiohttp, tenacity, limits, timers and sockets."""
+"""Network access and its limits: aiohttp, tenacity, rate limits, timers and sockets."""

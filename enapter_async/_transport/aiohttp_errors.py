@@ -34,7 +34,7 @@ def described(error: BaseException, *, sent: bool, phase: str) -> TransportError
     `__context__` keeps the original, whose arguments hold the request's headers.
 
     Args:
-        error: What aiohttp raised.
+        error: Exception of aiohttp.
         sent: Whether anything can have reached the server.
         phase: `wait` or `body`; where nothing was sent it is `connect`.
     """

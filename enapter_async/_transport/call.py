@@ -35,7 +35,7 @@ class Call:
     """The state of one call.
 
     Attributes:
-        number: What its events are told apart by; 0 where there are no hooks.
+        number: Number of the call in its events. 0 without hooks.
         request: What is sent.
         deadline: Loop time at which it ends, whatever happens.
         attempts: Requests tried so far.
@@ -43,7 +43,7 @@ class Call:
         rejected_slot: The slot of the last one, if the last answer was 429.
         outcome: The worst outcome of the attempts so far.
         status: HTTP status of the last answer.
-        token: What was last sent as the token; it is kept out of every error.
+        token: Token that was last sent. It is masked in every error.
         waited: Seconds spent waiting for a slot.
         token_renewed: The token provider was asked again; it is so only once.
     """

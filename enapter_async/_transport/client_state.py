@@ -1,4 +1,4 @@
-"""What a client and its `with_options` copies have in common."""
+"""The state that a client and its `with_options` copies share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from enapter_async.hooks import Hook
 
 @attrs.define
 class ClientState:
-    """What a client and its `with_options` copies have in common."""
+    """The state that a client and its `with_options` copies share."""
 
     transport: HttpTransport
     limiter: Gate

@@ -3,7 +3,7 @@
 HTTP/1.1 has no numbers for its answers: the first that comes counts as the answer to the request that was written
 last. So an answer that was there before the request was written would be taken for its answer (DESIGN, promise 10).
 
-The check costs 1 µs a call, which `benchmarks/bench_calls.py` measures with everything else; hence its shape.
+The check is written for speed: it costs 1 µs per call, which `benchmarks/bench_calls.py` measures with everything else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the environment says about proxies, checked before anything is sent."""
+"""Checks the proxies in the environment before anything is sent."""
 
 from __future__ import annotations
 

@@ -375,5 +375,5 @@ class Opening:
 
     @property
     def outcome(self) -> Outcome:
-        """What is known of the request if nothing more comes."""
+        """The outcome of the request if nothing more arrives."""
         return "unknown" if self.sent else "not_sent"

@@ -24,7 +24,7 @@ def is_local_name(host: str) -> bool:
 class LocalNameResolver(AbstractResolver):
     """aiohttp's resolver for Gateways: containers and many servers cannot resolve `.local` by themselves.
 
-    Where mDNS gives nothing, the system is asked: the name may stand in a hosts file, or in a company's own zone.
+    If mDNS finds nothing, the system's resolver is used: the name may be in a hosts file or a private DNS zone.
     """
 
     def __init__(self, *, timeout: float = _TIMEOUT, interfaces: Sequence[str] | None = None) -> None:

@@ -31,7 +31,7 @@ async def recover(
 
     Raises:
         RequestError: The failure after which the plan gave up.
-        EnapterError: What `attempt`, `plan` or `sleep` raise otherwise.
+        EnapterError: Any other error of `attempt`, `plan` or `sleep`.
     """
     delay = 0.0
     replayed = False

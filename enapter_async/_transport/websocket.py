@@ -53,7 +53,7 @@ async def connect(
 
     Args:
         transport: Makes the connection.
-        request: What to ask for; a GET.
+        request: Request for the WebSocket, a GET.
         headers: All headers, auth included.
         deadline: Loop time at which to give up.
         connect_timeout: Seconds to make the connection.

@@ -38,7 +38,7 @@ def structure(value: JSON, type_: type[T], *, at: str = "") -> T:
     Args:
         value: What `json.loads` gave.
         type_: A model class, or `list[...]`, `dict[str, ...]` and the like of one.
-        at: Where the value stands in the answer, such as `devices`; begins the path of an error.
+        at: Position of the value in the response, such as `devices`. It begins the path of an error.
 
     Raises:
         SchemaError: The value has another shape; its path names the place.

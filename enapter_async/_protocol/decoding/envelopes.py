@@ -35,7 +35,7 @@ class Enveloped(Generic[T]):
 class Optionally(Generic[T]):
     """Decodes `{"telemetry": {...}}` where null and an empty answer mean that there is nothing: an empty value.
 
-    Older servers answer without this envelope. What they say is refused: it would look like an answer without values.
+    Older servers respond without this envelope. Their responses are rejected, since they would look empty.
     """
 
     __slots__ = ("_key", "_type")

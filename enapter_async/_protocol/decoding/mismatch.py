@@ -1,4 +1,4 @@
-"""What the readers of the converter raise, before it becomes a `SchemaError`."""
+"""The exception that the readers of the converter raise, before it becomes a `SchemaError`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class ModelField:
     Attributes:
         name: Its name in the model and on the wire.
         other_name: Another name that it may have on the wire.
-        default: What attrs has as default.
+        default: Default in attrs.
         hook: Reads any value.
         inline: Expression that reads the usual value from `v`; `{read}` in it calls the hook.
         lookup: Called `lookup` in that expression.

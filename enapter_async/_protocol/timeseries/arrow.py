@@ -90,7 +90,7 @@ def plain_values(array: pa.Array) -> list[TimeseriesValue]:
 
 
 def read_block_with_arrow(block: bytes, headers: Sequence[ColumnHeader], position: Position) -> TimeseriesBatch:
-    """Read a block of whole records; see `timeseries_csv.read_block`, which it stands in for."""
+    """Read a block of whole records; see `timeseries_csv.read_block`, which it replaces."""
     if b'"' in block:
         check_quotes(block)
     if any(rare in block and mark in block for rare, mark in _DOUBTFUL) or has_lone_carriage_return(block):

@@ -1,8 +1,8 @@
 """Cells of a time series: text to values, a column at a time.
 
-The grammar is the same whichever reader is used, and narrower than Python's own (`1_000` or Arabic digits are
-no numbers here). An empty cell is None. Blanks around a number are ignored. `nan`, `inf` and `infinity`, with
-or without a sign, in any case, are floats and not None; a number beyond the range of a double is infinite.
+The grammar is the same whichever reader is used, and narrower than Python's own (`1_000` or Arabic digits are not
+accepted). An empty cell is None. Blanks around a number are ignored. `nan`, `inf` and `infinity`, with or without a
+sign, in any case, are floats and not None; a number beyond the range of a double is infinite.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The standard reader of time series: a block of whole records to columns of values.
 
-The fast paths only find out that something is wrong. What and where is said by `defect`, which reads the
-block again, cell by cell: so an error names the same row and column whichever reader stumbled over it.
+The fast paths only detect that something is wrong. `defect` then reads the block again, cell by cell, to find the
+error. So errors name the same row and column whichever reader detected them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MalformedBlockError(Exception):
 
 @attrs.frozen
 class Position:
-    """Where a block stands in the answer.
+    """Position of a block in the response.
 
     Attributes:
         row: Number of its first data row, counted from 1.

@@ -33,7 +33,7 @@ def parse_columns(cells: Sequence[str], data_types: Sequence[DataType]) -> tuple
         data_types: Type of each column.
 
     Raises:
-        TimeseriesFormatError: It is no such header (row 0), or the types do not fit it.
+        TimeseriesFormatError: The header is invalid (row 0), or the types do not match it.
     """
     if not cells or cells[0] != _TIMESTAMP:
         found = cells[0] if cells else ""

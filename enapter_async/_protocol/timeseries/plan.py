@@ -1,7 +1,7 @@
 """Long histories as many requests: windows of time, groups of devices.
 
-Each part stands for itself: it can be pickled, run anywhere and in any order, and run again. A part gives only
-rows of its own window, `[start, end)`, so no moment comes twice whether the server counts `to` in or not.
+Parts are independent: they can be pickled, run anywhere and in any order, and run again. A part returns only rows of
+its own window, `[start, end)`, so no timestamp is returned twice whether the server includes `to` or not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The incremental reader of time series: CSV bytes in, cut anywhere; batches of columns out.
 
-Memory is bounded by the size of a block and of a record, however long the answer is. What comes out is
-complete or ends in an error (reference.md, Telemetry CSV).
+Memory is bounded by the size of a block and of a record, however long the answer is. The result is complete or ends
+with an error (reference.md, Telemetry CSV).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class TimeseriesReader:
         """Take that nothing more will come, since the connection was lost.
 
         Yields:
-            The whole records that are left, so that whoever asks again need not ask for them.
+            The remaining complete records, so that a retry need not request them.
 
         Raises:
             TimeseriesFormatError: One of them is malformed.
