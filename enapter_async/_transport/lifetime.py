@@ -84,8 +84,8 @@ class Timer:
 class Lifetime:
     """Knows the loop, whether the client is closed, and every timer that runs under it.
 
-    Whoever waits does so under a timer registered here; closing makes all of them expire at once. So one
-    mechanism ends requests, sleeps and waits alike, on our own connections and on injected ones.
+    Every wait has a timer that is registered here, and closing makes all of them expire at once. So one mechanism
+    ends requests, sleeps and waits, on our own connections and on injected ones.
     """
 
     def __init__(self) -> None:

@@ -10,11 +10,11 @@ _ROUNDING: Final = 1e-9
 
 
 class RetryBudget:
-    """What all calls of a client may spend on sending again.
+    """The retry budget that all calls of a client share.
 
-    A retry costs one, a success refunds a tenth, a first attempt is free. A quiet client has few successes to
-    live on, so what lies below a minimum comes back with time. Within any time there are thus at most
-    `capacity + refund * successes + per_second * seconds` retries.
+    A retry costs one, a success refunds a tenth, and a first attempt is free. Since a quiet client has few successes,
+    the budget also recovers with time, up to a minimum. Within any time there are thus at most `capacity + refund *
+    successes + per_second * seconds` retries.
     """
 
     __slots__ = ("_available", "_capacity", "_clock", "_minimum", "_per_second", "_refund", "_settled_at")
@@ -28,12 +28,12 @@ class RetryBudget:
         per_second: float = 0.5,
         clock: Callable[[], float],
     ) -> None:
-        """Make a full budget.
+        """Create a full budget.
 
         Args:
-            capacity: Most retries that can be saved up.
-            refund: What a success gives back.
-            minimum: What comes back with time alone.
+            capacity: Maximum number of retries in the budget.
+            refund: Amount that a success refunds.
+            minimum: Level up to which the budget recovers with time.
             per_second: How fast it does.
             clock: Seconds, monotonic.
         """

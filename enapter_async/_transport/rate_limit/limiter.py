@@ -1,8 +1,8 @@
 """Who may send next: the in-flight window, one queue and one pace for the whole client.
 
 A client has one `Limiter`, shared by its `with_options` copies; another origin has another one. There is no
-background task: whoever waits is woken by the caller who leaves, or by a single timer that exists only while
-somebody waits for the pace.
+background task: a waiting call is woken by a call that ends, or by a single timer that exists only while calls wait
+for the pace.
 
 Order. Newcomers are served first come, first served. A request that was answered with 429 has had its turn
 already: it goes before them (`acquire(again=slot)`), once its own Retry-After is over. At the end of the queue

@@ -1,6 +1,6 @@
-"""How fast a client may send: a fixed pace, or the one that the server's 429 answers tell.
+"""The rate of a client (its pace): fixed, or derived from 429 responses of the server.
 
-Pure: whoever asks brings the time. The waiting is done by `limiter`.
+It has no clock; callers pass the time. `limiter` does the waiting.
 
 How the server's rate is found. A limiter of the usual kind (a token or leaky bucket) rejects when it is empty.
 Two 429 answers are therefore two moments at which nothing was saved up, and what was accepted between them,
@@ -16,12 +16,12 @@ speed, and also when others share it. So:
 - With nothing accepted, twice, it has stopped: single requests ask for its return, and when one is accepted the
   search begins again not far below the pace before.
 
-A 429 for a request that was sent before the last cut is no reason for another one. When a 429 also stops the
-whole client is said at `Pace.rejected`.
+A 429 for a request that was sent before the last cut is ignored. `Pace.rejected` describes when a 429 also stops the
+whole client.
 
-The constants are a compromise: a pace that is bolder wastes requests on 429, one that is shyer wastes time. What they
-give is measured by `benchmarks/bench_rate_limit.py` against nginx, and held against simulated limiters by
-`tests/transport/test_limiter_finds_rate.py`.
+The constants are a compromise: a pace that is bolder wastes requests on 429, one that is shyer wastes time.
+`benchmarks/bench_rate_limit.py` measures the result against nginx, and `tests/transport/test_limiter_finds_rate.py`
+checks it against simulated limiters.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ SAMPLING: Final = 0.05
 
 
 class Meter:
-    """What the server accepted, and what that says about its rate.
+    """Counts accepted requests, to measure the rate of the server.
 
     Attributes:
         accepted: Answers so far that were not 429; counted up by the owner.
@@ -193,7 +193,7 @@ class Pace:
 
     Attributes:
         spacing: When the next request may go.
-        meter: What was accepted.
+        meter: Counts accepted requests.
         ritual: Whether refusing has anything to do with the pace.
         rejections: 429 answers so far.
     """
@@ -281,8 +281,8 @@ class Pace:
 
         The whole client stops for Retry-After, with one exception. The header counts whole seconds: 1 is the
         least that it can say, and where several requests a second are being accepted it means "not right now".
-        There only the rejected request waits it out (the limiter sees to that), and the others go on at the
-        lower pace. Without the exception each look for the server's rate would cost a second of standing still.
+        Then only the rejected request waits (in the limiter), and the others continue at the lower pace. Without this
+        exception, each search for the server's rate would cost a second of waiting.
 
         Without Retry-After the client stops when a cut brought nothing at all, each time for longer.
 

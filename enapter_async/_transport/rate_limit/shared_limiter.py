@@ -1,6 +1,6 @@
-"""A limiter whose pace several processes share; without their common source each goes on by itself.
+"""A rate limit that several processes share. If the shared source is unavailable, each client uses its own limit.
 
-It stands around a `Limiter`. A request takes its local slot first (the in-flight window and the pace that 429
+It wraps a `Limiter`. A request takes its local slot first (the in-flight window and the pace that 429
 answers set are each client's own business), and asks for its share of the common rate last, right before it is
 sent: a permission that lay about would be used too late, together with others.
 

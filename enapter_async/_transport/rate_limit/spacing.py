@@ -1,6 +1,6 @@
 """When the next request may go at a given rate: a leaky bucket counted in time (GCRA).
 
-Pure: whoever asks brings the time.
+It has no clock; callers pass the time.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Spacing:
             self._set_ready()
 
     def set_rate(self, rate: float, tolerance: float) -> None:
-        """Go on at another rate; what has been saved up stays the same.
+        """Change the rate. The requests saved up stay the same.
 
         Args:
             rate: Requests per second.
-            tolerance: Seconds' worth of requests that may go at once, besides one.
+            tolerance: Seconds' worth of requests that may be sent at once, in addition to one.
         """
         self._due += tolerance - self._tolerance
         self._tolerance = tolerance
@@ -70,7 +70,7 @@ class Spacing:
         self._set_ready()
 
     def hold(self, until: float) -> None:
-        """Let nothing go before a time; then it goes on with one request, not with all that was saved up."""
+        """Hold all requests until a time. Then continue with one request, not with all that were saved up."""
         self.held_until = max(self.held_until, until)
         self.take_savings(until)
 
