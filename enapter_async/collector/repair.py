@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 import anyio
@@ -43,11 +44,12 @@ _SHARE: Final = 0.2
 """Of the client's pace, where there is one."""
 _COLUMNS: Final = 100
 """Most in one request: an answer has a header for each (reference.md, Telemetry CSV), and aiohttp reads 128."""
-_ROWS_IN_COMMIT: Final = 20_000
+_ROWS_IN_COMMIT: Final = 50_000
 _SETTLE: Final = 2 * _SECOND
 """How long after its end a step has its history."""
 _REFUSED_SECONDS: Final = 600.0
 """How long a device whose history is refused is left alone."""
+_get_attribute: Final[Callable[[Row], tuple[str, str]]] = itemgetter(0, 1)
 _NOTHING_THERE: Final = "telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND"
 
 
@@ -59,6 +61,8 @@ class _Job:
     before: int
     gaps: tuple[Gap, ...]
     spans: dict[str, tuple[int, int]]
+    there: dict[tuple[str, str], bytearray] = attrs.field(factory=dict[tuple[str, str], bytearray])
+    """By attribute, a 1 for each step of which the store had a row when the job began."""
 
 
 class Repairer:
@@ -200,6 +204,7 @@ class Repairer:
         refused: dict[str, EnapterError] = {}
         last: list[Row] = []
         if job.spans:
+            await self._look_up_rows(job)
             parts = chain.from_iterable(map(plan_history, self._queries(job)))
             problem: Exception | None = None
 
@@ -291,43 +296,56 @@ class Repairer:
 
     async def _read(self, job: _Job, part: HistoryPart, found: set[tuple[str, str]]) -> list[Row]:
         """Read a part; returns the last of its rows, which are not committed yet."""
-        devices = {series.device for series in part.query.series}
-        width = self._step * _SECOND
-        there: set[tuple[str, str, int]] | None = None
         rows: list[Row] = []
         async with self._client.telemetry.history([part], concurrency=1) as history:
             try:
                 async for batch in history:
-                    if there is None:
-                        keys = await self._store.read_keys(devices, part.first * _SECOND, part.before * _SECOND)
-                        there = {(device, attribute, moment // width) for device, attribute, moment in keys}
-                    rows += self._missing(job, batch, there, width)
+                    rows += self._missing(job, batch)
                     if len(rows) >= _ROWS_IN_COMMIT:
-                        found.update((row[0], row[1]) for row in rows)
+                        found.update(map(_get_attribute, rows))
                         await self._commit(rows, {})
                         rows = []
             except NotFoundError as error:
                 if error.code != _NOTHING_THERE:
                     raise
-        found.update((row[0], row[1]) for row in rows)
+        found.update(map(_get_attribute, rows))
         return rows
 
-    def _missing(
-        self, job: _Job, batch: TimeseriesBatch, there: Collection[tuple[str, str, int]], width: int
-    ) -> Iterator[Row]:
-        for row in make_batch_rows(batch, self._units()):
-            span = job.spans.get(row[0])
-            if (
-                span is not None
-                and span[0] <= row[2] < span[1]
-                and (not there or (row[0], row[1], row[2] // width) not in there)
-            ):
-                yield row
+    async def _look_up_rows(self, job: _Job) -> None:
+        """Learn which steps have rows, before the first is filled in: what is filled need not be read again."""
+        width = self._step * _SECOND
+        steps = (job.before - job.start) // width
+        devices = list(job.spans)
+        for first in range(0, len(devices), DEVICES_PER_REQUEST):
+            group = devices[first : first + DEVICES_PER_REQUEST]
+            for device, attribute, moment in await self._store.read_keys(group, job.start, job.before):
+                there = job.there.get((device, attribute))
+                if there is None:
+                    there = job.there[device, attribute] = bytearray(steps)
+                there[(moment - job.start) // width] = 1
+
+    def _missing(self, job: _Job, batch: TimeseriesBatch) -> list[Row]:
+        if not len(batch):
+            return []
+        rows = make_batch_rows(batch, self._units())
+        first, last = batch.unix_seconds[0] * _SECOND, batch.unix_seconds[-1] * _SECOND
+        spans = job.spans
+        nowhere = (0, 0)
+        found = {column.device: spans.get(column.device, nowhere) for column in batch.columns}
+        if not all(start <= first and last < before for start, before in found.values()):
+            rows = [row for row in rows if (span := spans.get(row[0], nowhere))[0] <= row[2] < span[1]]
+        if job.there:
+            width = self._step * _SECOND
+            there, none = job.there, bytes((job.before - job.start) // width)
+            rows = [row for row in rows if not there.get(row[:2], none)[(row[2] - job.start) // width]]
+        return rows
 
     async def _commit(self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]]) -> None:
         if rows or replace:
             with anyio.CancelScope(shield=True):
-                self.rows += await self._store.commit(rows, replace=replace)
+                # Not `self.rows += await ...`: that forgets what others commit meanwhile.
+                new = await self._store.commit(rows, replace=replace)
+                self.rows += new
 
     async def _yield_to_live(self) -> None:
         """Let live requests go first, and take no more than a share of the pace."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from enapter_async import EnapterClient, StorageError
-from enapter_async.collector import CollectorEvent, Gap, Selection, SqliteStore, Targets
+from enapter_async.collector import CollectorEvent, Gap, RowKey, Selection, SqliteStore, Targets
 from enapter_async.collector import repair as repair_module
 from enapter_async.collector.problems import Problems
 from enapter_async.collector.repair import Repairer
@@ -147,6 +147,48 @@ async def test_an_interrupted_filling_is_resumed(database: Path, short_windows: 
     assert 0 < half < len(expected)
     assert {row[:3]: row for row in read_rows(database)} == expected
     assert read_journal(database) == []
+
+
+class Recording(SqliteStore):
+    """Remembers in which order rows were looked up and written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.calls: list[str] = []
+
+    async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
+        self.calls.append("read_keys")
+        return await super().read_keys(devices, start, before)
+
+    async def commit(
+        self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+    ) -> int:
+        if rows:
+            self.calls.append("commit")
+        return await super().commit(rows, note=note, replace=replace)
+
+
+async def test_rows_of_concurrent_parts_are_all_counted_and_never_read_back(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair_module, "_ROWS_IN_COMMIT", 1)
+    async with Simulator(devices=25) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        async with Recording(database) as store:
+            await store.commit([], note=[gap(START, START + 20)])
+            repairing = Repairing(client, store, targets)
+            await repairing.repairer.fill_all()
+    assert repairing.repairer.rows == len(read_rows(database)) > 0
+    assert store.calls[:3] == ["read_keys"] * 3
+    assert set(store.calls[3:]) == {"commit"}
+
+
+async def test_many_rows_of_one_commit_are_each_stored_once(database: Path) -> None:
+    rows: list[Row] = [("d", "a", (START + second) * SECOND, float(second), None, "W") for second in range(1_234)]
+    async with SqliteStore(database) as store:
+        assert await store.commit(rows[:700]) == 700
+        assert await store.commit(rows) == 534
+    assert read_rows(database) == rows
 
 
 class Dies(SqliteStore):

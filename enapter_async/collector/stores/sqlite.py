@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
@@ -50,7 +51,10 @@ CREATE TABLE telemetry_devices (
     reached   TEXT NOT NULL  -- up to when the device was collected, at least
 ) WITHOUT ROWID
 """
-_INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, text, unit) VALUES (?,?,?,?,?,?)"
+_INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, text, unit) VALUES "
+_PLACES: Final = "(?,?,?,?,?,?)"
+_ROWS_IN_STATEMENT: Final = 500
+"""The interpreter's lock changes hands for each statement; one for each row would wait for the event loop each time."""
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
 _MARK: Final = (
     "INSERT INTO telemetry_devices VALUES (?,?) ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
@@ -217,7 +221,7 @@ class _Database:
                     gaps += rest
             connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
             before = connection.total_changes
-            connection.executemany(_INSERT, map(_record, rows))
+            self._insert(rows)
             new = connection.total_changes - before
             connection.execute("COMMIT")
         except BaseException:
@@ -225,6 +229,16 @@ class _Database:
                 connection.execute("ROLLBACK")
             raise
         return new
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        connection = self._connection
+        places = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(COLUMNS)
+        size = min(_ROWS_IN_STATEMENT, places)
+        whole = len(rows) // size * size
+        statement = _INSERT + ",".join([_PLACES] * size)
+        for first in range(0, whole, size):
+            connection.execute(statement, list(chain.from_iterable(map(_record, rows[first : first + size]))))
+        connection.executemany(_INSERT + _PLACES, map(_record, rows[whole:]))
 
     def read_newest(self, devices: Collection[str], before: int) -> dict[str, int]:
         """Look at the rows of the last hour, then at the marks: going through the whole table would take minutes."""
