@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from operator import itemgetter
 from typing import Final
 
@@ -42,8 +41,6 @@ _REQUESTS: Final = 2
 """At once: live collection goes first."""
 _SHARE: Final = 0.2
 """Of the client's pace, where there is one."""
-_COLUMNS: Final = 100
-"""Most in one request: an answer has a header for each (reference.md, Telemetry CSV), and aiohttp reads 128."""
 _ROWS_IN_COMMIT: Final = 50_000
 _SETTLE: Final = 2 * _SECOND
 """How long after its end a step has its history."""
@@ -203,9 +200,9 @@ class Repairer:
         found: set[tuple[str, str]] = set()
         refused: dict[str, EnapterError] = {}
         last: list[Row] = []
-        if job.spans:
+        if query := self._query(job):
             await self._look_up_rows(job)
-            parts = chain.from_iterable(map(plan_history, self._queries(job)))
+            parts = iter(plan_history(query))
             problem: Exception | None = None
 
             async def work() -> None:
@@ -250,24 +247,11 @@ class Repairer:
                 ]
         return rest
 
-    def _queries(self, job: _Job) -> Iterator[TimeseriesQuery]:
-        """Yield queries that together ask for all devices of a job, each of few enough columns."""
+    def _query(self, job: _Job) -> TimeseriesQuery | None:
         units = self._units()
-        group: list[Series] = []
-        columns = devices = 0
-        for device in job.spans:
-            names = list(units.get(device, ()))
-            for chunk in (names[first : first + _COLUMNS] for first in range(0, len(names), _COLUMNS)):
-                if group and (columns + len(chunk) > _COLUMNS or devices == DEVICES_PER_REQUEST):
-                    yield self._query(job, group)
-                    group, columns, devices = [], 0, 0
-                group.append(Series(device, chunk))
-                columns += len(chunk)
-                devices += 1
-        if group:
-            yield self._query(job, group)
-
-    def _query(self, job: _Job, series: Sequence[Series]) -> TimeseriesQuery:
+        series = [Series(device, list(units[device])) for device in job.spans if units.get(device)]
+        if not series:
+            return None
         return TimeseriesQuery(
             start=datetime.fromtimestamp(job.start // _SECOND, UTC),
             end=datetime.fromtimestamp(job.before // _SECOND, UTC),

@@ -23,8 +23,8 @@ from enapter_async.models.common import Duration
 from enapter_async.models.duration import to_timedelta
 from enapter_async.rows.batches import Units
 
-_VERSION: Final = 2
-"""The rows of 1 had other columns."""
+_VERSION: Final = 3
+"""The rows of 1 had other columns, and the requests of 2 could have more."""
 _DEVICES_PER_REQUEST: Final = 10
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING: Final = timedelta(0)
@@ -224,8 +224,8 @@ class ExportRecord:
         if kept.get("version") != _VERSION:
             raise StorageError(
                 folder,
-                "this export was begun by another version of enapter-async, whose rows have other columns; finish it"
-                " with that version, or remove the folder to start over",
+                "this export was started by another version of enapter-async and cannot be continued; finish it with"
+                " that version, or remove the folder to start over",
             )
         before = cast("dict[str, Any]", kept["question"])
         for name, value in question.items():

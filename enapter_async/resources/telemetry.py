@@ -13,7 +13,14 @@ from enapter_async._protocol.decoding.envelopes import Optionally
 from enapter_async._protocol.decoding.frames import TELEMETRY_FRAME
 from enapter_async._protocol.latest_query import LatestQuery, parts, split_latest
 from enapter_async._protocol.request import Operation, Request, Safety
-from enapter_async._protocol.timeseries.plan import DEVICES_PER_REQUEST, HistoryPart, HistoryPlan, plan_history
+from enapter_async._protocol.timeseries.plan import (
+    COLUMNS_PER_REQUEST,
+    DEVICES_PER_REQUEST,
+    HistoryPart,
+    HistoryPlan,
+    count_columns,
+    plan_history,
+)
 from enapter_async._protocol.values import format_duration, require_timeout, to_timedelta
 from enapter_async._session import Session
 from enapter_async._streaming import timeseries
@@ -220,6 +227,7 @@ class Telemetry(Resource):
             the request is sent again.
 
         Raises:
+            InvalidArgumentError: The query asks for more than 100 attributes. Use `history`.
             NotFoundError: No attribute has this name (code `telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND`). It
                 is usually misspelt.
             TimeseriesFormatError: The response is malformed or incomplete.
@@ -243,6 +251,7 @@ class Telemetry(Resource):
             are raised.
 
         Raises:
+            InvalidArgumentError: The query asks for more than 100 attributes. Use `history`.
             NotFoundError: No attribute has this name. It is usually misspelt.
         """
         return timeseries.stream_timeseries(self._session, _checked_query(query), timeout)
@@ -300,7 +309,8 @@ class Telemetry(Resource):
             window: Longest time range of one request. The default is 10,000 steps.
             concurrency: Maximum number of concurrent requests. Each counts towards `max_streams`, which is the upper
                 limit.
-            devices_per_request: Maximum number of devices in one request. The older API accepted 10.
+            devices_per_request: Maximum number of devices in one request. The older API accepted 10. A request also
+                has at most 100 attributes.
             timeout: Seconds until the response to each request begins.
 
         Returns:
@@ -334,6 +344,11 @@ class RawTelemetry(RawResource):
 def _checked_query(query: TimeseriesQuery) -> TimeseriesQuery:
     if not isinstance(query, TimeseriesQuery):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("query", "must be a TimeseriesQuery", query)
+    if (columns := count_columns(query.series)) > COLUMNS_PER_REQUEST:
+        raise InvalidArgumentError(
+            "query",
+            f"must ask for at most {COLUMNS_PER_REQUEST} attributes in one request, got {columns}; use history()",
+        )
     return query
 
 

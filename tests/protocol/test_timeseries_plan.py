@@ -67,6 +67,40 @@ def test_devices_are_grouped_and_all_series_of_a_device_go_together() -> None:
     assert len(plan_history(query(1, devices=25), window=DAY)) == 3
 
 
+def wide(*series: Series) -> TimeseriesQuery:
+    return TimeseriesQuery(start=START, end=START + DAY, granularity=60, series=series)
+
+
+def names(first: int, before: int) -> list[str]:
+    return [f"a{number}" for number in range(first, before)]
+
+
+def test_a_request_has_at_most_a_hundred_columns() -> None:
+    plan = plan_history(wide(*(Series(f"d{number}", names(0, 30)) for number in range(7))), window=DAY)
+    assert [[one.device for one in part.query.series] for part in plan] == [
+        ["d0", "d1", "d2"],
+        ["d3", "d4", "d5"],
+        ["d6"],
+    ]
+
+
+def test_a_device_with_more_columns_than_a_request_takes_several() -> None:
+    first = Series("d", names(0, 150), aggregation="max")
+    second = Series("d", names(0, 60), aggregation="min")
+    plan = plan_history(wide(Series("c", ["x"]), first, second), window=DAY)
+    assert [part.query.series for part in plan] == [
+        (Series("c", ["x"]),),
+        (Series("d", names(0, 100), aggregation="max"),),
+        (Series("d", names(100, 150), aggregation="max"), Series("d", names(0, 50), aggregation="min")),
+        (Series("d", names(50, 60), aggregation="min"),),
+    ]
+
+
+def test_exactly_a_hundred_columns_are_one_request() -> None:
+    assert len(plan_history(wide(Series("d", names(0, 100))), window=DAY)) == 1
+    assert len(plan_history(wide(Series("d", names(0, 101))), window=DAY)) == 2
+
+
 def test_all_groups_of_a_window_come_before_the_next_window() -> None:
     plan = plan_history(query(2, devices=3), window=DAY, devices_per_request=2)
     assert [(part.query.start, part.query.series[0].device) for part in plan] == [

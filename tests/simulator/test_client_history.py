@@ -128,6 +128,36 @@ async def test_all_parts_are_one_answer(
     assert all(len(record.json["telemetry"]) <= 3 for record in asked)
 
 
+async def test_more_columns_than_a_response_can_have_are_read_by_several_requests(
+    sim: Simulator, client: EnapterClient
+) -> None:
+    devices = await client.devices.list(expand={"manifest"}).collect()
+    wide = [
+        Series(one.id, list(one.manifest.numeric_telemetry()), aggregation=aggregation)
+        for one in devices
+        if one.manifest
+        for aggregation in ("min", "max")
+    ]
+    query = TimeseriesQuery(start=START, end=START + timedelta(minutes=5), granularity=60, series=wide)
+    assert sum(len(one.attributes) for one in wide) > 128  # aiohttp reads no more headers
+    found = points([batch async for batch in client.telemetry.history(query, devices_per_request=100)])
+    assert found == points([batch async for batch in client.telemetry.history(query, devices_per_request=1)])
+    assert {device for device, *_ in found} == {one.device for one in wide}
+
+
+async def test_a_single_request_of_too_many_columns_is_refused_before_it_is_sent(
+    sim: Simulator, client: EnapterClient
+) -> None:
+    wide = [Series("a", [f"x{number}" for number in range(60)]), Series("b", [f"x{number}" for number in range(41)])]
+    query = TimeseriesQuery(start=START, end=START + timedelta(minutes=5), granularity=60, series=wide)
+    refused = r"query: must ask for at most 100 attributes in one request, got 101; use history\(\)"
+    with pytest.raises(InvalidArgumentError, match=refused):
+        await client.telemetry.query_timeseries(query)
+    with pytest.raises(InvalidArgumentError, match=refused):
+        client.telemetry.stream_timeseries(query)
+    assert sim.requests_of("queryTimeseries") == []
+
+
 async def test_parts_may_be_pickled_and_read_elsewhere(sim: Simulator, client: EnapterClient) -> None:
     query = TimeseriesQuery(start=START, end=START + timedelta(hours=6), granularity=60, series=series(sim))
     history = client.telemetry.history(query, window=3600, devices_per_request=4)

@@ -7,9 +7,8 @@ its own window, `[start, end)`, so no timestamp is returned twice whether the se
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
 from typing import Final, TypeVar, overload
 
 import attrs
@@ -21,6 +20,8 @@ from enapter_async.models.timeseries import Series, TimeseriesBatch, TimeseriesQ
 
 DEVICES_PER_REQUEST: Final = 10
 """What the v1 API allowed (reference.md, Telemetry CSV); no limit of v3 is known."""
+COLUMNS_PER_REQUEST: Final = 100
+"""The response has a header for each column, and aiohttp accepts 128 headers."""
 STEPS_PER_REQUEST: Final = 10_000
 """Length of a window where none is given: a week at one minute."""
 
@@ -127,7 +128,8 @@ def plan_history(
         query: The whole question.
         window: Longest span of one request, a timedelta or seconds, raised to whole steps; None for 10,000
             steps.
-        devices_per_request: Most devices in one request; all series of a device go together.
+        devices_per_request: Maximum number of devices in one request. All series of a device go together, unless
+            they have more than 100 attributes, the maximum of one request.
 
     Raises:
         InvalidArgumentError: An argument cannot work; it is named.
@@ -142,11 +144,49 @@ def plan_history(
     by_device: dict[str, list[Series]] = {}
     for series in query.series:
         by_device.setdefault(series.device, []).append(series)
-    devices = iter(by_device.values())
-    groups: list[tuple[Series, ...]] = []
-    while group := tuple(chain.from_iterable(islice(devices, devices_per_request))):
-        groups.append(group)
-    return HistoryPlan(query, -(-length // step) * step, tuple(groups))
+    groups = tuple(_make_groups(by_device.values(), devices_per_request))
+    return HistoryPlan(query, -(-length // step) * step, groups)
+
+
+def count_columns(series: Iterable[Series]) -> int:
+    """Return the number of columns of the answer."""
+    return sum(len(one.attributes) for one in series)
+
+
+def _make_groups(by_device: Iterable[Sequence[Series]], most_devices: int) -> Iterator[tuple[Series, ...]]:
+    """Yield the series of each request, of few enough devices and columns."""
+    group: list[Series] = []
+    columns = devices = 0
+    for whole in by_device:
+        for part in _divide(whole):
+            width = count_columns(part)
+            if group and (devices == most_devices or columns + width > COLUMNS_PER_REQUEST):
+                yield tuple(group)
+                group, columns, devices = [], 0, 0
+            group += part
+            columns += width
+            devices += 1
+    if group:
+        yield tuple(group)
+
+
+def _divide(series: Sequence[Series]) -> Iterator[Sequence[Series]]:
+    """Yield the series of one device, in parts of few enough columns."""
+    if count_columns(series) <= COLUMNS_PER_REQUEST:
+        yield series
+        return
+    part: list[Series] = []
+    room = COLUMNS_PER_REQUEST
+    for one in series:
+        names = one.attributes
+        while names:
+            part.append(attrs.evolve(one, attributes=names[:room]))
+            names, room = names[room:], room - len(part[-1].attributes)
+            if not room:
+                yield part
+                part, room = [], COLUMNS_PER_REQUEST
+    if part:
+        yield part
 
 
 def _floor(moment: datetime, step: timedelta) -> datetime:
