@@ -44,7 +44,7 @@ class Slot:
 
 
 class Gate(Protocol):
-    """What a session asks of a limiter.
+    """The interface of a limiter that sessions use.
 
     The seam for other sources of permission: `SharedLimiter`, whose pace several processes share, is another one.
     """
