@@ -445,6 +445,8 @@ class Collector:
             self._skip(event.device, event.attribute, event.reason)
         else:
             self._without_value.add((event.device, event.attribute))
+            if event.not_found:
+                self._look_again.set()
 
     def _note_lag(self, devices: Collection[str]) -> None:
         if devices and (gaps := self._intake.lagging(devices)):

@@ -60,6 +60,25 @@ async def test_devices_appear_and_disappear(database: Path) -> None:
                 collector.stop()
 
 
+async def test_an_answer_that_names_an_unknown_device_leads_to_a_look_at_once(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enapter_async.collector.collector._UNKNOWN_DEVICE_SECONDS", 0.1)
+    events: list[CollectorEvent] = []
+    async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, rediscover=3_600, on_event=events.append)
+            first, *_ = (await collector.discover()).units
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                with anyio.fail_after(20):
+                    while not collector.statistics.rows:
+                        await anyio.sleep(0.02)
+                await client.devices.delete(first)
+                assert await wait_for(events, DeviceRemoved) == DeviceRemoved(device_id=first)
+                collector.stop()
+
+
 async def test_a_renamed_device_stays_selected(database: Path) -> None:
     async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         devices = [device async for device in client.devices.list(expand={"manifest"})]
