@@ -22,15 +22,15 @@ from enapter_async import (
     WatchEvent,
     WatchStatistics,
 )
+from enapter_async.collector._intake import DAY, SECOND, Intake
+from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
+from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, GapsNoted, ProblemBegan, Skipped
 from enapter_async.collector.gaps import Gap
-from enapter_async.collector.intake import DAY, SECOND, Intake
-from enapter_async.collector.problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
-from enapter_async.collector.writer import Writer
 from enapter_async.errors import EnapterError, InvalidArgumentError, SelectionError, StorageError
 
 _GRACE_SECONDS: Final = 3.0

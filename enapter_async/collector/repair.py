@@ -24,9 +24,9 @@ from enapter_async import (
 )
 from enapter_async._protocol.failure import refuses_request
 from enapter_async._protocol.timeseries.plan import DEVICES_PER_REQUEST
+from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
-from enapter_async.collector.problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector.selection import Finder, Selection, Units
 from enapter_async.collector.store import JournaledStore
 from enapter_async.errors import EnapterError, StorageError

@@ -16,8 +16,8 @@ import pytest
 
 from enapter_async import EnapterClient, InvalidArgumentError, StorageError
 from enapter_async.collector import Collector, CollectorEvent, GapsNoted
+from enapter_async.collector._writer import Writer
 from enapter_async.collector.stores.pipe import PipeStore
-from enapter_async.collector.writer import Writer
 from enapter_async.rows import JSON_LINES, Row, parse_time
 from enapter_async.simulator import Simulator
 from tests.collector.platform import read_platform

@@ -13,7 +13,7 @@ import pytest
 from enapter_async import EnapterClient, StorageError
 from enapter_async.collector import CollectorEvent, Gap, RowKey, Selection, SqliteStore, Targets
 from enapter_async.collector import repair as repair_module
-from enapter_async.collector.problems import Problems
+from enapter_async.collector._problems import Problems
 from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row, parse_time

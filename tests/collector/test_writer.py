@@ -13,9 +13,9 @@ import pytest
 
 from enapter_async import StorageError
 from enapter_async.collector import CollectorEvent, Gap, ProblemBegan, ProblemEnded, SqliteStore
-from enapter_async.collector.problems import Problems
+from enapter_async.collector._problems import Problems
+from enapter_async.collector._writer import Writer
 from enapter_async.collector.stores import sqlite
-from enapter_async.collector.writer import Writer
 from enapter_async.rows import Row
 from tests.collector.platform import SECOND, read_journal, read_rows
 
@@ -149,7 +149,7 @@ async def test_a_database_that_is_locked_is_waited_for_and_told_once(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.01)
-    monkeypatch.setattr("enapter_async.collector.writer.FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("enapter_async.collector._writer.FIRST_PAUSE", 0.02)
     events: list[CollectorEvent] = []
     async with SqliteStore(database) as store:
         writer = Writer(store, Problems(events.append))

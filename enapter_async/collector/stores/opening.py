@@ -10,8 +10,8 @@ from typing import Final
 
 import anyio
 
+from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.events import CollectorEvent
-from enapter_async.collector.problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.store import Store
 from enapter_async.collector.stores._addresses import hide_password, mask_password
 from enapter_async.collector.stores.sqlite import SqliteStore

@@ -8,8 +8,8 @@ from typing import Final
 
 import anyio
 
+from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.gaps import Gap, merge_gaps
-from enapter_async.collector.problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
 from enapter_async.errors import StorageError
 from enapter_async.rows import Row
