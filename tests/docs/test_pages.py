@@ -51,7 +51,6 @@ def test_no_block_is_left_untested(page: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its bash may be that of another system")
-@pytest.mark.skipif(sys.platform == "win32", reason="its bash may be that of another system")
 @pytest.mark.parametrize("page", [page for page in PAGES if typed(page)], ids=name)
 def test_shell_parses(page: Path) -> None:
     for text in typed(page):
