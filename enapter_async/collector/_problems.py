@@ -28,7 +28,7 @@ def is_final(error: BaseException) -> bool:
     """Whether an error ends a collector: trying again will not help.
 
     Of answers only those that are the API's own do, and only if they refuse the token. Everything else may be a proxy,
-    a restart, a server that is set up anew.
+    a restart, a server that is being reinstalled.
     """
     if isinstance(error, StorageError):
         return not error.temporary

@@ -48,7 +48,7 @@ _logger = logging.getLogger("enapter_async.collector")
 class Collector:
     """Collects the telemetry of devices into a store.
 
-    Each datapoint becomes one row. What is missed is noted in the store before anything newer is written, and filled
+    Each datapoint becomes one row. Gaps are recorded in the store before newer rows are written, and are then filled
     from history; see `docs/how-to/collect.md`.
 
         async with EnapterClient.from_env() as client, SqliteStore("telemetry.sqlite") as store:
@@ -73,7 +73,7 @@ class Collector:
         Args:
             client: To ask with. It stays open.
             store: Where rows go, open already. It stays open.
-            selection: What to collect; by default all numeric telemetry of all devices.
+            selection: Devices and attributes to collect. The default is all numeric telemetry of all devices.
             interval: Seconds or timedelta between two polls.
             repair: Fill gaps from history. Otherwise they are noted only.
             wait: Wait for an API that cannot be reached yet. Otherwise the first failure is raised.
@@ -132,7 +132,7 @@ class Collector:
 
     @property
     def statistics(self) -> CollectorStatistics:
-        """What was done so far."""
+        """Statistics since the collector was created."""
         repairer = self._repairer
         return CollectorStatistics(
             devices=len(self._targets.units),
@@ -160,7 +160,7 @@ class Collector:
 
     @property
     def targets(self) -> Targets:
-        """What is collected at the moment."""
+        """The devices and attributes that are collected now."""
         return self._targets
 
     def stop(self) -> None:

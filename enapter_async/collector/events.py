@@ -1,4 +1,4 @@
-"""What a collector reports while it works. `str()` of an event is a line for people."""
+"""Events that a collector reports while it runs. `str()` of an event is a line for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ProblemBegan:
     """Something fails that may pass; the collector keeps trying. Reported once until it ends.
 
     Attributes:
-        subject: What fails: `telemetry`, `devices`, `store` or `history`.
+        subject: The failing part: `telemetry`, `devices`, `store` or `history`.
         error: Why.
     """
 
@@ -28,7 +28,7 @@ class ProblemBegan:
 
 @attrs.frozen(kw_only=True)
 class ProblemEnded:
-    """What failed works again.
+    """The failing part works again.
 
     Attributes:
         subject: As in `ProblemBegan`.

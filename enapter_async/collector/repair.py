@@ -365,7 +365,7 @@ async def repair_gaps(
         on_event: A quick synchronous callable that gets every event.
 
     Returns:
-        How many rows were filled in. What cannot be filled stays in the journal.
+        How many rows were filled in. Gaps that cannot be filled stay in the journal.
 
     Raises:
         SelectionError: The token can see nothing of the selection.

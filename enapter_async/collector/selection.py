@@ -56,7 +56,7 @@ def _attributes(value: str | Iterable[str]) -> Literal["numeric", "all"] | tuple
 
 @attrs.frozen
 class Selection:
-    """What is collected.
+    """The devices and attributes to collect.
 
     Attributes:
         devices: IDs, slugs or names of devices; None for all that the token can see.
@@ -73,7 +73,7 @@ class Selection:
 
 @attrs.frozen
 class Targets:
-    """What a selection means at the moment.
+    """The devices and attributes that match a selection now.
 
     Attributes:
         units: Unit by attribute, by device ID.
@@ -107,7 +107,7 @@ class Targets:
 
 @attrs.frozen
 class _Found:
-    """What is needed of a device."""
+    """The fields of a device that the collector needs."""
 
     id: str
     slug: str

@@ -1,4 +1,4 @@
-"""What a collector has done, in figures."""
+"""Statistics of a collector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enapter_async import WatchStatistics
 
 @attrs.define(kw_only=True)
 class CollectorStatistics:
-    """What a collector has done so far.
+    """Statistics of a collector since it was created.
 
     Attributes:
         devices: Devices that are collected.
@@ -32,7 +32,7 @@ class CollectorStatistics:
         waiting: Rows that wait to be written.
         stalls: How often polling had to wait for the store.
         committed_at: Unix time of the last commit; None before the first.
-        polls: What the polling has done.
+        polls: Statistics of the polling.
     """
 
     devices: int = 0

@@ -1,4 +1,4 @@
-"""What a collector needs of the place that it writes to."""
+"""The protocols that a collector's store implements."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class JournaledStore(Store, Protocol):
         Args:
             rows: Rows to write, as `write` does.
             note: Gaps to note; their `id` is ignored.
-            replace: What remains of gaps of the journal, by `id`; nothing for one that is filled. A number that is
+            replace: Remaining gaps by `id` of a gap in the journal, none if it is filled. A number that is
                 not in the journal is ignored.
 
         Returns:

@@ -68,7 +68,7 @@ def get_format(name: str) -> Format:
     """Return the format of a name.
 
     Raises:
-        InvalidArgumentError: There is no such format.
+        InvalidArgumentError: The format is unknown.
         MissingExtraError: Parquet needs pyarrow, which is not installed.
     """
     if name == "csv":

@@ -27,7 +27,7 @@ _CONCURRENCY: Final = 8
 
 @attrs.frozen
 class ExportResult:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
         path: The file.
@@ -66,8 +66,8 @@ class HistoryExport:
 
         Args:
             target: The file to make.
-            request: What to export.
-            source: What tells this server's data from another's, such as its address. An export of one server is
+            request: Devices, attributes and time range to export.
+            source: Name of the server, such as its address. An export of one server is
                 not continued with the data of another.
             file_format: `"parquet"`, `"csv"` or `"jsonl"`; by default as the name of the file ends.
 
@@ -154,7 +154,7 @@ class HistoryExport:
 
         Raises:
             EnapterError: The API refuses or cannot be reached; what is finished stays.
-            SelectionError: There is no such device or attribute.
+            SelectionError: A device or an attribute does not exist.
             InvalidArgumentError: An argument of the request is invalid.
             StorageError: A file cannot be written; what is finished stays.
         """
@@ -320,13 +320,13 @@ async def export_history(
         client: Where from.
         target: The file to make; it appears when it is complete. Until then the folder `<file>.partial` holds what
             is finished.
-        request: What to export.
+        request: Devices, attributes and time range to export.
         file_format: `"parquet"`, `"csv"` or `"jsonl"`; by default as the name of the file ends.
         concurrency: Most requests at once.
 
     Raises:
         EnapterError: The API refuses or cannot be reached; the same call continues from there.
-        SelectionError: There is no such device or attribute.
+        SelectionError: A device or an attribute does not exist.
         InvalidArgumentError: An argument is invalid, or the folder is of an export of something else.
         StorageError: A file cannot be read or written, exists already, or is used by another process.
         MissingExtraError: Parquet needs the extra `arrow`.

@@ -1,4 +1,4 @@
-"""What an export is asked for, and how that is kept: a second start asks exactly what the first one did."""
+"""The request of an export, and how it is stored: a second start asks exactly what the first one did."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _attributes(values: Attributes) -> Attributes:
 
 @attrs.frozen(kw_only=True)
 class ExportRequest:
-    """What history to export. An export that was stopped is resumed by an equal request.
+    """A request for an export of history. An export that was stopped is resumed by an equal request.
 
     Attributes:
         start: First moment: an aware datetime, or how long before now. The latter is settled when the export
@@ -118,7 +118,7 @@ class ExportRequest:
         """Return start and end, those relative to now cut down to whole steps.
 
         Raises:
-            InvalidArgumentError: The end is not later than the start, or there is no such time.
+            InvalidArgumentError: The end is not later than the start, or the time does not exist.
         """
         start, end = (self._resolve(name, getattr(self, name), now) for name in ("start", "end"))
         if end <= start:
@@ -212,8 +212,8 @@ class ExportRecord:
         """Read what was kept.
 
         Args:
-            kept: What `to_json` returned.
-            request: What is asked now.
+            kept: The value that `to_json` returned.
+            request: The request of this run.
             question: As in `to_json`, of now.
             folder: Where it was kept, for messages.
 

@@ -55,7 +55,7 @@ class Options:
         to: File, folder of Parquet files, address of a database, or - for standard output.
         form: Its format.
         schema: Schema of the tables in PostgreSQL.
-        selection: What is collected.
+        selection: Devices and attributes to collect.
         interval: Seconds between two polls.
         seconds: How long to collect; None until told to stop.
         simulator: Options of `simulate` and their values; None collects from the server of the environment.

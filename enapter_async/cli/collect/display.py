@@ -1,4 +1,4 @@
-"""What the user sees while `collect` works: a panel on a terminal, a line a minute elsewhere."""
+"""The display while `collect` works: a panel on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines for a log: with time and level, as text or as JSON. Whoever reads them may leave at any time."""
+"""Lines for a log: with time and level, as text or as JSON. Their reader may leave at any time."""
 
 from __future__ import annotations
 

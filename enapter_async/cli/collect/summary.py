@@ -1,4 +1,4 @@
-"""What was collected, one figure a line."""
+"""Summarize the run, one figure per line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, ta
     """Write what was collected.
 
     Args:
-        done: What the collector did.
-        traffic: What was sent for it.
+        done: Statistics of the collector.
+        traffic: Requests sent for it.
         elapsed: Seconds that it took.
         target: Where to.
     """

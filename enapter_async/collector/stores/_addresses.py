@@ -20,7 +20,7 @@ def hide_password(url: str) -> str:
     """Return a URL of PostgreSQL without passwords, for people to read.
 
     Raises:
-        InvalidArgumentError: It is no such URL.
+        InvalidArgumentError: The URL is invalid.
     """
     try:
         parts = urlsplit(url)
@@ -49,7 +49,7 @@ def mask_password(text: str) -> str:
 
 
 def find_passwords(url: str) -> Iterator[str]:
-    """Yield every password that may stand in a message about a URL, as written and as meant."""
+    """Yield every password that a message may contain about a URL, as written and as meant."""
     parts = urlsplit(url)
     candidates = [parts.password, *(value for name, value in parse_qsl(parts.query) if "password" in name)]
     candidates.append(os.environ.get("PGPASSWORD"))
@@ -64,7 +64,7 @@ def choose_service(url: str) -> str | None:
     asyncpg ignores a service that does not exist, and would write into whichever database is the default.
 
     Raises:
-        LookupError: There is no such section, or the file cannot be read.
+        LookupError: The section does not exist, or the file cannot be read.
     """
     service = dict(parse_qsl(urlsplit(url).query)).get("service") or os.environ.get("PGSERVICE")
     if not service:

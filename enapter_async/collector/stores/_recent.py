@@ -1,4 +1,4 @@
-"""What files hold near their end: they cannot be searched for every row."""
+"""The newest rows of files: they cannot be searched for every row."""
 
 from __future__ import annotations
 

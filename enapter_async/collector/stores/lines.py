@@ -45,7 +45,7 @@ class LineStore:
 
         Args:
             path: The file.
-            form: What its lines are.
+            form: Format of its lines.
         """
         self.path: Path = Path(path)
         self._form = CSV if form == "csv" else JSON_LINES
@@ -93,7 +93,7 @@ class LineFile:
 
     Attributes:
         path: The file.
-        recent: What is near its end.
+        recent: The newest rows of the file.
         size: Bytes of the file.
         torn: Bytes that were cut away when it was opened.
     """
@@ -103,7 +103,7 @@ class LineFile:
 
         Args:
             path: The file.
-            form: What its lines are.
+            form: Format of its lines.
             recent: Gets what is near its end.
 
         Raises:
@@ -169,7 +169,7 @@ class LineFile:
         return file
 
     def _follow_rotation(self) -> None:
-        """Open the file again if it was taken away, and go on at its end if it was truncated."""
+        """Open the file again if it was taken away, and continue at its end if it was truncated."""
         there = identify_file(self.path)
         if there is None or there != self._identity():
             self.reopen()

@@ -138,7 +138,7 @@ class ParquetFolder:
     """An open folder, for use in one thread at a time.
 
     Attributes:
-        recent: What is in the newest files.
+        recent: The rows of the newest files.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class ParquetFolder:
         """Make Parquet of all lines.
 
         Raises:
-            StorageError: It cannot be written; the lines stay, and the next run goes on with them.
+            StorageError: It cannot be written; the lines stay, and the next run continues with them.
         """
         with self._lock:
             try:

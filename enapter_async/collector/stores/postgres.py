@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class _Connection(Connection, Protocol):
-    """What is used of a connection of asyncpg, whose own types leave much open."""
+    """The methods of an asyncpg connection that are used here, whose own types leave much open."""
 
     async def executemany(self, command: str, args: Iterable[Sequence[object]]) -> None: ...
     async def copy_records_to_table(
