@@ -1,4 +1,4 @@
-"""Time series as CSV cells: what buckets of any length hold, computed from minutes rather than from samples.
+"""Compute the CSV cells of time series, for buckets of any length, from minutes rather than from samples.
 
 Every result equals what one would get from the single samples (`Track.level`) of the bucket; tests hold them
 against each other. Buckets begin at multiples of the granularity since 1970.
@@ -31,7 +31,7 @@ _ALLOWED = {
 
 
 def supports(data_type: str, aggregation: str) -> bool:
-    """Tell whether values of a type can be aggregated in a way."""
+    """Return whether an aggregation supports a data type."""
     return aggregation == "auto" or aggregation in _ALLOWED[data_type]
 
 
@@ -42,7 +42,7 @@ class Reduction:
     Attributes:
         profile: The signal.
         aggregation: avg, min, max, last or bool_or.
-        scale: What levels are multiplied by.
+        scale: Factor of the levels.
     """
 
     profile: Signal
@@ -107,7 +107,7 @@ class Column:
         self._offset = track.offset * scale
 
     def cells(self, first: int, count: int) -> list[str]:
-        """Give the cells of buckets, counted since 1970; an empty one is null."""
+        """Return the cells of buckets, counted since 1970; an empty one is null."""
         if not self._fill:
             return self._known(first, count)
         before = min(self._fill, _LONGEST_GAP // self.granularity + 1)
@@ -129,7 +129,7 @@ class Column:
         return cells
 
     def _of_minutes(self, first: int, count: int) -> list[str]:
-        """Give the cells of buckets of whole minutes."""
+        """Return the cells of buckets of whole minutes."""
         width = self.granularity // 60
         reduction, scale, extra = self._reduction, self._scale, self._offset
         if width == 1:
@@ -146,7 +146,7 @@ class Column:
         return self._write([level + extra for level in levels])
 
     def _within_minutes(self, first: int, count: int) -> list[str]:
-        """Give the cells of buckets of which a minute has several."""
+        """Return the cells of buckets of which a minute has several."""
         profile, scale = self._profile, self._scale
         parts = 60 // self.granularity
         begin, end = first // parts, -(-(first + count) // parts)
@@ -164,7 +164,7 @@ class Column:
         return cells[skip : skip + count]
 
     def _buckets(self, first: int, count: int) -> Iterable[list[int]]:
-        """Give the levels of the samples of each bucket, without the offset."""
+        """Return the levels of the samples of each bucket, without the offset."""
         step, period = self.granularity, self._profile.period
         begin, end = first * step // 60, -(-(first + count) * step // 60)
         ripple = self._profile.ripple[::period]
@@ -187,7 +187,7 @@ class Column:
                 cells[bucket - first] = self._outside_gaps(bucket)
 
     def _outside_gaps(self, bucket: int) -> str:
-        """Give the cell of a bucket of which gaps take a part."""
+        """Return the cell of a bucket of which gaps take a part."""
         begin, end = bucket * self.granularity, (bucket + 1) * self.granularity
         gaps = self._gaps(begin, end)
         if self.granularity % 60 == 0 and all(edge % 60 == 0 for gap in gaps for edge in gap):
@@ -203,7 +203,7 @@ class Column:
         return self._cell(reduce, levels)
 
     def _gaps(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Give the spans within some time of which there are no samples: gaps of history, and outages."""
+        """Return the spans within some time of which there are no samples: gaps of history, and outages."""
         gaps = self._track.gaps(start, end)
         if not self._outages:
             return gaps
@@ -221,7 +221,7 @@ class Column:
 
 
 def carry_forward(cells: list[str], reach: int) -> None:
-    """Fill empty cells with the last one that is not, over at most so many buckets (locf)."""
+    """Fill empty cells with the last known value, over at most so many buckets (locf)."""
     last, age = "", 0
     for place, cell in enumerate(cells):
         if cell:
@@ -234,7 +234,7 @@ def carry_forward(cells: list[str], reach: int) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def _day(reduction: Reduction, width: int, variant: int) -> Sequence[int]:
-    """Give a day's levels of buckets of so many minutes."""
+    """Return a day's levels of buckets of so many minutes."""
     return _grouped(reduction.minutes, minute_levels(reduction.profile, variant), width)
 
 

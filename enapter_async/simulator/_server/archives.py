@@ -1,4 +1,4 @@
-"""Blueprint archives: reading what is uploaded, writing what is downloaded."""
+"""Read uploaded blueprint archives and write downloaded ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Archive:
 
     Attributes:
         manifest: The manifest as JSON; empty when it could not be read.
-        errors: What is wrong with it, a line each.
+        errors: The defects, one per line.
     """
 
     manifest: dict[str, Any]
@@ -36,7 +36,7 @@ class Archive:
 
 
 def read_archive(data: bytes) -> Archive:
-    """Read and validate a blueprint archive; never raises."""
+    """Read and validate a blueprint archive. Never raises."""
     try:
         files = read_files(data)
     except ValueError as error:
@@ -59,7 +59,7 @@ def read_files(data: bytes) -> dict[str, bytes]:
     """Read every file of a zip archive.
 
     Raises:
-        ValueError: It is not one, it is damaged, or it is too large.
+        ValueError: The data is not a zip archive, or the archive is damaged or too large.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -84,7 +84,7 @@ def write_archive(files: dict[str, bytes]) -> bytes:
 
 
 def original(blueprint: Blueprint) -> bytes:
-    """Give the archive as it was uploaded; that of a stock blueprint is made here. JSON is YAML too."""
+    """Return the archive as it was uploaded. The archive of a stock blueprint is made here. JSON is YAML, too."""
     if blueprint.archive is not None:
         return blueprint.archive
     text = json.dumps(blueprint.manifest, indent=2, ensure_ascii=False)
@@ -92,7 +92,7 @@ def original(blueprint: Blueprint) -> bytes:
 
 
 def compiled(blueprint: Blueprint) -> bytes:
-    """Give what the platform made of the archive: a compiled manifest beside the other files."""
+    """Return the archive as the platform compiles it: a compiled manifest and the other files."""
     files = {name: data for name, data in read_files(original(blueprint)).items() if name not in MANIFESTS}
     manifest = json.dumps(compile_manifest(blueprint.manifest), indent=2, ensure_ascii=False)
     return write_archive(files | {"manifest.json": manifest.encode()})

@@ -1,4 +1,4 @@
-"""Checking values against the manifest: command arguments and configuration parameters alike."""
+"""Check command arguments and configuration parameters against the manifest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def check(declarations: dict[str, dict[str, Any]], values: dict[str, Any], what:
     Args:
         declarations: Entries of the manifest by name.
         values: Values by name; None counts as absent.
-        what: What they are, for the message: argument or parameter.
+        what: `argument` or `parameter`, for the message.
 
     Raises:
-        Refusal: One does not fit (422).
+        Refusal: A value does not fit (422).
     """
     for name, value in values.items():
         if name not in declarations:
@@ -29,10 +29,10 @@ def check(declarations: dict[str, dict[str, Any]], values: dict[str, Any], what:
 
 
 def check_required(declarations: dict[str, dict[str, Any]], values: dict[str, Any], what: str) -> None:
-    """Check that nothing required is missing.
+    """Check that all required values are present.
 
     Raises:
-        Refusal: Something is (422).
+        Refusal: A required value is missing (422).
     """
     for name, declaration in declarations.items():
         if declaration.get("required") and values.get(name) is None:
@@ -40,7 +40,7 @@ def check_required(declarations: dict[str, dict[str, Any]], values: dict[str, An
 
 
 def with_defaults(declarations: dict[str, dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:
-    """Add the declared defaults of what is not given."""
+    """Add the declared defaults of missing values."""
     defaults = {name: entry["default"] for name, entry in declarations.items() if "default" in entry}
     return defaults | {name: value for name, value in values.items() if value is not None}
 

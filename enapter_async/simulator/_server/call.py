@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """What a handler gets.
+    """The context of a handler.
 
     Attributes:
-        world: Everything there is.
+        world: The simulated world.
         behaviour: How this server behaves.
         grant: The caller; anonymous ones have the lowest role.
         request: The request itself.
@@ -58,11 +58,11 @@ class Call:
         return self.record.operation
 
     def begin_stream(self) -> None:
-        """Count this request no longer as one in flight but as an open stream."""
+        """Count this request as an open stream, no longer as a request in flight."""
         self.ledger.begin_stream(self.record)
 
     def path(self, name: str) -> str:
-        """Give a decoded path parameter."""
+        """Return a decoded path parameter."""
         return self.request.match_info[name]
 
     def body(self) -> Body:
@@ -80,7 +80,7 @@ class Call:
             )
 
     def site(self, role: Role | None = None) -> Site:
-        """Give the site of the path, or the Gateway's own where the path names none."""
+        """Return the site of the path, or the Gateway's own site if the path names none."""
         site_id = self.request.match_info.get("site_id")
         site = self.world.own_site if site_id is None else self.world.sites.get(site_id)
         if site is None:
@@ -89,7 +89,7 @@ class Call:
         return site
 
     def device(self, role: Role | None = None) -> Device:
-        """Give the device of the path, by ID or, where slugs are accepted, by slug (reference.md, section 14)."""
+        """Return the device of the path, by ID or, where slugs are accepted, by slug (reference.md, section 14)."""
         site = self.site(Role.READONLY) if "site_id" in self.request.match_info else None
         slugs = site is not None or self.behaviour.mode != "cloud"
         device = self.world.devices.find(self.path("device_id"), None if site is None else site.id, slugs=slugs)

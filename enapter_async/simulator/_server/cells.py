@@ -1,4 +1,4 @@
-"""How levels become CSV cells: looked up, since writing a number takes three times as long."""
+"""Convert levels to CSV cells. Cells are looked up, because formatting a number takes three times as long."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SPECIAL = re.compile(r'[",\r\n]')
 
 @functools.lru_cache(maxsize=256)
 def writer(profile: Signal, data_type: str, scale: int = 1) -> Writer:
-    """Make what writes the cells of a signal.
+    """Return a function that writes the cells of a signal.
 
     Args:
         profile: The signal.
         data_type: Type of the column; averages of integers are floats.
-        scale: What the signal's levels were multiplied by.
+        scale: Factor by which the signal's levels were multiplied.
     """
     if profile.words:
         return functools.partial(_look_up, [_word(profile.value(level)) for level in range(len(profile.words))])

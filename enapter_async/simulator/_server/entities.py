@@ -1,4 +1,4 @@
-"""What the world consists of."""
+"""The entities of the world."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Blueprint:
     _signals: dict[str, Signal] | None = attrs.field(default=None, init=False, repr=False)
 
     def section(self, name: str) -> dict[str, dict[str, Any]]:
-        """Give a section of the manifest; a missing one and null are empty."""
+        """Return a section of the manifest, empty if it is missing or null."""
         section = self.manifest.get(name)
         return cast("dict[str, dict[str, Any]]", section) if isinstance(section, dict) else {}
 
@@ -53,7 +53,7 @@ class Blueprint:
         return self._signals
 
     def attribute_role(self, attribute: str) -> Role:
-        """Give the lowest role that may read a telemetry attribute."""
+        """Return the lowest role that may read a telemetry attribute."""
         return access_level(self.section("telemetry").get(attribute, {}).get("access_level"), Role.READONLY)
 
 
@@ -69,7 +69,7 @@ class LogRecord:
 
 
 def _note_connectivity(device: Device, _: object, connectivity: str) -> str:
-    """Remember when a device goes offline and when it is back: it measures nothing meanwhile."""
+    """Remember when a device goes offline and comes back. It measures nothing in between."""
     if (connectivity == "OFFLINE") != (device.offline_since is not None):
         now = device.clock()
         if device.offline_since is not None:
@@ -116,7 +116,7 @@ class Device:
     clock: Callable[[], float] = attrs.field(default=time.time, repr=False)
 
     def outages(self, *, past: bool = True) -> tuple[tuple[float, float], ...]:
-        """Give the spans of time without values, the one that has not ended included.
+        """Return the spans of time without values, including the one that has not ended.
 
         Args:
             past: Include the outages that are over.
@@ -125,7 +125,7 @@ class Device:
         return (*self.past_outages, *now) if past else now
 
     def was_online(self, at: float) -> bool:
-        """Tell whether the device was online at a time in Unix seconds."""
+        """Return whether the device was online at a time in Unix seconds."""
         return not any(begin <= at < end for begin, end in self.outages())
 
     @property

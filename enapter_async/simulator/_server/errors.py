@@ -11,7 +11,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
 
     Args:
         status: HTTP status.
-        message: What is wrong, for a person.
+        message: The reason, for people.
         code: The error code; None leaves it out, as the devices service does.
         details: Fields specific to the error.
         headers: Further response headers.
@@ -40,7 +40,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
         self.plain = plain
 
     def envelope(self) -> dict[str, Any]:
-        """Give the JSON body."""
+        """Return the JSON body."""
         answer = envelope(self.message, code=self.code, details=self.details)
         for message in self.more:
             answer["errors"] += envelope(message, code=self.code)["errors"]
@@ -69,12 +69,12 @@ def invalid_field(name: str, message: str) -> Refusal:
 
 
 def not_found(what: str) -> Refusal:
-    """Say that a resource does not exist; real answers have no code here."""
+    """Report that a resource does not exist. Real answers have no code here."""
     return Refusal(404, f"{what} not found")
 
 
 def no_telemetry() -> Refusal:
-    """Say that no attribute that was asked for exists; dashboards take this answer for a sign of health."""
+    """Report that none of the requested attributes exists. Dashboards take this answer as a sign of health."""
     return Refusal(
         404,
         "No requested telemetry attribute exists.",
@@ -83,10 +83,10 @@ def no_telemetry() -> Refusal:
 
 
 def conflict(message: str) -> Refusal:
-    """Say that an entity exists already, or is in the way."""
+    """Report that an entity already exists or conflicts."""
     return Refusal(409, message, code="already_exists")
 
 
 def unprocessable(message: str, *, code: str = "unprocessable", details: dict[str, Any] | None = None) -> Refusal:
-    """Say that well-formed instructions cannot be carried out."""
+    """Report that a well-formed request cannot be processed."""
     return Refusal(422, message, code=code, details=details)

@@ -1,4 +1,4 @@
-"""What lists and streams of logs have in common."""
+"""The filters and the JSON that lists and streams of logs share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RETENTIONS = {
 
 
 def render_record(record: LogRecord) -> dict[str, Any]:
-    """Make a record's JSON."""
+    """Return a record as JSON."""
     return {
         "timestamp": record.timestamp,
         "received_at": format_time(record.received_at),
@@ -38,7 +38,7 @@ class LogFilter:
         self._retention = _RETENTIONS[query.choice(name, tuple(_RETENTIONS), "ALL")]
 
     def accepts(self, record: LogRecord) -> bool:
-        """Tell whether a record is wanted."""
+        """Return whether a record matches."""
         return (self._severity is None or record.severity.lower() == self._severity) and (
             self._retention == "ALL" or record.persistent == (self._retention == "PERSISTENT")
         )

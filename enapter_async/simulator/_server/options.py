@@ -42,8 +42,8 @@ class Behaviour:
         created: Answer creations with 201 instead of 200.
         upload_answer: Form of the upload answer: `wrapped`, `flat` or `blueprint_id`.
         joined_data_types: Send the data types of a time series as one comma list instead of a line per column.
-        empty_timeseries: What a time series without rows is: the `header` line only, or an `empty` body.
-        max_points: Most points of one series; more is a 422.
+        empty_timeseries: Form of a time series without rows: the `header` line only, or an `empty` body.
+        max_points: Most points of one series. More are refused with 422.
         max_devices: Most devices of one time series query; None is no limit.
         command_seconds: How long a command takes, below two seconds.
         legacy_rule_engine: No pages, no `total_count`, unknown query parameters refused.

@@ -23,7 +23,7 @@ class Role(enum.IntEnum):
         """Read a role in any case, `READ_ONLY` included.
 
         Raises:
-            ValueError: There is no such role.
+            ValueError: The role does not exist.
         """
         try:
             return cls[text.upper().replace("READ_ONLY", "READONLY")]
@@ -32,7 +32,7 @@ class Role(enum.IntEnum):
 
 
 def access_level(declared: object, default: Role) -> Role:
-    """Read a manifest's access level; null, absent and unknown ones are the section's default."""
+    """Read a manifest's access level. If it is null, absent or unknown, the section's default applies."""
     if not isinstance(declared, str):
         return default
     try:
@@ -43,12 +43,12 @@ def access_level(declared: object, default: Role) -> Role:
 
 @attrs.define(eq=False)
 class Grant:
-    """What a token may do.
+    """The rights of a token.
 
     Attributes:
         token: The secret itself.
         role: Its role on every site that has no role of its own in `site_roles`.
-        site_roles: Roles on single sites: whoever creates a site becomes its INSTALLER.
+        site_roles: Roles on single sites. The creator of a site becomes its INSTALLER.
         expired: An expired token is refused with 403.
     """
 
@@ -58,12 +58,12 @@ class Grant:
     expired: bool = False
 
     def role_on(self, site_id: str | None) -> Role:
-        """Give the role on a site; None means no site at all."""
+        """Return the role on a site. None means no site at all."""
         if site_id is None:
             return self.role
         return self.site_roles.get(site_id, self.role)
 
 
 def default_token(seed: int) -> str:
-    """Make the token of a simulator that was given none: 64 hex digits, the same for the same seed."""
+    """Return the default token of a simulator: 64 hex digits, the same for the same seed."""
     return hashlib.sha256(f"enapter-simulator/{seed}/token".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Running a simulator until it is told to stop."""
+"""Run a simulator until a signal stops it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def run(
 ) -> None:
     """Run a simulator until SIGINT or SIGTERM.
 
-    When it is ready, it prints one line with its address and token, and with the file of the authority that clients
-    have to trust where it made a certificate; a second line has the address of the control page.
+    Once ready, it prints one line with its address and token, and with the file of the authority that clients
+    have to trust if it made a certificate. A second line has the address of the control page.
 
     Args:
         host: Address to listen on.
@@ -49,15 +49,15 @@ def run(
         fault_rate: Share of requests that fail, from 0 to 1.
         tls: Serve https with a certificate made for the run.
         cert: Serve https with the certificate in this PEM file.
-        key: PEM file with its key, where that is another file.
+        key: PEM file with its key, if that is a separate file.
         allow_http: Do not redirect plain http to https in the modes cloud and gateway.
         control: Serve the control API and its page under `/_simulator`.
         control_token: The control token; by default a random one.
-        control_hosts: Names under which the control API may be used, besides `localhost` and IP addresses.
+        control_hosts: Names under which the control API may be used, in addition to `localhost` and IP addresses.
 
     Raises:
         OSError: The address is taken.
-        ValueError: An argument makes no sense.
+        ValueError: An argument is invalid.
         ImportError: `tls` needs the extra `tls`.
     """
     if key is not None and cert is None:

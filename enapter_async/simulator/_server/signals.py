@@ -1,6 +1,6 @@
-"""What a telemetry attribute means: its data type, range and shape, derived from its declaration.
+"""The signal of a telemetry attribute: its data type, range and shape, derived from its declaration.
 
-Any manifest will do, an uploaded one included: nothing here is specific to the catalogue.
+Any manifest works, including an uploaded one. Nothing here is specific to the catalogue.
 Numbers are whole *levels*: a level divided by `10 ** digits` is the value. Whole numbers make every
 aggregate exact and cheap.
 """
@@ -75,7 +75,7 @@ class Signal:
         digits: Decimal digits of a level.
         shape: Daily course: wave, sun, steps or counter.
         period: Seconds between two samples, a divisor of 60.
-        ripple: What is added to a minute's level in each of its 60 seconds.
+        ripple: Levels added to a minute's level in each of its 60 seconds.
         spread: Levels by which devices differ from each other.
         words: The values of a signal that has no numbers; the level is the index.
         choices: The levels of a numeric signal that has only some.
@@ -99,7 +99,7 @@ class Signal:
         return self.low + min(self.ripple), self.high + max(self.ripple) + self.spread
 
     def value(self, level: int) -> Any:
-        """Turn a level into the value that JSON carries."""
+        """Convert a level to its JSON value."""
         if self.words:
             return self.words[level]
         return round(level / 10**self.digits, self.digits) if self.data_type == "float" else level
@@ -109,7 +109,7 @@ def signal(name: str, declaration: dict[str, Any], alerts: tuple[str, ...] = ())
     """Derive the signal of an attribute.
 
     Args:
-        name: The attribute's name; it decides the shape and the period.
+        name: The attribute's name. It determines the shape and the period.
         declaration: Its entry in the manifest.
         alerts: Names of the alerts that the manifest declares.
     """
@@ -196,7 +196,7 @@ def _course(shape: str, variant: int) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=512)
 def minute_levels(profile: Signal, variant: int) -> tuple[int, ...]:
-    """Give the level of each minute of a day before the device's own offset."""
+    """Return the level of each minute of a day before the device's own offset."""
     course = _course(profile.shape, variant)
     if profile.choices:
         return tuple(profile.choices[len(profile.choices) * point // (_FULL + 1)] for point in course)

@@ -36,7 +36,7 @@ Latency = float | tuple[float, float]
 
 
 class Simulator:
-    """An Enapter Cloud or Gateway on loopback, with one world in memory.
+    """A simulated Enapter Cloud or Gateway on loopback, with one world in memory.
 
         async with Simulator(devices=20, seed=1) as sim:
             client = EnapterClient(base_url=sim.url, token=sim.token)
@@ -48,28 +48,28 @@ class Simulator:
         sites: How many sites; by default one for six devices and at most three, or the Gateway's one.
         mode: `any` serves the union of both worlds, `cloud` and `gateway` have only what
             that kind of server has.
-        seed: The same seed gives the same world, token and chance.
+        seed: The same seed gives the same world, token and random faults.
         token: The API token; by default made from the seed.
         role: Role of that token.
         tokens: Further tokens and their roles.
         users: Names accepted in `X-Enapter-Auth-User` and their roles; None ignores the header.
         rate_limit: Requests per second of one token; None is no limit.
-        burst: How many requests may come at once; by default those of one second.
-        latency: Seconds before every answer, or the least and the most of a uniform distribution.
+        burst: How many requests may arrive at once, by default those of one second.
+        latency: Seconds before every answer, or the minimum and maximum of a uniform distribution.
         fault_rate: Share of requests that fail in some way, from 0 to 1.
-        faults: A script of faults; also `sim.faults`, which may be changed while running.
-        clock: Unix seconds; what the world takes for now.
+        faults: A fault plan. It is also `sim.faults`, which you can change while the simulator runs.
+        clock: Returns the current time of the world in Unix seconds.
         tls: Serve https: True with a certificate made for the run (extra `tls`; clients trust `sim.ca_file`), or
             with your own, as the path of a PEM file with certificate and key, or of a file for each.
-        ssl_context: Serve https with this.
+        ssl_context: Serve https with this context.
         control: Serve the control API and its page under `/_simulator`.
         control_token: The control token; by default a random one.
-        control_hosts: Names under which the control API may be used, besides `localhost` and IP addresses.
+        control_hosts: Names under which the control API may be used, in addition to `localhost` and IP addresses.
         record_limit: How many requests `sim.requests` keeps.
         **options: Fields of `Behaviour` by name, such as `legacy_rule_engine=True`.
 
     Raises:
-        ValueError: An argument makes no sense, or the certificate cannot be used.
+        ValueError: An argument is invalid, or the certificate cannot be used.
         ImportError: `tls=True` needs the extra `tls`.
     """
 
@@ -157,50 +157,50 @@ class Simulator:
 
     @property
     def ca_file(self) -> Path | None:
-        """The PEM file with the authority that clients have to trust, where the certificate was made for the run."""
+        """The PEM file with the authority that clients have to trust, if the certificate was made for the run."""
         return None if self._certificate is None else self._certificate.ca_file
 
     @property
     def control_page(self) -> str | None:
-        """Address of the control page with the control token; None without a control API."""
+        """Address of the control page with the control token, or None without a control API."""
         if self._control is None:
             return None
         return f"{self.url.removesuffix('/api')}{PREFIX}/#token={quote(self._control.token, safe='')}"
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port of the simulator."""
         if self._runner is not None and self._runner.addresses:
             return int(self._runner.addresses[0][1])
         return self._port
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """The requests that came in, oldest first."""
+        """The received requests, oldest first."""
         return self.ledger.records
 
     def requests_of(self, operation: str) -> list[RequestRecord]:
-        """Give the requests of one operation."""
+        """Return the requests of one operation."""
         return [record for record in self.requests if record.operation == operation]
 
     def build_world(self) -> World:
-        """Build the world as it is at the start."""
+        """Build the initial world."""
         seed, devices, sites = self._shape
         return World(seed=seed, devices=devices, sites=sites, clock=self._clock)
 
     def add_token(self, token: str, role: Role | str = Role.OWNER) -> Grant:
-        """Accept another token; the grant that comes back can be changed while running."""
+        """Accept another token. You can change the returned grant while the simulator runs."""
         if not token or not token.isascii() or not token.isprintable() or token != token.strip():
             raise ValueError("a token must be printable ASCII, without white space around it")
         grant = self.grants[token] = Grant(token=token, role=_role(role))
         return grant
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Start to listen.
 
         Raises:
             OSError: The address is taken.
-            RuntimeError: It runs already.
+            RuntimeError: The simulator is already running.
         """
         if self._runner is not None:
             raise RuntimeError("the simulator runs already")
@@ -259,7 +259,7 @@ class Simulator:
 
 
 def _loop_time() -> float:
-    """Give the time of the loop that runs: tests have loops with a time of their own."""
+    """Return the time of the running loop. Loops of tests may have their own clock."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:

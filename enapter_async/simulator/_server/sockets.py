@@ -1,4 +1,4 @@
-"""Open WebSockets: what flows through them, and a handle on them for tests."""
+"""Open WebSockets: their frames, and control over them for tests."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Socket:
     sent: int = 0
 
     def put(self, frame: dict[str, Any] | str) -> None:
-        """Queue a frame; a text goes out as it is, whether it is JSON or not."""
+        """Queue a frame. A text is sent unchanged, even if it is not JSON."""
         self.queue.put_nowait(frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False))
 
     def finish(self) -> None:
-        """Close the socket after what is queued."""
+        """Close the socket after the queued frames."""
         self.queue.put_nowait(None)
 
     async def pump(self, frames: Frames, clock: Callable[[], float], interval: float) -> None:
@@ -69,7 +69,7 @@ class Socket:
             await asyncio.gather(reader, return_exceptions=True)
 
     async def _next(self, deadline: float) -> str | None:
-        """Give the next queued frame; an empty one when the time is up, None when the socket is over."""
+        """Return the next queued frame, an empty one after the timeout, or None once the socket is closed."""
         try:
             async with asyncio.timeout_at(deadline):
                 return await self.queue.get()
@@ -107,11 +107,11 @@ class Sockets:
         opened: Callable[[Socket], None] | None = None,
         received: Callable[[Socket, str], None] | None = None,
     ) -> web.WebSocketResponse:
-        """Upgrade a request and serve it to its end.
+        """Upgrade a request and serve it until it ends.
 
         Args:
             call: The request.
-            topics: What to listen to, and how its events look as frames.
+            topics: Topics to listen to, and how their events become frames.
             frames: Makes what happens by itself.
             interval: Seconds between two looks at it.
             opened: Called with the socket once it is open.
@@ -140,21 +140,21 @@ class Sockets:
         return response
 
     def emit(self, frame: dict[str, Any] | str, path: str = "") -> int:
-        """Send a frame through every socket whose path contains a text; gives how many there were."""
+        """Send a frame through every socket whose path contains a text. Return their number."""
         chosen = [socket for socket in self.open if path in socket.path]
         for socket in chosen:
             socket.put(frame)
         return len(chosen)
 
     def drop(self, path: str = "", *, reset: bool = True) -> int:
-        """Break sockets without a closing handshake; gives how many there were."""
+        """Break sockets without a closing handshake. Return their number."""
         chosen = [socket for socket in self.open if path in socket.path]
         for socket in chosen:
             break_connection(socket.request, reset=reset)
         return len(chosen)
 
     def close(self) -> None:
-        """Close every socket in good order."""
+        """Close every socket cleanly."""
         for socket in self.open:
             socket.finish()
 
@@ -169,5 +169,5 @@ def _listener(socket: Socket, handler: Handler) -> Callable[[Any], None]:
 
 
 def wants_socket(request: web.Request) -> bool:
-    """Tell whether a request asks for an upgrade."""
+    """Return whether a request asks for an upgrade."""
     return request.headers.get("Upgrade", "").lower() == "websocket"

@@ -1,7 +1,7 @@
 """The telemetry of one attribute of one device, as a pure function of seed, device, attribute and time.
 
 Every minute has a level, every second adds the signal's ripple, and devices differ by the day's variant and by an
-offset. That is enough structure to aggregate exactly over millions of samples without making them.
+offset. This is enough to aggregate millions of samples exactly without creating them.
 History has gaps (persistence lost something); the latest value never has.
 """
 
@@ -24,7 +24,7 @@ _COUNTERS_SINCE = 1_577_836_800 // 60  # the minute of 2020-01-01
 
 
 def key(*parts: object) -> int:
-    """Hash what identifies something to 64 bits, alike in every run."""
+    """Hash an identity to 64 bits, the same in every run."""
     text = "/".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
@@ -39,7 +39,7 @@ class Track:
     """One attribute of one device; `track_of` keeps those in use.
 
     Args:
-        signal: What the attribute means.
+        signal: The signal of the attribute.
         seed: The world's seed.
         device_id: The device.
     """
@@ -51,13 +51,13 @@ class Track:
         self.offset: int = self._key % (signal.spread + 1)
 
     def latest(self, now: float) -> tuple[Any, int]:
-        """Give the newest sample at a time: its value, and its timestamp in Unix seconds."""
+        """Return the newest sample at a time: its value, and its timestamp in Unix seconds."""
         second = int(now // 1)
         second -= second % self.signal.period
         return self.signal.value(self.level(second)), second
 
     def level(self, second: int) -> int:
-        """Give the level of the sample of a second."""
+        """Return the level of the sample of a second."""
         minute, rest = divmod(second, 60)
         if self.signal.shape == "counter":
             level = (minute - _COUNTERS_SINCE) * self.signal.low
@@ -67,7 +67,7 @@ class Track:
         return level + self.signal.ripple[rest] + self.offset
 
     def minutes(self, first: int, count: int) -> list[int]:
-        """Give the levels of minutes since 1970, without ripple and offset."""
+        """Return the levels of minutes since 1970, without ripple and offset."""
         if self.signal.shape == "counter":
             step = self.signal.low
             start = (first - _COUNTERS_SINCE) * step
@@ -75,7 +75,7 @@ class Track:
         return self.days(first, count, MINUTES, functools.partial(minute_levels, self.signal))
 
     def days(self, first: int, count: int, length: int, day: Callable[[int], Sequence[int]]) -> list[int]:
-        """Give levels from days of some length each; what `day` gives depends on the day's variant alone."""
+        """Return levels from days of some length each; what `day` gives depends on the day's variant alone."""
         levels: list[int] = []
         while count > 0:
             number, place = divmod(first, length)
@@ -86,7 +86,7 @@ class Track:
         return levels
 
     def gaps(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Give the spans of whole minutes within some time for which history has nothing, in order."""
+        """Return the spans of whole minutes within some time for which history has nothing, in order."""
         spans: list[tuple[int, int]] = []
         for day in range(start // DAY, (end - 1) // DAY + 1):
             for salt, odds, longest in ((self._outage_key, 5, 30), (self._key, 4, 15)):
@@ -100,7 +100,7 @@ class Track:
 
 
 def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Give the same spans in order, those that touch each other as one."""
+    """Return the spans in order, and merge those that touch."""
     result: list[tuple[int, int]] = []
     for begin, stop in sorted(spans):
         if result and begin <= result[-1][1]:
@@ -112,5 +112,5 @@ def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 @functools.lru_cache(maxsize=16_384)
 def track_of(signal: Signal, seed: int, device_id: str) -> Track:
-    """Give the track of one attribute of one device."""
+    """Return the track of one attribute of one device."""
     return Track(signal, seed, device_id)

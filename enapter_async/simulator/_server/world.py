@@ -1,4 +1,4 @@
-"""The world: everything that the simulator knows, behind no socket."""
+"""The world: the state of the simulator, without a server."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Listener = Callable[[Any], None]
 
 
 class World:
-    """Sites, devices and blueprints, built from a seed; tests may change it while the simulator runs.
+    """Sites, devices and blueprints, built from a seed. Tests may change them while the simulator runs.
 
     Args:
         seed: The same seed gives the same world.
         devices: How many devices to build.
         sites: How many sites to build.
-        clock: Unix seconds; now, for everything that happens.
+        clock: Returns the current time in Unix seconds, for everything that happens.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class World:
             self.devices.add(device)
 
     def now(self) -> float:
-        """Give the time in Unix seconds."""
+        """Return the time in Unix seconds."""
         return self.clock()
 
     def adopt(self, other: World) -> None:
-        """Become another world; the clock and those who listen stay."""
+        """Replace the content with that of another world. Clock and listeners stay."""
         for name, value in vars(other).items():
             if name not in ("clock", "_listeners"):
                 setattr(self, name, value)
@@ -76,7 +76,7 @@ class World:
             device.clock = self.now
 
     def new_id(self, kind: str) -> str:
-        """Make the ID of something that is created while running."""
+        """Return a new ID for an entity that is created at run time."""
         self.made += 1
         return make_id(self.seed, f"made/{kind}", self.made)
 
@@ -94,7 +94,7 @@ class World:
         return site
 
     def remove_site(self, site_id: str) -> None:
-        """Take a site out; its devices belong to no site any more."""
+        """Remove a site. Its devices then belong to no site."""
         for device in list(self.devices.ordered(site_id)):
             device.site_id = None
         del self.sites[site_id]
@@ -103,7 +103,7 @@ class World:
     # Blueprints
 
     def find_blueprint(self, name: str, namespace: str = "enapter", tag: str = "latest") -> Blueprint | None:
-        """Find a blueprint by name; of several with the same name and tag the newest wins."""
+        """Find a blueprint by name. Of several with the same name and tag, the newest wins."""
         wanted = {"namespace": namespace, "name": name, "tag": tag}
         named = [blueprint for blueprint in self.blueprints.values() if wanted in blueprint.full_names]
         return max(named, key=lambda blueprint: blueprint.created_at, default=None)
@@ -212,7 +212,7 @@ class World:
     # Rules
 
     def rule_engine(self, site_id: str) -> RuleEngine:
-        """Give a site's rule engine; the sites that were built begin with some rules."""
+        """Return a site's rule engine. Sites that were built with the world start with some rules."""
         engine = self.rule_engines.get(site_id)
         if engine is None:
             engine = self.rule_engines[site_id] = RuleEngine(make_id(self.seed, "rule_engine", site_id))
@@ -245,12 +245,12 @@ class World:
     # Telemetry
 
     def track(self, device: Device, attribute: str) -> Track | None:
-        """Give the telemetry of an attribute, or None when the device has no such attribute."""
+        """Return the telemetry of an attribute, or None if the device does not have it."""
         profile = device.blueprint.signals.get(attribute)
         return None if profile is None else track_of(profile, self.seed, device.id)
 
     def latest(self, device: Device, attribute: str) -> tuple[Any, int] | None:
-        """Give an attribute's newest value and its timestamp; None when there is no such attribute."""
+        """Return an attribute's newest value and its timestamp, or None if the attribute does not exist."""
         now = int(self.now())
         if attribute in device.telemetry:
             return device.telemetry[attribute], now

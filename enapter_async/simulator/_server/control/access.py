@@ -1,4 +1,4 @@
-"""Who may use the control API: hosts, origins and the token."""
+"""Check who may use the control API: hosts, origins and the token."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..errors import Refusal
 
 
 def check_host(request: web.Request, names: Collection[str]) -> None:
-    """Refuse names that are not this machine's: a foreign site may have pointed its own name here (DNS rebinding).
+    """Refuse foreign host names. Another site may have pointed its own name here (DNS rebinding).
 
     Args:
         request: The request.
-        names: Names that are accepted besides `localhost` and IP addresses.
+        names: Names that are accepted in addition to `localhost` and IP addresses.
 
     Raises:
         Refusal: The Host header is missing or names another machine (421).
@@ -32,7 +32,7 @@ def check_host(request: web.Request, names: Collection[str]) -> None:
 
 
 def check_origin(request: web.Request) -> None:
-    """Refuse what the page of another origin sends.
+    """Refuse requests from pages of other origins.
 
     Raises:
         Refusal: The request comes from another origin (403).
@@ -44,7 +44,7 @@ def check_origin(request: web.Request) -> None:
 
 
 def check_token(request: web.Request, token: str) -> None:
-    """Refuse whoever does not have the control token.
+    """Refuse a caller without the control token.
 
     Raises:
         Refusal: The token is missing or wrong (401).

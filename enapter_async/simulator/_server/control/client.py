@@ -34,8 +34,8 @@ class ControlError(Exception):
     """The control API refused a request, or could not be reached.
 
     Attributes:
-        status: HTTP status; None where there was no answer.
-        message: What is wrong.
+        status: HTTP status, or None if there was no answer.
+        message: The reason, for people.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -53,13 +53,13 @@ class SimulatorControl:
         control = SimulatorControl("http://127.0.0.1:8080/_simulator/#token=...")  # as printed at the start
         control.raise_alert(control.devices()[0].id, "overtemperature")
 
-    Devices are named by ID or slug. An object may be used from several threads.
+    Pass devices by ID or slug. You can use one object from several threads.
 
     Args:
         address: Address of the control page, as the simulator prints it.
-        token: The control token, where the address does not hold it.
+        token: The control token, if it is not part of the address.
         timeout: Seconds to wait for an answer.
-        ssl_context: How to check the certificate of a simulator that serves https.
+        ssl_context: Verifies the certificate of a simulator that serves https.
 
     Raises:
         ValueError: The address or the token is missing.
@@ -111,7 +111,7 @@ class SimulatorControl:
         return structure(StatusInfo, self._call("GET", "status")["status"], strict=False)
 
     def operations(self) -> list[OperationInfo]:
-        """List the operations of the API: their names stand in requests and faults."""
+        """List the operations of the API. Requests and faults refer to their names."""
         return _all(OperationInfo, self._call("GET", "operations")["operations"])
 
     # The world
@@ -126,15 +126,15 @@ class SimulatorControl:
         return structure(SiteInfo, answer["site"], strict=False)
 
     def remove_site(self, site_id: str) -> None:
-        """Remove a site; its devices belong to none any more."""
+        """Remove a site. Its devices then belong to no site."""
         self._call("DELETE", f"sites/{_segment(site_id)}")
 
     def devices(self, *, site_id: str | None = None, search: str | None = None) -> list[DeviceInfo]:
         """List the devices, without their values.
 
         Args:
-            site_id: Only those of this site.
-            search: Only those with this text in name, slug or ID.
+            site_id: Return only devices of this site.
+            search: Return only devices with this text in name, slug or ID.
         """
         found: list[DeviceInfo] = []
         while True:
@@ -195,7 +195,7 @@ class SimulatorControl:
         return self._device("PUT", device, f"telemetry/{_segment(attribute)}", {"value": value})
 
     def restore_telemetry(self, device: str, attribute: str) -> DeviceInfo:
-        """Go back to the simulated value of an attribute."""
+        """Return to the simulated value of an attribute."""
         return self._device("DELETE", device, f"telemetry/{_segment(attribute)}")
 
     def write_log(self, device: str, message: str, severity: str = "info", *, persistent: bool = True) -> None:
@@ -229,7 +229,7 @@ class SimulatorControl:
             timeout: Seconds to wait, at most 60.
 
         Raises:
-            TimeoutError: There was no such request.
+            TimeoutError: No matching request was answered in time.
         """
         query = {"operation": operation, "after": after, "wait": timeout}
         answer = self._call("GET", "requests", query=query, timeout=timeout + self._timeout)
@@ -326,7 +326,7 @@ class SimulatorControl:
         return self._clock("PATCH", {"now": now.isoformat()})
 
     def advance_clock(self, seconds: float) -> ClockInfo:
-        """Move the clock on."""
+        """Advance the clock."""
         return self._clock("PATCH", {"advance": seconds})
 
     def freeze_clock(self) -> ClockInfo:
@@ -334,11 +334,11 @@ class SimulatorControl:
         return self._clock("PATCH", {"frozen": True})
 
     def run_clock(self) -> ClockInfo:
-        """Let the clock go on."""
+        """Restart the clock."""
         return self._clock("PATCH", {"frozen": False})
 
     def reset_clock(self) -> ClockInfo:
-        """Go back to the system's time."""
+        """Return to the system's time."""
         return self._clock("PATCH", {"offset": 0, "frozen": False})
 
     # State
@@ -348,11 +348,11 @@ class SimulatorControl:
         return self._call("GET", "state")
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Load a saved state; a bad one changes nothing."""
+        """Load a saved state. An invalid state changes nothing."""
         self._call("PUT", "state", state)
 
     def reset(self) -> None:
-        """Go back to the world, settings and clock of the start; forget requests and faults."""
+        """Restore the initial world, settings and clock, and forget requests and faults."""
         self._call("POST", "reset")
 
     def _first_status(self) -> StatusInfo:

@@ -1,4 +1,4 @@
-"""A clock that can be set, moved on and stopped."""
+"""A clock that can be set, advanced and stopped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class AdjustableClock:
-    """Another clock with an offset, or standing still.
+    """A clock that follows another one with an offset, or is stopped.
 
     Args:
         base: The clock that it follows; Unix seconds.
@@ -23,26 +23,26 @@ class AdjustableClock:
 
     @property
     def frozen(self) -> bool:
-        """Whether it stands still."""
+        """Whether the clock is stopped."""
         return self._frozen_at is not None
 
     def shift(self, offset: float) -> None:
-        """Be so many seconds ahead of the other clock."""
+        """Set the offset to the other clock, in seconds."""
         self.offset = offset
         if self._frozen_at is not None:
             self._frozen_at = self.base() + offset
 
     def freeze(self) -> None:
-        """Stand still."""
+        """Stop the clock."""
         self._frozen_at = self()
 
     def run(self) -> None:
-        """Go on from where it stands."""
+        """Restart from the time at which the clock was stopped."""
         self.offset = self() - self.base()
         self._frozen_at = None
 
     def restore(self, offset: float, frozen_at: float | None) -> None:
-        """Be as another such clock was."""
+        """Copy the offset and the state of another such clock."""
         self.offset, self._frozen_at = offset, frozen_at
 
     def reset(self) -> None:

@@ -36,9 +36,9 @@ class Control:
     """The control API of one simulator.
 
     Args:
-        simulator: What is controlled.
+        simulator: The simulator to control.
         token: The control token; by default a random one.
-        hosts: Names of this machine that are accepted besides `localhost` and IP addresses.
+        hosts: Names of this machine that are accepted in addition to `localhost` and IP addresses.
     """
 
     def __init__(self, simulator: Simulator, token: str | None = None, hosts: Collection[str] = ()) -> None:

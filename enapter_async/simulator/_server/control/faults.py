@@ -27,7 +27,7 @@ async def list_faults(exchange: Exchange) -> Payload:
 
 @routes.add("POST", "/faults", status=201)
 async def add_fault(exchange: Exchange) -> Payload:
-    """Add a rule; by default for the next matching request."""
+    """Add a rule, by default for the next matching request."""
     planned = exchange.simulator.faults.add(_read_rule(exchange.body()))
     return {"fault": unstructure(show_fault(planned))}
 
@@ -69,7 +69,7 @@ def _read_rule(body: Body) -> FaultRule:
 
 
 def _read_nth(body: Body) -> range | frozenset[int] | None:
-    """Read which matching requests are meant: the next `times`, or those of `nth`, or every one."""
+    """Return which matching requests the rule is for: the next `times`, those of `nth`, or all."""
     fields = body.fields()
     if "times" in fields and "nth" in fields:
         raise body.refuse("times", "give times or nth")
@@ -120,7 +120,7 @@ def check_operation(operation: str | None) -> None:
     """Refuse the name of an operation that does not exist.
 
     Raises:
-        Refusal: There is no such operation (400).
+        Refusal: The operation does not exist (400).
     """
     known = {item.id for item in (*OPERATIONS, *UNLISTED)}
     if operation is not None and operation not in known:

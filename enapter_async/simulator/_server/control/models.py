@@ -1,4 +1,4 @@
-"""What the control API answers with."""
+"""The responses of the control API."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class Reading:
         name: Name of the attribute.
         display_name: Name for people.
         type: Data type.
-        unit: Unit; None where there is none.
+        unit: Unit, or None.
         value: The value, as the API answers it.
         timestamp: Unix seconds of the value.
         overridden: Whether a value was set instead of the simulated one.
-        samples: Earlier values, oldest first; only where they were asked for and the values are numbers.
+        samples: Earlier values, oldest first. Only on request, and only for numbers.
     """
 
     name: str
@@ -111,7 +111,7 @@ class DeviceInfo:
         connectivity: `ONLINE`, `OFFLINE` or `UNKNOWN`.
         alerts: The alerts that it declares, and those that are raised without a declaration.
         properties: Last reported properties.
-        telemetry: Latest values: all in the answer for one device, in lists those that were asked for.
+        telemetry: Latest values: all of them for a single device, the requested ones in lists.
     """
 
     id: str
@@ -145,7 +145,7 @@ class RequestInfo:
         user: Value of X-Enapter-Auth-User.
         body: The body as text.
         operation: Its operationId; None where no operation matched.
-        status: Status of the answer; None while there is none, or where the connection was broken before.
+        status: Status of the answer, or None if there is none yet or the connection was broken first.
         applied: Whether the request had its effect, whatever the client saw of it.
         fault: Name of the fault that was injected.
         streamed: Whether the answer is a stream.
@@ -174,7 +174,7 @@ class FaultInfo:
 
     Attributes:
         number: Identifies the rule.
-        name: What happens, in short.
+        name: Short description of the fault.
         operation: An operationId; None for any.
         method: An HTTP method; None for any.
         path: A path pattern; None for any.
@@ -197,7 +197,7 @@ class FaultInfo:
 
 @attrs.frozen(kw_only=True)
 class SettingsInfo:
-    """What holds for all requests.
+    """The settings for all requests.
 
     Attributes:
         rate_limit: Requests per second of one token; None for no limit.
@@ -220,7 +220,7 @@ class ClockInfo:
         now: The time in RFC 3339.
         unix: The same in Unix seconds.
         offset: Seconds ahead of the system's clock.
-        frozen: Whether it stands still.
+        frozen: Whether the clock is stopped.
     """
 
     now: str

@@ -1,4 +1,4 @@
-"""Routes of the control API, and what a handler gets."""
+"""Routes of the control API, and the context of a handler."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Exchange:
     """One request to the control API.
 
     Attributes:
-        simulator: What is controlled.
-        clock: The clock that stands in for the world's once it is changed.
+        simulator: The simulator to control.
+        clock: The clock that replaces the world's as soon as it is changed.
         initial: The settings of the start.
         stopping: Set when the simulator stops.
         request: The request.
@@ -124,7 +124,7 @@ def find_route(routes: list[Route], method: str, raw_path: str) -> tuple[Route, 
     """Find the route of a request.
 
     Raises:
-        Refusal: There is no such path (404), or not with this method (405).
+        Refusal: The path does not exist (404) or does not support the method (405).
     """
     segments = [unquote(segment) for segment in raw_path.removeprefix(f"{PREFIX}/").split("/")]
     matches = [(route, path) for route in routes if (path := route.match(segments)) is not None]
@@ -141,7 +141,7 @@ def require_json(request: web.Request, content: bytes) -> None:
     """Refuse bodies that a plain form of another site could send.
 
     Raises:
-        Refusal: There is a body, and it is not declared as JSON (415).
+        Refusal: The request has a body that is not declared as JSON (415).
     """
     if content and request.content_type != "application/json":
         raise Refusal(415, "send the body as application/json", code="unsupported_media_type")

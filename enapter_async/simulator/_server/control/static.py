@@ -1,4 +1,4 @@
-"""The page, the description of the control API, and the headers that go with all answers."""
+"""The page, the description of the control API, and the headers of all answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADERS = {
 
 
 class StaticFiles:
-    """What is the same for everybody and holds no secret, by its path below the prefix; read once."""
+    """Return the public static files by their path below the prefix. They are read once."""
 
     def __init__(self) -> None:
         self._files = {
@@ -35,7 +35,7 @@ class StaticFiles:
         self._files["openapi.json"] = ((_FOLDER / "openapi.json").read_bytes(), "application/json")
 
     def find(self, name: str) -> web.Response | None:
-        """Return the answer for a path, None where no file has it."""
+        """Return the answer for a path, or None if no file has it."""
         found = self._files.get(name)
         if found is None:
             return None

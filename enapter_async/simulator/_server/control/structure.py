@@ -1,4 +1,4 @@
-"""JSON to attrs classes and back, by their annotations: for the answers and the states of the control API."""
+"""Convert JSON to attrs classes and back by their annotations, for the answers and states of the control API."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 
 class ShapeError(ValueError):
-    """A JSON value that does not have the shape it must have.
+    """A JSON value has the wrong shape.
 
     Args:
         path: Where it is, such as `world.devices[3].name`.
-        message: What was expected.
+        message: The expected shape.
     """
 
     def __init__(self, path: str, message: str) -> None:
@@ -33,11 +33,11 @@ class ShapeError(ValueError):
 
 
 def unstructure(value: Any, *, leave_out: Collection[str] = ()) -> Any:
-    """Turn a value into what JSON can carry.
+    """Convert a value to JSON types.
 
     Args:
         value: An instance of an attrs class, or anything that its fields can hold.
-        leave_out: Fields of the outermost instance that are not wanted.
+        leave_out: Fields of the outermost instance to leave out.
     """
     kind = cast("Any", type(value))
     entries: Any = value
@@ -60,12 +60,12 @@ def structure(
     strict: bool = True,
     given: Mapping[str, Any] | None = None,
 ) -> T:
-    """Make an instance of an attrs class of a JSON object.
+    """Create an instance of an attrs class from a JSON object.
 
     Args:
         cls: The class; fields with a default may be absent.
         value: The JSON value.
-        path: Where it stands in the whole document.
+        path: Its path in the whole document.
         strict: Refuse fields that the class does not have, instead of ignoring them.
         given: Fields that are not in the JSON.
 

@@ -33,7 +33,7 @@ def _render(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def _archive(call: Call) -> bytes:
-    """Give the archive of a body: the raw bytes, or the part `data` (reference.md, Known quirks 3)."""
+    """Return the archive of a body: the raw bytes, or the part `data` (reference.md, Known quirks 3)."""
     data = call.content
     if call.request.content_type == "multipart/form-data":
         data = form_part(call.request.headers["Content-Type"], data, "data")
@@ -46,7 +46,7 @@ def form_part(content_type: str, content: bytes, name: str) -> bytes:
     """Cut one part out of a multipart form.
 
     Raises:
-        Refusal: There is no such part (400).
+        Refusal: The part does not exist (400).
     """
     boundary = _parameter("Content-Type", content_type, "boundary")
     if boundary:
@@ -69,14 +69,14 @@ def _parameter(header: str, value: str, name: str) -> str | None:
 
 @operations.add("POST", "/v3/blueprints/validate", "validateBlueprint", role=None)
 async def validate(call: Call) -> web.Response:
-    """Validate an archive; a bad one is a 200 too."""
+    """Validate an archive. The status is 200 for an invalid one, too."""
     archive = await asyncio.to_thread(read_archive, _archive(call))
     return json_answer({"validation_errors": archive.errors} if archive.errors else {})
 
 
 @operations.add("POST", "/v3/blueprints/upload", "uploadBlueprint")
 async def upload(call: Call) -> web.Response:
-    """Store an archive; a bad one is refused with an error for each defect."""
+    """Store an archive. An invalid one is refused with an error for each defect."""
     data = _archive(call)
     archive = await asyncio.to_thread(read_archive, data)
     if archive.errors:
@@ -107,7 +107,7 @@ async def get_blueprint(call: Call) -> web.Response:
 
 @operations.add("GET", "/v3/blueprints/{blueprint_id}/zip", "downloadBlueprint", role=None)
 async def download(call: Call) -> web.Response:
-    """Download an archive; the server's default is the compiled view."""
+    """Download an archive. The server's default is the compiled view."""
     blueprint = _blueprint(call)
     view = call.query.choice("view", ("ORIGINAL", "COMPILED"), "COMPILED")
     make = original if view == "ORIGINAL" else compiled

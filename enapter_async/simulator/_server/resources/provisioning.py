@@ -27,7 +27,7 @@ _RUNTIMES = ("GATEWAY", "EMBEDDED_UCM", "HARDWARE_UCM", "VIRTUAL_UCM", "LINK_MAS
 
 
 def _site(call: Call, body: Body) -> Site:
-    """Give the site that a body names; on a Gateway it needs none (reference.md, section 14)."""
+    """Return the site that a body names. A Gateway does not require one (reference.md, section 14)."""
     site_id = body.optional_text("site_id")
     if site_id is None and call.behaviour.mode == "cloud":
         raise body.refuse("site_id", "is required")
@@ -51,7 +51,7 @@ def _result(call: Call, device: Device, config: dict[str, Any] | None = None) ->
 
 
 def _provision_ucm(call: Call, body: Body, blueprint: str, device_type: str, communication: str) -> Device:
-    """Make a UCM, or find the one that has the hardware ID: that is how one is re-provisioned."""
+    """Create a UCM, or find the one with the hardware ID to provision it again."""
     name, hardware_id, site = body.text("name"), body.text("hardware_id"), _site(call, body)
     if not _HARDWARE_ID.fullmatch(hardware_id):
         raise body.refuse("hardware_id", "expected 32 upper-case hex digits")
@@ -111,7 +111,7 @@ async def provision_standalone(call: Call) -> web.Response:
 
 @operations.add("POST", "/v3/provisioning/lua_device", "provisionLuaDevice")
 async def provision_lua_device(call: Call) -> web.Response:
-    """Add a Lua device on a UCM, on whose site it is."""
+    """Add a Lua device to a UCM and its site."""
     body = call.body()
     name, runtime_id = body.text("name"), body.text("runtime_id")
     blueprint = _blueprint(call, body)
@@ -141,7 +141,7 @@ def _blueprint(call: Call, body: Body) -> Blueprint:
 
 @operations.device("POST", "/{device_id}/assign_blueprint", "assignBlueprint", role=Role.OWNER)
 async def assign_blueprint(call: Call) -> web.Response:
-    """Give a device another blueprint; it reports its properties anew and forgets its configuration."""
+    """Assign another blueprint to a device. It reports its properties again and forgets its configuration."""
     device = call.device()
     device.blueprint = _blueprint(call, call.body())
     device.properties = report_properties(device.blueprint, len(call.world.devices))
