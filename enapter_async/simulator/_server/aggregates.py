@@ -98,7 +98,7 @@ class Column:
         aggregation = DEFAULTS[profile.data_type] if aggregation == "auto" else aggregation
         averages_integers = aggregation == "avg" and profile.data_type == "integer"
         self.data_type = "float" if averages_integers else profile.data_type
-        # An average of integers gets two digits; levels are scaled by 100 for it.
+        # An average of integers has two digits, so levels are scaled by 100.
         scale = self._scale = 100 if averages_integers else 1
         self._reduction = Reduction(profile, aggregation, scale)
         self._ripple = self._reduction.minutes([0])
@@ -138,7 +138,7 @@ class Column:
                 levels = [scale * level for level in levels]
             extra += self._ripple
         elif self._profile.shape != "counter" and MINUTES % width == 0:
-            # Every day of a variant is the same, whatever the device.
+            # Every day of a variant is the same for all devices.
             levels = self._track.days(first, count, MINUTES // width, functools.partial(_day, reduction, width))
         else:
             minutes = self._track.minutes(first * width, count * width)
@@ -207,7 +207,7 @@ class Column:
         gaps = self._track.gaps(start, end)
         if not self._outages:
             return gaps
-        # Beyond a day the seconds of a bucket are too many to look at one by one.
+        # Beyond a day, a bucket has too many seconds to check each of them.
         unit = 60 if self.granularity > DAY else 1
         outages = [
             (unit * math.ceil(max(begin, start) / unit), unit * math.ceil(min(stop, end) / unit))

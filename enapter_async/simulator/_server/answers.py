@@ -1,4 +1,4 @@
-"""Building answers."""
+"""Build answers."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _check_one(declaration: dict[str, Any], value: Any, what: str, name: str) ->
     enum = declaration.get("enum")
     if enum and kind != "json":
         allowed: list[Any] = list(enum)
-        # The keys of an enum in map form are texts, whatever the type.
+        # The keys of an enum in map form are always texts.
         if value not in allowed and str(value) not in map(str, allowed):
             raise _refuse(what, name, f"must be one of {', '.join(map(str, allowed))}")
 

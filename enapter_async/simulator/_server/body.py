@@ -1,4 +1,4 @@
-"""Reading JSON bodies: every bad one is a 400 that names the field."""
+"""Read JSON bodies. An invalid body is refused with a 400 that names the field."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ class Body:
         return self._fields.get(name) is not None
 
     def value(self, name: str) -> Any:
-        """Give a field whatever its type."""
+        """Return a field of any type."""
         return self._fields.get(name)
 
     def refuse(self, name: str, message: str) -> Refusal:
-        """Make the refusal of a field."""
+        """Create the refusal of a field."""
         return invalid_field(self._path + name, message)
 
     def text(self, name: str) -> str:
-        """Give a required text that is not blank."""
+        """Return a required text that is not blank."""
         text = self.optional_text(name)
         if text is None:
             raise self.refuse(name, "is required")
         return text
 
     def optional_text(self, name: str) -> str | None:
-        """Give a text; null and empty count as absent, as the CLI sends empty ones."""
+        """Return a text. Null and empty texts count as absent, because the CLI sends empty ones."""
         value = self._fields.get(name)
         if value is None or value == "":
             return None
@@ -73,7 +73,7 @@ class Body:
         return value
 
     def choice(self, name: str, allowed: Sequence[str], default: str | None = None) -> str:
-        """Give one of some known words."""
+        """Return one of some known words."""
         value = self._fields.get(name)
         if value is None and default is not None:
             return default
@@ -82,7 +82,7 @@ class Body:
         return str(value)
 
     def boolean(self, name: str, default: bool | None = None) -> bool:
-        """Give a boolean."""
+        """Return a boolean."""
         value = self._fields.get(name)
         if value is None and default is not None:
             return default
@@ -91,7 +91,7 @@ class Body:
         return value
 
     def object(self, name: str) -> Body | None:
-        """Give an object."""
+        """Return an object."""
         value = self._fields.get(name)
         if value is None:
             return None
@@ -101,11 +101,11 @@ class Body:
         return Body(fields, f"{self._path}{name}.")
 
     def fields(self) -> dict[str, Any]:
-        """Give everything as it came."""
+        """Return all fields unchanged."""
         return self._fields
 
     def names(self, name: str) -> list[str]:
-        """Give a list of texts; absent is empty."""
+        """Return a list of texts, empty if it is absent."""
         value = self._fields.get(name)
         if value is None:
             return []
@@ -117,7 +117,7 @@ class Body:
         return cast("list[str]", items)
 
     def objects(self, name: str) -> list[Body]:
-        """Give a required list of objects, not empty."""
+        """Return a required list of objects, not empty."""
         items = as_list(self._fields.get(name))
         if not items:
             raise self.refuse(name, "expected a list that is not empty")

@@ -16,7 +16,7 @@ else:
 
 
 def peer_port(request: web.Request) -> int | None:
-    """Give the port of the client's end of the connection."""
+    """Return the port of the client's end of the connection."""
     peer: Any = None if request.transport is None else request.transport.get_extra_info("peername")
     return None if peer is None else int(peer[1])
 

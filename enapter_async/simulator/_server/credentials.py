@@ -18,7 +18,7 @@ def _pem(label: str, size: int) -> str:
 
 
 def communication_config(device: Device, protocol: str) -> dict[str, Any]:
-    """Make a new config for a device that speaks MQTT itself; every call makes other secrets."""
+    """Create a config for a device that speaks MQTT itself. Every call creates new secrets."""
     credentials: dict[str, str] = {"protocol": protocol}
     if protocol == "MQTTS":
         credentials["private_key"] = _pem("PRIVATE KEY", 120)

@@ -56,13 +56,13 @@ class Execution:
         return self.created_at + self.duration
 
     def state(self, now: float) -> str:
-        """Give the state at a time: NEW, IN_PROGRESS, then the outcome."""
+        """Return the state at a time: NEW, IN_PROGRESS, then the outcome."""
         if now >= self.ends_at:
             return self.outcome
         return "NEW" if now < self.created_at + 0.2 * self.duration else "IN_PROGRESS"
 
     def responses(self, now: float) -> list[dict[str, Any]]:
-        """Give what the device has answered until a time, newest first."""
+        """Return what the device has answered until a time, newest first."""
         if not self.responds:
             return []
         planned: list[tuple[float, str, dict[str, Any]]] = [
@@ -79,7 +79,7 @@ class Execution:
         return responses
 
     def render(self, now: float, *, log: bool = False) -> dict[str, Any]:
-        """Make the JSON."""
+        """Return the JSON."""
         responses = self.responses(now)
         answer: dict[str, Any] = {
             "id": self.id,
@@ -125,7 +125,7 @@ class ExecutionStore:
         return None if _forgotten(execution, now) else execution
 
     def ordered(self, now: float) -> list[Execution]:
-        """Give all executions by creation; equal times are told apart by ID, so that descending is the reverse."""
+        """Return all executions by creation. Equal times are ordered by ID, so that descending is the exact reverse."""
         kept = [execution for execution in self._executions.values() if not _forgotten(execution, now)]
         return sorted(kept, key=lambda execution: (execution.created_at, execution.id))
 

@@ -19,7 +19,7 @@ _REASONS = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 
 
 @attrs.frozen
 class Fault:
-    """Something that goes wrong with one answer. Use the class methods to make one."""
+    """A fault of one answer. Use the class methods to create one."""
 
     kind: Kind
     status: int = 200
@@ -43,7 +43,7 @@ class Fault:
         content_type: str = "application/json",
         headers: dict[str, str] | None = None,
     ) -> Self:
-        """Answer with this instead; without a body, with the documented envelope."""
+        """Answer with this status instead. Without a body, send the documented envelope."""
         data = body.encode() if isinstance(body, str) else body
         return cls("answer", status, data, content_type, headers or {})
 
@@ -54,7 +54,7 @@ class Fault:
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = None) -> Self:
-        """Answer 429, with `Retry-After` where given."""
+        """Answer 429, with `Retry-After` if given."""
         return cls.answer(429, headers={} if retry_after is None else {"Retry-After": str(retry_after)})
 
     @classmethod
@@ -69,7 +69,7 @@ class Fault:
 
     @classmethod
     def hang(cls, seconds: float = 30.0) -> Self:
-        """Say nothing for a while, then close the connection."""
+        """Send nothing for a while, then close the connection."""
         return cls("hang", seconds=seconds)
 
     @classmethod
@@ -94,10 +94,10 @@ class FaultRule:
 
     Attributes:
         fault: What happens.
-        operation: An operationId; None is any.
-        method: An HTTP method; None is any.
-        path: A path pattern with `*` and `?`; None is any.
-        nth: Which of the matching requests, counted from 1; None is every one.
+        operation: An operationId, or None for any.
+        method: An HTTP method, or None for any.
+        path: A path pattern with `*` and `?`, or None for any.
+        nth: Which of the matching requests, counted from 1, or None for every one.
         when: `before` the handler ran, or `after`: applied, but the answer is lost.
     """
 
@@ -109,7 +109,7 @@ class FaultRule:
     when: When = "before"
 
     def matches(self, operation: str | None, method: str, path: str) -> bool:
-        """Tell whether a request is meant."""
+        """Return whether the rule matches a request."""
         return (
             (self.operation is None or self.operation == operation)
             and (self.method is None or self.method.upper() == method)
@@ -133,18 +133,18 @@ class PlannedFault:
 
     @property
     def remaining(self) -> int | None:
-        """How many faults are still to come; None for a rule without an end."""
+        """How many faults are still to come, or None for a rule without an end."""
         return None if self.rule.nth is None else sum(number > self.seen for number in self.rule.nth)
 
 
 class FaultPlan:
-    """A script of faults. Rules are tried in order and the first that applies wins; all of them count.
+    """A script of faults. Rules are tried in order, and the first that applies wins. All of them count requests.
 
         plan = FaultPlan().on("executeCommand", Fault.reset(), when="after")
         async with Simulator(faults=plan) as sim: ...
 
     Args:
-        rules: The rules to begin with; more can be added while the simulator runs.
+        rules: The initial rules. You can add more while the simulator runs.
     """
 
     def __init__(self, *rules: FaultRule) -> None:
@@ -164,7 +164,7 @@ class FaultPlan:
         nth: int | Collection[int] | None = 1,
         when: When = "before",
     ) -> Self:
-        """Add a rule; by default for the first matching request from now on. Gives the plan itself back."""
+        """Add a rule; by default for the first matching request from now on. Return the plan itself."""
         chosen = {nth} if isinstance(nth, int) else nth
         self.add(FaultRule(fault=fault, operation=operation, method=method, path=path, nth=chosen, when=when))
         return self
@@ -184,7 +184,7 @@ class FaultPlan:
         self.planned.clear()
 
     def next(self, operation: str | None, method: str, path: str) -> FaultRule | None:
-        """Give the fault of a request, if it has one."""
+        """Return the fault of a request, if it has one."""
         chosen: FaultRule | None = None
         for planned in self.planned:
             rule = planned.rule
@@ -214,7 +214,7 @@ class Chaos:
         self._hang = hang
 
     def next(self) -> FaultRule | None:
-        """Give the next request's fault, if it has one."""
+        """Return the next request's fault, if it has one."""
         if not self.rate or self._random.random() >= self.rate:
             return None
         fault = self._random.choice(

@@ -1,4 +1,4 @@
-"""Following one device over a WebSocket: its log, or its telemetry."""
+"""Follow the log or the telemetry of one device over a WebSocket."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def follow_logs(call: Call, device: Device) -> web.StreamResponse:
 
 
 def telemetry_frame(call: Call, device: Device) -> dict[str, Any] | None:
-    """Make a telemetry frame, unless the device is offline."""
+    """Return a telemetry frame, unless the device is offline."""
     if device.connectivity == "OFFLINE":
         return None
     now = call.world.now()

@@ -33,7 +33,7 @@ def _own_record(device_id: str, seed: int, number: int, interval: float) -> LogR
 
 
 def own_records(device: Device, seed: int, since: float, until: float, interval: float) -> list[LogRecord]:
-    """List what a device wrote by itself from one time on and before another; offline it writes nothing."""
+    """List the records that a device wrote by itself in a span of time. While it is offline, it writes nothing."""
     numbers = range(int(since // interval) - 1, int(until // interval) + 2)
     records = (_own_record(device.id, seed, number, interval) for number in numbers)
     return [
@@ -51,7 +51,7 @@ def rule_records(rule_id: str, seed: int, since: float, until: float, interval: 
 
 
 def journal(device: Device, seed: int, started_at: float, now: float, interval: float) -> list[LogRecord]:
-    """Give a device's log in order: it begins an hour before the world, and is kept for a day."""
+    """Return a device's log in order. It begins an hour before the world and is kept for a day."""
     since = max(started_at - _BEFORE_START, now - _KEPT)
     records = own_records(device, seed, since, now, interval)
     records += [record for record in device.logs if since <= record.received_at <= now]

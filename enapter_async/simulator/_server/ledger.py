@@ -25,11 +25,11 @@ class RequestRecord:
         headers: Headers by lower-case name; the token is masked.
         token: The token as it came.
         user: Value of X-Enapter-Auth-User.
-        body: The body; cut off after 64 KiB.
+        body: The body, cut off after 64 KiB.
         connection: Port of the client's end: equal ones came over one connection.
         received_at: Seconds of a clock that only grows.
-        operation: Its operationId; None where no operation matched.
-        status: Status of the answer; None while there is none, or where the connection was broken before.
+        operation: Its operationId; None if no operation matched.
+        status: Status of the answer, or None if there is none yet or the connection was broken first.
         applied: Whether the handler did its work, whatever the client saw of it.
         fault: Name of the fault that was injected.
         streamed: Whether the answer is a stream: a WebSocket, or a time series.
@@ -63,7 +63,7 @@ class Ledger:
     """The last requests, and how many were in flight at once.
 
     Args:
-        limit: How many records to keep; the oldest are forgotten first.
+        limit: How many records to keep. The oldest are forgotten first.
     """
 
     def __init__(self, limit: int) -> None:
@@ -81,7 +81,7 @@ class Ledger:
         return self.total - len(self.records)
 
     def clear(self) -> None:
-        """Forget the records; the counters go on."""
+        """Forget the records and keep the counters."""
         self.records.clear()
 
     def open(self, record: RequestRecord) -> None:
@@ -105,7 +105,7 @@ class Ledger:
             self.streams -= 1
         else:
             self.in_flight -= 1
-        # Whoever waits has this event already; the next one waits for another.
+        # Callers that are waiting have this event already. The next one waits for another.
         self.changed.set()
         self.changed = asyncio.Event()
 

@@ -13,7 +13,7 @@ _RETENTIONS = {
     "ALL": "ALL",
     "PERSISTENT": "PERSISTENT",
     "EPHEMERAL": "EPHEMERAL",
-    # Older clients, under the name `show`.
+    # Older clients use the name `show`.
     "PERSISTED_ONLY": "PERSISTENT",
     "TEMPORARY_ONLY": "EPHEMERAL",
 }

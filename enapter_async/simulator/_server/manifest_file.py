@@ -1,4 +1,4 @@
-"""Reading a manifest: YAML by PyYAML, which the extra `simulator` brings, and JSON without it."""
+"""Read a manifest: YAML with PyYAML, which the extra `simulator` installs, or JSON without it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _read_yaml(text: str) -> Any:
         raise ValueError("YAML is read by PyYAML: pip install 'enapter-async[simulator]'") from None
 
     class Loader(yaml.SafeLoader):
-        # States are called on and off: texts, as in YAML 1.2, and no booleans, as in 1.1.
+        # States are called on and off. They are texts, as in YAML 1.2, not booleans, as in 1.1.
         yaml_implicit_resolvers = {  # noqa: RUF012
             letter: resolvers
             for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

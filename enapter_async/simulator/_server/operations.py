@@ -27,8 +27,8 @@ class Operation:
         method: HTTP method.
         path: Path template.
         handler: Answers it.
-        role: Lowest role; None is for everybody, without a token.
-        mode: The only kind of server that has it (reference.md, section 14); None is both.
+        role: Lowest role, or None if no token is needed.
+        mode: The only kind of server that has it (reference.md, section 14), or None for both.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Operation:
     mode: Literal["cloud", "gateway"] | None = None
 
     def served_in(self, mode: Mode) -> bool:
-        """Tell whether a kind of server has it; mode `any` has everything."""
+        """Return whether a kind of server has the operation. Mode `any` has all."""
         return mode == "any" or self.mode is None or self.mode == mode
 
 

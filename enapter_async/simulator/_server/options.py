@@ -44,7 +44,7 @@ class Behaviour:
         joined_data_types: Send the data types of a time series as one comma list instead of a line per column.
         empty_timeseries: Form of a time series without rows: the `header` line only, or an `empty` body.
         max_points: Most points of one series. More are refused with 422.
-        max_devices: Most devices of one time series query; None is no limit.
+        max_devices: Most devices of one time series query, or None for no limit.
         command_seconds: How long a command takes, below two seconds.
         legacy_rule_engine: No pages, no `total_count`, unknown query parameters refused.
         rule_engine_online: Whether the Gateway that runs the rules can be reached from the Cloud.

@@ -1,4 +1,4 @@
-"""Building a believable plant: sites, and on each a Gateway, UCMs, and equipment that runs on them."""
+"""Build a realistic plant: sites, each with a Gateway, UCMs, and the equipment on them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _PER_UCM = 12
 
 
 def make_id(seed: int, kind: str, number: object) -> str:
-    """Make a version 4 UUID that is the same for the same seed, kind and number."""
+    """Return a version 4 UUID that is the same for the same seed, kind and number."""
     high, low = key(seed, kind, number, "high"), key(seed, kind, number, "low")
     return str(uuid.UUID(int=high << 64 | low, version=4))
 
 
 def hardware_id(seed: int, number: object) -> str:
-    """Make the 32 upper-case hex digits of a hardware ID."""
+    """Return the 32 upper-case hex digits of a hardware ID."""
     return f"{key(seed, 'hardware', number, 1):016X}{key(seed, 'hardware', number, 2):016X}"
 
 
 def build_sites(seed: int, count: int) -> list[Site]:
-    """Make sites; more than four repeat their places under other names."""
+    """Create sites. More than four repeat the places under other names."""
     sites: list[Site] = []
     for number in range(count):
         name, timezone, place, latitude, longitude = _SITES[number % len(_SITES)]
@@ -49,7 +49,7 @@ def build_sites(seed: int, count: int) -> list[Site]:
 def build_devices(
     seed: int, count: int, sites: list[Site], blueprints: dict[str, Blueprint], now: float
 ) -> Iterator[Device]:
-    """Make devices and spread them evenly over the sites.
+    """Create devices and spread them evenly over the sites.
 
     A site of three devices or more has a Gateway and UCMs on which its Lua devices run.
     """
@@ -133,7 +133,7 @@ def _build_device(
 
 
 def report_properties(blueprint: Blueprint, number: int) -> dict[str, Any]:
-    """Make property values that fit the manifest."""
+    """Return property values that fit the manifest."""
     values: dict[str, Any] = {}
     for name, declaration in blueprint.section("properties").items():
         enum = declaration.get("enum")

@@ -1,4 +1,4 @@
-"""Reading query parameters: every bad one is a 400 that names it."""
+"""Read query parameters. An invalid one is refused with a 400 that names it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Query:
     clamp_limit: bool = False
 
     def text(self, name: str) -> str | None:
-        """Give a parameter's last value; an empty one counts as absent."""
+        """Return a parameter's last value. An empty one counts as absent."""
         values = self.values.get(name)
         return (values[-1] or None) if values else None
 
     def integer(self, name: str, default: int, *, least: int) -> int:
-        """Give a whole number."""
+        """Return a whole number."""
         text = self.values.get(name, [""])[-1]
         if name not in self.values:
             return default
@@ -48,11 +48,11 @@ class Query:
         return number
 
     def names(self, name: str) -> list[str]:
-        """Give a comma list; a repeated parameter adds to it."""
+        """Return a comma list. A repeated parameter adds to it."""
         return [item for text in self.values.get(name, ()) for item in text.split(",") if item]
 
     def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
-        """Give a comma list of known words."""
+        """Return a comma list of known words."""
         chosen = self.names(name)
         for item in chosen:
             if item not in allowed:
@@ -60,14 +60,14 @@ class Query:
         return chosen
 
     def choice(self, name: str, allowed: Sequence[str], default: str) -> str:
-        """Give one of some known words."""
+        """Return one of some known words."""
         text = self.values.get(name, [default])[-1]
         if text not in allowed:
             raise invalid_parameter(name, f"unknown value {text[:80]!r}; known: {', '.join(allowed)}")
         return text
 
     def word(self, name: str, allowed: Sequence[str]) -> str | None:
-        """Give one of some known words in lower case, in whatever case it came; None where there is none."""
+        """Return one of some known words in lower case, or None if the parameter is absent. Any case is accepted."""
         if name not in self.values:
             return None
         text = self.values[name][-1]
@@ -76,7 +76,7 @@ class Query:
         return text.lower()
 
     def time(self, name: str) -> float | None:
-        """Give an RFC 3339 time as Unix seconds."""
+        """Return an RFC 3339 time as Unix seconds."""
         if name not in self.values:
             return None
         try:
@@ -85,7 +85,7 @@ class Query:
             raise invalid_parameter(name, str(error)) from None
 
     def duration(self, name: str, default: float) -> float:
-        """Give a duration in seconds."""
+        """Return a duration in seconds."""
         if name not in self.values:
             return default
         try:
@@ -99,7 +99,7 @@ class Query:
         Args:
             key: Key of the items in the answer.
             items: The whole list.
-            render: Makes the JSON of one item; only those of the page are rendered.
+            render: Returns one item as JSON. Only the items of the page are rendered.
         """
         limit = self.integer("limit", MAX_PAGE, least=1)
         if limit > MAX_PAGE:

@@ -41,8 +41,8 @@ class RateLimiter:
     """Buckets by API token, whose common rate can be changed while running.
 
     Args:
-        rate: Requests per second of one token; None is no limit.
-        burst: Size of each bucket; by default the requests of one second, at least 1.
+        rate: Requests per second of one token, or None for no limit.
+        burst: Size of each bucket, by default the requests of one second, at least 1.
         clock: Seconds that only grow.
     """
 

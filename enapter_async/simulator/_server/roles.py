@@ -9,7 +9,7 @@ import attrs
 
 
 class Role(enum.IntEnum):
-    """Access roles, lowest first; each includes those before it."""
+    """Access roles, lowest first. Each includes those before it."""
 
     READONLY = 1
     USER = 2

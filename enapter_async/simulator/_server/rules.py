@@ -27,7 +27,7 @@ class Rule:
 
 @attrs.define(eq=False)
 class RuleEngine:
-    """A site's rule engine; its rules are in the order of their creation."""
+    """A site's rule engine. Its rules are in the order of their creation."""
 
     id: str
     suspended: bool = False
@@ -37,7 +37,7 @@ class RuleEngine:
         """Find a rule by ID or slug.
 
         Raises:
-            Refusal: There is none (404).
+            Refusal: The rule does not exist (404).
         """
         rule = self.rules.get(id_or_slug) or next((r for r in self.rules.values() if r.slug == id_or_slug), None)
         if rule is None:
@@ -54,7 +54,7 @@ class RuleEngine:
             raise conflict(f"slug {slug!r} is taken")
 
     def render_rule(self, rule: Rule) -> dict[str, Any]:
-        """Make a rule's JSON; rules of a suspended engine are stopped."""
+        """Return a rule as JSON. Rules of a suspended engine are stopped."""
         return {
             "id": rule.id,
             "slug": rule.slug,
@@ -65,7 +65,7 @@ class RuleEngine:
 
 
 def sample_rules(ids: list[str]) -> list[Rule]:
-    """Make the rules that every site of a new world has."""
+    """Create the rules that every site of a new world has."""
     rules: list[Rule] = []
     for rule_id, (slug, version, interval, code, disabled) in zip(ids, _SAMPLES, strict=True):
         script = {"code": base64.b64encode(code.encode()).decode(), "runtime_version": version}

@@ -39,12 +39,12 @@ def run(
 
     Args:
         host: Address to listen on.
-        port: Port to listen on; 0 picks a free one.
+        port: Port to listen on, or 0 for a free one.
         devices: How many devices to build.
         mode: any, cloud or gateway.
         seed: The same seed gives the same world.
-        token: The API token; by default made from the seed.
-        rate_limit: Requests per second; None is no limit.
+        token: The API token, by default made from the seed.
+        rate_limit: Requests per second, or None for no limit.
         latency_ms: Milliseconds before every answer.
         fault_rate: Share of requests that fail, from 0 to 1.
         tls: Serve https with a certificate made for the run.
@@ -52,7 +52,7 @@ def run(
         key: PEM file with its key, if that is a separate file.
         allow_http: Do not redirect plain http to https in the modes cloud and gateway.
         control: Serve the control API and its page under `/_simulator`.
-        control_token: The control token; by default a random one.
+        control_token: The control token, by default a random one.
         control_hosts: Names under which the control API may be used, in addition to `localhost` and IP addresses.
 
     Raises:

@@ -34,7 +34,7 @@ _ANONYMOUS = Grant(token="", role=Role.READONLY)
 
 @attrs.define(kw_only=True)
 class Server:
-    """Everything a request passes: record, faults, https, latency, rate limit, token, role, handler."""
+    """The steps of a request: record, faults, https, latency, rate limit, token, role, handler."""
 
     world: World
     behaviour: Behaviour
@@ -69,7 +69,7 @@ class Server:
     async def _unmatched(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Give paths and methods that do not exist the same treatment and the same envelope."""
+        """Treat unknown paths and methods like any other request, with the same envelope."""
         if request.match_info.http_exception is None:
             return await handler(request)
         return await self._serve(request, None)
@@ -190,7 +190,7 @@ class Server:
                 raise no_telemetry()  # history does not tell who exists (reference.md, section 6)
             if role is None:
                 raise Refusal(403, "there is no such user", code="invalid_header", details=_USER_HEADER)
-            # Kept: who creates a site as a user is its installer from then on.
+            # Keep the grant: a user who creates a site becomes its installer.
             acting = self._acting.setdefault((record.token, record.user), Grant(token=grant.token))
             acting.role = min(role, grant.role)
             return acting

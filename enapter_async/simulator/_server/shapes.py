@@ -1,4 +1,4 @@
-"""Telling the type checkers what JSON turned out to be."""
+"""Narrow the types of JSON values for the type checkers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def as_mapping(value: Any) -> dict[str, Any] | None:
-    """Give a JSON object as such, anything else as None."""
+    """Return a JSON object, or None for anything else."""
     entries: dict[str, Any] = value
     return entries if isinstance(value, dict) else None
 
 
 def as_list(value: Any) -> list[Any] | None:
-    """Give a JSON array as such, anything else as None."""
+    """Return a JSON array, or None for anything else."""
     items: list[Any] = value
     return items if isinstance(value, list) else None

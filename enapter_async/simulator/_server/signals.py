@@ -122,7 +122,7 @@ def signal(name: str, declaration: dict[str, Any], alerts: tuple[str, ...] = ())
         return Signal(name, data_type, low=min(choices), high=max(choices), shape="steps", choices=choices)
     words = _words(kind, enum, alerts)
     if words:
-        # What is long and seldom changes is reported seldom; numbers come every second.
+        # Long values that rarely change are reported rarely. Numbers are reported every second.
         period = chance.choice((5, 10)) if kind in ("json", "object", "array_of_strings") else 1
         return Signal(
             name=name, data_type=data_type, low=0, high=len(words) - 1, shape="steps", period=period, words=words
@@ -205,7 +205,7 @@ def minute_levels(profile: Signal, variant: int) -> tuple[int, ...]:
 
 
 def minute_level(profile: Signal, variant: int, minute: int) -> int:
-    """Give one of these levels: for the latest value, which asks for one minute of very many days."""
+    """Return one of these levels: for the latest value, which asks for one minute of very many days."""
     point = _course(profile.shape, variant)[minute]
     if profile.choices:
         return profile.choices[len(profile.choices) * point // (_FULL + 1)]

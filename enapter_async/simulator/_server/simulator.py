@@ -28,7 +28,7 @@ from .sockets import Sockets
 from .tls import RunCertificate, Tls, load_certificate
 from .world import World
 
-# Defects of ours are logged by the server; what aiohttp has to say is about clients that speak no HTTP.
+# The server logs our own defects. Messages of aiohttp are about clients that do not speak HTTP.
 _http_logger = logging.getLogger("enapter_async.simulator.http")
 _http_logger.setLevel(logging.CRITICAL)
 
@@ -43,17 +43,17 @@ class Simulator:
 
     Args:
         host: Address to listen on.
-        port: Port to listen on; 0 picks a free one.
+        port: Port to listen on, or 0 for a free one.
         devices: How many devices to build.
-        sites: How many sites; by default one for six devices and at most three, or the Gateway's one.
+        sites: How many sites, by default one for six devices and at most three, or the Gateway's one.
         mode: `any` serves the union of both worlds, `cloud` and `gateway` have only what
             that kind of server has.
         seed: The same seed gives the same world, token and random faults.
-        token: The API token; by default made from the seed.
+        token: The API token, by default made from the seed.
         role: Role of that token.
         tokens: Further tokens and their roles.
         users: Names accepted in `X-Enapter-Auth-User` and their roles; None ignores the header.
-        rate_limit: Requests per second of one token; None is no limit.
+        rate_limit: Requests per second of one token, or None for no limit.
         burst: How many requests may arrive at once, by default those of one second.
         latency: Seconds before every answer, or the minimum and maximum of a uniform distribution.
         fault_rate: Share of requests that fail in some way, from 0 to 1.
@@ -63,7 +63,7 @@ class Simulator:
             with your own, as the path of a PEM file with certificate and key, or of a file for each.
         ssl_context: Serve https with this context.
         control: Serve the control API and its page under `/_simulator`.
-        control_token: The control token; by default a random one.
+        control_token: The control token, by default a random one.
         control_hosts: Names under which the control API may be used, in addition to `localhost` and IP addresses.
         record_limit: How many requests `sim.requests` keeps.
         **options: Fields of `Behaviour` by name, such as `legacy_rule_engine=True`.
@@ -149,7 +149,7 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The base URL; in gateway mode it ends in `/api`."""
+        """The base URL. In gateway mode it ends in `/api`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         scheme = "http" if self._ssl_context is None else "https"
         suffix = "/api" if self.behaviour.mode == "gateway" else ""

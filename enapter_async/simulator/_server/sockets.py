@@ -81,7 +81,7 @@ class Socket:
         self.sent += 1
 
     async def _read(self) -> None:
-        """Wait for the client to close, and pass on what it says where somebody wants to hear it."""
+        """Wait for the client to close, and pass its texts on to the receiver, if there is one."""
         try:
             async for message in self.response:
                 if self.received is not None and message.type is WSMsgType.TEXT:

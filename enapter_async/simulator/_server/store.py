@@ -40,7 +40,7 @@ class DeviceStore(Mapping[str, Device]):
         self._slugs = None
 
     def ordered(self, site_id: str | None = None) -> list[Device]:
-        """Give the devices of a site, or all, ordered by ID (reference.md, Devices)."""
+        """Return the devices of a site, or all, ordered by ID (reference.md, Devices)."""
         devices = self._ordered.get(site_id)
         if devices is None:
             chosen = (d for d in self._devices.values() if site_id is None or d.site_id == site_id)
@@ -48,7 +48,7 @@ class DeviceStore(Mapping[str, Device]):
         return devices
 
     def find(self, id_or_slug: str, site_id: str | None = None, *, slugs: bool = True) -> Device | None:
-        """Find a device by ID, or by slug where slugs are accepted; a site narrows both."""
+        """Find a device by ID, or by slug where slugs are accepted. A site narrows both."""
         device = self._devices.get(id_or_slug)
         if device is not None:
             return device if site_id is None or device.site_id == site_id else None

@@ -21,7 +21,7 @@ def run_in_thread(simulator: Simulator) -> Generator[SimulatorControl, None, Non
             os.environ["ENAPTER_HTTP_API_BASE_URL"] = control.url
 
     Args:
-        simulator: The simulator; inside the block, change it through the control only.
+        simulator: The simulator. Inside the block, change it only through the control.
 
     Yields:
         The control of it.

@@ -21,7 +21,7 @@ class RunCertificate:
 
     Attributes:
         context: Serves it.
-        ca_file: PEM file of the authority; deleted with this object, at the latest when the process ends.
+        ca_file: PEM file of the authority. It is deleted with this object, at the latest when the process ends.
 
     Raises:
         ImportError: The extra `tls` is not installed.
@@ -47,12 +47,12 @@ def load_certificate(files: StrPath | tuple[StrPath, StrPath]) -> ssl.SSLContext
     """Load a certificate and its key.
 
     Raises:
-        ValueError: They cannot be used.
+        ValueError: The files cannot be used.
     """
     certificate, key = files if isinstance(files, tuple) else (files, None)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # Without a function of ours, OpenSSL asks the terminal for the password of an encrypted key.
+        # Without a password function, OpenSSL asks the terminal for the password of an encrypted key.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         mismatch = error.reason == "KEY_VALUES_MISMATCH"

@@ -1,4 +1,4 @@
-"""Validating manifests (reference.md, section 13): every defect in one readable line."""
+"""Validate manifests (reference.md, section 13) and report each defect in one readable line."""
 
 from __future__ import annotations
 
@@ -153,9 +153,9 @@ _TOP: dict[str, Check] = {
 
 
 def validate_manifest(manifest: Any) -> list[str]:
-    """List what is wrong with a manifest; an empty list is a valid one.
+    """List the defects of a manifest. The list of a valid one is empty.
 
-    `runtime` is not insisted on, although section 13 marks it as required: standalone devices have none.
+    `runtime` is not required, although section 13 marks it as required, because standalone devices do not have one.
     """
     fields = as_mapping(manifest)
     return ["manifest: expected a mapping"] if fields is None else list(_defects(fields))

@@ -134,7 +134,7 @@ class World:
 
         Args:
             name: Display name.
-            blueprint: A blueprint, or the name of one in the namespace `enapter`; None for none yet.
+            blueprint: A blueprint, its name in the namespace `enapter`, or None.
             site: A site or its ID; None is the first site.
             slug: Unique on the site; by default made from the name.
             type: Device type.
@@ -178,7 +178,7 @@ class World:
             raise conflict(f"slug {slug!r} is taken")
 
     def free_slug(self, name: str, site_id: str | None) -> str:
-        """Make a slug from a name, unique on the site."""
+        """Return a slug made from a name, unique on the site."""
         base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "device"
         slug, number = base, 1
         while self.devices.find(slug, site_id) is not None:

@@ -214,7 +214,7 @@ class SimulatorControl:
         """List the requests of an operation.
 
         Args:
-            operation: An operationId; None for any.
+            operation: An operationId, or None for any.
             after: Leave out requests up to this sequence number.
         """
         answer = self._call("GET", "requests", query={"operation": operation, "after": after})
@@ -224,7 +224,7 @@ class SimulatorControl:
         """Wait until a request was answered, and return the first.
 
         Args:
-            operation: An operationId; None for any.
+            operation: An operationId, or None for any.
             after: Leave out requests up to this sequence number.
             timeout: Seconds to wait, at most 60.
 
@@ -261,11 +261,11 @@ class SimulatorControl:
         """Add a rule to the fault plan, as `FaultPlan.on` does.
 
         Args:
-            operation: An operationId; None for any.
+            operation: An operationId, or None for any.
             fault: What happens.
-            method: An HTTP method; None for any.
-            path: A path pattern with `*` and `?`; None for any.
-            nth: Which of the matching requests from now on, counted from 1; None for every one.
+            method: An HTTP method, or None for any.
+            path: A path pattern with `*` and `?`, or None for any.
+            nth: Which of the matching requests from now on, counted from 1, or None for every one.
             when: `before` the request has its effect, or `after`: the answer is lost.
         """
         chosen = nth if nth is None or isinstance(nth, int) else sorted(nth)
@@ -293,8 +293,8 @@ class SimulatorControl:
         """Set the rate limit.
 
         Args:
-            requests_per_second: Of one token; None for no limit.
-            burst: How many requests may come at once; None for those of one second.
+            requests_per_second: Of one token, or None for no limit.
+            burst: How many requests may come at once, or None for those of one second.
         """
         return self._change_settings({"rate_limit": requests_per_second, "burst": burst})
 
@@ -386,7 +386,7 @@ class SimulatorControl:
         if body is not None:
             content = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
-        # One connection for each call: nothing is kept that threads would have to share.
+        # Each call opens its own connection, so that threads share nothing.
         connection = self._connect(timeout or self._timeout)
         try:
             connection.request(method, target, content, headers)

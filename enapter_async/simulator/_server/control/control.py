@@ -37,7 +37,7 @@ class Control:
 
     Args:
         simulator: The simulator to control.
-        token: The control token; by default a random one.
+        token: The control token, by default a random one.
         hosts: Names of this machine that are accepted in addition to `localhost` and IP addresses.
     """
 

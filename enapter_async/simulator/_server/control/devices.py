@@ -36,7 +36,7 @@ async def add_site(exchange: Exchange) -> Payload:
 
 @routes.add("DELETE", "/sites/{site_id}", status=204)
 async def remove_site(exchange: Exchange) -> Payload:
-    """Remove a site; its devices belong to none any more."""
+    """Remove a site. Its devices then belong to no site."""
     world, site_id = exchange.simulator.world, exchange.path["site_id"]
     if site_id not in world.sites:
         raise not_found("site")

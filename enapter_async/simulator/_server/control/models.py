@@ -63,7 +63,7 @@ class AlertInfo:
         name: Name.
         display_name: Name for people.
         severity: `info`, `warning` or `error`.
-        raised: Whether it is active.
+        raised: Whether the alert is active.
     """
 
     name: str
@@ -144,7 +144,7 @@ class RequestInfo:
         headers: Headers by lower-case name; the token is masked.
         user: Value of X-Enapter-Auth-User.
         body: The body as text.
-        operation: Its operationId; None where no operation matched.
+        operation: Its operationId; None if no operation matched.
         status: Status of the answer, or None if there is none yet or the connection was broken first.
         applied: Whether the request had its effect, whatever the client saw of it.
         fault: Name of the fault that was injected.
@@ -175,13 +175,13 @@ class FaultInfo:
     Attributes:
         number: Identifies the rule.
         name: Short description of the fault.
-        operation: An operationId; None for any.
-        method: An HTTP method; None for any.
-        path: A path pattern; None for any.
-        nth: Which of the matching requests; None for every one.
+        operation: An operationId, or None for any.
+        method: An HTTP method, or None for any.
+        path: A path pattern, or None for any.
+        nth: Which of the matching requests, or None for every one.
         when: `before` or `after` the request has its effect.
         seen: Matching requests so far.
-        remaining: Faults still to come; None for a rule without an end.
+        remaining: Faults still to come, or None for a rule without an end.
     """
 
     number: int
@@ -200,8 +200,8 @@ class SettingsInfo:
     """The settings for all requests.
 
     Attributes:
-        rate_limit: Requests per second of one token; None for no limit.
-        burst: How many requests may come at once; None for those of one second.
+        rate_limit: Requests per second of one token, or None for no limit.
+        burst: How many requests may come at once, or None for those of one second.
         latency: The least and the most seconds before an answer.
         fault_rate: Share of requests that fail at random, from 0 to 1.
     """

@@ -91,7 +91,7 @@ class Route:
     status: int
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
-        """Return the parameters of a path; None where it is another one."""
+        """Return the parameters of a path, or None if the path does not match."""
         template = self.path[1:].split("/")
         if len(template) != len(segments):
             return None

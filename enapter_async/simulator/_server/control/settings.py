@@ -30,7 +30,7 @@ async def get_settings(exchange: Exchange) -> Payload:
 
 @routes.add("PATCH", "/settings")
 async def change_settings(exchange: Exchange) -> Payload:
-    """Change what is given; the rest stays."""
+    """Change the given settings and keep the others."""
     simulator = exchange.simulator
     current: dict[str, Any] = unstructure(show_settings(simulator))
     fields = exchange.body().fields()
@@ -57,7 +57,7 @@ def read_settings(value: object, path: str = "") -> SettingsInfo:
     """Read settings.
 
     Raises:
-        Refusal: They make no sense (400).
+        Refusal: The settings are invalid (400).
     """
     try:
         settings = structure(SettingsInfo, value, path)
@@ -75,7 +75,7 @@ def read_settings(value: object, path: str = "") -> SettingsInfo:
 
 
 def apply_settings(simulator: Simulator, settings: SettingsInfo) -> None:
-    """Make settings hold from now on; an unchanged rate limit keeps its buckets."""
+    """Apply settings from now on. An unchanged rate limit keeps its buckets."""
     least, most = settings.latency
     simulator.latency = least if least == most else (least, most)
     simulator.chaos.rate = settings.fault_rate
@@ -118,7 +118,7 @@ def _move(clock: AdjustableClock, name: str, body: Body) -> None:
         seconds = as_number(body.value(name))
         if seconds is None:
             raise body.refuse(name, "expected a number of seconds")
-        # What stands still is moved from where it stands.
+        # A stopped clock is moved from the time at which it was stopped.
         offset = seconds if name == "offset" else clock() - clock.base() + seconds
     if not 0 <= clock.base() + offset <= _LAST_TIME:
         raise body.refuse(name, "the clock goes from 1970 to 3000")
@@ -126,7 +126,7 @@ def _move(clock: AdjustableClock, name: str, body: Body) -> None:
 
 
 def install_clock(simulator: Simulator, clock: AdjustableClock) -> None:
-    """Have the world go by the adjustable clock; what it went by so far is what that follows."""
+    """Make the world use the adjustable clock, which follows the world's previous clock."""
     if simulator.world.clock is not clock:
         clock.base = simulator.world.clock
         simulator.world.clock = clock

@@ -79,7 +79,7 @@ async def load_state(exchange: Exchange) -> Payload:
 
 @routes.add("POST", "/reset", status=204)
 async def reset(exchange: Exchange) -> Payload:
-    """Go back to the world, settings and clock of the start; forget requests and faults."""
+    """Restore the initial world, settings and clock, and forget requests and faults."""
     simulator = exchange.simulator
     exchange.clock.reset()
     simulator.world.adopt(simulator.build_world())
@@ -91,7 +91,7 @@ async def reset(exchange: Exchange) -> Payload:
 
 
 def dump_state(simulator: Simulator, clock: AdjustableClock) -> dict[str, Any]:
-    """Make the JSON of a simulator's state."""
+    """Return the JSON of a simulator's state."""
     world = simulator.world
     installed = world.clock is clock
     saved = SavedWorld(
@@ -122,15 +122,15 @@ def dump_state(simulator: Simulator, clock: AdjustableClock) -> dict[str, Any]:
 def _dump_device(device: Device) -> dict[str, Any]:
     left_out = {"blueprint", "clock"}
     if device.offline_since is not None and math.isinf(device.offline_since):
-        left_out.add("offline_since")  # offline since ever: JSON has no such number, and it is the default
+        left_out.add("offline_since")  # always offline: JSON cannot express this number, and it is the default
     return {**unstructure(device, leave_out=left_out), "blueprint_id": device.blueprint.id}
 
 
 def restore_state(simulator: Simulator, clock: AdjustableClock, document: Mapping[str, Any]) -> None:
-    """Make a saved state the simulator's; the requests so far stay.
+    """Load a saved state into the simulator. The requests so far are kept.
 
     Raises:
-        Refusal: It is not such a state (400); nothing is changed then.
+        Refusal: The state is invalid (400). Nothing is changed then.
     """
     if document.get("format") != FORMAT:
         raise Refusal(400, f"format: expected {FORMAT!r}", code="invalid_field", details={"field": "format"})
@@ -175,7 +175,7 @@ def _build_world(saved: SavedWorld) -> World:
 
 
 def _check_manifest(blueprint: Blueprint, path: str) -> None:
-    """Refuse what the simulator could not serve; a manifest may otherwise be as incomplete as it was when saved."""
+    """Refuse manifests that the simulator could not serve. Otherwise a manifest may be incomplete."""
     for section in ("telemetry", "properties", "alerts", "commands", "configuration"):
         entries: dict[str, Any] = blueprint.section(section)
         for name, entry in entries.items():

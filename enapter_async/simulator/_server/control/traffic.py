@@ -53,7 +53,7 @@ async def list_operations(exchange: Exchange) -> Payload:
 
 @routes.add("GET", "/requests")
 async def list_requests(exchange: Exchange) -> Payload:
-    """List requests, oldest first; with `wait`, wait for the first that is answered."""
+    """List requests, oldest first. With `wait`, wait for the first one that is answered."""
     ledger, operation = exchange.simulator.ledger, exchange.text("operation")
     after = int(exchange.number("after", 0, 1e12))
     limit = max(1, int(exchange.number("limit", _MOST_REQUESTS, _MOST_REQUESTS)))

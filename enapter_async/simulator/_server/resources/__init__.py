@@ -1,4 +1,4 @@
-"""One module per resource; each collects its operations in `operations`."""
+"""One module per resource. Each collects its operations in `operations`."""
 
 from __future__ import annotations
 

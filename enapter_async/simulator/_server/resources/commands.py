@@ -74,7 +74,7 @@ def _arguments(body: Body) -> dict[str, Any]:
 
 
 def _decide(execution: Execution, device: Device, declaration: dict[str, Any]) -> None:
-    """Fix how it will end: as the manifest's `simulation` says, or in time-out where the device is offline."""
+    """Decide how it will end: as the manifest's `simulation` defines, or with a timeout if the device is offline."""
     script = Body(declaration).object("simulation")
     if script is not None:
         state = script.value("state")
@@ -95,7 +95,7 @@ async def execute_command(call: Call) -> web.Response:
             await call.stopping.wait()
     except TimeoutError:
         pass
-    # Its end, whatever the world's clock says: that may be a fake one.
+    # Use the end of the execution, not the world's clock, which may be fake.
     return json_answer({"execution": execution.render(execution.ends_at, log=log)})
 
 

@@ -37,7 +37,7 @@ class _Group:
         self.device.configuration[self.name] = values
 
     def answer(self, names: list[str] | None = None) -> web.Response:
-        """Answer with current values; sensitive ones are hidden, and what has neither value nor default is absent."""
+        """Answer with current values. Sensitive ones are hidden. Parameters without value and default are absent."""
         values = with_defaults(self.declared, self.values)
         shown = {
             name: value
@@ -68,7 +68,7 @@ def _check_names(group: _Group, names: list[str]) -> None:
 
 @operations.device("GET", _PATH, "getDeviceConfiguration")
 async def get_configuration(call: Call) -> web.Response:
-    """Give the current values of a group, or of the named parameters."""
+    """Return the current values of a group, or of the named parameters."""
     group = _group(call)
     names = call.query.names("param_names") if "param_names" in call.query.values else None
     _check_names(group, names or [])

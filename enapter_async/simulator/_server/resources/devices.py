@@ -29,7 +29,7 @@ EXPAND = (
 
 
 def render_device(call: Call, device: Device, expand: list[str]) -> dict[str, Any]:
-    """Make a device's JSON as its caller sees it; what is not expanded is absent, not null."""
+    """Return a device as JSON, as the caller sees it. Fields that are not expanded are absent, not null."""
     role = call.grant.role_on(device.site_id)
     implements = device.blueprint.manifest.get("implements")
     answer: dict[str, Any] = {
@@ -60,7 +60,7 @@ def render_device(call: Call, device: Device, expand: list[str]) -> dict[str, An
 
 
 def readable_properties(device: Device, role: Role) -> dict[str, Any]:
-    """Give the properties that a role may read."""
+    """Return the properties that a role may read."""
     declared = device.blueprint.section("properties")
     return {
         name: value

@@ -17,12 +17,12 @@ operations = Operations()
 
 @operations.device("GET", "/{device_id}/logs", "listDeviceLogs", scoped_id="listSiteDeviceLogs")
 async def list_logs(call: Call) -> web.StreamResponse:
-    """List a device's log; with an upgrade, follow it."""
+    """List a device's log, or follow it after an upgrade."""
     device, world, query = call.device(), call.world, call.query
     if wants_socket(call.request):
         return await follow_logs(call, device)
     wanted = LogFilter(query)
-    # The second names are those of older clients.
+    # Older clients use the second names.
     since = query.time("received_at.gte" if "received_at.gte" in query.values else "received_at_from")
     until = query.time("received_at.lt" if "received_at.lt" in query.values else "received_at_to")
     order = query.choice("order", ("RECEIVED_AT_ASC", "RECEIVED_AT_DESC"), "RECEIVED_AT_ASC")

@@ -154,7 +154,7 @@ async def assign_blueprint(call: Call) -> web.Response:
 
 @operations.device("POST", "/{device_id}/generate_config", "generateDeviceConfig", role=Role.OWNER)
 async def generate_config(call: Call) -> web.Response:
-    """Make a new communication config."""
+    """Create a communication config."""
     device = call.device()
     protocol = call.body().choice("protocol", PROTOCOLS)
     if not str(device.communication.get("type", "")).startswith("MQTT"):

@@ -24,7 +24,7 @@ _OFFLINE = "the site's gateway cannot be reached\n"
 
 
 def find_engine(call: Call) -> RuleEngine:
-    """Give the engine of the path's site.
+    """Return the rule engine of the path's site.
 
     Raises:
         Refusal: The engine is a legacy one and does not know the query's parameters (400), or it runs on a
@@ -45,7 +45,7 @@ def _reachable(call: Call, site: Site) -> bool:
         return True
     devices = call.world.devices.ordered(site.id)
     online = any(device.type == "GATEWAY" and device.connectivity == "ONLINE" for device in devices)
-    # In mode `any` a site is as good as the Gateway itself.
+    # In mode `any`, any site counts as the Gateway's own.
     return call.behaviour.rule_engine_online and (online or mode == "any")
 
 
@@ -165,13 +165,13 @@ def _switch(call: Call, *, disabled: bool) -> web.Response:
 
 @operations.rule_engine("POST", "/rules/batch_enable", "batchEnableRules", role=Role.OWNER)
 async def batch_enable(call: Call) -> web.Response:
-    """Enable several rules, or none when one does not exist."""
+    """Enable several rules. If one does not exist, none is enabled."""
     return _switch_many(call, disabled=False)
 
 
 @operations.rule_engine("POST", "/rules/batch_disable", "batchDisableRules", role=Role.OWNER)
 async def batch_disable(call: Call) -> web.Response:
-    """Disable several rules, or none when one does not exist."""
+    """Disable several rules. If one does not exist, none is disabled."""
     return _switch_many(call, disabled=True)
 
 
@@ -219,7 +219,7 @@ def _script(body: Body) -> dict[str, Any]:
             raise script.refuse("exec_interval", "is required for V1")
         answer["exec_interval"] = interval
     elif interval is not None and parse_duration(interval):
-        # The CLI sends 0s for V3, which says nothing.
+        # The CLI sends 0s for V3, which has no meaning.
         raise script.refuse("exec_interval", "is for V1 only")
     return answer
 

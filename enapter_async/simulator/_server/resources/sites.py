@@ -20,7 +20,7 @@ operations = Operations()
 
 
 def render_site(site: Site, grant: Grant) -> dict[str, Any]:
-    """Make a site's JSON as its caller sees it."""
+    """Return a site as JSON, as the caller sees it."""
     return {
         "id": site.id,
         "name": site.name,
@@ -38,7 +38,7 @@ def _page(call: Call, sites: list[Site]) -> web.Response:
 
 @operations.add("GET", "/v3/sites", "listSites")
 async def list_sites(call: Call) -> web.Response:
-    """List sites, by a part of the name where one is given."""
+    """List sites, by a part of the name if given."""
     name = (call.query.text("name") or "").casefold()
     return _page(call, [site for site in call.world.sites.values() if name in site.name.casefold()])
 
@@ -52,7 +52,7 @@ async def list_my_sites(call: Call) -> web.Response:
 
 @operations.add("POST", "/v3/sites", "createSite", mode="cloud")
 async def create_site(call: Call) -> web.Response:
-    """Create a site; its creator becomes INSTALLER of it."""
+    """Create a site. Its creator becomes INSTALLER of it."""
     body = call.body()
     name, timezone, location = body.text("name"), _timezone(body), _location(body)
     site = call.world.add_site(name, timezone or body.text("timezone"), location)
@@ -98,7 +98,7 @@ def _timezone(body: Body) -> str | None:
 
 @functools.cache
 def _timezones() -> frozenset[str]:
-    """List the zones of this machine; none where it has no zone database, and then any name will do."""
+    """List the time zones of this machine. Without a zone database the list is empty, and any name is accepted."""
     return frozenset(zoneinfo.available_timezones())
 
 

@@ -24,13 +24,13 @@ _PROPERTIES_EVERY = 30
 
 @operations.add("GET", "/v3/devices/", "streamDevices")
 async def stream_devices(call: Call) -> web.StreamResponse:
-    """Follow all traffic of devices; without an upgrade, list them."""
+    """Follow all traffic of devices, or list them without an upgrade."""
     return await _stream(call, None)
 
 
 @operations.add("GET", f"{SITE}/devices/", "streamSiteDevices")
 async def stream_site_devices(call: Call) -> web.StreamResponse:
-    """Follow all traffic of a site's devices; without an upgrade, list them."""
+    """Follow all traffic of a site's devices, or list them without an upgrade."""
     return await _stream(call, call.site().id)
 
 
@@ -43,7 +43,7 @@ async def _stream(call: Call, site_id: str | None) -> web.StreamResponse:
 
 
 def _chosen(call: Call, site_id: str | None) -> list[Device]:
-    """Give the devices of `id.in`, repeated or comma-separated; all of them where it is missing."""
+    """Return the devices of `id.in`, repeated or comma-separated, or all devices if it is missing."""
     if "id.in" not in call.query.values:
         return call.world.devices.ordered(site_id)
     slugs = site_id is not None or call.behaviour.mode != "cloud"
@@ -104,7 +104,7 @@ def _properties(call: Call, device: Device, now: float) -> dict[str, Any]:
 
 @operations.rule_engine("GET", "/rules/{rule_id}/logs", "followRuleLogs")
 async def follow_rule(call: Call) -> web.StreamResponse:
-    """Follow a rule's log; there is no list of it."""
+    """Follow a rule's log. It cannot be listed."""
     engine = find_engine(call)
     rule = engine.find(call.path("rule_id"))
     if not wants_socket(call.request):

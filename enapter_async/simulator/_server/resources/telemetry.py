@@ -39,7 +39,7 @@ def _datapoint(call: Call, device: Device, attribute: str, relevance: float, rea
 
 @operations.add("GET", "/v3/telemetry/latest", "getLatestTelemetry")
 async def get_latest(call: Call) -> web.Response:
-    """Give the latest values of several devices."""
+    """Return the latest values of several devices."""
     relevance = call.query.duration("relevance_interval", 30.0)
     telemetry: dict[str, Any] = {}
     for name in call.query.values:
@@ -64,7 +64,7 @@ async def get_latest(call: Call) -> web.Response:
 
 @operations.device("GET", "/{device_id}/telemetry", "getDeviceTelemetry", scoped_id="getSiteDeviceTelemetry")
 async def get_device_telemetry(call: Call) -> web.StreamResponse:
-    """Give the latest values of one device; without `attribute.in`, of every attribute that may be read.
+    """Return the latest values of one device. Without `attribute.in`, return every attribute that the caller may read.
 
     With an upgrade, follow them.
     """

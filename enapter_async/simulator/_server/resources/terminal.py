@@ -24,7 +24,7 @@ socket_operations = Operations()
 
 @operations.device("POST", "/{device_id}/run_terminal", "runTerminal", role=Role.OWNER, mode="cloud")
 async def run_terminal(call: Call) -> web.Response:
-    """Make the credentials of a terminal session on a Gateway."""
+    """Create the credentials of a terminal session on a Gateway."""
     device = call.device()
     if device.type != "GATEWAY":
         raise unprocessable("only a Gateway has a terminal", code="no_terminal")
@@ -37,7 +37,7 @@ async def run_terminal(call: Call) -> web.Response:
 
 @socket_operations.add("GET", "/v3/terminals/{channel_id}", "terminal", role=None, mode="cloud")
 async def open_terminal(call: Call) -> web.StreamResponse:
-    """Serve a shell that knows `echo`, `hostname` and `exit`; its token is that of the credentials."""
+    """Serve a shell that knows `echo`, `hostname` and `exit`. Its token is that of the credentials."""
     channel_id = call.path("channel_id")
     if channel_id not in call.world.terminals:
         raise not_found("terminal")
@@ -62,7 +62,7 @@ class _Shell:
         self._say(socket, "stdin", f"{self.name}$ ")
 
     def read(self, socket: Socket, text: str) -> None:
-        """Read a frame; what is none, and pings, get no answer."""
+        """Read a frame. Pings and invalid frames are not answered."""
         words = _words(text, self.channel_id)
         match words:
             case ["stdin", str(typed)]:

@@ -135,7 +135,7 @@ def _series(call: Call, body: Body) -> list[Series]:
         for attribute in attributes:
             track = call.world.track(device, attribute)
             exists = exists or track is not None
-            # What the caller may not read is left out like what does not exist.
+            # Attributes that the caller may not read are left out, like those that do not exist.
             if track is not None and device.blueprint.attribute_role(attribute) <= role:
                 series.append(_one_series(track, device.id, options, outages))
     most = call.behaviour.max_devices
@@ -156,7 +156,7 @@ def _attributes(selector: Body) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _one_series(track: Track, device_id: str, options: Options, outages: tuple[Span, ...]) -> Series:
-    """Make a column; long histories are asked for in parts, with the same columns again and again."""
+    """Return a column. It is cached, because long histories are requested in parts with the same columns."""
     attribute, data_type, aggregation = track.signal.name, track.signal.data_type, options.aggregation
     if not supports(data_type, aggregation):
         raise unprocessable(
@@ -178,7 +178,7 @@ def _one_series(track: Track, device_id: str, options: Options, outages: tuple[S
 
 
 def _rows(series: list[Series], start: float, end: float) -> Iterator[str]:
-    """Make blocks of rows: timestamps are the multiples of the granularity within the span."""
+    """Yield blocks of rows. Timestamps are the multiples of the granularity within the span."""
     if not series:
         return
     step = math.gcd(*(one.column.granularity for one in series))
@@ -198,17 +198,17 @@ def _rows(series: list[Series], start: float, end: float) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=16)
 def _stamps(first: int, count: int, step: int) -> list[str]:
-    """Write timestamps; the same span is often asked for of many devices."""
+    """Write timestamps. They are cached, because the same span is often requested for many devices."""
     return list(map(str, range(first * step, (first + count) * step, step)))
 
 
 def _work(granularity: int) -> int:
-    """Tell how many minutes or seconds a bucket looks at."""
+    """Return how many minutes or seconds a bucket covers in the computation."""
     return max(1, granularity // 60) if granularity % 60 == 0 or 60 % granularity == 0 else granularity
 
 
 def _spread(column: Column, first: int, count: int, step: int) -> list[str]:
-    """Give a column's cells at a finer step: between its own timestamps there is nothing."""
+    """Return a column's cells at a finer step. Cells between its own timestamps are empty."""
     ratio = column.granularity // step
     if ratio == 1:
         return column.cells(first, count)
@@ -230,7 +230,7 @@ async def _send(call: Call, series: list[Series], blocks: Iterator[str]) -> web.
     packer: Any = None
     if "gzip" in call.request.headers.get("Accept-Encoding", "").lower():
         response.headers["Content-Encoding"] = "gzip"
-        # The fastest level: a simulator has better things to do than to pack.
+        # The fastest level: the simulator should not spend its time on compression.
         packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     await response.prepare(call.request)
     call.begin_stream()
@@ -240,7 +240,7 @@ async def _send(call: Call, series: list[Series], blocks: Iterator[str]) -> web.
         data = text.encode()
         await writer.write(data if packer is None else packer.compress(data))
         if call.stopping.is_set():
-            # Cut, not ended: a series may never look complete when it is not.
+            # Cut the connection instead of ending the body: an incomplete series must not look complete.
             break_connection(call.request, reset=True)
             return response
         text, block = block, next(blocks, None) if block is not None else None
