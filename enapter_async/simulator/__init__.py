@@ -1,11 +1,11 @@
-"""An Enapter Cloud or Gateway on loopback: for tests, examples, and first steps without equipment.
+"""Simulate an Enapter Cloud or Gateway on loopback, for tests, examples, and first steps without equipment.
 
     from enapter_async.simulator import Simulator
 
     async with Simulator(devices=20, seed=1) as sim:
         print(sim.url, sim.token)
 
-It imports nothing of the client, so that it cannot share its mistakes.
+The simulator imports nothing from the client, so that it cannot share the client's mistakes.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ class Chaos:
 
     def __init__(self, rate: float, seed: int, hang: float = 2.0) -> None:
         if not 0 <= rate <= 1:
-            raise ValueError("the fault rate must be from 0 to 1")
+            raise ValueError(f"the fault rate must be from 0 to 1, got {rate}")
         self.rate = rate
         self._random = random.Random(seed)  # noqa: S311 - chance, not secrecy
         self._hang = hang

@@ -46,21 +46,21 @@ class Simulator:
         port: Port to listen on, or 0 for a free one.
         devices: How many devices to build.
         sites: How many sites, by default one for six devices and at most three, or the Gateway's one.
-        mode: `any` serves the union of both worlds, `cloud` and `gateway` have only what
-            that kind of server has.
+        mode: `any` serves the API of both. `cloud` and `gateway` serve only the API of that kind of
+            server.
         seed: The same seed gives the same world, token and random faults.
         token: The API token, by default made from the seed.
         role: Role of that token.
         tokens: Further tokens and their roles.
-        users: Names accepted in `X-Enapter-Auth-User` and their roles; None ignores the header.
+        users: Names accepted in `X-Enapter-Auth-User` and their roles, or None to ignore the header.
         rate_limit: Requests per second of one token, or None for no limit.
         burst: How many requests may arrive at once, by default those of one second.
         latency: Seconds before every answer, or the minimum and maximum of a uniform distribution.
         fault_rate: Share of requests that fail in some way, from 0 to 1.
         faults: A fault plan. It is also `sim.faults`, which you can change while the simulator runs.
         clock: Returns the current time of the world in Unix seconds.
-        tls: Serve https: True with a certificate made for the run (extra `tls`; clients trust `sim.ca_file`), or
-            with your own, as the path of a PEM file with certificate and key, or of a file for each.
+        tls: Serve https. True makes a certificate for the run (extra `tls`), and clients trust `sim.ca_file`. For your
+            own certificate, pass the path of a PEM file with certificate and key, or a path for each.
         ssl_context: Serve https with this context.
         control: Serve the control API and its page under `/_simulator`.
         control_token: The control token, by default a random one.
@@ -101,16 +101,18 @@ class Simulator:
         **options: Unpack[BehaviourOptions],
     ) -> None:
         if devices < 0:
-            raise ValueError("devices must not be negative")
+            raise ValueError(f"devices must not be negative, got {devices}")
         if sites is None:
             sites = 1 if mode == "gateway" else max(1, min(3, devices // 6))
         if sites < 0 or (mode == "gateway" and sites != 1):
-            raise ValueError("sites must not be negative, and a Gateway has exactly one")
+            raise ValueError(f"sites must not be negative, and exactly 1 for a Gateway, got {sites}")
         if not 0 <= port <= 65_535:
-            raise ValueError("the port must be from 0 to 65535")
+            raise ValueError(f"the port must be from 0 to 65535, got {port}")
         least, most = latency if isinstance(latency, tuple) else (latency, latency)
         if not 0 <= least <= most < math.inf:
-            raise ValueError("latency must not be negative, nor its least above its most")
+            raise ValueError(
+                f"latency must be finite, not negative, and its minimum not above its maximum, got {latency}"
+            )
         self._host = host
         self._port = port
         self._certificate: RunCertificate | None = None
