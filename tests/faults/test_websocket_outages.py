@@ -56,7 +56,7 @@ async def test_a_server_that_accepts_and_hangs_up_is_an_outage_that_ends(then: A
     assert error.gap
     assert error.attempts >= 2
     assert 0 <= len(server.handshakes) - error.attempts <= 1  # the last may have been given up when it was sent
-    assert "nothing came" in str(error)
+    assert "received no frames" in str(error)
 
 
 async def test_frames_that_make_no_sense_do_not_end_an_outage() -> None:

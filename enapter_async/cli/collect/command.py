@@ -212,7 +212,7 @@ def collect(
     Each datapoint becomes one row: device_id, attribute, time (UTC), value, text, unit. In SQLite the table is called
     telemetry. CSV and JSON lines grow by whole lines. Parquet (extra arrow) is a folder with files for each day, which
     appear when they are complete. The same file or folder can be continued, also after a crash: existing datapoints
-    are skipped, and what was missed is filled from history (SQLite). Ctrl-C ends it properly.
+    are skipped, and databases are repaired from history. Ctrl-C ends it properly.
     """
     form = name or guess_store_format(to)
     if form is None:
