@@ -25,8 +25,7 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("enapter_async.exporter")
 
-_ALERTS: Final = "alerts"
-_EVERY_DEVICE_HAS: Final = (_ALERTS, "alert_details")
+_EVERY_DEVICE_HAS: Final = ("alerts", "alert_details")
 _MOST_NAMED: Final = 12
 
 
@@ -132,7 +131,7 @@ def _select_existing(device: Device, attributes: Attributes) -> SelectedDevice:
         return SelectedDevice(device.id, name, _leave_out_invalid(device, device.manifest.numeric_telemetry()))
     declared = device.manifest.telemetry
     if attributes == "all":
-        every = {**declared, _ALERTS: declared.get(_ALERTS)}
+        every = {**declared, **{one: declared.get(one) for one in _EVERY_DEVICE_HAS}}
         return SelectedDevice(device.id, name, _leave_out_invalid(device, every))
     named = {one: declared.get(one) for one in attributes if one in declared or one in _EVERY_DEVICE_HAS}
     return SelectedDevice(device.id, name, named)

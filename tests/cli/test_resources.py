@@ -74,7 +74,8 @@ SECRET = [
     "devices terminal {gateway} --yes",
     "provisioning ucm --name Hard --hardware-id 0123456789ABCDEF0123456789ABCDEF --site {site} --yes",
 ]
-ELSEWHERE = {"gaps list", "gaps repair", 
+ELSEWHERE = {
+    "gaps list", "gaps repair",
     "commands get", "commands wait", "blueprints validate", "blueprints upload", "blueprints download",
     "blueprints download-profiles", "blueprints upload-profiles", "rules log",
 }  # fmt: skip

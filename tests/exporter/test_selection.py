@@ -33,6 +33,6 @@ async def test_an_attribute_that_no_request_can_name_is_left_out_alone(
         monkeypatch.setattr(type(client.devices), "list", lambda *_, **__: listing())
         (selected,) = await select_devices(client, (), attributes)
     assert isinstance(device, Device)
-    assert list(selected.attributes) == ["power", *(["alerts"] if attributes == "all" else [])]
+    assert list(selected.attributes) == ["power", *(["alerts", "alert_details"] if attributes == "all" else [])]
     assert selected.units["power"] == "W"
     assert "'po\\ud800wer' is left out" in caplog.text
