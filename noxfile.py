@@ -175,7 +175,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(name="collector-chaos")
 def collector_chaos(session: nox.Session) -> None:
-    """Kills, outages and full disks, ten minutes each (`-- --seconds N`) with SQLite and PostgreSQL; nothing may be missing."""
+    """Kills, outages and full disks, ten minutes each (`-- --seconds N`), with SQLite and PostgreSQL."""
     _install(session)
     session.run("python", "-W", "error", "-m", "tests.chaos.collector", *session.posargs)
     session.run("python", "-W", "error", "-m", "tests.chaos.collector_postgres", *session.posargs)
