@@ -128,10 +128,6 @@ def test_many_threads_share_one_client(simulator: SimulatorControl) -> None:
         enapter.call(lambda client: client.devices.list())
 
 
-async def count_requests(client: EnapterClient) -> int:
-    return client.load.in_flight
-
-
 def test_closing_ends_calls_in_other_threads(enapter: BlockingClient, simulator: SimulatorControl) -> None:
     seconds = 25.0
     simulator.add_fault("listDevices", Fault.hang(seconds))
@@ -141,7 +137,7 @@ def test_closing_ends_calls_in_other_threads(enapter: BlockingClient, simulator:
         reading = pool.submit(lambda: enapter.call(lambda client: client.devices.list()))
         commanding = pool.submit(lambda: enapter.call(lambda client: client.commands.start("D", "start")))
         sleeping = pool.submit(lambda: enapter.call(lambda _: anyio.sleep(seconds)))
-        while len(simulator.requests()) < 2:  # a command that has not reached the server has a known outcome
+        while len(simulator.requests) < 2:  # a command that has not reached the server has a known outcome
             time.sleep(0.02)
         enapter.close()
         assert isinstance(reading.exception(), ClientClosedError)
