@@ -16,7 +16,6 @@ from enapter_async import (
     DecodeError,
     EnapterClient,
     HistoryPart,
-    NotFoundError,
     Series,
     TimeseriesBatch,
     TimeseriesQuery,
@@ -31,6 +30,7 @@ from enapter_async.collector.selection import Finder, Selection, Units
 from enapter_async.collector.store import JournaledStore
 from enapter_async.errors import EnapterError, StorageError
 from enapter_async.rows import Row, make_batch_rows
+from enapter_async.rows.batches import none_is_empty
 
 _SECOND: Final = 1_000_000
 _WINDOW: Final = 3_600
@@ -47,7 +47,6 @@ _SETTLE: Final = 2 * _SECOND
 _REFUSED_SECONDS: Final = 600.0
 """How long a device whose history is refused is left alone."""
 _get_attribute: Final[Callable[[Row], tuple[str, str]]] = itemgetter(0, 1)
-_NOTHING_THERE: Final = "telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND"
 
 
 @attrs.frozen
@@ -282,16 +281,13 @@ class Repairer:
         """Read a part; returns the last of its rows, which are not committed yet."""
         rows: list[Row] = []
         async with self._client.telemetry.history([part], concurrency=1) as history:
-            try:
+            with none_is_empty():
                 async for batch in history:
                     rows += self._missing(job, batch)
                     if len(rows) >= _ROWS_IN_COMMIT:
                         found.update(map(_get_attribute, rows))
                         await self._commit(rows, {})
                         rows = []
-            except NotFoundError as error:
-                if error.code != _NOTHING_THERE:
-                    raise
         found.update(map(_get_attribute, rows))
         return rows
 

@@ -10,10 +10,10 @@ import anyio
 import attrs
 
 from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, StorageError
-from enapter_async.exporter.export import none_is_empty
 from enapter_async.exporter.request import ExportRecord, ExportRequest
 from enapter_async.exporter.selection import select_devices
 from enapter_async.rows import Row, make_batch_rows
+from enapter_async.rows.batches import none_is_empty
 
 _CONCURRENCY: Final = 8
 _FIRST_PAUSE: Final = 0.25

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +19,8 @@ from enapter_async.exporter._folder import ExportFolder, FinishedPart
 from enapter_async.exporter._formats import PartWriter, get_format, guess_format
 from enapter_async.exporter.request import ExportRecord, ExportRequest
 from enapter_async.exporter.selection import select_devices
+from enapter_async.rows.batches import none_is_empty
 
-_NOTHING_THERE: Final = "telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND"
 _CONCURRENCY: Final = 8
 
 
@@ -334,16 +333,6 @@ async def export_history(
     async with HistoryExport(target, request, source=client.config.base_url, file_format=file_format) as export:
         await export.read(client, concurrency=concurrency)
         return await export.join()
-
-
-@contextmanager
-def none_is_empty() -> Generator[None, None, None]:
-    """Take the answer that no attribute of a request has any history for an empty one (reference.md, Telemetry CSV)."""
-    try:
-        yield
-    except NotFoundError as error:
-        if error.code != _NOTHING_THERE:
-            raise
 
 
 def _without_devices(part: HistoryPart, devices: set[str]) -> HistoryPart | None:

@@ -13,6 +13,7 @@ from typing import IO, TypeVar
 import anyio
 from anyio import to_thread
 
+from enapter_async._files import sync_file
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.arguments import refuse_argument
 
@@ -46,12 +47,7 @@ class PartialFile:
 
     async def flush(self) -> None:
         """Flush the file to disk, so that it has its content even after a power cut."""
-
-        def flush() -> None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-        await _off_loop(self._target, flush)
+        await _off_loop(self._target, sync_file, self._file)
 
 
 def checked_target(path: str | os.PathLike[str]) -> Path:

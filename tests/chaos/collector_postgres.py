@@ -5,13 +5,9 @@ python -m tests.chaos.collector_postgres [--seconds 600] [--devices 40] [--seed 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,7 +21,7 @@ from enapter_async import EnapterClient
 from enapter_async.collector import Selection
 from enapter_async.collector.selection import Finder
 from enapter_async.simulator import Simulator
-from tests.chaos.collector import Chaos
+from tests.chaos.collector import Chaos, main
 from tests.collector.platform import SECOND, read_platform
 from tests.collector.postgres_server import PostgresServer, running_postgres
 
@@ -185,22 +181,5 @@ async def _compare(client: EnapterClient, server: PostgresServer, first: int, be
     ], len(platform)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--devices", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="collector-chaos-") as folder:
-        result = anyio.run(run, arguments.seconds, arguments.devices, arguments.seed, Path(folder))
-    missing = result["missing"]
-    assert isinstance(missing, list)
-    result["missing"] = len(missing)
-    print(json.dumps(result, indent=2))
-    for line in missing[:20]:
-        print(line)
-    sys.exit(1 if missing or result["journal"] else 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(run, __doc__)
