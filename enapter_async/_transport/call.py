@@ -225,7 +225,7 @@ class Call:
         error: OutcomeUnknownError
         if isinstance(cause, APIError):
             error = ServerOutcomeUnknownError(
-                f"{cause.args[0]}; the request may have been carried out, look before repeating it",
+                f"{cause.args[0]}; the request may have been carried out; check before repeating it",
                 status=cause.status,
                 started_at=started_at,
                 errors=cause.errors,
@@ -234,7 +234,7 @@ class Call:
             )
         else:
             error = OutcomeUnknownError(
-                "the request may have been carried out, but no answer came; look before repeating it",
+                "the request may have been carried out, but no answer came; check before repeating it",
                 started_at=started_at,
             )
         error.__cause__ = cause

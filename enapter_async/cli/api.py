@@ -102,7 +102,7 @@ def api(
 
     async def send(client: EnapterClient) -> None:
         request = client.request(method, bare, query=query, json=content, safety=chosen, timeout=timeout)
-        answer = await without_doubt(request, "look before repeating it")
+        answer = await without_doubt(request, "check before repeating it")
         if answer is None:
             click.echo("done: the answer is empty", err=True)
         else:

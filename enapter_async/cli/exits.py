@@ -45,7 +45,7 @@ class Exit(enum.IntEnum):
     STORAGE = 7
     """A local file cannot be read or written."""
     UNKNOWN_OUTCOME = 8
-    """Something may have been carried out; look before repeating it."""
+    """A change may have been carried out; check before repeating it."""
     DEFECT = 70
     """A fault of this program."""
     INTERRUPTED = 130

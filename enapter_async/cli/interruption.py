@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM at any moment: one line and exit code 130 or 143, whatever the program is doing.
+"""Handling of Ctrl-C and SIGTERM: one line and exit code 130 or 143, whatever the program is doing.
 
-Python would raise an exception between any two steps: an import turns it into another one, a destructor loses it, the
-event loop breaks, and at the interpreter's end there is a traceback. Here a signal raises nothing. It asks the running
-work to end (`running.run` cancels it). If nothing runs, or at the second signal, the process ends at once. This is
-safe, because a kill leaves everything that the next run needs.
+By default Python raises an exception between any two bytecodes: an import turns it into another exception, a destructor
+swallows it, the event loop breaks, and during shutdown it prints a traceback. Here a signal does not raise. It asks the
+running work to end (`running.run` cancels it). If nothing is running, or on the second signal, the process exits at
+once. This is safe, because a killed process leaves everything that the next run needs.
 
-Imported before everything else, so it stands on the standard library only.
+This module is imported before everything else, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeAlias
 
 Stop: TypeAlias = Callable[[], bool]
-"""Asks something to end, from within a signal handler; returns False where it was asked before."""
+"""Asks running work to end, from a signal handler. Returns False if it was asked before."""
 
 _CODE: Final = 130
 _TERMINATED: Final = 143
@@ -30,9 +30,9 @@ _ended_by: list[tuple[str, int]] = []
 
 
 def guard() -> None:
-    """End the process at once on Ctrl-C and SIGTERM, until something asks for better.
+    """Exit at once on Ctrl-C and SIGTERM, until `listening` installs a gentler reaction.
 
-    A signal that the parent process has switched off stays off. Process 1 of a container ignores SIGTERM unless a
+    A signal that the parent process ignores stays ignored. Process 1 of a container ignores SIGTERM unless a
     handler is installed.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,19 +41,19 @@ def guard() -> None:
 
 
 def finished() -> None:
-    """Ignore both from now on: all is said, and the interpreter's end is no place to be interrupted in."""
+    """Ignore both signals from now on, because the interpreter is about to shut down."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def ended_by() -> tuple[str, int] | None:
-    """Return what is to be said, and the exit code, if a signal has come."""
+    """Return the message and exit code if a signal has arrived."""
     return _ended_by[0] if _ended_by else None
 
 
 @contextmanager
 def saying(message: str, code: int = _CODE) -> Generator[None, None, None]:
-    """Have a signal within a block end the command with other words, and another exit code."""
+    """Use another message and exit code if a signal arrives within the block."""
     _last_words.append((message, code))
     try:
         yield
@@ -63,7 +63,7 @@ def saying(message: str, code: int = _CODE) -> Generator[None, None, None]:
 
 @contextmanager
 def listening(stop: Stop, *numbers: signal.Signals) -> Generator[None, None, None]:
-    """Have signals call something within a block; outside of the main thread, signals are somebody else's."""
+    """Call `stop` on signals within the block. Outside the main thread no handler is installed."""
     before: dict[signal.Signals, Any] = {}
     with contextlib.suppress(ValueError):
         for number in numbers:
@@ -79,7 +79,7 @@ def listening(stop: Stop, *numbers: signal.Signals) -> Generator[None, None, Non
 
 @contextmanager
 def raising() -> Generator[None, None, None]:
-    """Have Ctrl-C raise KeyboardInterrupt within a block that has something to put in order."""
+    """Let Ctrl-C raise KeyboardInterrupt within a block that has to clean up."""
 
     def stop() -> NoReturn:
         raise KeyboardInterrupt
@@ -98,7 +98,7 @@ def _on_signal(number: int, _: object) -> None:
 
 
 def _leave_at_once(message: str, code: int) -> NoReturn:
-    # Neither buffers nor locks: whatever was interrupted may hold them.
+    # Avoid buffers and locks: the interrupted code may hold them.
     front = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
     with contextlib.suppress(OSError):
         os.write(2, f"{front}enapter-async: {message}\n".encode())

@@ -241,9 +241,9 @@ class Finder:
     def _nothing(self, devices: Sequence[_Found]) -> str:
         selection, count = self._selection, len(devices)
         if selection.devices is not None and not devices:
-            return f"nothing to collect: the token can see no device {_listed(selection.devices)}"
+            return f"nothing to collect: the token cannot see device {_listed(selection.devices)}"
         if not count:
-            return "nothing to collect: the token can see no device"
+            return "nothing to collect: the token cannot see any device"
         if selection.shard is not None and not any(selection.shard.holds(one.id) for one in devices):
             return f"nothing to collect: none of the {count} devices belongs to shard {selection.shard}"
         wanted = selection.attributes

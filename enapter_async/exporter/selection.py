@@ -98,7 +98,7 @@ async def _find_device(client: EnapterClient, name: str) -> Device:
         one.id async for one in client.devices.list() if name == one.slug or name.casefold() == one.name.casefold()
     ]
     if not matching:
-        raise SelectionError(f"the token can see no device {name!r}")
+        raise SelectionError(f"the token cannot see device {name!r}")
     if len(matching) > 1:
         raise InvalidArgumentError("devices", f"{len(matching)} devices are called {name!r}: {_shorten(matching)}")
     return await client.devices.get(matching[0], expand={"manifest"})

@@ -1,4 +1,4 @@
-"""A collector watched by Prometheus and by Kubernetes: `/metrics`, `/healthz` and `/readyz` (extra `prometheus`)."""
+"""Metrics and health checks of a collector: `/metrics`, `/healthz` and `/readyz` (extra `prometheus`)."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ STALE_AFTER: Final = 300.0
 """Seconds without a newer datapoint after which a value is left out of `/metrics`."""
 
 _ANSWER_SECONDS: Final = 10.0
-"""How long an answer may take, as long as Prometheus waits by default. A client that stops reading is cut off then."""
+"""Longest time for an answer: Prometheus waits as long by default. A client that stops reading is then cut off."""
 
 Sample = tuple[list[str], float]
 """Labels (device_id, attribute, unit) and a value."""
 
 
 class LatestValues:
-    """The latest number of each attribute, as it arrived.
+    """The latest number of each attribute.
 
-    Pass `take` to a collector as `on_rows`. Use it in the event loop only.
+    Pass `take` to a collector as `on_rows`. Use the object in the event loop only.
     """
 
     def __init__(self, *, stale_after: float = STALE_AFTER, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with nothing.
+        """Start without values.
 
         Args:
             stale_after: Seconds without a newer datapoint after which a value is left out. Choose more than the
                 interval of the collector.
-            clock: Seconds, monotonic.
+            clock: Monotonic clock, in seconds.
         """
         self._stale_after = stale_after
         self._clock = clock
         self._points: dict[tuple[str, str], tuple[float, int, float]] = {}
 
     def take(self, rows: Sequence[Row]) -> None:
-        """Remember rows. A row that is older than the known one is ignored, and one that holds text ends a value."""
+        """Remember rows. A row older than the known one is ignored; a row with text removes the value."""
         points, now = self._points, self._clock()
         for device, attribute, moment, value, _, _ in rows:
             key = (device, attribute)
@@ -69,10 +69,10 @@ class LatestValues:
                 points[key] = (value, moment, now)
 
     def list_current(self, units: Mapping[str, Mapping[str, str | None]]) -> list[Sample]:
-        """Return the values that are collected and not stale, and forget all others.
+        """Return the values that are still collected and not stale, and forget all others.
 
         Args:
-            units: Unit by attribute, by device: what is collected now.
+            units: The attributes collected now: unit by attribute, by device.
         """
         oldest = self._clock() - self._stale_after
         current: list[Sample] = []
@@ -83,7 +83,7 @@ class LatestValues:
             if names is None or attribute not in names or arrived < oldest:
                 gone.append(key)
             else:
-                # One device with a strange name must not cost the whole answer.
+                # A device with a strange name must not break the whole answer.
                 labels = [clean_text(device), clean_text(attribute), clean_text(names[attribute] or "")]
                 current.append((labels, value))
         for key in gone:
@@ -92,13 +92,13 @@ class LatestValues:
 
 
 class MetricsServer:
-    """Serves metrics of a collector over HTTP, and whether it works.
+    """Serves metrics and health checks of a collector over HTTP.
 
     | path | answer |
     |---|---|
-    | `/metrics` | metrics of the collector, its client and its process, and the latest values of what is collected |
+    | `/metrics` | metrics of the collector, its client and its process, and the latest collected values |
     | `/healthz` | 200 as long as the event loop runs |
-    | `/readyz` | 200 if rows were committed within three intervals (at least 15 seconds), else 503 and why |
+    | `/readyz` | 200 if rows were committed within three intervals (at least 15 seconds), else 503 with the reason |
 
         latest = LatestValues()
         collector = Collector(client, store, on_rows=latest.take)
@@ -116,7 +116,7 @@ class MetricsServer:
         port: int = 9464,
         interval: float = 1.0,
     ) -> None:
-        """Prepare the server; `async with` starts listening.
+        """Prepare the server. It starts listening in `async with`.
 
         Args:
             collector: The collector to watch.
@@ -132,7 +132,7 @@ class MetricsServer:
         self._client = client
         self._latest = latest
         self._ready_within = max(3 * interval, 15.0)
-        # Its own thread: however many scrapes wait, the threads that write to the store stay free.
+        # One separate thread: waiting scrapes must not occupy the threads that write to the store.
         self._renderer = anyio.CapacityLimiter(1)
         self._runner: web.AppRunner | None = None
 
@@ -169,8 +169,8 @@ class MetricsServer:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         with anyio.move_on_after(_ANSWER_SECONDS):
-            # The loop changes what is read here, so it is read in the loop. Rendering twenty thousand values takes a
-            # tenth of a second and would make polls late, so that is done in a thread.
+            # The values change in the event loop, so they are read there. Rendering twenty thousand values takes a
+            # tenth of a second and would delay polls, so a thread does it.
             latest = self._latest.list_current(self._collector.targets.units)
             text = await to_thread.run_sync(
                 render_metrics, self._collector.statistics, self._client.load, latest, limiter=self._renderer
@@ -198,7 +198,7 @@ class MetricsServer:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)  # asyncio's own text repeats the address
+        return os.strerror(error.errno)  # asyncio's message repeats the address
     return str(error)
 
 
@@ -206,9 +206,9 @@ def render_metrics(statistics: CollectorStatistics, load: Load, latest: Sequence
     """Return the text of `/metrics`.
 
     Args:
-        statistics: What the collector has done.
-        load: What its client is doing.
-        latest: Labels and values of what is collected.
+        statistics: Counters of the collector.
+        load: Current load of its client.
+        latest: Labels and values of the collected attributes.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Metrics(statistics, load, latest))
@@ -217,7 +217,7 @@ def render_metrics(statistics: CollectorStatistics, load: Load, latest: Sequence
 
 
 class _Metrics(MetricsSource):
-    """Metrics of one moment."""
+    """Metrics at one moment."""
 
     def __init__(self, statistics: CollectorStatistics, load: Load, latest: Sequence[Sample]) -> None:
         self._statistics = statistics
@@ -229,11 +229,11 @@ class _Metrics(MetricsSource):
         done, polls, load = self._statistics, self._polls, self._load
         counters: tuple[tuple[str, str, float], ...] = (
             ("datapoints", "New datapoints received.", done.datapoints),
-            ("rows_committed", "New rows committed, without those filled in from history.", done.rows),
+            ("rows_committed", "New rows committed, not counting rows filled in from history.", done.rows),
             ("rows_filled", "Rows filled in from history.", done.rows_filled),
             ("rows_duplicate", "Rows that the store already had.", done.duplicates),
-            ("gaps_noted", "Gaps noted.", done.gaps_noted),
-            ("repaired_seconds", "Seconds of gaps read from history.", done.seconds_repaired),
+            ("gaps_noted", "Gaps recorded.", done.gaps_noted),
+            ("repaired_seconds", "Seconds of gaps looked up in history.", done.seconds_repaired),
             ("ticks", "Polls started.", polls.ticks),
             ("ticks_missed", "Polls missed in whole or in part.", polls.missed_ticks),
             ("requests", "Requests for latest values.", polls.requests),
@@ -243,8 +243,8 @@ class _Metrics(MetricsSource):
         gauges: tuple[tuple[str, str, float], ...] = (
             ("devices", "Devices collected.", done.devices),
             ("attributes", "Attributes collected.", done.attributes),
-            ("gaps_open", "Gaps in the journal of the store.", done.gaps_open),
-            ("gap_open_seconds", "Length of the gaps in the journal of the store.", done.gap_seconds_open),
+            ("gaps_open", "Open gaps in the store's journal.", done.gaps_open),
+            ("gap_open_seconds", "Total length of the open gaps in the store's journal.", done.gap_seconds_open),
             ("rows_waiting", "Rows waiting to be committed.", done.waiting),
             ("skipped", "Devices, attributes and values that cannot be collected.", done.skipped),
             ("attributes_without_value", "Attributes for which the API has no value.", done.without_value),

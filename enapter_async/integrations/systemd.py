@@ -1,4 +1,4 @@
-"""What a service tells systemd over NOTIFY_SOCKET (sd_notify, `Type=notify`); nothing where there is no such socket."""
+"""Notifications to systemd over NOTIFY_SOCKET (sd_notify, `Type=notify`). Without that socket nothing is sent."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from contextlib import suppress
 class SystemdNotifier:
     """Sends READY, STATUS, WATCHDOG, RELOADING and STOPPING to the service manager.
 
-    A message that cannot be sent is dropped: what reports on a service must never end it.
+    A message that cannot be sent is dropped, because a status report must never stop the service.
 
     Attributes:
-        watchdog_seconds: Seconds after which systemd misses a sign of life; None without a watchdog.
+        watchdog_seconds: Seconds within which systemd expects a sign of life; None without a watchdog.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Read where to send to.
+        """Read the address of the service manager.
 
         Args:
-            environment: Has NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; by default `os.environ`.
+            environment: Holds NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; by default `os.environ`.
         """
         environment = os.environ if environment is None else environment
         address = environment.get("NOTIFY_SOCKET", "")
-        # An abstract socket is written with @ in place of the NUL that it begins with.
+        # The leading NUL of an abstract socket is written as @.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_seconds: float | None = _watchdog(environment) if self._address else None
 
@@ -36,7 +36,7 @@ class SystemdNotifier:
         return bool(self._address)
 
     def ready(self) -> None:
-        """Tell that the service has started, or has reloaded."""
+        """Report that the service has started or reloaded."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
@@ -49,11 +49,11 @@ class SystemdNotifier:
             self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Tell that the service reloads; `ready` ends it."""
+        """Report that the service is reloading. Call `ready` when it is done."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Tell that the service ends."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
@@ -66,7 +66,7 @@ class SystemdNotifier:
 
 
 def _watchdog(environment: Mapping[str, str]) -> float | None:
-    """Return the watchdog's time; a PID of another process means that it is not ours."""
+    """Return the watchdog's timeout. A watchdog with another PID is meant for another process."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:

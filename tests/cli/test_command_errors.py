@@ -78,7 +78,7 @@ def test_settings_that_cannot_work(tmp_path: Path, token: str, url: str, code: i
     ("devices", "token", "code", "text"),
     [
         (3, "wrong", 4, "is ENAPTER_HTTP_API_TOKEN right for this server?"),
-        (0, None, 5, "nothing to collect: the token can see no device"),
+        (0, None, 5, "nothing to collect: the token cannot see any device"),
     ],
 )
 async def test_a_server_that_gives_nothing(

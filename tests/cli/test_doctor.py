@@ -75,7 +75,7 @@ def test_an_address_that_cannot_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "remedy"), [("plant.invalid", "a mistake in the address"), ("plant.local", "IP address")]
+    ("host", "remedy"), [("plant.invalid", "the address for a mistake"), ("plant.local", "IP address")]
 )
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, host: str, remedy: str) -> None:
     async def fail(*_: object, **__: object) -> object:
@@ -89,7 +89,7 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, host: str, re
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    check_problem(examine(f"http://127.0.0.1:{port}"), "connection", 6, "nobody listens", "host, port")
+    check_problem(examine(f"http://127.0.0.1:{port}"), "connection", 6, "nothing listens", "host, port")
 
 
 def test_a_host_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_a_host_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_tls_where_tls_is_expected(world: Served) -> None:
     url = world.simulator.url.replace("http://", "https://")
-    check_problem(examine(url), "TLS", 6, "no TLS with 127.0.0.1", "http:// address")
+    check_problem(examine(url), "TLS", 6, "the TLS handshake with 127.0.0.1", "http:// or another port")
 
 
 def test_plain_http_to_far_away_is_warned_of(world: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_a_gateways_own_certificate(profile: Callable[..., Result], tmp_path: Pa
 
 def test_a_token_that_is_not_accepted(world: Served) -> None:
     result = examine(world.simulator.url, "wrong-token")
-    check_problem(result, "token", 4, "it is not accepted", "make a new one")
+    check_problem(result, "token", 4, "it is not accepted", "create a new one")
     assert "wrong-token" not in result.output
 
 
@@ -163,7 +163,7 @@ def test_a_role_that_may_only_look(world: Served) -> None:
     assert result.exit_code == 0
     role = findings(result)["role"]
     assert role["verdict"] == "warning"
-    assert "neither send commands" in role["said"]
+    assert "cannot send commands" in role["said"]
     assert "USER or OWNER" in role["remedy"]
 
 
@@ -174,7 +174,7 @@ def test_a_server_that_is_something_else(world: Served) -> None:
 def test_no_device() -> None:
     with served(devices=0, known=False) as world:
         found = findings(world.run("doctor", "-o", "json"))
-    assert found["role"]["said"] == "the token can see no device"
+    assert found["role"]["said"] == "the token cannot see any device"
 
 
 @pytest.mark.parametrize(("ahead", "said"), [(100, "100 s ahead of"), (-100, "100 s behind")])
@@ -194,8 +194,8 @@ def test_a_rate_limit() -> None:
     assert result.exit_code == 0
     limit = findings(result)["rate limit"]
     assert limit["verdict"] == "warning"
-    assert "of 20 requests at once were refused with 429" in limit["said"]
-    assert "slows down by itself" in limit["remedy"]
+    assert "of 20 simultaneous requests were refused with 429" in limit["said"]
+    assert "slow down automatically" in limit["remedy"]
 
 
 def test_a_server_that_fails(world: Served) -> None:

@@ -122,7 +122,7 @@ def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["--device", "toaster"], 5, "the token can see no device 'toaster'"),
+        (["--device", "toaster"], 5, "the token cannot see device 'toaster'"),
         (["--device", "battery-1", "--attribute", "powr"], 5, "Battery 1 has no telemetry attribute 'powr'; it has "),
         (["--attribute", "powr"], 5, "the token can see 8 devices, none with an attribute powr"),
         (["--from", "1d", "--until", "2d"], 2, "2d is not later than --from 1d"),

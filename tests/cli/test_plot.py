@@ -110,7 +110,7 @@ async def test_booleans_are_drawn() -> None:
     ("arguments", "code", "text"),
     [
         (["battery-1"], 2, "Missing argument"),
-        (["toaster", "power"], 5, "the token can see no device 'toaster'"),
+        (["toaster", "power"], 5, "the token cannot see device 'toaster'"),
         (["battery-1", "powr"], 5, "Battery 1 has no telemetry attribute 'powr'; it has "),
         (["battery-1", "status"], 2, "status cannot be drawn: its values are of type string, not numbers"),
         (["battery-1", "power", "--from", "1h", "--until", "2h"], 2, "2h is not later than --from 1h"),

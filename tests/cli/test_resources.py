@@ -247,7 +247,7 @@ def test_what_may_have_been_done_has_its_own_code(world: Served, method: str, li
     result = world.run(*line.split())
     assert result.exit_code == 8, result.output
     assert result.stderr.startswith("enapter-async: it may have been done: ")
-    assert f"look before repeating it: enapter-async {look.format(**world.ids)}" in result.stderr
+    assert f"check before repeating it: enapter-async {look.format(**world.ids)}" in result.stderr
     assert len([one for one in world.requests if one.method == method]) == 1
     assert len(result.stderr.splitlines()) == 1
 

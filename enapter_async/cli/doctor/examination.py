@@ -1,4 +1,4 @@
-"""The checks of `doctor`, one after the other."""
+"""The checks that `doctor` runs, in order."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _CALL_SECONDS: Final = 10.0
 _LARGEST_SKEW: Final = 3.0
 _CERTIFICATE_DAYS: Final = 14
 _REQUESTS: Final = 20
-_UNTRUSTED: Final = frozenset({18, 19, 20, 21})  # self-signed, or signed by nobody that is known
+_UNTRUSTED: Final = frozenset({18, 19, 20, 21})  # self-signed, or signed by an unknown authority
 _OTHER_NAME: Final = frozenset({62, 64})
 _OUT_OF_TIME: Final = frozenset({9, 10})
 
 _ROLES: Final = {
-    AccessRole.READONLY: "it may look, and neither send commands nor change anything",
-    AccessRole.USER: "it may look and send commands for users, and not delete or provision devices",
-    AccessRole.OWNER: "it may do what an owner may, provisioning included",
+    AccessRole.READONLY: "read-only access, cannot send commands or change anything",
+    AccessRole.USER: "can read and send user-level commands, cannot delete or provision devices",
+    AccessRole.OWNER: "full access of an owner, including provisioning",
 }
 
 
@@ -57,7 +57,7 @@ class Finding:
 
     Attributes:
         check: Name of the check.
-        verdict: How it is.
+        verdict: Whether the check passed.
         said: The result.
         remedy: How to fix it.
         code: Exit code of a problem.
@@ -71,22 +71,22 @@ class Finding:
 
 
 def ok(check: str, said: str) -> Finding:
-    """Return that all is well with something."""
+    """Return a finding for a check that passed."""
     return Finding(check, "ok", said)
 
 
 def warning(check: str, said: str, remedy: str) -> Finding:
-    """Return that something works, and not as it should."""
+    """Return a finding for something that works, but not as it should."""
     return Finding(check, "warning", said, remedy)
 
 
 def problem(check: str, said: str, remedy: str, code: Exit) -> Finding:
-    """Return that something does not work; there is no use in looking further."""
+    """Return a finding for something that does not work. The checks end here."""
     return Finding(check, "problem", said, remedy, code)
 
 
 async def examine(profile: Profile) -> AsyncIterator[Finding]:
-    """Look at everything in turn, up to the first problem."""
+    """Run the checks in order and stop after the first problem."""
     for check in (_settings, _name, _connection, _encryption, _calls):
         findings = await check(profile)
         for finding in findings:
@@ -96,11 +96,11 @@ async def examine(profile: Profile) -> AsyncIterator[Finding]:
 
 
 def no_settings(error: ConfigurationError) -> Finding:
-    """Return what is said where it is not known which server to use."""
+    """Return the finding for settings that do not name a usable server."""
     return problem(
         "settings",
         str(error),
-        f"set ENAPTER_HTTP_API_TOKEN (and ENAPTER_HTTP_API_BASE_URL for a Gateway), or mend {config_path()}",
+        f"set ENAPTER_HTTP_API_TOKEN (and ENAPTER_HTTP_API_BASE_URL for a Gateway), or correct {config_path()}",
         Exit.CONFIGURATION,
     )
 
@@ -118,39 +118,39 @@ async def _settings(profile: Profile) -> list[Finding]:
 async def _name(profile: Profile) -> list[Finding]:
     host = urlsplit(profile.base_url).hostname or ""
     if _address(host) is not None:
-        return [ok("name", f"{host} is an address")]
+        return [ok("name", f"{host} is an IP address")]
     try:
         with anyio.fail_after(_CONNECT_SECONDS):
             found = await anyio.getaddrinfo(host, None)
     except (OSError, UnicodeError) as error:
         said = f"{host} has no address: {error}"
         if not host.endswith(".local"):
-            remedy = "look for a mistake in the address, and whether this computer has a network and a name server"
+            remedy = "check the address for a mistake, and the network and DNS settings of this computer"
             return [problem("name", said, remedy, Exit.UNAVAILABLE)]
         if find_spec("zeroconf") is None:
             remedy = "use the Gateway's IP address, or python -m pip install 'enapter-async[mdns]'"
             return [problem("name", said, remedy, Exit.UNAVAILABLE)]
-        return [warning("name", f"{said}; mDNS will be asked instead", "the Gateway's IP address is surer")]
-    return [ok("name", f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}")]
+        return [warning("name", f"{said}; falling back to mDNS", "use the Gateway's IP address: it is more reliable")]
+    return [ok("name", f"{host} resolves to {', '.join(sorted({str(entry[4][0]) for entry in found}))}")]
 
 
 async def _connection(profile: Profile) -> list[Finding]:
     host, port = _host_and_port(profile)
     if host.endswith(".local"):
-        return []  # mDNS may know it although the system does not: the calls will tell
+        return []  # mDNS may resolve a name that the system cannot, so the calls decide.
     try:
         with anyio.fail_after(_CONNECT_SECONDS):
             stream = await anyio.connect_tcp(host, port)
     except TimeoutError:
         said = f"{host} port {port} does not answer within {_CONNECT_SECONDS:g} s"
-        remedy = "look whether it is on, in this network, and not behind a firewall, VPN or proxy"
+        remedy = "check that it is switched on, in this network, and not behind a firewall, VPN or proxy"
     except OSError as error:
         if _is_refused(error):
-            said = f"nobody listens on {host} port {port}"
-            remedy = "look for a mistake in host, port and http/https of the address, and whether the server runs"
+            said = f"nothing listens on {host} port {port}"
+            remedy = "check the host, port and scheme (http or https) of the address, and that the server is running"
         else:
-            said = f"{host} port {port} cannot be reached: {_text(error)}"
-            remedy = "look whether this computer has a network, and a route to that one"
+            said = f"cannot reach {host} port {port}: {_text(error)}"
+            remedy = "check that this computer is online and has a route to the server"
     else:
         await stream.aclose()
         return [ok("connection", f"{host} port {port} can be reached")]
@@ -161,8 +161,8 @@ async def _encryption(profile: Profile) -> list[Finding]:
     host, port = _host_and_port(profile)
     if urlsplit(profile.base_url).scheme == "http":
         if _is_local(host):
-            return [ok("TLS", "none: plain http in the local network")]
-        return [warning("TLS", "none: everybody on the way can read the token", "use https://")]
+            return [ok("TLS", "not used: plain http in the local network")]
+        return [warning("TLS", "not used: anyone on the network path can read the token", "use https://")]
     if host.endswith(".local"):
         return []
     context = profile.ssl_context() or ssl.create_default_context()
@@ -179,25 +179,27 @@ async def _encryption(profile: Profile) -> list[Finding]:
     ends = certificate.get("notAfter")
     days = math.inf if not isinstance(ends, str) else (ssl.cert_time_to_seconds(ends) - time()) / 86_400
     if days < _CERTIFICATE_DAYS:
-        return [warning("TLS", f"the certificate ends in {days:.0f} days", "have it renewed")]
-    return [ok("TLS", f"{version}, the certificate is trusted")]
+        return [warning("TLS", f"the certificate expires in {days:.0f} days", "renew it")]
+    return [ok("TLS", f"{version} with a trusted certificate")]
 
 
 def _tls_problem(error: BaseException, host: str, port: int) -> Finding:
     cause = error if isinstance(error, ssl.SSLError) else error.__cause__
     if not isinstance(cause, ssl.SSLCertVerificationError):
-        said = f"no TLS with {host} port {port}: {_text(cause or error)}"
-        return problem("TLS", said, "is it an http:// address, or another port?", Exit.UNAVAILABLE)
+        said = f"the TLS handshake with {host} port {port} failed: {_text(cause or error)}"
+        return problem("TLS", said, "check whether the server uses http:// or another port", Exit.UNAVAILABLE)
     said = f"the certificate of {host} is not accepted: {cause.verify_message}"
     if cause.verify_code in _UNTRUSTED:
         fetch = f"openssl s_client -connect {host}:{port} </dev/null | openssl x509 > gateway.pem"
-        remedy = f"a Gateway signs its own: get it with `{fetch}`, compare it, and name it as ca_file in a profile"
+        remedy = (
+            f"a Gateway signs its own certificate: fetch it with `{fetch}`, verify it, set ca_file in a profile"
+        )
     elif cause.verify_code in _OTHER_NAME:
         remedy = "use the name that the certificate is for"
     elif cause.verify_code in _OUT_OF_TIME:
-        remedy = "look whether this computer's clock is right; if it is, the server's certificate has to be renewed"
+        remedy = "check this computer's clock; if it is right, the server's certificate must be renewed"
     else:
-        remedy = "look who is in between, such as a proxy that opens TLS"
+        remedy = "check for a proxy on the way that intercepts TLS"
     return problem("TLS", said, remedy, Exit.UNAVAILABLE)
 
 
@@ -207,13 +209,13 @@ async def _calls(profile: Profile) -> list[Finding]:
         try:
             device = await client.devices.list(max_items=1).first()
         except RateLimitedError as error:
-            return [_limited("this one was", error)]
+            return [_limited("this request was", error)]
         except EnapterError as error:
             return [_call_problem(error, profile)]
         accepted = ok("token", "it is accepted")
         if device is None:
-            remedy = "ask the site's owner to share it with this user"
-            return [accepted, warning("role", "the token can see no device", remedy)]
+            remedy = "ask the owner of the site to share it with this user"
+            return [accepted, warning("role", "the token cannot see any device", remedy)]
         return [accepted, _role(device), await _clock(client, device), await _rate_limit(client, device)]
 
 
@@ -223,26 +225,26 @@ def _call_problem(error: EnapterError, profile: Profile) -> Finding:
         isinstance(error, APIError) and error.code == "invalid_header"
     ):
         remedy = (
-            f"make a new one and put it where it is taken from ({profile.token_source}): tokens of the Cloud are in"
-            " its account settings, those of a Gateway on its settings page, and neither works on the other"
+            f"create a new one and store it where it is read from ({profile.token_source}): create Cloud tokens in the"
+            " account settings and Gateway tokens on the Gateway's settings page; neither works on the other"
         )
         return problem("token", f"it is not accepted: {error}", remedy, Exit.NOT_ALLOWED)
     if isinstance(error, UnexpectedRedirectError):
-        return problem("API", str(error), "use the address that it leads to, usually the same with https://", end.code)
+        return problem("API", str(error), "use the address it redirects to, usually with https://", end.code)
     if isinstance(error, (NotFoundError, DecodeError)):
-        remedy = "this is not the API: the address of a Gateway ends in /api, and none ends in /v3"
+        remedy = "this is not the API: a Gateway's address ends in /api, and no address ends in /v3"
         return problem("API", str(error), remedy, end.code)
-    return problem("API", str(error), "try again in a minute; then tell whoever runs the server", end.code)
+    return problem("API", str(error), "try again in a minute, then contact the operator of the server", end.code)
 
 
 def _role(device: Device) -> Finding:
     role = device.authorized_role
     if role is None:
-        return ok("role", "the server does not tell it")
-    what = _ROLES.get(role, "it may do what an owner may, and more" if role.is_known else "unknown to this version")
+        return ok("role", "the server does not report it")
+    what = _ROLES.get(role, "at least the access of an owner" if role.is_known else "unknown to this version")
     said = f"{role.value} for {device.name or device.id}: {what}"
     if role is AccessRole.READONLY:
-        return warning("role", said, "for more, ask the site's owner for the role USER or OWNER")
+        return warning("role", said, "for more access, ask the owner of the site for the role USER or OWNER")
     return ok("role", said)
 
 
@@ -256,14 +258,14 @@ async def _clock(client: EnapterClient, device: Device) -> Finding:
         # The header has whole seconds: on average the server's time is half a second later.
         ahead = here - parsedate_to_datetime(response.headers.get("Date") or "").timestamp() - 0.5
     except (TypeError, ValueError):
-        return ok("clock", f"not compared: the server does not tell its time; it answers in {response.elapsed:.2f} s")
+        return ok("clock", f"not compared: the server did not send its time; it answers in {response.elapsed:.2f} s")
     if abs(ahead) > _LARGEST_SKEW:
         return warning(
             "clock",
             f"this computer is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server",
-            "set it by NTP (timedatectl set-ntp true): what happened since a time is looked for by this clock",
+            "synchronise it with NTP (timedatectl set-ntp true): options such as --since use this computer's clock",
         )
-    return ok("clock", f"this computer and the server agree; it answers in {response.elapsed:.2f} s")
+    return ok("clock", f"this computer and the server agree; the server answers in {response.elapsed:.2f} s")
 
 
 async def _rate_limit(client: EnapterClient, device: Device) -> Finding:
@@ -282,18 +284,18 @@ async def _rate_limit(client: EnapterClient, device: Device) -> Finding:
         for _ in range(_REQUESTS):
             tasks.start_soon(call)
     if refused:
-        return _limited(f"{len(refused)} of {_REQUESTS} requests at once were", refused[0])
+        return _limited(f"{len(refused)} of {_REQUESTS} simultaneous requests were", refused[0])
     if failed:
-        said = f"{len(failed)} of {_REQUESTS} requests at once failed: {failed[0]}"
-        return warning("rate limit", said, "look at the network, and whether the server is overloaded")
-    return ok("rate limit", f"none of {_REQUESTS} requests at once was refused")
+        said = f"{len(failed)} of {_REQUESTS} simultaneous requests failed: {failed[0]}"
+        return warning("rate limit", said, "check the network, and whether the server is overloaded")
+    return ok("rate limit", f"none of {_REQUESTS} simultaneous requests was refused")
 
 
 def _limited(what: str, error: RateLimitedError) -> Finding:
     wait = "" if error.retry_after is None else f"; the server asks to wait {error.retry_after:g} s"
     remedy = (
-        "every command slows down by itself, so this does no harm; if it is slow, look what else uses this token,"
-        " or ask for a token of its own"
+        "commands slow down automatically, so this is harmless; if they are too slow, check what else uses this"
+        " token, or use a separate token"
     )
     return warning("rate limit", f"{what} refused with 429{wait}", remedy)
 
@@ -316,7 +318,7 @@ def _is_local(host: str) -> bool:
 
 
 def _is_refused(error: OSError) -> bool:
-    # anyio tries every address of a name, and groups the failures when there are several.
+    # anyio tries every address of a name and groups the failures if there are several.
     cause = error.__cause__
     if isinstance(cause, BaseExceptionGroup):
         return cast("BaseExceptionGroup[BaseException]", cause).split(ConnectionRefusedError)[1] is None

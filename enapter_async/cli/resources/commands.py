@@ -146,7 +146,7 @@ def _run(
             ephemeral=or_unset(ephemeral or None),
         )
         look = f"enapter-async commands list {device_id} --name {name} --ephemeral --since 15m"
-        _ended(await _seen(without_doubt(running, f"look before repeating it: {look}"), device_id), output)
+        _ended(await _seen(without_doubt(running, f"check before repeating it: {look}"), device_id), output)
 
     connect(work)
 

@@ -1,7 +1,7 @@
-"""How commands on resources are declared: the options that all have, and what becomes of a result.
+"""Decorators that declare the commands on resources: shared options, confirmation and output.
 
-A command is an async function (for lists a plain one) of the client and its options. Its decorator declares the rest:
-the connection, the output, and the confirmation.
+A command is an async function of the client and its options; a command that lists records is a plain function. The
+decorator adds the connection, the output and the confirmation.
 """
 
 from __future__ import annotations
@@ -45,32 +45,32 @@ limit_option: Final = option("--limit", type=click.IntRange(1), metavar="N", hel
 
 
 def argument(name: str, **settings: Any) -> Option:
-    """Declare an argument, as `click.argument` does."""
+    """Declare an argument like `click.argument`."""
     return click.argument(name, **settings)
 
 
 def device_argument() -> Option:
-    """Declare the argument of everything that is about one device."""
+    """Declare the argument DEVICE, with completion."""
     return argument("device_id", metavar="DEVICE", shell_complete=complete_device)
 
 
 def or_unset(value: T | None) -> T | Unset:
-    """Return what was given, or what stands for nothing."""
+    """Return the value, or UNSET for None."""
     return UNSET if value is None else value
 
 
 class Resource:
-    """A group of commands on one kind of thing.
+    """A group of commands on one kind of resource.
 
     Attributes:
-        group: For the application.
+        group: The click group to add to the application.
     """
 
     def __init__(self, name: str, help_text: str) -> None:
         self.group: Final = Group(name=name, help=help_text)
 
     def lists(self, name: str, *options: Option, shape: Shape) -> Callable[[L], L]:
-        """Declare a command that prints records; its function returns them, and is given `limit`."""
+        """Declare a command that prints many records. Its function takes `limit` and returns the records."""
 
         def declare(function: L) -> L:
             def run(**given: Any) -> None:
@@ -87,7 +87,7 @@ class Resource:
         return declare
 
     def gives(self, name: str, *options: Option, shape: Shape) -> Callable[[G], G]:
-        """Declare a command that prints what its function gives: one record, or a list of them."""
+        """Declare a command that prints the record, or the list of records, that its function returns."""
 
         def declare(function: G) -> G:
             def run(**given: Any) -> None:
@@ -112,15 +112,15 @@ class Resource:
         done: str = "done",
         shape: Shape | None = None,
     ) -> Callable[[G], G]:
-        """Declare a command that changes something.
+        """Declare a command that changes something on the server.
 
         Args:
             name: Its name.
             *options: Its own options.
-            look: Command that shows what became of it, should no answer come; `{names}` are its options.
-            question: Confirmation to ask for; None if nothing moves and nothing is lost.
-            done: Message on stderr if there is no result to print.
-            shape: Of the result, for a command that has one.
+            look: Command that shows the state if no answer arrives. `{names}` of options are filled in.
+            question: Confirmation to ask for. None if the command neither moves a machine nor loses data.
+            done: Message for stderr if there is no result to print.
+            shape: Shape of the result, for a command that returns one.
         """
 
         def declare(function: G) -> G:
@@ -131,7 +131,7 @@ class Resource:
                     ask(question.format_map(names), yes=given.pop("yes"))
 
                 async def work(client: EnapterClient) -> None:
-                    with_doubt = f"look before repeating it: enapter-async {look.format_map(names)}"
+                    with_doubt = f"check before repeating it: enapter-async {look.format_map(names)}"
                     result = await without_doubt(function(client, **given), with_doubt)
                     if result is None or shape is None:
                         click.echo(done.format_map(names), err=True)
@@ -147,7 +147,7 @@ class Resource:
         return declare
 
     def add(self, name: str, run: Callable[..., None], help_text: str | None, *options: Option) -> None:
-        """Add a command, with the options that all have."""
+        """Add a command with the options shared by all commands."""
         callback: Callable[..., object] = run
         for one in reversed([*options, profile_option]):
             callback = one(callback)
@@ -155,7 +155,7 @@ class Resource:
 
 
 def connect(work: Callable[[EnapterClient], Awaitable[None]]) -> None:
-    """Run something with a client of the chosen profile."""
+    """Run `work` with a client of the chosen profile."""
     profile = chosen_profile()
 
     async def connected() -> None:
@@ -166,14 +166,14 @@ def connect(work: Callable[[EnapterClient], Awaitable[None]]) -> None:
 
 
 async def without_doubt(result: Awaitable[T], look: str) -> T:
-    """Wait for the result of something that changes something.
+    """Wait for a change, and report clearly if its outcome stays unknown.
 
     Args:
-        result: The awaitable result.
-        look: Message if the outcome is unknown because no answer came, or Ctrl-C came first.
+        result: The change.
+        look: Advice for an unknown outcome: the answer is missing, or Ctrl-C was pressed first.
 
     Raises:
-        Failure: Nobody knows.
+        Failure: The outcome is unknown.
     """
     try:
         with interruption.saying(f"it may have been done: stopped before an answer came; {look}", Exit.UNKNOWN_OUTCOME):
@@ -199,10 +199,10 @@ def _print_result(printer: Printer, result: object) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that the user named.
+    """Return the text of a file that the user named.
 
     Raises:
-        Failure: It cannot be read, or is no UTF-8.
+        Failure: The file cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")  # editors on Windows may begin a file with a BOM

@@ -82,7 +82,7 @@ def _ucm(
         making = client.provisioning.ucm(
             name=name, hardware_id=hardware_id, site_id=site_id, protocol=or_unset(protocol)
         )
-        made = await without_doubt(making, f"look before repeating it: enapter-async {_LOOK}")
+        made = await without_doubt(making, f"check before repeating it: enapter-async {_LOOK}")
         give_out(made, to, output, PROVISIONED, show_secrets=show_secrets)
 
     with place_for_secrets(to, show_secrets=show_secrets):
