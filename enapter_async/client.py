@@ -49,7 +49,11 @@ from enapter_async.errors import (
     MissingExtraError,
 )
 from enapter_async.hooks import Hook
-from enapter_async.models.arguments import describe_value, read_number, refuse_argument, require_several
+from enapter_async.models.arguments import (
+    describe_value,
+    find_callback_fault,
+    refuse_argument,
+)
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.resources._catalogue import RawServices, Services
 
@@ -347,7 +351,7 @@ class EnapterClient(Services):
         request = Request(
             Operation("client.request", method, safety),
             relative_path(path),
-            query_strings.encode(_pairs(query)),
+            query_strings.encode(query_strings.pairs(query)),
         )
         if json is not UNSET:
             request = attrs.evolve(request, body=dumps(json, "json"), content_type=JSON_TYPE)
@@ -437,28 +441,12 @@ def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
         checked = tuple(cast("Iterable[Hook]", hooks))
     except Exception:  # noqa: BLE001 - foreign code: any exception means that it is not iterable
         checked = None
-    if checked is not None and all(callable(hook) for hook in checked):
+    if checked is not None:
+        for hook in checked:
+            if (fault := find_callback_fault(hook)) is not None:
+                raise ConfigurationError(f"each of the hooks {fault}, got {describe_value(hook)}")
         return checked
     raise ConfigurationError(f"hooks must be an iterable of callables, such as [hook], got {describe_value(hooks)}")
-
-
-def _pairs(query: object) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
-    for pair in require_several(cast("Iterable[object]", given), "query"):
-        items = _as_tuple(pair)
-        if len(items) != 2:
-            raise refuse_argument("query", "must map names to values, or consist of (name, value) pairs", pair)
-        name, value = items
-        written = value if isinstance(value, str) else read_number(value)
-        if written is None:
-            raise refuse_argument("query", "must have strings or numbers as values", value)
-        pairs.append((query_strings.text(name, "query"), query_strings.encodable(str(written), "query")))
-    return pairs
-
-
-def _as_tuple(value: object) -> tuple[object, ...]:
-    return cast("tuple[object, ...]", value) if isinstance(value, tuple) else ()
 
 
 def _authority(host: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument, require_several
+from enapter_async.models.arguments import find_callback_fault, read_number, refuse_argument, require_several
 from enapter_async.models.common import OpenEnum
 
 C = TypeVar("C")
@@ -113,15 +113,16 @@ def flag(value: object, argument: str) -> bool:
     raise refuse_argument(argument, "must be True or False", value)
 
 
-def optional_callable(value: C | None, argument: str) -> C | None:
-    """Return an argument that can be called, or None.
+def optional_callback(value: C | None, argument: str) -> C | None:
+    """Return an argument that is a synchronous callable of one argument, or None.
 
     Raises:
         InvalidArgumentError: It is neither.
     """
-    if value is None or callable(value):
+    fault = None if value is None else find_callback_fault(value)
+    if fault is None:
         return value
-    raise refuse_argument(argument, "must be callable", value)
+    raise refuse_argument(argument, fault, value)
 
 
 def one_of(value: object, allowed: frozenset[str], argument: str) -> str:
@@ -162,3 +163,23 @@ def members(values: Iterable[str], type_: type[OpenEnum], argument: str) -> str:
     if isinstance(values, str):
         raise InvalidArgumentError(argument, f"must be several values, such as {{{str(values)!r}}}, not a string")
     return listed([member(value, type_, argument) for value in require_several(values, argument)], argument)
+
+
+def pairs(query: object) -> list[tuple[str, str]]:
+    """Return a mapping of names to values, or an iterable of (name, value), as pairs of strings.
+
+    Raises:
+        InvalidArgumentError: It is neither, or a value is not a string or a number.
+    """
+    found: list[tuple[str, str]] = []
+    given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
+    for pair in require_several(cast("Iterable[object]", given), "query"):
+        items = cast("tuple[object, ...]", pair) if isinstance(pair, tuple) else ()
+        if len(items) != 2:
+            raise refuse_argument("query", "must map names to values, or consist of (name, value) pairs", pair)
+        name, value = items
+        written = value if isinstance(value, str) else read_number(value)
+        if written is None:
+            raise refuse_argument("query", "must have strings or numbers as values", value)
+        found.append((text(name, "query"), encodable(str(written), "query")))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 import operator
 from collections.abc import Iterable
@@ -65,6 +66,23 @@ def require_whole_number(value: object, argument: str, least: int, most: int | N
         return number
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise refuse_argument(argument, f"must be a whole number {bounds}", value)
+
+
+def find_callback_fault(value: object) -> str | None:
+    """Return the requirement that a synchronous callback of one argument does not meet, or None."""
+    if not callable(value):
+        return "must be callable"
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004
+        return "must be a synchronous callable, since nothing awaits its result"
+    try:
+        signature = inspect.signature(value)
+    except Exception:  # noqa: BLE001 - builtins without a signature, and foreign code
+        return None
+    try:
+        signature.bind(None)
+    except TypeError:
+        return "must take one argument"
+    return None
 
 
 def require_several(values: Iterable[T], argument: str) -> list[T]:

@@ -154,7 +154,7 @@ class Commands(Resource):
             ExecutionPendingError: The timeout expired. The command itself continues.
         """
         expanded = query.chosen(expand, _EXPANDS, "expand")
-        query.optional_callable(on_progress, "on_progress")
+        query.optional_callback(on_progress, "on_progress")
         waiting = self._waiting(device_id, execution_id, expanded, on_progress, site_id)
         return await waiting.until_final(self._waiting_time(timeout))
 
@@ -195,20 +195,20 @@ class Commands(Resource):
         now = asyncio.get_running_loop().time
         deadline = now() + self._waiting_time(timeout)
         expanded = query.chosen(expand, _EXPANDS, "expand")
-        query.optional_callable(on_progress, "on_progress")
+        query.optional_callback(on_progress, "on_progress")
         execution_id = await self.start(
             device_id, name, arguments, ephemeral=ephemeral, site_id=site_id, timeout=deadline - now()
         )
         waiting = self._waiting(device_id, execution_id, expanded, on_progress, site_id)
-        waiting.saw(CommandExecution(id=execution_id, device_id=device_id))
         try:
+            waiting.saw(CommandExecution(id=execution_id, device_id=device_id))
             return await waiting.until_final(deadline - now())
         except ExecutionPendingError:
             raise
         except EnapterError as error:
             raise waiting.pending(f"was started, but polling it failed: {error}") from error
-        except asyncio.CancelledError as cancelled:
-            cancelled.add_note(f"command execution {execution_id} of device {device_id} was started and continues")
+        except BaseException as interruption:  # cancelled, or raised by `on_progress`
+            interruption.add_note(f"command execution {execution_id} of device {device_id} was started and continues")
             raise
 
     async def get_execution(

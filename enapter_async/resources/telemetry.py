@@ -181,7 +181,7 @@ class Telemetry(Resource):
             raise refuse_argument("interval", "must be more than 0", interval)
         if timeout is not None:
             require_timeout(timeout)
-        query.optional_callable(on_event, "on_event")
+        query.optional_callback(on_event, "on_event")
         if relevance_interval is None and 2 * seconds > _SERVERS_RELEVANCE:
             relevance_interval = round(2 * seconds, 3)
         relevance = None if relevance_interval is None else format_duration(relevance_interval, "relevance_interval")

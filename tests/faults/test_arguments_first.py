@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from enapter_async import EnapterClient, InvalidArgumentError, Safety
+from enapter_async import ConfigurationError, EnapterClient, InvalidArgumentError, Safety
 from tests.faults.clients import GOOD, impatient
 from tests.faults.raw_server import RawServer, response, sending
 
 pytestmark = pytest.mark.anyio
 
+
+async def on_progress_async(_: object) -> None:
+    """Nothing would await this."""
+
+
+class AsyncCallback:
+    async def __call__(self, _: object) -> None:
+        """Nothing would await this either."""
+
+
 WRONG: dict[str, Callable[[EnapterClient], Awaitable[Any]]] = {
     "run: on_progress": lambda client: client.commands.run("D", "stop", on_progress=5),  # type: ignore[arg-type]
+    "run: async on_progress": lambda client: client.commands.run("D", "stop", on_progress=on_progress_async),
+    "run: partial of async on_progress": lambda client: client.commands.run(
+        "D", "stop", on_progress=partial(on_progress_async)
+    ),
+    "run: async on_progress object": lambda client: client.commands.run("D", "stop", on_progress=AsyncCallback()),
+    "run: on_progress without an argument": lambda client: client.commands.run(
+        "D",
+        "stop",
+        on_progress=lambda: None,  # type: ignore[arg-type,misc]
+    ),
     "run: expand": lambda client: client.commands.run("D", "stop", expand={"nothing"}),  # type: ignore[arg-type]
     "run: timeout": lambda client: client.commands.run("D", "stop", timeout=-1),
     "run: site_id": lambda client: client.commands.run("D", "stop", site_id=5),  # type: ignore[arg-type]
@@ -31,3 +52,8 @@ async def test_nothing_is_sent_with_a_wrong_argument(call: Callable[[EnapterClie
             with pytest.raises(InvalidArgumentError):
                 await call(client)
         assert server.connections == 0
+
+
+async def test_a_hook_that_nobody_would_await_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"each of the hooks must be a synchronous callable"):
+        EnapterClient(token="t", hooks=[on_progress_async])

@@ -266,6 +266,17 @@ async def test_what_the_caller_of_progress_raises_ends_the_wait() -> None:
         await client_of(Platform(after(20))).commands.wait("D", "E", on_progress=enough)
 
 
+@pytest.mark.parametrize("state", [None, ExecutionState.IN_PROGRESS])
+async def test_what_progress_raises_in_a_run_names_the_execution(state: ExecutionState | None) -> None:
+    def enough(execution: CommandExecution) -> None:
+        if execution.state is state:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError) as caught:
+        await client_of(Platform(after(20))).commands.run("D", "stop", on_progress=enough)
+    assert caught.value.__notes__ == ["command execution E of device D was started and continues"]
+
+
 async def interrupted(call: Awaitable[object], interrupt: Callable[[asyncio.Task[object]], object]) -> object:
     task = asyncio.ensure_future(call)
     await asyncio.sleep(3)
