@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 import click
-import rich_click
 
 from enapter_async import JSON, UNSET, Page, Pager, Safety, Unset
 from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.groups import command
 from enapter_async.cli.output import Printer, Shape
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.profiles import profile_option
@@ -28,7 +28,7 @@ _METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
 Query: TypeAlias = list[tuple[str, str]]
 
 
-@rich_click.command()
+@command()
 @argument("method", type=click.Choice(_METHODS, case_sensitive=False), metavar="METHOD")
 @argument("path", metavar="PATH")
 @option(

@@ -9,14 +9,13 @@ from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 
 import click
-import rich_click
 from click.shell_completion import CompletionItem, add_completion_class
 
 from enapter_async import __version__
 from enapter_async.cli import interruption
 from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure, failure
-from enapter_async.cli.groups import Group
+from enapter_async.cli.groups import Command, Group, group
 from enapter_async.cli.parameters import option
 from enapter_async.cli.powershell import PowerShellComplete
 from enapter_async.cli.profiles import profile_option
@@ -69,12 +68,12 @@ class Application(Group):
             return None
         home, summary = COMMANDS[cmd_name]
         if self._only_listing:
-            return rich_click.RichCommand(name=cmd_name, help=summary, short_help=summary)
+            return Command(name=cmd_name, help=summary, short_help=summary)
         path, _, name = home.partition(":")
         module = import_module(f"enapter_async.cli.{path}")
-        command = cast("click.Command", getattr(module, name or path.rpartition(".")[2]))
-        command.epilog = help_epilog(cmd_name)
-        return command
+        found = cast("click.Command", getattr(module, name or path.rpartition(".")[2]))
+        found.epilog = help_epilog(cmd_name)
+        return found
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
@@ -137,7 +136,7 @@ def _hint(error: click.UsageError) -> str:
     return "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
 
 
-@rich_click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"]})
+@group(Application)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @profile_option
 @option("--debug", is_flag=True, help="Log to stderr and show tracebacks of errors.")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import click
-import rich_click
 from click.shell_completion import get_completion_class
 
 from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.groups import command
 from enapter_async.cli.resources.declaration import argument
 
 PROGRAM = "enapter-async"
 
 
-@rich_click.command()
+@command()
 @argument("shell", type=click.Choice(("bash", "zsh", "fish", "powershell")))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

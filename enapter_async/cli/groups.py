@@ -1,15 +1,34 @@
-"""Groups of commands."""
+"""Commands and groups of commands."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from typing import Any, Final
 
 import click
 import rich_click
 
+_HELP: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"]}
+
+
+class Command(rich_click.RichCommand):
+    """A command with `-h`, whichever command it is invoked through."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.context_settings = {**_HELP, **self.context_settings}
+
 
 class Group(rich_click.RichGroup):
-    """A group that suggests the commands whose names are close to a misspelled one."""
+    """A group with `-h` that suggests the commands whose names are close to a misspelled one."""
+
+    command_class = Command
+    group_class = type
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.context_settings = {**_HELP, **self.context_settings}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -23,3 +42,13 @@ class Group(rich_click.RichGroup):
             if not close or "Did you mean" in message:  # newer versions of click suggest by themselves
                 raise
             raise click.UsageError(f"{message} Did you mean {' or '.join(map(repr, close))}?", ctx) from None
+
+
+def command() -> Callable[[Callable[..., object]], Command]:
+    """Declare a command."""
+    return rich_click.command(cls=Command)
+
+
+def group(cls: type[Group] = Group) -> Callable[[Callable[..., object]], Group]:
+    """Declare a group of commands."""
+    return rich_click.group(cls=cls)

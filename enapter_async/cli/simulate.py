@@ -9,15 +9,15 @@ import threading
 from typing import Final, Literal
 
 import click
-import rich_click
 
 from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import option
 
 MODES: Final = ("any", "cloud", "gateway")
 
 
-@rich_click.command()
+@command()
 @option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 picks a free one.")
 @option("--devices", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="How many devices.")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import attrs
 import click
-import rich_click
 from rich.console import Console
 
 from enapter_async import InvalidArgumentError, RateLimit, SharedRateLimit
@@ -25,6 +24,7 @@ from enapter_async.cli.collect.log import Log
 from enapter_async.cli.collect.service import Service, parse_address, serving
 from enapter_async.cli.collect.summary import summarize
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
+from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, from_environment, option
 from enapter_async.cli.profiles import RateOptions
 from enapter_async.cli.running import alongside, run, soon
@@ -134,7 +134,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
 
 
 @from_environment("ENAPTER_COLLECT")
-@rich_click.command()
+@command()
 @option(
     "--to",
     metavar="TARGET",

@@ -7,7 +7,6 @@ import time
 from typing import Any, Final
 
 import click
-import rich_click
 from rich.console import Console
 
 from enapter_async.cli import interruption
@@ -15,6 +14,7 @@ from enapter_async.cli.collect.command import make_selection, selection_options
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.groups import group
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
 from enapter_async.collector import (
@@ -32,7 +32,7 @@ _STORE: Final = click.argument("store", metavar="STORE")
 _SCHEMA: Final = option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL.")
 
 
-@rich_click.group()
+@group()
 def gaps() -> None:
     """List and fill the gaps that `collect` noted in a store.
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import click
-import rich_click
 
 from enapter_async import ConfigurationError
 from enapter_async.cli.doctor.examination import Finding, examine, no_settings
 from enapter_async.cli.exits import Exit
+from enapter_async.cli.groups import command
 from enapter_async.cli.output import Format, Printer, Shape, output_option
 from enapter_async.cli.profiles import chosen_profile, profile_option
 from enapter_async.cli.running import run
@@ -21,7 +21,7 @@ _SHAPE: Final = Shape.flat("check", "verdict", "said", "remedy")
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
-@rich_click.command()
+@command()
 @profile_option
 @output_option
 @click.pass_context

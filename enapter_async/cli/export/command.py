@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 import anyio
 import attrs
 import click
-import rich_click
 from rich.console import Console
 
 from enapter_async import InvalidArgumentError
@@ -17,6 +16,7 @@ from enapter_async.cli import interruption
 from enapter_async.cli.completers import complete_attribute, complete_device
 from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
 from enapter_async.cli.export.progress import shown
+from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
 from enapter_async.cli.span import AGGREGATIONS, Moment, moment
@@ -60,7 +60,7 @@ class Options:
     quiet: bool
 
 
-@rich_click.command()
+@command()
 @option(
     "--to",
     required=True,

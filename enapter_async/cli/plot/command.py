@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import attrs
 import click
-import rich_click
 from rich.console import Console
 
 from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclaration, ValueType
@@ -16,11 +15,13 @@ from enapter_async.cli import interruption
 from enapter_async.cli.completers import complete_attribute, complete_device
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.groups import command
 from enapter_async.cli.output import warn
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.plot import image, terminal
 from enapter_async.cli.plot.chart import Chart, Line, panels, points
 from enapter_async.cli.plot.ticks import round_seconds
+from enapter_async.cli.resources.declaration import argument
 from enapter_async.cli.running import run
 from enapter_async.cli.span import AGGREGATIONS, Moment, moment
 from enapter_async.exporter import SelectedDevice, select_devices
@@ -55,9 +56,9 @@ class Options:
     simulator: dict[str, str] | None
 
 
-@rich_click.command()
-@rich_click.argument("device", shell_complete=complete_device)  # pyright: ignore[reportUnknownMemberType]
-@rich_click.argument("attributes", nargs=-1, required=True, shell_complete=complete_attribute)  # pyright: ignore[reportUnknownMemberType]
+@command()
+@argument("device", shell_complete=complete_device)
+@argument("attributes", nargs=-1, required=True, shell_complete=complete_attribute)
 @option(
     "--from",
     "since",
