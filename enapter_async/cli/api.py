@@ -37,7 +37,7 @@ Query: TypeAlias = list[tuple[str, str]]
     "fields",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Query parameter of GET and DELETE, otherwise a field of the JSON body. Repeatable.",
+    help="Query parameter of GET and DELETE, otherwise a field of the JSON body; repeatable.",
 )
 @option(
     "--input",
@@ -81,7 +81,8 @@ def api(
 
     PATH is relative to the base URL, such as v3/devices or "v3/devices?expand=manifest".
 
-    A request that may change something asks first. It is never repeated unless --safety allows it.
+    Before a request that may change something, it asks for confirmation. Such a request is never re-sent unless
+    --safety allows it.
     """
     method = method.upper()
     chosen = Safety(safety) if safety is not None else Safety.READ if method == "GET" else Safety.UNSAFE

@@ -141,10 +141,11 @@ def _hint(error: click.UsageError) -> str:
 @profile_option
 @option("--debug", is_flag=True, help="Log to stderr and show tracebacks of errors.")
 def application(debug: bool) -> None:
-    """Enapter energy systems on the command line.
+    """Read, control and collect from Enapter energy systems.
 
-    Choose the server with environment variables: ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL (the Cloud by
-    default, a Gateway's address ends in /api) and ENAPTER_HTTP_API_USER. Or use a profile of the configuration file.
+    Choose the server with environment variables: ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL (by default the
+    Cloud; the address of a Gateway ends in /api) and ENAPTER_HTTP_API_USER. Or use a profile of the configuration
+    file.
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

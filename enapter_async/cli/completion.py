@@ -18,7 +18,7 @@ PROGRAM = "enapter-async"
 def completion(context: click.Context, shell: str) -> None:
     """Print a shell completion script for commands, options, devices, attributes and profiles.
 
-    bash: eval "$(enapter-async completion bash)" in ~/.bashrc; zsh the same in ~/.zshrc;
+    bash: eval "$(enapter-async completion bash)" in ~/.bashrc; zsh: the same with zsh, in ~/.zshrc;
     fish: enapter-async completion fish > ~/.config/fish/completions/enapter-async.fish;
     PowerShell: enapter-async completion powershell | Out-String | Invoke-Expression in $PROFILE
     """

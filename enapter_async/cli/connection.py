@@ -36,11 +36,13 @@ _OPTIONS: Final = (
         "--rate-limit",
         type=click.FloatRange(0, min_open=True),
         metavar="R",
-        help="Simulator: requests per second, 429 above.",
+        help="Simulator: requests per second before 429.",
     ),
-    option("--fault-rate", type=click.FloatRange(0, 1), metavar="P", help="Simulator: share of failures, 0 to 1."),
+    option(
+        "--fault-rate", type=click.FloatRange(0, 1), metavar="P", help="Simulator: share of requests that fail, 0 to 1."
+    ),
     option("--latency-ms", type=click.FloatRange(0), metavar="L", help="Simulator: delay of every answer."),
-    option("--seed", type=int, metavar="N", help="Simulator: the same seed gives the same world."),
+    option("--seed", type=int, metavar="N", help="Simulator: seed of the simulated data."),
     option("--mode", type=click.Choice(MODES), help="Simulator: the API to serve."),
 )
 

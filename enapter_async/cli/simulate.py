@@ -20,15 +20,22 @@ MODES: Final = ("any", "cloud", "gateway")
 @command()
 @option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 picks a free one.")
-@option("--devices", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="How many devices.")
+@option("--devices", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="Number of devices.")
 @option(
     "--mode",
     type=click.Choice(MODES),
     default="any",
     show_default=True,
-    help="API to serve: that of the Cloud, of a Gateway, or both.",
+    help="API to serve: of the Cloud, of a Gateway, or both.",
 )
-@option("--seed", type=int, default=1, show_default=True, metavar="N", help="The same seed gives the same world.")
+@option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of the simulated data. The same seed gives the same data.",
+)
 @option("--token", metavar="TEXT", help="API token. [default: made from the seed]")
 @option(
     "--rate-limit",
@@ -37,10 +44,17 @@ MODES: Final = ("any", "cloud", "gateway")
     help="Requests per second before 429. [default: no limit]",
 )
 @option("--latency-ms", type=click.FloatRange(0), default=0.0, metavar="L", help="Delay of every answer.")
-@option("--fault-rate", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Share of failures, 0 to 1.")
+@option(
+    "--fault-rate", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Share of requests that fail, 0 to 1."
+)
 @option("--tls", is_flag=True, help="Serve https with a certificate made for this run.")
 @option("--cert", type=click.Path(), metavar="FILE", help="Serve https with the certificate in this PEM file.")
-@option("--key", type=click.Path(), metavar="FILE", help="PEM file with its key, if separate.")
+@option(
+    "--key",
+    type=click.Path(),
+    metavar="FILE",
+    help="PEM file with the key, if it is not in the file of the certificate.",
+)
 @option("--allow-http", is_flag=True, help="Do not redirect http to https in the modes cloud and gateway.")
 @option("--no-control", is_flag=True, help="Switch off the control page and its API.")
 @option("--control-token", metavar="TEXT", help="Token of the control page. [default: random]")
@@ -48,7 +62,7 @@ MODES: Final = ("any", "cloud", "gateway")
     "--control-host",
     multiple=True,
     metavar="NAME",
-    help="A name of this machine under which the control page may be used; repeatable.",
+    help="Host name that may be used to open the control page; repeatable.",
 )
 @option("--until-stdin-closes", is_flag=True, hidden=True)
 def simulate(
@@ -71,10 +85,10 @@ def simulate(
     control_host: tuple[str, ...],
     until_stdin_closes: bool,
 ) -> None:
-    """Run an Enapter Cloud or Gateway on this machine, with devices that are not there.
+    """Run a simulated Cloud or Gateway locally.
 
-    It prints one line with its address and token (and with --tls the file of the authority to trust) when it is
-    ready, a second line with the address of its control page, and stops on Ctrl-C.
+    When it is ready, it prints its address and token on one line (with --tls also the CA file to trust), and the
+    address of its control page on the next. Press Ctrl-C to stop.
     """
     from enapter_async.simulator import run  # a server is not needed for anything else
 

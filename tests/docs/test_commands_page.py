@@ -1,6 +1,6 @@
 """The page with all commands, and the examples in their help.
 
-`python -m tests.docs.test_commands_page` writes it anew.
+`python -m tests.docs.test_commands_page` writes it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def page() -> str:
         examples = "\n".join(example_lines(name))
         text += f"\n## {name}\n\n{_one_line(command.help)}\n\n```text\n{usage}\n```\n\n"
         rows = [_row(one) for one in command.params if isinstance(one, click.Option) and not one.hidden]
-        text += "| option | meaning |\n|---|---|\n" + "".join(rows)
+        text += "| option | meaning |\n|---|---|\n" + "".join(rows) if rows else ""
         text += f"\n```shell\n{examples}\n```\n"
     return text
 
@@ -74,6 +74,17 @@ def _one_line(text: str | None) -> str:
 
 def test_every_command_is_on_the_page() -> None:
     assert PAGE.read_text("utf-8") == page(), "python -m tests.docs.test_commands_page"
+
+
+@pytest.mark.parametrize(("name", "command"), [(name, command) for name, command, _ in commands()])
+def test_every_command_and_option_has_help(name: str, command: click.Command) -> None:
+    assert command.help
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    assert [one.opts for one in options if not one.help] == []
+
+
+def test_every_group_has_help() -> None:
+    assert [name for name, one in application.commands.items() if not one.help] == []
 
 
 def test_every_command_has_examples_and_every_example_a_command() -> None:

@@ -91,9 +91,9 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="numeric|all|NAME,...",
             default="numeric",
             show_default=True,
-            help="All numeric telemetry, all telemetry and alerts, or names.",
+            help="All numeric telemetry, all telemetry and alerts, or names separated by commas.",
         ),
-        option("--device", "devices", multiple=True, metavar="ID", help="ID, slug or name; may be repeated."),
+        option("--device", "devices", multiple=True, metavar="ID", help="ID, slug or name; repeatable. [default: all]"),
     ):
         command = add(command)
     return command
@@ -143,7 +143,10 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
     help="File, folder of Parquet files, postgresql://user@host/database, or - for stdout. Existing data is kept.",
 )
 @option(
-    "--format", "name", type=click.Choice(FORMATS), help="By default as the name ends: .sqlite, .csv, .jsonl, .parquet."
+    "--format",
+    "name",
+    type=click.Choice(FORMATS),
+    help="Format. [default: from the file name: .sqlite, .csv, .jsonl, .parquet]",
 )
 @option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL; created if it does not exist.")
 @selection_options
@@ -156,34 +159,44 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
     help="Time between two polls.",
 )
 @option(
-    "--for", "seconds", type=duration(0.001), metavar="DURATION", help="How long; by default until Ctrl-C or SIGTERM."
+    "--for",
+    "seconds",
+    type=duration(0.001),
+    metavar="DURATION",
+    help="How long to collect. [default: until Ctrl-C or SIGTERM]",
 )
-@option("--repair/--no-repair", default=True, help="Fill gaps of a database from history (default), or note them only.")
+@option(
+    "--repair/--no-repair", default=True, help="Fill gaps of a database from history (default), or only record them."
+)
 @option("--fill-gap", is_flag=True, hidden=True, help="Repairing is the default; accepted for older scripts.")
 @option(
     "--wait/--no-wait",
     default=None,
-    help="Wait for an API or a database that cannot be reached yet; by default without a terminal.",
+    help="Wait for an API or a database that cannot be reached yet. [default: only without a terminal]",
 )
 @option(
     "--shard",
     metavar="I/N",
     callback=parse_shard,
-    help="Collect the share of the I-th of N collectors; each device belongs to exactly one of them.",
+    help="Collect share I of N. Each device belongs to exactly one share.",
 )
 @option(
     "--requests-per-second",
     type=click.FloatRange(0.001),
     metavar="R",
-    help="Send no more than this; with --redis, all collectors together.",
+    help="Maximum rate of requests; with --redis, of all collectors together.",
 )
-@option("--redis", metavar="URL", help="Share the rate with other collectors through this Redis server (extra redis).")
+@option(
+    "--redis", metavar="URL", help="Share the rate limit with other collectors through this Redis server (extra redis)."
+)
 @option(
     "--serve",
     metavar="HOST:PORT",
     help="Serve /metrics, /healthz and /readyz (extra prometheus); the host is 127.0.0.1 unless given.",
 )
-@option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Of log lines.")
+@option(
+    "--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Format of log lines."
+)
 @option("--quiet", "-q", is_flag=True, help="Show no progress, and log warnings only.")
 @server_options
 def collect(
@@ -210,9 +223,9 @@ def collect(
     """Collect the latest telemetry of all devices into a database or into files.
 
     Each datapoint becomes one row: device_id, attribute, time (UTC), value, text, unit. In SQLite the table is called
-    telemetry. CSV and JSON lines grow by whole lines. Parquet (extra arrow) is a folder with files for each day, which
-    appear when they are complete. The same file or folder can be continued, also after a crash: existing datapoints
-    are skipped, and databases are repaired from history. Ctrl-C ends it properly.
+    telemetry. CSV and JSON lines files only ever contain whole lines. Parquet (extra arrow) is a folder with files for
+    each day, which appear when they are complete. You can continue the same file or folder, even after a crash:
+    existing datapoints are skipped, and databases are repaired from history. Press Ctrl-C to stop.
     """
     form = name or guess_store_format(to)
     if form is None:

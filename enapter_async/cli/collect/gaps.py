@@ -34,7 +34,7 @@ _SCHEMA: Final = option("--schema", metavar="NAME", help="Schema of the tables i
 
 @group()
 def gaps() -> None:
-    """List and fill the gaps that `collect` noted in a store.
+    """List and fill the gaps that `collect` recorded in a store.
 
     STORE is what `collect --to` was given: a file such as telemetry.sqlite, or postgresql://user@host/database.
     """
@@ -43,7 +43,7 @@ def gaps() -> None:
 @gaps.command("list", epilog=help_epilog("gaps list"))
 @_STORE
 @_SCHEMA
-@option("--output", type=click.Choice(("table", "json")), default="table", show_default=True, help="Form of the list.")
+@option("--output", type=click.Choice(("table", "json")), default="table", show_default=True, help="Output format.")
 def list_gaps(*, store: str, schema: str | None, output: str) -> None:
     """List the gaps in the journal of STORE, oldest first."""
     found = run(_read, _existing(store, schema))
@@ -70,7 +70,7 @@ def list_gaps(*, store: str, schema: str | None, output: str) -> None:
     default="1s",
     show_default=True,
     metavar="DURATION",
-    help="Time between two datapoints, as it was collected.",
+    help="Interval at which the data was collected.",
 )
 @server_options
 def repair(

@@ -74,7 +74,7 @@ class Options:
     "devices",
     multiple=True,
     metavar="DEVICE",
-    help="ID, slug or name; repeatable. By default all.",
+    help="ID, slug or name; repeatable. [default: all]",
     shell_complete=complete_device,
 )
 @option(
@@ -82,7 +82,7 @@ class Options:
     "names",
     multiple=True,
     metavar="NAME",
-    help="Attribute by name; repeatable.",
+    help="Name of an attribute; repeatable.",
     shell_complete=complete_attribute,
 )
 @option(
@@ -106,7 +106,7 @@ class Options:
     default="now",
     show_default=True,
     metavar="TIME",
-    help="End, like --from. Not included.",
+    help="End (exclusive), like --from.",
 )
 @option(
     "--granularity", type=duration(1), default="1m", show_default=True, metavar="DURATION", help="Length of a step."
@@ -119,7 +119,7 @@ class Options:
     default=8,
     show_default=True,
     metavar="N",
-    help="Requests in flight.",
+    help="Maximum number of requests in flight.",
 )
 @option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @server_options
@@ -143,8 +143,8 @@ def export(
     """Write the history of telemetry to a Parquet, CSV or JSON lines file, or to PostgreSQL.
 
     Each value becomes one row: device_id, attribute, time (UTC), value, text, unit. Finished parts are kept beside
-    the file until it is complete: after Ctrl-C, a crash or a lost connection, repeat the command to resume it. In
-    PostgreSQL the table is that of `collect`, and existing rows are kept.
+    the file until it is complete. After Ctrl-C, a crash or a lost connection, repeat the command to resume. In
+    PostgreSQL, rows are added to the table that `collect` uses, and existing rows are kept.
     """
     chosen = chosen_simulator(simulator)
     database = to if guess_store_format(to) == "postgres" else None

@@ -74,7 +74,7 @@ class Options:
     default="now",
     show_default=True,
     metavar="TIME",
-    help="End, like --from. Not included.",
+    help="End (exclusive), like --from.",
 )
 @option("--granularity", type=duration(1), metavar="DURATION", help="Length of a step. [default: fits the span]")
 @option("--aggregation", type=click.Choice(AGGREGATIONS), help="How to combine the values of a step. [default: auto]")
@@ -83,7 +83,7 @@ class Options:
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write a picture (.png or .svg) instead.",
+    help="Write a picture (.png or .svg) instead of drawing in the terminal.",
 )
 @server_options
 def plot(
@@ -97,9 +97,9 @@ def plot(
     output: Path | None,
     **simulator: Any,
 ) -> None:
-    """Draw the history of telemetry attributes of one device: in the terminal, or as a picture.
+    """Draw the history of telemetry of one device, in the terminal or as a picture.
 
-    DEVICE is an ID, a slug or a name. Attributes of one unit share an axis; times are UTC.
+    DEVICE is an ID, a slug or a name. Attributes with the same unit share an axis. Times are UTC.
     """
     if output is None:
         terminal.check_installed()

@@ -21,7 +21,7 @@ BLUEPRINT = Shape.of(Blueprint)
 _VALIDATION = Shape.of(BlueprintValidation)
 _FILE = Shape.flat("file", "bytes")
 
-_blueprints = Resource("blueprints", "Blueprints: what makes a device known to the platform.")
+_blueprints = Resource("blueprints", "Blueprints, which describe devices to the platform.")
 blueprints: click.Group = _blueprints.group
 
 _source = argument("source", type=click.Path(exists=True, path_type=Path), metavar="FOLDER|ZIP")
@@ -42,7 +42,7 @@ def _validate(*, source: Path, output: Format) -> None:
 _blueprints.add(
     "validate",
     _validate,
-    "Ask the platform whether a blueprint is right; exit code 1 where it is not.",
+    "Validate a blueprint on the server. If it is invalid, the exit code is 1.",
     _source,
     output_option,
 )
@@ -50,13 +50,13 @@ _blueprints.add(
 
 @_blueprints.changes("upload", _source, shape=BLUEPRINT, look="blueprints --help")
 async def _upload(client: EnapterClient, *, source: Path) -> Blueprint:
-    """Store a blueprint; `devices assign-blueprint` gives it to a device."""
+    """Upload a blueprint. `devices assign-blueprint` assigns it to a device."""
     return await client.blueprints.upload(source)
 
 
 @_blueprints.gives("get", _blueprint, shape=BLUEPRINT)
 async def _get(client: EnapterClient, *, blueprint_id: str) -> Blueprint:
-    """Show what is known of a blueprint."""
+    """Show a blueprint."""
     return await client.blueprints.get(blueprint_id)
 
 
@@ -68,7 +68,7 @@ async def _get(client: EnapterClient, *, blueprint_id: str) -> Blueprint:
     shape=BLUEPRINT,
 )
 async def _find(client: EnapterClient, *, name: str, namespace: str, tag: str) -> Blueprint:
-    """Show the blueprint that is published under a name."""
+    """Show the blueprint published under a name."""
     return await client.blueprints.get_by_name(name, namespace=namespace, tag=tag)
 
 
@@ -88,7 +88,7 @@ async def _find(client: EnapterClient, *, name: str, namespace: str, tag: str) -
 async def _download(
     client: EnapterClient, *, blueprint_id: str, to: Path, view: Literal["ORIGINAL", "COMPILED"]
 ) -> dict[str, object]:
-    """Download a blueprint as a zip archive; the file appears when it is complete."""
+    """Download a blueprint as a zip archive. The file appears when it is complete."""
     path = await client.blueprints.download_to(blueprint_id, to, view=view)
     return {"file": str(path), "bytes": (await anyio.Path(path).stat()).st_size}
 

@@ -51,11 +51,16 @@ _sent = (
     "list",
     argument("device_id", metavar="[DEVICE]", required=False, shell_complete=complete_device),
     site_option,
-    option("--since", type=moment, metavar="TIME", help="2026-03-14T09:26Z, or how long ago: 2h."),
-    option("--until", type=moment, metavar="TIME", help="End of the span, like --since."),
-    option("--state", multiple=True, type=click.Choice([one.value for one in ExecutionState], case_sensitive=False)),
-    option("--name", multiple=True, metavar="COMMAND", help="Only executions of this command."),
-    option("--ephemeral", is_flag=True, help="Include ephemeral executions. Needs a device."),
+    option("--since", type=moment, metavar="TIME", help="Start: 2026-03-14T09:26Z, or how long ago: 2h."),
+    option("--until", type=moment, metavar="TIME", help="End, like --since."),
+    option(
+        "--state",
+        multiple=True,
+        type=click.Choice([one.value for one in ExecutionState], case_sensitive=False),
+        help="Only executions in this state; repeatable.",
+    ),
+    option("--name", multiple=True, metavar="COMMAND", help="Only executions of this command; repeatable."),
+    option("--ephemeral", is_flag=True, help="Include ephemeral executions. Requires a device."),
     option("--oldest-first", is_flag=True, help="Oldest first instead of newest first."),
     shape=EXECUTION,
 )
@@ -94,7 +99,7 @@ def _list(
 async def _get(
     client: EnapterClient, *, device_id: str, execution_id: str, site_id: str | None, log: bool
 ) -> CommandExecution:
-    """Show an execution as it is now."""
+    """Show the current state of an execution."""
     return await client.commands.get_execution(device_id, execution_id, site_id=site_id, expand={"log"} if log else ())
 
 
@@ -166,7 +171,7 @@ def _wait(
 _commands.add(
     "run",
     _run,
-    "Send a command and wait until it has ended. It is never sent twice; one that fails ends with exit code 1.",
+    "Send a command and wait until it has ended. It is never sent twice. If it fails, the exit code is 1.",
     *_sent,
     _timeout,
     _log,
@@ -176,7 +181,7 @@ _commands.add(
 _commands.add(
     "wait",
     _wait,
-    "Wait until an execution has ended; one that failed ends with exit code 1.",
+    "Wait until an execution has ended. If it failed, the exit code is 1.",
     device_argument(),
     _execution,
     site_option,

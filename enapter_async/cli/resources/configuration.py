@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LOOK = "configuration get {device_id} {group}"
 
-_configuration = Resource("configuration", "Configuration: parameters that devices are told, in groups.")
+_configuration = Resource("configuration", "Configuration parameters of devices, in groups.")
 configuration: click.Group = _configuration.group
 
 _group = (device_argument(), argument("group", metavar="GROUP"))
@@ -25,14 +25,14 @@ _group = (device_argument(), argument("group", metavar="GROUP"))
 @_configuration.gives(
     "get",
     *_group,
-    option("--name", multiple=True, metavar="NAME", help="Only this one. Repeatable."),
+    option("--name", multiple=True, metavar="NAME", help="Show only this parameter; repeatable."),
     site_option,
     shape=BY_NAME,
 )
 async def _get(
     client: EnapterClient, *, device_id: str, group: str, name: tuple[str, ...], site_id: str | None
 ) -> dict[str, JSON]:
-    """Show the values of a group; `devices manifest` lists the groups."""
+    """Show the values of a group. `devices manifest` lists the groups."""
     return await client.configuration.get(device_id, group, names=name or None, site_id=site_id)
 
 
@@ -40,7 +40,7 @@ async def _get(
     "set",
     *_group,
     pairs_argument("values"),
-    option("--reset", multiple=True, metavar="NAME", help="Reset this parameter to its default. Repeatable."),
+    option("--reset", multiple=True, metavar="NAME", help="Reset this parameter to its default; repeatable."),
     site_option,
     question="Change the configuration {group!r} of device {device_id}?",
     shape=BY_NAME,
@@ -55,7 +55,7 @@ async def _set(
     reset: tuple[str, ...],
     site_id: str | None,
 ) -> dict[str, JSON]:
-    """Change values of a group; those that are not named stay."""
+    """Change values of a group. Values that you do not name stay unchanged."""
     if not values and not reset:
         raise click.UsageError("give NAME=VALUE or --reset NAME")
     return await client.configuration.update(
@@ -72,5 +72,5 @@ async def _set(
     look=_LOOK,
 )
 async def _reset(client: EnapterClient, *, device_id: str, group: str, site_id: str | None) -> dict[str, JSON]:
-    """Give every value of a group its default again."""
+    """Reset every value of a group to its default."""
     return await client.configuration.reset_all(device_id, group, site_id=site_id)

@@ -41,7 +41,7 @@ site_option: Final = option(
     metavar="ID",
     help="Site. [default: from the profile]",
 )
-limit_option: Final = option("--limit", type=click.IntRange(1), metavar="N", help="Most records to print.")
+limit_option: Final = option("--limit", type=click.IntRange(1), metavar="N", help="Maximum number of records to print.")
 
 
 def argument(name: str, **settings: Any) -> Option:

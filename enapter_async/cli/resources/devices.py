@@ -49,7 +49,7 @@ _expand = option(
     multiple=True,
     type=click.Choice(get_args(DeviceExpand)),
     default=("connectivity", "raised_alert_names"),
-    help="What to include; can be given several times. By default what the table shows.",
+    help="Optional field to include; repeatable. [default: the fields of the table]",
 )
 
 
@@ -76,9 +76,9 @@ async def _get(
     shape=_DECLARATIONS,
 )
 async def _manifest(client: EnapterClient, *, device_id: str, site_id: str | None) -> list[dict[str, object]]:
-    """List what a device measures, reports and can be told.
+    """List the telemetry, properties, commands, alerts and configuration that a device declares.
 
-    All of the manifest: `devices get DEVICE --expand manifest --output json`.
+    For the whole manifest, use `devices get DEVICE --expand manifest --output json`.
     """
     manifest = await client.devices.get_manifest(device_id, site_id=site_id)
     rows: list[dict[str, object]] = []
@@ -92,7 +92,7 @@ async def _manifest(client: EnapterClient, *, device_id: str, site_id: str | Non
 @_devices.changes(
     "update",
     device_argument(),
-    option("--name", metavar="TEXT", help="Name for people."),
+    option("--name", metavar="TEXT", help="Display name."),
     option("--slug", metavar="TEXT", help="Short name, unique within the site."),
     site_option,
     shape=DEVICE,
@@ -128,7 +128,7 @@ async def _delete(client: EnapterClient, *, device_id: str, site_id: str | None)
     look=_LOOK,
 )
 async def _assign_blueprint(client: EnapterClient, *, device_id: str, blueprint_id: str, site_id: str | None) -> Device:
-    """Give a device another blueprint."""
+    """Assign another blueprint to a device."""
     return await client.devices.assign_blueprint(device_id, blueprint_id, site_id=site_id)
 
 
@@ -156,7 +156,7 @@ def _communication_config(
 _devices.add(
     "communication-config",
     _communication_config,
-    "Make new credentials for a device of your own, and show what it connects with.",
+    "Generate new credentials for a standalone device and show its connection configuration.",
     device_argument(),
     site_option,
     option(
@@ -164,7 +164,7 @@ _devices.add(
         type=click.Choice(("MQTT", "MQTTS"), case_sensitive=False),
         default="MQTTS",
         show_default=True,
-        help="Plain with a password, or over TLS with a certificate.",
+        help="MQTT is unencrypted, with a password. MQTTS uses TLS and a certificate.",
     ),
     yes_option,
     *secret_options,
@@ -188,7 +188,7 @@ def _terminal(
 _devices.add(
     "terminal",
     _terminal,
-    "Open a terminal session on a device, and show where it waits.",
+    "Open a terminal session on a device and show how to connect to it.",
     device_argument(),
     site_option,
     yes_option,

@@ -77,12 +77,16 @@ _logs.add(
     "List log records of a device, or follow them live.",
     device_argument(),
     site_option,
-    option("--since", type=moment, metavar="TIME", help="2026-03-14T09:26Z, or how long ago: 2h."),
-    option("--until", type=moment, metavar="TIME", help="End of the span, like --since. [default: now]"),
+    option("--since", type=moment, metavar="TIME", help="Start: 2026-03-14T09:26Z, or how long ago: 2h."),
+    option("--until", type=moment, metavar="TIME", help="End, like --since. [default: now]"),
     option(
         "--severity", type=click.Choice([one.value for one in LogSeverity]), help="Only records with this severity."
     ),
-    option("--retention", type=click.Choice([one.value for one in LogRetention], case_sensitive=False)),
+    option(
+        "--retention",
+        type=click.Choice([one.value for one in LogRetention], case_sensitive=False),
+        help="Only persistent or only ephemeral records. [default: ALL]",
+    ),
     option("--newest-first", is_flag=True, help="Newest first instead of oldest first."),
     follow_option,
     limit_option,

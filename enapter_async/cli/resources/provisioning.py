@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 PROVISIONED = Shape.of(ProvisionedDevice)
 _LOOK = "devices list"
 
-_provisioning = Resource("provisioning", "New devices.")
+_provisioning = Resource("provisioning", "Provision new devices.")
 provisioning: click.Group = _provisioning.group
 
-_name = option("--name", required=True, metavar="TEXT", help="Name for people.")
+_name = option("--name", required=True, metavar="TEXT", help="Display name.")
 _slug = option("--slug", metavar="TEXT", help="Short name, unique within the site.")
 _hardware = option("--hardware-id", required=True, metavar="TEXT", help="32 upper-case hexadecimal digits.")
 
 
 @_provisioning.changes("standalone", _name, _slug, site_option, shape=PROVISIONED, look=_LOOK)
 async def _standalone(client: EnapterClient, *, name: str, slug: str | None, site_id: str | None) -> ProvisionedDevice:
-    """Provision a device of your own that speaks MQTT; `devices communication-config` comes next."""
+    """Provision a standalone MQTT device. Run `devices communication-config` next."""
     return await client.provisioning.standalone(name=name, site_id=site_id, slug=or_unset(slug))
 
 
@@ -43,7 +43,7 @@ async def _standalone(client: EnapterClient, *, name: str, slug: str | None, sit
     look=_LOOK,
 )
 async def _vucm(client: EnapterClient, *, name: str, hardware_id: str, site_id: str | None) -> ProvisionedDevice:
-    """Provision a virtual UCM, which Lua devices run on. Gateway only."""
+    """Provision a virtual UCM to run Lua devices. Gateway only."""
     return await client.provisioning.vucm(name=name, hardware_id=hardware_id, site_id=site_id)
 
 
@@ -51,15 +51,15 @@ async def _vucm(client: EnapterClient, *, name: str, hardware_id: str, site_id: 
     "lua-device",
     _name,
     _slug,
-    option("--runtime-id", required=True, metavar="ID", help="ID of the UCM that it runs on."),
-    option("--blueprint-id", required=True, metavar="ID", help="ID of its blueprint."),
+    option("--runtime-id", required=True, metavar="ID", help="ID of the UCM that runs the program."),
+    option("--blueprint-id", required=True, metavar="ID", help="ID of the blueprint."),
     shape=PROVISIONED,
     look=_LOOK,
 )
 async def _lua_device(
     client: EnapterClient, *, name: str, slug: str | None, runtime_id: str, blueprint_id: str
 ) -> ProvisionedDevice:
-    """Provision a device whose Lua program runs on a UCM."""
+    """Provision a Lua device, whose program runs on a UCM."""
     return await client.provisioning.lua_device(
         runtime_id=runtime_id, blueprint_id=blueprint_id, name=name, slug=or_unset(slug)
     )
@@ -92,11 +92,15 @@ def _ucm(
 _provisioning.add(
     "ucm",
     _ucm,
-    "Provision a hardware UCM, and show what it connects with; once more gives new credentials.",
+    "Provision a hardware UCM and show its connection configuration. Repeating it generates new credentials.",
     _name,
     _hardware,
     site_option,
-    option("--protocol", type=click.Choice(("MQTT", "MQTTS"), case_sensitive=False)),
+    option(
+        "--protocol",
+        type=click.Choice(("MQTT", "MQTTS"), case_sensitive=False),
+        help="Protocol that the UCM connects with. [default: chosen by the server]",
+    ),
     yes_option,
     *secret_options,
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ENGINE = Shape.of(RuleEngine)
 _LOOK = "rule-engine get"
 
-_engine = Resource("rule-engine", "The rule engine of a site; without a site, the Gateway's own.")
+_engine = Resource("rule-engine", "The rule engine of a site. Without a site, that of the Gateway.")
 rule_engine: click.Group = _engine.group
 
 
@@ -28,11 +28,11 @@ async def _get(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
 
 @_engine.changes("suspend", site_option, question="Stop all rules?", shape=ENGINE, look=_LOOK)
 async def _suspend(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
-    """Stop all rules, until the engine is resumed."""
+    """Stop all rules until the engine is resumed."""
     return await client.rule_engine.suspend(site_id)
 
 
 @_engine.changes("resume", site_option, question="Let all rules run that are switched on?", shape=ENGINE, look=_LOOK)
 async def _resume(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
-    """Let all rules that are switched on run again."""
+    """Run all enabled rules again."""
     return await client.rule_engine.resume(site_id)

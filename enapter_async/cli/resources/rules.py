@@ -29,7 +29,7 @@ RULE = Shape.of(Rule, "id", "slug", "disabled", "state", runtime="script.runtime
 _RULE_LOG = Shape.of(RuleLogRecord, "timestamp", "severity", "message")
 _LOOK = "rules list"
 
-_rules = Resource("rules", "Rules: programs that a site's rule engine runs.")
+_rules = Resource("rules", "Rules, the scripts that the rule engine of a site runs.")
 rules: click.Group = _rules.group
 
 _rule = argument("rule_id", metavar="RULE")
@@ -40,28 +40,28 @@ _script = (
         required=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Lua file with the program.",
+        help="Lua file with the script.",
     ),
     option(
         "--runtime",
         type=click.Choice([one.value for one in RuntimeVersion], case_sensitive=False),
         default="V3",
         show_default=True,
-        help="V1 calls the program at an interval. V3 runs it once.",
+        help="V1 runs the script at an interval. V3 runs it once.",
     ),
-    option("--interval", type=duration(0.001), metavar="DURATION", help="Interval for V1."),
+    option("--interval", type=duration(0.001), metavar="DURATION", help="Interval of runtime V1."),
 )
 
 
 @_rules.lists("list", site_option, shape=RULE)
 def _list(client: EnapterClient, *, site_id: str | None, limit: int | None) -> AsyncIterable[Rule]:
-    """List rules; without a site, the Gateway's own."""
+    """List rules. Without a site, list those of the Gateway."""
     return client.rules.list(site_id, max_items=limit)
 
 
 @_rules.gives("get", _rule, site_option, shape=RULE)
 async def _get(client: EnapterClient, *, rule_id: str, site_id: str | None) -> Rule:
-    """Show a rule and its program."""
+    """Show a rule and its script."""
     return await client.rules.get(rule_id, site_id)
 
 
@@ -99,7 +99,7 @@ async def _create(
     look=_LOOK,
 )
 async def _rename(client: EnapterClient, *, rule_id: str, slug: str, site_id: str | None) -> Rule:
-    """Change a rule's slug."""
+    """Change the slug of a rule."""
     return await client.rules.update(rule_id, slug=slug, site_id=site_id)
 
 
@@ -115,7 +115,7 @@ async def _rename(client: EnapterClient, *, rule_id: str, slug: str, site_id: st
 async def _update_script(
     client: EnapterClient, *, rule_id: str, script: Path, runtime: str, interval: float | None, site_id: str | None
 ) -> Rule:
-    """Replace a rule's program."""
+    """Replace the script of a rule."""
     return await client.rules.update_script(rule_id, script=_program(script, runtime, interval), site_id=site_id)
 
 
@@ -123,7 +123,7 @@ async def _update_script(
     "enable", _several, site_option, question="Switch on {rule_ids}?", done="switched on: {rule_ids}", look=_LOOK
 )
 async def _enable(client: EnapterClient, *, rule_ids: tuple[str, ...], site_id: str | None) -> None:
-    """Switch rules on."""
+    """Enable rules."""
     if len(rule_ids) == 1:
         await client.rules.enable(rule_ids[0], site_id=site_id)
     else:
@@ -134,7 +134,7 @@ async def _enable(client: EnapterClient, *, rule_ids: tuple[str, ...], site_id: 
     "disable", _several, site_option, question="Switch off {rule_ids}?", done="switched off: {rule_ids}", look=_LOOK
 )
 async def _disable(client: EnapterClient, *, rule_ids: tuple[str, ...], site_id: str | None) -> None:
-    """Switch rules off."""
+    """Disable rules."""
     if len(rule_ids) == 1:
         await client.rules.disable(rule_ids[0], site_id=site_id)
     else:
@@ -162,7 +162,7 @@ def _log(*, rule_id: str, site_id: str | None, limit: int | None, output: Format
 _rules.add(
     "log",
     _log,
-    "Follow the log of a rule, until Ctrl-C; there is no list of it.",
+    "Follow the log of a rule until Ctrl-C. Older records are not available.",
     _rule,
     site_option,
     limit_option,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SITE = Shape.of(Site, "id", "name", "timezone", role="authorized_role", version="version")
 _LOOK = "sites list"
 
-_sites = Resource("sites", "Sites: places with devices.")
+_sites = Resource("sites", "Sites, the places where devices are installed.")
 sites: click.Group = _sites.group
 
 _own = argument("site_id", metavar="[SITE]", required=False)
@@ -28,7 +28,7 @@ _location_options = (
     option("--longitude", type=float, metavar="DEGREES", help="East is positive."),
 )
 _change_options = (
-    option("--name", metavar="TEXT", help="Name for people."),
+    option("--name", metavar="TEXT", help="Display name."),
     option("--timezone", metavar="NAME", help="IANA name, such as Europe/Lisbon."),
     *_location_options,
 )
@@ -36,7 +36,7 @@ _change_options = (
 
 @_sites.lists(
     "list",
-    option("--name", metavar="TEXT", help="Only sites with this in their name."),
+    option("--name", metavar="TEXT", help="Only sites whose name contains this text."),
     option("--mine", is_flag=True, help="Only your own sites."),
     shape=SITE,
 )
@@ -51,13 +51,13 @@ def _list(client: EnapterClient, *, name: str | None, mine: bool, limit: int | N
 
 @_sites.gives("get", _own, shape=SITE)
 async def _get(client: EnapterClient, *, site_id: str | None) -> Site:
-    """Show a site; without one, the Gateway's own."""
+    """Show a site. Without an ID, show the Gateway's own."""
     return await (client.sites.get_own() if site_id is None else client.sites.get(site_id))
 
 
 @_sites.changes(
     "create",
-    option("--name", required=True, metavar="TEXT", help="Name for people."),
+    option("--name", required=True, metavar="TEXT", help="Display name."),
     option("--timezone", required=True, metavar="NAME", help="IANA name, such as Europe/Lisbon."),
     *_location_options,
     shape=SITE,
@@ -87,7 +87,7 @@ async def _update(
     latitude: float | None,
     longitude: float | None,
 ) -> Site:
-    """Change a site, or without an ID the Gateway's own. Options that you leave out stay unchanged."""
+    """Update a site. Without an ID, update the Gateway's own. Fields that you leave out stay unchanged."""
     location = _location(place, latitude, longitude)
     if site_id is None:
         return await client.sites.update_own(name=or_unset(name), timezone=or_unset(timezone), location=location)

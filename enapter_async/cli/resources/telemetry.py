@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LATEST = Shape.flat("attribute", "value", "unit", "timestamp", "warning")
 DATAPOINT = Shape.of(Datapoint, "timestamp", "attribute", "value")
 
-_telemetry = Resource("telemetry", "Latest telemetry; `collect` and `export` write files.")
+_telemetry = Resource("telemetry", "Latest telemetry. To write files, use `collect` and `export`.")
 telemetry: click.Group = _telemetry.group
 
 
@@ -93,7 +93,7 @@ def _tell(event: WatchEvent) -> None:
 _telemetry.add(
     "latest",
     _latest,
-    "Show the latest values of a device, or each new one as it comes.",
+    "Show the latest values of a device, or follow them live.",
     device_argument(),
     argument("attributes", nargs=-1, metavar="[ATTRIBUTE]...", shell_complete=complete_attribute),
     site_option,
