@@ -43,9 +43,15 @@ MODES: Final = ("any", "cloud", "gateway")
     metavar="R",
     help="Requests per second before 429. [default: no limit]",
 )
-@option("--latency-ms", type=click.FloatRange(0), default=0.0, metavar="L", help="Delay of every answer.")
 @option(
-    "--fault-rate", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Share of requests that fail, 0 to 1."
+    "--latency-ms", type=click.FloatRange(0), default=0.0, metavar="L", help="Milliseconds to wait before every answer."
+)
+@option(
+    "--fault-rate",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="P",
+    help="Share of requests that fail, from 0 to 1.",
 )
 @option("--tls", is_flag=True, help="Serve https with a certificate made for this run.")
 @option("--cert", type=click.Path(), metavar="FILE", help="Serve https with the certificate in this PEM file.")
@@ -64,7 +70,11 @@ MODES: Final = ("any", "cloud", "gateway")
     metavar="NAME",
     help="Host name that may be used to open the control page; repeatable.",
 )
-@option("--until-stdin-closes", is_flag=True, hidden=True)
+@option(
+    "--until-stdin-closes",
+    is_flag=True,
+    help="Stop when standard input closes, for programs that start a simulator.",
+)
 def simulate(
     *,
     host: str,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import click
 import pytest
-from commands import begin, end
+from commands import begin, end, run
 
+from enapter_async.cli.simulate import simulate
 from enapter_async.simulator import SimulatorControl
 
 LISTENING = re.compile(r"listening on (http://127\.0\.0\.1:\d+) token=(\S+)\n")
@@ -61,3 +65,27 @@ def test_collect_prints_the_address_of_the_page(tmp_path: Path) -> None:
     assert simulator.wait_for_request("getLatestTelemetry", timeout=20).status == 200
     process.send_signal(signal.SIGINT)
     assert end(process).code in (0, 130)
+
+
+@pytest.mark.parametrize("module", ["command", "module"])
+def test_a_port_in_use_is_named_with_the_way_out(module: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        if module == "command":
+            error = run("simulate", "--port", str(port)).stderr
+        else:
+            command = [sys.executable, "-m", "enapter_async.simulator", "--port", str(port)]
+            error = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stderr
+    assert f"port {port} on 127.0.0.1 is in use; choose another with --port" in error
+    assert "Errno" not in error
+
+
+def test_an_address_of_another_machine_is_named_with_the_way_out() -> None:
+    ended = run("simulate", "--host", "192.0.2.1", "--port", "0")
+    assert "cannot listen on 192.0.2.1, port 0: " in ended.error
+    assert ended.error.endswith("; choose another address with --host")
+
+
+def test_every_option_of_simulate_has_a_help_text() -> None:
+    options = [parameter for parameter in simulate.params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if option.hidden or not option.help] == []

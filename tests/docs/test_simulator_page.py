@@ -24,26 +24,47 @@ def node_version() -> int:
     return int(done.stdout.lstrip("v").split(".")[0])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="scripts start in another way")
-def test_the_node_program_of_the_page_and_its_tests(tmp_path: Path) -> None:
-    if node_version() < 20:
-        pytest.skip("Node.js 20 is not installed")
+def run_node_tests(folder: Path, script: str | None) -> subprocess.CompletedProcess[str]:
+    """Run the tests of the page with this script as the command `enapter-async`, or without the command."""
     files = {match["name"]: match["text"] for match in _FILE.finditer(PAGE.read_text("utf-8"))}
     assert set(files) == {"plant.mjs", "plant.test.mjs"}
     for name, text in files.items():
-        (tmp_path / name).write_text(text, "utf-8")
-    command = tmp_path / "bin" / "enapter-async"
+        (folder / name).write_text(text, "utf-8")
+    command = folder / "bin" / "enapter-async"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m enapter_async.cli "$@"\n', "utf-8")
-    command.chmod(0o755)
-    done = subprocess.run(
+    if script is not None:
+        command.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+        command.chmod(0o755)
+    return subprocess.run(
         [str(NODE), "--test"],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"},
+        cwd=folder,
+        env={**os.environ, "PATH": f"{command.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts start in another way")
+def test_the_node_program_of_the_page_and_its_tests(tmp_path: Path) -> None:
+    if node_version() < 20:
+        pytest.skip("Node.js 20 is not installed")
+    done = run_node_tests(tmp_path, f'exec "{sys.executable}" -m enapter_async.cli "$@"')
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\W*pass 3$", done.stdout, re.MULTILINE), done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts start in another way")
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [(None, "ENOENT"), ("echo broken >&2; exit 1", "the simulator stopped")],
+    ids=["missing", "ends"],
+)
+def test_a_command_that_does_not_start_is_named(tmp_path: Path, script: str | None, reason: str) -> None:
+    if node_version() < 20:
+        pytest.skip("Node.js 20 is not installed")
+    done = run_node_tests(tmp_path, script)
+    assert done.returncode == 1
+    assert reason in done.stdout
+    assert "Unhandled" not in done.stdout

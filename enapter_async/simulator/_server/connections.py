@@ -33,3 +33,8 @@ def break_connection(request: web.Request, *, reset: bool) -> None:
         transport.abort()
     else:
         transport.close()
+
+
+def is_broken(request: web.Request) -> bool:
+    """Return whether the connection is closed, by the simulator or by the client."""
+    return request.transport is None or request.transport.is_closing()

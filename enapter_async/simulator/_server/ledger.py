@@ -29,7 +29,8 @@ class RequestRecord:
         connection: Port of the client's end: equal ones came over one connection.
         received_at: Seconds of a clock that only grows.
         operation: Its operationId; None if no operation matched.
-        status: Status of the answer, or None if there is none yet or the connection was broken first.
+        status: Status of the answer, or None if there is none yet or the connection closed before the whole answer was
+            sent.
         applied: Whether the handler did its work, whatever the client saw of it.
         fault: Name of the fault that was injected.
         streamed: Whether the answer is a stream: a WebSocket, or a time series.

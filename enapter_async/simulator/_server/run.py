@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import signal
+import socket
 import sys
 from collections.abc import Collection
 
@@ -56,7 +59,7 @@ def run(
         control_hosts: Names under which the control API may be used, in addition to `localhost` and IP addresses.
 
     Raises:
-        OSError: The address is taken.
+        OSError: The address cannot be used, or a file of the certificate cannot be read.
         ValueError: An argument is invalid.
         ImportError: `tls` needs the extra `tls`.
     """
@@ -81,19 +84,40 @@ def run(
         control_token=control_token,
         control_hosts=control_hosts,
     )
-    asyncio.run(_run(simulator))
+    asyncio.run(_run(simulator, host, port))
 
 
-async def _run(simulator: Simulator) -> None:
+async def _run(simulator: Simulator, host: str, port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
             loop.add_signal_handler(number, stop.set)
-    async with simulator:
+    try:
+        await simulator.start()
+    except OSError as error:
+        raise _explain(error, host, port) from error
+    try:
         authority = "" if simulator.ca_file is None else f" ca={simulator.ca_file}"
         sys.stdout.write(f"listening on {simulator.url} token={simulator.token}{authority}\n")
         if simulator.control_page is not None:
             sys.stdout.write(f"control at {simulator.control_page}\n")
         sys.stdout.flush()
         await stop.wait()
+    finally:
+        await simulator.stop()
+
+
+def _explain(error: OSError, host: str, port: int) -> OSError:
+    """Return the error of a failed bind in words for the command line."""
+    if error.errno == errno.EADDRINUSE:
+        text = f"port {port} on {host} is in use; choose another with --port"
+    elif error.errno == errno.EACCES:
+        text = f"port {port} on {host} needs more privileges; choose one above 1023 with --port"
+    else:
+        # asyncio wraps the reason in a sentence of its own, name resolution does not.
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        text = f"cannot listen on {host}, port {port}: {reason}; choose another address with --host"
+    explained = OSError(text)
+    explained.errno = error.errno
+    return explained

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from .answers import json_answer, refusal_answer
 from .call import Call
-from .connections import TRUNCATE_AT, break_connection, peer_port
+from .connections import TRUNCATE_AT, break_connection, is_broken, peer_port
 from .errors import Refusal, envelope, no_telemetry
 from .faults import Chaos, Fault, FaultPlan, FaultRule
 from .ledger import Ledger, RequestRecord, mask_headers
@@ -80,7 +80,8 @@ class Server:
         self.ledger.open(record)
         try:
             response = await self._serve_recorded(request, operation, record)
-            record.status = response.status
+            if isinstance(response, web.WebSocketResponse) or not is_broken(request):
+                record.status = response.status
         finally:
             record.duration = time.perf_counter() - started
             self.ledger.close(record)

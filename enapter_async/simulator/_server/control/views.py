@@ -16,8 +16,6 @@ from .models import AlertInfo, DeviceInfo, FaultInfo, Reading, RequestInfo, Site
 
 Telemetry = Literal["none", "headline", "all"]
 _HEADLINES = 2
-_BREAKING = ("reset", "close", "hang")
-"""Faults after which no status reaches the client."""
 
 
 def show_site(world: World, site: Site) -> SiteInfo:
@@ -109,7 +107,7 @@ def show_request(record: RequestRecord, sequence: int) -> RequestInfo:
         user=record.user,
         body=record.body.decode("utf-8", "replace"),
         operation=record.operation,
-        status=None if record.fault in _BREAKING else record.status,
+        status=record.status,
         applied=record.applied,
         fault=record.fault,
         streamed=record.streamed,
