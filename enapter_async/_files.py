@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     import ssl
 
 TEMPORARY: Final = ".tmp"
-"""How the names of files end that are not complete."""
+"""Suffix of incomplete files."""
 
 
 class NewFile:
-    """A file that gets its name when it is complete and on the disk.
+    """A file that gets its name only when it is complete and on disk.
 
-    As a context manager it is completed if the block ends well, and else given up. A symbolic link stays one: the
-    file that it points to is made or replaced.
+    As a context manager it is completed if the block succeeds, and removed otherwise. A symbolic link is kept: the
+    file that it points to is created or replaced.
 
     Attributes:
-        file: To be written to.
+        file: File object to write to.
     """
 
     def __init__(self, path: Path, temporary: Path | None = None) -> None:
-        """Begin the file.
+        """Create the temporary file.
 
         Args:
-            path: The name that it gets.
-            temporary: Its name until then, in the same file system; by default the same with `.tmp`.
+            path: Final name of the file.
+            temporary: Name until then, in the same file system. The default is the final name with `.tmp`.
         """
         self._path = Path(os.path.realpath(path))
         self._temporary = temporary or self._path.with_name(self._path.name + TEMPORARY)
         self.file: IO[bytes] = self._temporary.open("wb")
 
     def complete(self) -> None:
-        """Give it its name."""
+        """Rename the file to its final name."""
         with self.file:
             sync_file(self.file)
         self._temporary.replace(self._path)
         sync_folder(self._path.parent)
 
     def give_up(self) -> None:
-        """Remove it; does nothing for one that is complete."""
+        """Remove the file, unless it is complete."""
         self.file.close()
         self._temporary.unlink(missing_ok=True)
 
@@ -62,16 +62,16 @@ class NewFile:
 
 
 def sync_file(file: IO[bytes]) -> None:
-    """Bring what was written to the disk."""
+    """Write buffered data to disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can open folders for that."""
+    """Write the names in a folder to disk, if the system can open folders for that."""
     if sys.platform == "win32":
         return
-    with contextlib.suppress(OSError):  # a folder may be writable and not readable
+    with contextlib.suppress(OSError):  # a folder may be writable but not readable
         number = os.open(path, os.O_RDONLY)
         try:
             os.fsync(number)
@@ -80,7 +80,7 @@ def sync_folder(path: Path) -> None:
 
 
 def identify_file(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file at a path from another one that takes its place; None if there is none."""
+    """Return the identity of the file at a path, to detect that another file replaced it; None if there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -89,9 +89,9 @@ def identify_file(path: Path) -> tuple[int, int] | None:
 
 
 def try_to_lock(file: IO[bytes]) -> bool:
-    """Take a lock that ends with the process, however it ends; False if another process has it.
+    """Take a lock that ends with the process. Return False if another process has it.
 
-    On Windows other programs cannot read what is locked: lock a file that holds nothing else there.
+    On Windows other programs cannot read a locked file, so lock a separate one.
     """
     try:
         if sys.platform == "win32":
@@ -108,14 +108,14 @@ def try_to_lock(file: IO[bytes]) -> bool:
 
 
 def load_ca_file(path: str | os.PathLike[str], failure: str = "ca_file cannot be read") -> ssl.SSLContext:
-    """Return what trusts the certificates of a PEM file and no others.
+    """Return TLS settings that trust only the certificates of a PEM file.
 
     Args:
-        path: The file.
-        failure: How the message begins if that fails.
+        path: PEM file.
+        failure: Beginning of the error message.
 
     Raises:
-        ConfigurationError: The file cannot be read or holds no certificate.
+        ConfigurationError: The file cannot be read or contains no certificate.
     """
     import ssl
 

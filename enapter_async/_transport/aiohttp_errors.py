@@ -1,4 +1,4 @@
-"""aiohttp's exceptions in our terms: what failed, where, and whether anything was sent."""
+"""Conversion of aiohttp's exceptions into errors of the SDK: what failed, where, and whether anything was sent."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from enapter_async.errors import (
 E = TypeVar("E", bound=EnapterError)
 
 _IN_EVERY_ANSWER: Final = ("got more than", "too many headers")
-"""Complaints of aiohttp about headers that a server, or a proxy before it, writes into each of its answers."""
+"""Parser errors caused by headers that a server or proxy puts into every response."""
 _PASSING: Final = frozenset({408, 425, 429})
 _QUOTE: Final = re.compile(r":?\s+(?:b?['\"]|bytearray\()")
 _WORDS: Final = re.compile(r"[A-Z][A-Za-z0-9 ,/:()'.-]{5,150}").fullmatch
 
 
 def described(error: BaseException, *, sent: bool, phase: str) -> TransportError:
-    """Return our error for one of aiohttp's, holding nothing of it but text that has no headers in it.
+    """Return the SDK's error for an exception of aiohttp. It keeps only text that contains no headers.
 
-    Call it inside the `except` block and raise the result after leaving it: then neither `__cause__` nor
-    `__context__` keeps the original, whose arguments hold the request's headers.
+    Call it inside the `except` block and raise the result after leaving it. Then neither `__cause__` nor
+    `__context__` keeps the original, whose arguments contain the request's headers.
 
     Args:
         error: Exception of aiohttp.
-        sent: Whether anything can have reached the server.
-        phase: `wait` or `body`; where nothing was sent it is `connect`.
+        sent: Whether anything may have reached the server.
+        phase: `wait` or `body`. If nothing was sent, the error has `connect` instead.
     """
     failed = _connecting(error, sent=sent)
     if failed is not None:
@@ -45,21 +45,21 @@ def described(error: BaseException, *, sent: bool, phase: str) -> TransportError
         return ConnectionLostError("the body was cut off or malformed", phase="body")
     if isinstance(error, aiohttp.ClientResponseError):
         said = _said(error.message)
-        # What a server puts into every answer is not there by chance: another one would be no better.
+        # Headers that a server sends with every response would break a retry too.
         permanent = said.startswith(_IN_EVERY_ANSWER)
         return ConnectionLostError(
             f"the answer was not valid HTTP{': ' + said if said else ''}", phase=phase, permanent=permanent
         )
     if sent:
         return ConnectionLostError(f"the connection was lost: {_reason(error)}", phase=phase)
-    return ConnectionLostError(f"nothing could be sent: {_reason(error)}", phase="connect", outcome="not_sent")
+    return ConnectionLostError(f"the request could not be sent: {_reason(error)}", phase="connect", outcome="not_sent")
 
 
 def copy_error(error: E) -> E:
-    """Return an equal error to raise in place of one that is kept.
+    """Return an equal error to raise instead of a stored one.
 
-    Each raise adds to an error's traceback, and a call writes its own facts into it: what is raised more than once
-    would grow without end, or tell one caller about the call of another.
+    Each raise extends an error's traceback, and each call adds its own details. An error raised repeatedly would grow
+    without limit, or show one caller the details of another call.
     """
     other = copy(error)
     if hasattr(error, "__notes__"):
@@ -69,7 +69,7 @@ def copy_error(error: E) -> E:
 
 
 def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:
-    """Return the error of a connection that was never made."""
+    """Return the error for a connection that was not established."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ConnectError("no connection in time")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -85,7 +85,7 @@ def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:
 
 
 def _said(message: str) -> str:
-    """Return what aiohttp complains of, without what it quotes of the answer: that may be anything, a secret too."""
+    """Return aiohttp's complaint without the text that it quotes from the response, which may contain a secret."""
     words = _QUOTE.split(message, maxsplit=1)[0].split("\n\n", 1)[0]
     text = " ".join(words.split()).rstrip(" :.")
     return text[0].lower() + text[1:] if _WORDS(text) else ""

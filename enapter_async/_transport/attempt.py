@@ -1,4 +1,4 @@
-"""One attempt of a call: its token, its slot, its request, and what the answer means for the pace and the budget."""
+"""One attempt of a call: token, slot and request, and the effect of the response on rate and retry budget."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Answered = TypeVar("Answered", Answer, StreamedAnswer | Answer, WebSocket | Answ
 
 
 class Attempts:
-    """Makes the attempts of all calls that have the same options."""
+    """Makes the attempts of all calls with the same options."""
 
     def __init__(self, state: ClientState, timeouts: Timeouts, user: str | None) -> None:
         self._state = state
         self._timeouts = timeouts
         self._user = user
-        # One mapping per token and media types: building headers for each request costs more than finding them.
+        # One mapping per token and media types: looking headers up is cheaper than building them for each request.
         self._headers: dict[tuple[str | None, str, str | None], CIMultiDict[str]] = {}
 
     def send(self, call: Call) -> Awaitable[Answer]:
-        """Run one attempt of a call whose answer is read whole.
+        """Run one attempt of a call whose response is read as a whole.
 
         Raises:
             RequestError: It failed, or the server refused it.
@@ -42,7 +42,7 @@ class Attempts:
         return self._run(call, self._whole)
 
     async def stream(self, call: Call) -> StreamedAnswer:
-        """Run one attempt of a call whose answer is read as it comes; close what is returned.
+        """Run one attempt of a call whose response is read as it arrives. The caller closes the response.
 
         Raises:
             RequestError: It failed, or the server refused it.
@@ -52,11 +52,11 @@ class Attempts:
         return opened
 
     async def upgrade(self, call: Call, policy: StreamPolicy) -> WebSocket:
-        """Run one attempt of a call that opens a WebSocket; close what is returned.
+        """Run one attempt of a call that opens a WebSocket. The caller closes the connection.
 
         Raises:
             RequestError: It failed, or the server refused it.
-            StreamError: The server answered with success, and did not switch protocols.
+            StreamError: The server reported success but did not switch protocols.
         """
 
         def connected(call: Call, headers: Mapping[str, str], deadline: float) -> Awaitable[WebSocket | Answer]:
@@ -83,7 +83,7 @@ class Attempts:
         )
 
     async def _run(self, call: Call, send: Callable[[Call, Mapping[str, str], float], Awaitable[Answered]]) -> Answered:
-        """Run one attempt; `send` gets the headers and when to give up, and what it returns is not refused."""
+        """Run one attempt. `send` takes the headers and the deadline, and returns a response with a success status."""
         state = self._state
         elsewhere = call.request.elsewhere
         token = state.tokens.current if elsewhere is None else elsewhere.token
@@ -144,7 +144,7 @@ class Attempts:
             async for piece in streamed.pieces(idle=self._timeouts.attempt, until=deadline, limit=MAX_REFUSAL):
                 body += piece
         except RequestError:
-            pass  # the status says what matters; the text of an error may be cut
+            pass  # the status is enough, and the text of an error may be cut
         finally:
             streamed.close()
         return Answer(streamed.status, streamed.headers, body)
@@ -160,7 +160,7 @@ class Attempts:
         return failure.api_error(answer, datetime.now(UTC), token)
 
     async def bounded(self, call: Call, awaitable: Awaitable[T]) -> T:
-        """Await under the call's deadline and the client's life.
+        """Await something, until the call's deadline or until the client closes.
 
         Raises:
             DeadlineExceededError: It took too long.
@@ -177,7 +177,7 @@ class Attempts:
             lifetime.end(timer)
         if lifetime.closed:
             raise call.ended_by_closing()
-        raise DeadlineExceededError("the time was used up before the request could be sent")
+        raise DeadlineExceededError("the timeout expired before the request could be sent")
 
     def _headers_for(self, request: Request, token: str | None) -> CIMultiDict[str]:
         if request.elsewhere is not None:
@@ -185,7 +185,7 @@ class Attempts:
         key = (token, request.operation.accept, request.content_type)
         headers = self._headers.get(key)
         if headers is None:
-            if len(self._headers) > 64:  # tokens that are renewed must not pile up
+            if len(self._headers) > 64:  # headers of renewed tokens must not accumulate
                 self._headers.clear()
             headers = CIMultiDict(self._state.fixed_headers)
             headers["Accept"] = request.operation.accept

@@ -1,4 +1,4 @@
-"""One call while it runs: its deadline, its attempts, and what the caller is told when it ends badly."""
+"""One running call: its deadline, its attempts, and the error that the caller gets if it fails."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class Call:
 
     Attributes:
         number: Number of the call in its events. 0 without hooks.
-        request: What is sent.
-        deadline: Loop time at which it ends, whatever happens.
-        attempts: Requests tried so far.
-        rejected: How many of them were answered with 429.
-        rejected_slot: The slot of the last one, if the last answer was 429.
-        outcome: The worst outcome of the attempts so far.
-        status: HTTP status of the last answer.
+        request: The request to send.
+        deadline: Loop time at which the call ends in any case.
+        attempts: Number of attempts so far.
+        rejected: Number of attempts that got a 429.
+        rejected_slot: Slot of the last attempt, if it got a 429.
+        outcome: Worst outcome of the attempts so far.
+        status: HTTP status of the last response.
         token: Token that was last sent. It is masked in every error.
         waited: Seconds spent waiting for a slot.
-        token_renewed: The token provider was asked again; it is so only once.
+        token_renewed: Whether the token provider was asked again, which happens at most once.
     """
 
     __slots__ = (
@@ -103,7 +103,7 @@ class Call:
         return self.deadline - self._clock()
 
     def attempt_ends(self, attempt_timeout: float) -> float:
-        """Return the loop time at which an attempt that begins now is given up."""
+        """Return the loop time at which an attempt that begins now times out."""
         if self.request.operation.waits_for_device:
             return self.deadline
         return min(self._clock() + attempt_timeout, self.deadline)
@@ -111,7 +111,7 @@ class Call:
     # -- what happened -------------------------------------------------------------------------------------
 
     def note(self, error: RequestError) -> None:
-        """Take in a failed attempt."""
+        """Record a failed attempt."""
         if error.outcome == "rejected":
             self.rejected += 1
         else:
@@ -136,11 +136,11 @@ class Call:
             )
 
     def around_attempt(self) -> AbstractContextManager[None]:
-        """Return what the hooks wrap around one attempt."""
+        """Return the context manager of the hooks for one attempt."""
         return events.around_attempt(self._hooks, self.number) if self._hooks else _NOTHING
 
     def retry_scheduled(self, error: RequestError, delay: float, budget: float) -> None:
-        """Report that the request will be sent again."""
+        """Report a retry to the hooks."""
         if self._hooks:
             operation = self.request.operation
             events.report(
@@ -158,7 +158,7 @@ class Call:
             )
 
     def finished(self, error: BaseException | None = None) -> None:
-        """Report the end."""
+        """Report the end of the call to the hooks."""
         if self._hooks:
             operation = self.request.operation
             events.report(
@@ -176,10 +176,10 @@ class Call:
                 ),
             )
 
-    # -- what the caller is told -----------------------------------------------------------------------------
+    # -- errors for the caller -------------------------------------------------------------------------------
 
     def fill(self, error: RequestError) -> None:
-        """Write into an error which call it belongs to, and mask the token where its text quotes an answer."""
+        """Add the details of this call to an error, and mask the token in text quoted from a response."""
         error.args = tuple(masked(arg, self.token) if isinstance(arg, str) else arg for arg in error.args)
         operation = self.request.operation
         error.located(operation.name, operation.method, self.request.path)
@@ -187,11 +187,11 @@ class Call:
         error.elapsed = self.elapsed
 
     def concluded(self, error: RequestError, *, closed: bool) -> EnapterError:
-        """Return what the caller gets for the failure after which the call was given up.
+        """Return the error for the caller after the last failure.
 
         Args:
-            error: That failure.
-            closed: The client was closed meanwhile.
+            error: The last failure.
+            closed: Whether the client was closed in the meantime.
         """
         if closed and isinstance(error, TransportError):
             return self.ended_by_closing()
@@ -208,13 +208,13 @@ class Call:
         return final
 
     def late(self, outcome: Outcome | None = None) -> DeadlineExceededError:
-        """Return what the caller gets when the time is used up."""
+        """Return the error for the caller if the deadline has passed."""
         error = DeadlineExceededError(f"not done within {self.deadline - self._started:g} s", outcome=outcome)
         self.fill(error)
         return error
 
     def ended_by_closing(self) -> EnapterError:
-        """Return what the caller gets when the client was closed under it."""
+        """Return the error for the caller if the client was closed during the call."""
         error = ClientClosedError("the client was closed while the call was running")
         if self.request.operation.safety is Safety.UNSAFE and self.outcome == "unknown":
             return self._unknown(error)

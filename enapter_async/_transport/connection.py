@@ -1,9 +1,9 @@
-"""Whether a connection may carry a request: it has not ended, and holds nothing that nobody has asked for.
+"""Checks that a connection may carry a request: it is open, and contains no unsolicited data.
 
-HTTP/1.1 has no numbers for its answers: the first that comes counts as the answer to the request that was written
-last. So an answer that was there before the request was written would be taken for its answer (DESIGN, promise 10).
+HTTP/1.1 does not number responses: the next one to arrive counts as the response to the last request. A response that
+arrived before the request was written would be mistaken for its response (DESIGN, promise 10).
 
-The check is written for speed: it costs 1 µs per call, which `benchmarks/bench_calls.py` measures with everything else.
+The check is written for speed and costs 1 µs per call; `benchmarks/bench_calls.py` includes it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 _ROUNDS: Final = 20
-"""Steps of the event loop in which it can decode what is there; more does not come at once."""
+"""Steps of the event loop within which waiting data is decoded."""
 _POLL: Final = "_polled_by_enapter_async"
-"""Attribute of connections that were used; a set of weak references would cost as much as all of the check."""
+"""Attribute that marks used connections. A set of weak references would cost as much as the whole check."""
 
 
 class UnusableConnectionError(aiohttp.ClientError):
-    """The connection cannot carry a request; nothing was written to it.
+    """The connection cannot carry a request. Nothing was written to it.
 
     Attributes:
-        reused: It has carried a request before, so that another connection may be in order.
+        reused: Whether it carried a request before. If so, another connection may work.
     """
 
     def __init__(self, *, reused: bool) -> None:
@@ -36,10 +36,10 @@ class UnusableConnectionError(aiohttp.ClientError):
 
 
 async def check_unused(connection: Connection) -> None:
-    """Make sure that a connection is open and holds nothing; call it right before the request is written.
+    """Ensure that a connection is open and empty. Call this right before writing the request.
 
     Raises:
-        UnusableConnectionError: It has ended, or the server has sent something already.
+        UnusableConnectionError: The connection has ended, or the server has already sent something.
     """
     protocol = connection.protocol
     poll: Callable[[int], Sized] | None = getattr(protocol, _POLL, None)
@@ -54,9 +54,9 @@ async def check_unused(connection: Connection) -> None:
 
 
 def _poll_of(protocol: ResponseHandler) -> Callable[[int], Sized]:
-    """Return a function that tells whether the socket has something to read, an end included."""
+    """Return a function that checks whether the socket has data or has reached its end."""
     socket = None if protocol.transport is None else protocol.transport.get_extra_info("socket")
-    if socket is None or not hasattr(select, "poll"):  # Windows: there the event loop reads ahead
+    if socket is None or not hasattr(select, "poll"):  # On Windows the event loop reads ahead.
         return _nothing
     poll = select.poll()
     poll.register(socket.fileno(), select.POLLIN)
@@ -68,7 +68,7 @@ def _nothing(timeout: int) -> Sized:
 
 
 async def _settles(protocol: ResponseHandler, poll: Callable[[int], Sized]) -> bool:
-    """Let the event loop take in what the socket has: with TLS it may be no data, but a session ticket."""
+    """Let the event loop read from the socket: with TLS there may be only a session ticket, not data."""
     transport = protocol.transport
     if transport is None or transport.get_extra_info("ssl_object") is None:
         return False
@@ -86,7 +86,7 @@ def _has_received(protocol: ResponseHandler) -> bool:
     transport = protocol.transport
     if protocol.should_close or transport is None or transport.is_closing():
         return True
-    # The beginning of a head shows nowhere else than in the parser, which is a new one for each request.
+    # The beginning of a response head is visible only in the parser, which is new for each request.
     parser = getattr(protocol, "_parser", None)
     try:
         return parser is not None and parser.feed_eof() is not None

@@ -1,4 +1,4 @@
-"""One HTTP exchange through aiohttp: bytes out, a complete and bounded answer in, our errors only."""
+"""One HTTP exchange through aiohttp. It returns a complete and bounded response, or raises an error of the SDK."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from enapter_async.errors import (
 _CONTENT_TYPE: Final = ("Content-Type",)
 _LARGE: Final = 512 * 1024
 MAX_REFUSAL: Final = 256 * 1024
-"""Most bytes of the body of a refusal that are read."""
+"""Maximum number of bytes read from the body of an error response."""
 _NO_REPEAT: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class HttpTransport:
-    """Owns the aiohttp sessions, or borrows the caller's.
+    """Owns the aiohttp sessions, or uses the caller's session.
 
-    Requests that change something travel on a connection of their own: a kept-alive one that died unnoticed
-    would make the outcome of a command unknown for no good reason.
+    Requests that change something use a new connection each: a kept-alive connection that died unnoticed would make
+    the outcome of a command unknown without need.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class HttpTransport:
         self._proxy = proxy
         self._trust_env = trust_env
         self._injected = session
-        # Those of an injected session come first; ours is next to the wire, and writes nothing twice for any of them.
+        # Middlewares of an injected session come first. Ours is the last before the wire and prevents a second write.
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         if session is not None:
             self._middlewares = tuple(vars(session).get("_middlewares", ()))
@@ -78,7 +78,7 @@ class HttpTransport:
 
     @property
     def connection_limit(self) -> int | None:
-        """The most connections that an injected session has, None where there is no limit."""
+        """Maximum number of connections of an injected session, None without a limit."""
         connector = self._injected.connector if self._injected is not None else None
         if connector is None:
             return None
@@ -86,7 +86,7 @@ class HttpTransport:
         return min(limits, default=None)
 
     def _session(self, safety: Safety) -> aiohttp.ClientSession:
-        # Built inside the running loop, when first needed.
+        # Created on first use, because it needs the running loop.
         if safety is Safety.READ:
             if self._pooled is None:
                 self._pooled = self._build(force_close=False)
@@ -96,7 +96,7 @@ class HttpTransport:
         return self._fresh
 
     def _build(self, *, force_close: bool) -> aiohttp.ClientSession:
-        # No limit of its own: requests are gated before they get here, so that waiting is fair.
+        # No connection limit here: requests wait in the limiter instead, which is fair.
         connector = aiohttp.TCPConnector(limit=0, force_close=force_close, resolver=self._resolver)
         return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=self._trust_env
@@ -105,17 +105,17 @@ class HttpTransport:
     async def send(
         self, request: Request, headers: Mapping[str, str], *, deadline: float, connect_timeout: float, limit: int
     ) -> Answer:
-        """Send a request once and read the whole answer; of a refusal, the status will do.
+        """Send a request once and read the whole response. For an error status, the body is optional.
 
         Args:
-            request: What to send.
-            headers: All headers, auth included.
+            request: Request to send.
+            headers: All headers, including authentication.
             deadline: Loop time at which to give up.
             connect_timeout: Seconds to make a connection.
-            limit: Most decoded bytes of the body.
+            limit: Maximum number of decoded bytes of the body.
 
         Raises:
-            RequestError: There was no complete answer.
+            RequestError: No complete response was received.
             ClientClosedError: The injected session is closed.
         """
         opening = self._opening(request)
@@ -133,7 +133,7 @@ class HttpTransport:
                     limit = min(limit, MAX_REFUSAL)
                 body = await read_body(response, limit)
                 answer = Answer(response.status, Headers(response.raw_headers), body)
-                response = None  # aiohttp has the connection back since the end of the body
+                response = None  # aiohttp got the connection back at the end of the body
                 return answer
         except EnapterError as error:
             failure = error
@@ -144,18 +144,18 @@ class HttpTransport:
                 response.close()
             self._lifetime.end(timer)
         if refusal is not None:
-            return refusal  # a proxy's body may be cut off or compressed in its own way: the status says what matters
+            return refusal  # a proxy's body may be truncated or oddly compressed; the status is enough
         raise failure
 
     def url(self, request: Request) -> str:
-        """Return the whole URL of a request."""
+        """Return the complete URL of a request."""
         if request.elsewhere is not None:
             return request.elsewhere.url
         url = self._base + request.path
         return f"{url}?{request.query}" if request.query else url
 
     def _opening(self, request: Request) -> Opening:
-        # Our own connector closes connections by itself where that is wanted.
+        # Our own connectors already close connections where this is wanted.
         return Opening(closing=self._injected is not None and request.operation.safety is not Safety.READ)
 
     def _request(
@@ -164,7 +164,7 @@ class HttpTransport:
         operation = request.operation
         if opening.closing:
             headers = CIMultiDict(headers, Connection="close")
-        # What an injected session might do differently is overridden for this request, and nothing else.
+        # Override the settings of an injected session for this request only.
         return self._session(operation.safety).request(
             operation.method,
             URL(self.url(request), encoded=True),
@@ -177,7 +177,7 @@ class HttpTransport:
             raise_for_status=False,
             auto_decompress=False,
             middlewares=(*self._middlewares, opening),
-            # aiohttp gives an empty POST a media type, which a strict server may refuse.
+            # aiohttp adds a media type to an empty POST, which a strict server may reject.
             skip_auto_headers=_CONTENT_TYPE if request.body is None and operation.method == "POST" else None,
         )
 
@@ -191,7 +191,7 @@ class HttpTransport:
     async def stream(
         self, request: Request, headers: Mapping[str, str], *, deadline: float, connect_timeout: float
     ) -> StreamedAnswer:
-        """Send a request once and return as soon as the headers are there; close what is returned."""
+        """Send a request once and return when the headers have arrived. The caller closes the response."""
         opening = self._opening(request)
         failure: EnapterError
         timer = self._lifetime.begin(deadline)
@@ -217,11 +217,11 @@ class HttpTransport:
         connect_timeout: float,
         max_message_bytes: int,
     ) -> aiohttp.ClientWebSocketResponse:
-        """Open a WebSocket; `opening` must raise for any status but 101.
+        """Open a WebSocket. `opening` must raise for any status except 101.
 
-        aiohttp's `ws_connect` follows redirects and takes the token along to any host (seen in 3.14), and hides
-        what the server says when it refuses. Only a middleware comes before that, and only a session can have one
-        there: so each handshake gets a session of its own, on the connector that never reuses a connection.
+        aiohttp's `ws_connect` follows redirects and sends the token to any host (seen in 3.14), and it hides the body
+        of an error response. Only a middleware runs before that, and only a session can have one. So each handshake
+        gets a separate session on the connector that never reuses a connection.
         """
         owner = self._session(Safety.UNSAFE)
         if owner.closed:
@@ -237,13 +237,13 @@ class HttpTransport:
                     ssl=self._tls,
                     proxy=self._proxy,
                     autoping=False,
-                    compress=0,  # nothing is decompressed, so a frame is as large as it came
+                    compress=0,  # without decompression, the size of a frame is its size on the wire
                     max_msg_size=max_message_bytes,
                 )
         except EnapterError:
             raise
         except aiohttp.WSServerHandshakeError as error:
-            failure = StreamError(f"the handshake is not valid: {error.message}", status=error.status)
+            failure = StreamError(f"the WebSocket handshake is invalid: {error.message}", status=error.status)
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
             failure = self._failure(error, opening, "wait")
         finally:
@@ -252,7 +252,7 @@ class HttpTransport:
         raise failure
 
     async def close(self) -> None:
-        """Close what was created here; an injected session stays open."""
+        """Close the sessions created here. An injected session stays open."""
         if self._injected is not None:
             return
         for session in (self._pooled, self._fresh):
@@ -266,30 +266,30 @@ class HttpTransport:
 def _handshake_session(
     owner: aiohttp.ClientSession, middlewares: tuple[aiohttp.ClientMiddlewareType, ...], connect_timeout: float
 ) -> aiohttp.ClientSession:
-    """Return a session for one handshake on the connector of another; detach it, do not close it.
+    """Return a session for one handshake on the connector of another session. Detach it instead of closing it.
 
-    It is a copy, since only that brings along all that an injected session sets: its proxy, the proxy's password
-    and the limits of its parser have no public names.
+    Only a copy keeps all settings of an injected session: its proxy, the proxy's password and the limits of its
+    parser have no public names.
     """
     session = copy(owner)
     vars(session).update(
         _connector_owner=False,
         _timeout=_timeout(connect_timeout),
         _auto_decompress=False,
-        _raise_for_status=False,  # as for other requests
+        _raise_for_status=False,  # as in `send`
         _middlewares=middlewares,
     )
     return session
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:
-    # aiohttp writes bytes in one go, and warns of it where they are many; a file it writes piece by piece.
+    # aiohttp writes bytes at once and warns if they are many. It writes a file piece by piece.
     return BytesIO(body) if body is not None and len(body) > _LARGE else body
 
 
 @lru_cache(maxsize=64)
 def _timeout(connect: float) -> aiohttp.ClientTimeout:
-    """Return a bound for the connection only: the rest is bounded by our own timers."""
+    """Return a timeout for connecting only. Our own timers limit everything else."""
     return aiohttp.ClientTimeout(total=None, connect=connect)
 
 
@@ -302,20 +302,20 @@ def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportEr
 
 
 class Opening:
-    """Middleware of one request: writes it once at most, on a connection that holds nothing, and knows whether.
+    """Middleware that writes one request at most once, on an empty connection, and records whether it did.
 
-    aiohttp repeats GET, PUT and DELETE once by itself when a connection dies, for which it looks at the type
-    of the exception: ours, raised in its place, passes through. An injected session may be of a class that repeats
-    requests: what it repeats ends as it ended the first time.
+    aiohttp itself repeats GET, PUT and DELETE once if a connection dies, depending on the type of the exception. Our
+    exception replaces it and is not repeated. The class of an injected session may repeat requests as well: such a
+    repetition ends like the first attempt, without another write.
     """
 
     __slots__ = ("_failure", "_request", "_response", "closing")
 
     def __init__(self, *, closing: bool = False) -> None:
-        """Watch over one request.
+        """Prepare for one request.
 
         Args:
-            closing: The connection is not to be used again.
+            closing: Whether to close the connection after the request.
         """
         self.closing: bool = closing
         self._request: aiohttp.ClientRequest | None = None
@@ -338,7 +338,7 @@ class Opening:
             return await send(conn)
 
         while True:
-            # A middleware comes before a connection is chosen; this comes last, right before the request is written.
+            # A middleware runs before a connection is chosen; `send` runs right before the request is written.
             request.send = send_unless_used  # type: ignore[method-assign]
             try:
                 response = await handler(request)
@@ -346,7 +346,7 @@ class Opening:
                 self._failure = described(error, sent=self.sent, phase="wait")
             except UnusableConnectionError as error:
                 if error.reused:
-                    continue  # there may be others like it, and in the end a new one
+                    continue  # other idle connections may be dead too; finally a new one is opened
                 self._failure = ConnectionLostError(
                     "the connection ended, or the server sent something, before the request was written",
                     phase="connect",
@@ -355,7 +355,7 @@ class Opening:
             else:
                 self._response = response
                 if hdrs.SET_COOKIE in response.headers:
-                    response.cookies = SimpleCookie()  # the jar of an injected session is not ours to fill
+                    response.cookies = SimpleCookie()  # keep cookies out of the jar of an injected session
                 return response
             finally:
                 del request.send
@@ -363,14 +363,14 @@ class Opening:
         raise self._failure
 
     def _repeated(self) -> aiohttp.ClientResponse:
-        """Return, or raise, what became of a request that must not be written again."""
+        """Return the response, or raise the error, of the first attempt. The request must not be written again."""
         if self._response is not None:
             return self._response
-        raise self._failure or ConnectionLostError("given up, and not sent again", phase="wait")
+        raise self._failure or ConnectionLostError("interrupted, and not sent again", phase="wait")
 
     @property
     def sent(self) -> bool:
-        """Whether anything can have reached the server: aiohttp sets `response` when it has written."""
+        """Whether anything may have reached the server: aiohttp sets `response` after writing."""
         return self._request is not None and self._request.response is not None
 
     @property

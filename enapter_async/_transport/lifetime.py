@@ -1,4 +1,4 @@
-"""The life of a client: bound to one event loop, closed once, with everything under way ended at closing."""
+"""The lifetime of a client: it is bound to one event loop, and closing it ends everything that is running."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import anyio
 from enapter_async.errors import ClientClosedError, ConfigurationError, WrongEventLoopError
 
 _NEAR: Final = 1.0
-"""Seconds before its time at which a timer is given to the event loop.
+"""Seconds before its deadline at which a timer is passed to the event loop.
 
-The loop keeps timers in a heap, also those that were cancelled. One for each call costs 5 µs at 100 callers, and
-hardly any ever expires: so those far from their time share one, which looks at them when the first comes near.
+The loop keeps timers in a heap, even cancelled ones. One timer per call costs 5 µs at 100 callers, and hardly any of
+them expires. So timers that are far from their deadline share one, which checks them when the first is near.
 """
 
 _bound: weakref.WeakSet[Lifetime] = weakref.WeakSet()
 
 
 class Timer:
-    """Cancels what the task that made it does in a `with` block, once its time has come: `TimeoutError` comes out.
+    """Cancels the task that created it at its deadline, which raises `TimeoutError` from the `with` block.
 
-    It does what `asyncio.timeout` does. Since entering and leaving need no coroutine, it costs half as much.
+    It behaves like `asyncio.timeout`, but entering and leaving need no coroutine, so it costs half as much.
     """
 
     __slots__ = ("_cancelling", "_expired", "_handle", "_task")
@@ -44,15 +44,15 @@ class Timer:
 
     @property
     def is_armed(self) -> bool:
-        """Whether the event loop has it."""
+        """Whether the timer was passed to the event loop."""
         return self._handle is not None
 
     def expire_at(self, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
-        """Give it to the event loop."""
+        """Pass the timer to the event loop."""
         self._handle = loop.call_at(deadline, self._expire)
 
     def expire_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let it expire in the next step of the event loop, unless it has."""
+        """Expire in the next step of the event loop, unless it has already expired."""
         if self._handle is not None:
             self._handle.cancel()
         self._handle = loop.call_soon(self._expire)
@@ -71,7 +71,7 @@ class Timer:
         task, self._task = self._task, None
         if self._handle is not None:
             self._handle.cancel()
-        # What somebody else has cancelled as well stays cancelled.
+        # A cancellation by anyone else remains in effect.
         if (
             self._expired
             and task is not None
@@ -82,30 +82,30 @@ class Timer:
 
 
 class Lifetime:
-    """Knows the loop, whether the client is closed, and every timer that runs under it.
+    """Keeps the client's event loop, its closed state and all running timers.
 
-    Every wait has a timer that is registered here, and closing makes all of them expire at once. So one mechanism
-    ends requests, sleeps and waits, on our own connections and on injected ones.
+    Every wait has a timer that is registered here, and closing makes all timers expire at once. One mechanism thus ends
+    requests, sleeps and waits, on our own connections and on those of injected sessions.
     """
 
     def __init__(self) -> None:
         self.closed: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._forked = False
-        self._epoch: float | None = None  # of a loop whose time is not that of the system
+        self._epoch: float | None = None  # for a loop with virtual time
         self._timers: dict[Timer, float] = {}
         self._look: asyncio.TimerHandle | None = None
-        self._far = math.inf  # deadlines from here on are left to the next look
+        self._far = math.inf  # later deadlines are left to the next check
         self._idle = asyncio.Event()
         self._idle.set()
 
     def enter(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop, binding to it on first use.
+        """Return the running loop, and bind to it on first use.
 
         Raises:
             ClientClosedError: The client was closed.
-            WrongEventLoopError: It is bound to another loop, or to that of the process this one was forked from.
-            ConfigurationError: Something else than asyncio runs this, such as trio.
+            WrongEventLoopError: The client is bound to another loop, or to a loop of the parent process.
+            ConfigurationError: The caller does not run on asyncio, but for example on trio.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -125,7 +125,7 @@ class Lifetime:
         self._refuse_fork()
         if self._loop is not None:
             raise WrongEventLoopError(
-                "the client is bound to the event loop that it was first used in; make one client per loop"
+                "the client is bound to the event loop that it was first used in; create one client per loop"
             )
         self._loop = loop
         if isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is not asyncio.BaseEventLoop.time:
@@ -133,29 +133,29 @@ class Lifetime:
         _bound.add(self)
 
     def now(self) -> float:
-        """Return the loop's time: timers, deadlines, the pace and the budget go by this one clock.
+        """Return the loop's time, the one clock for timers, deadlines, rate and retry budget.
 
-        Before the client is bound to a loop no time passes.
+        Time does not pass before the client is bound to a loop.
         """
         return 0.0 if self._loop is None else self._loop.time()
 
     def unix_now(self) -> float:
-        """Return Unix seconds; in a loop with a time of its own, as tests have, they pass as those of `now` do."""
+        """Return Unix seconds. In a loop with virtual time, as in tests, they advance with `now`."""
         return time.time() if self._epoch is None else self._epoch + self.now()
 
     def forked(self) -> None:
-        """Note that this is the copy in a forked process: its sockets are those of the parent."""
+        """Record that this is the copy in a forked process, whose sockets belong to the parent."""
         self._forked = True
 
     def _refuse_fork(self) -> None:
         if self._forked:
             raise WrongEventLoopError(
                 "the client was in use before this process was forked, and its connections belong to the parent: "
-                "make a new client in each process"
+                "create a new client in each process"
             )
 
     def begin(self, deadline: float) -> Timer:
-        """Return a timer of this task that expires at a loop time, or at closing; pass it to `end` afterwards."""
+        """Return a timer of this task that expires at a loop time or on closing. Pass it to `end` afterwards."""
         loop = self._loop or asyncio.get_running_loop()
         timer = Timer(asyncio.current_task(loop))
         if deadline < self._far:
@@ -165,7 +165,7 @@ class Lifetime:
 
     def _arm(self, timer: Timer, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
         if self.closed:
-            timer.expire_soon(loop)  # what begins between two steps of a call must not hold the closing up
+            timer.expire_soon(loop)  # anything that begins between two steps of a call must not delay closing
         elif deadline < loop.time() + 2 * _NEAR:
             timer.expire_at(deadline, loop)
         else:
@@ -191,9 +191,9 @@ class Lifetime:
             self._far = math.inf
 
     def _take_look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give the loop the timers that are near; the next look is when the first of the others will be."""
+        """Pass timers that are near to the loop, and schedule the next check for the first of the others."""
         self._look_no_more()
-        near = loop.time() + 2 * _NEAR  # so that looks are at least `_NEAR` apart
+        near = loop.time() + 2 * _NEAR  # checks are at least `_NEAR` apart
         first_far = math.inf
         for timer, deadline in self._timers.items():
             if deadline >= near:
@@ -205,7 +205,7 @@ class Lifetime:
 
     @asynccontextmanager
     async def until(self, deadline: float) -> AsyncGenerator[None]:
-        """Bound a block by loop time `deadline` and by closing; both end it with TimeoutError."""
+        """Limit a block by a loop time and by closing. Either ends it with TimeoutError."""
         timer = self.begin(deadline)
         try:
             with timer:
@@ -214,7 +214,7 @@ class Lifetime:
             self.end(timer)
 
     async def sleep(self, delay: float) -> None:
-        """Sleep, unless the client is closed meanwhile.
+        """Sleep until the time is over or the client is closed.
 
         Raises:
             ClientClosedError: The client was closed.
@@ -222,7 +222,7 @@ class Lifetime:
         loop = self.enter()
         closed = False
         try:
-            # The sleep ends before the timer does: only closing makes it expire.
+            # The sleep is shorter than the timer, so the timer expires only on closing.
             async with self.until(loop.time() + delay + 3600.0):
                 await anyio.sleep(delay)
         except TimeoutError:
@@ -231,10 +231,10 @@ class Lifetime:
             raise ClientClosedError
 
     async def close(self) -> None:
-        """Refuse whatever comes, end what is under way, and wait until it has ended.
+        """Refuse new calls, end the running ones, and wait for them to finish.
 
         Raises:
-            WrongEventLoopError: In a forked process: closing there would disturb the parent.
+            WrongEventLoopError: This is a forked process, where closing would disturb the parent.
         """
         self._refuse_fork()
         self.closed = True
@@ -249,16 +249,16 @@ class Lifetime:
 
 
 def shielded() -> AbstractContextManager[object]:
-    """Return a scope that keeps a cancelled scope of anyio from cancelling every await, which leaves everything open.
+    """Return a scope that shields cleanup from a cancelled anyio scope, which would cancel every await in it.
 
-    The first scope makes anyio load what it knows of asyncio, a sixth of the time of opening a client. Where nobody
-    has used anyio, no scope can have been cancelled.
+    The first scope makes anyio load its asyncio backend, a sixth of the time to open a client. If nothing has used
+    anyio so far, no scope can have been cancelled.
     """
     return anyio.CancelScope(shield=True) if "anyio._backends._asyncio" in sys.modules else nullcontext()
 
 
 def _note_fork() -> None:
-    # Looked at when a process is forked, and not in each call: a look at the pid would be a system call.
+    # Detect forks with a hook: comparing the PID in each call would need a system call.
     for lifetime in tuple(_bound):
         lifetime.forked()
 

@@ -1,4 +1,4 @@
-"""Multicast DNS (RFC 6762) by zeroconf, which the extra `mdns` brings; imported when it is needed."""
+"""Multicast DNS (RFC 6762) with zeroconf, from the extra `mdns`. It is imported when needed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _DETAILS_MS: Final = 1000.0
 
 @attrs.frozen
 class Service:
-    """A service that was found.
+    """A service found by mDNS.
 
     Attributes:
-        name: Its name for people.
-        host: Name of its host, without a dot at the end.
+        name: Human-readable name of the service.
+        host: Name of its host, without a trailing dot.
         addresses: Addresses of its host, IPv4 first.
-        port: Its port.
+        port: Port of the service.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Service:
 
 
 def is_installed() -> bool:
-    """Whether the extra `mdns` is there."""
+    """Whether the extra `mdns` is installed."""
     return importlib.util.find_spec("zeroconf") is not None
 
 
 async def resolve(host: str, *, timeout: float, interfaces: Sequence[str] | None = None) -> list[str]:
-    """Return the addresses of a `.local` name, IPv4 first; none where nobody answers.
+    """Return the addresses of a `.local` name, IPv4 first. The list is empty without an answer.
 
     Args:
         host: The name.
@@ -69,11 +69,11 @@ async def resolve(host: str, *, timeout: float, interfaces: Sequence[str] | None
 async def browse(
     service_types: Sequence[str], *, timeout: float, interfaces: Sequence[str] | None = None
 ) -> list[Service]:
-    """Return the services of some types that answer in time.
+    """Return the services of the given types that answer in time.
 
     Args:
         service_types: Such as `_http._tcp.local.`.
-        timeout: Seconds to listen; learning the details of what was found takes up to one more.
+        timeout: Seconds to listen. Fetching the details of the services found takes up to one second more.
         interfaces: Addresses of the interfaces to ask on; None for all.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Bodies: read under a byte limit, decompressed here, and proven to be complete."""
+"""Reading of bodies: with a byte limit, decompression, and a check that they are complete."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from enapter_async.errors import (
 _READ_SIZE: Final = 64 * 1024
 _GZIP: Final = ("gzip", "x-gzip")
 _UNCOMPRESSED: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "us-ascii", "binary", "8bit"})
-"""Values of `Content-Encoding` that name no compression; all but `identity` are mistakes that servers make."""
+"""Values of `Content-Encoding` that do not mean compression. All except `identity` are server mistakes."""
 _WITHOUT_BODY: Final = (204, 304)
-"""Statuses after which nothing comes, whatever the headers say (RFC 9110, Content)."""
+"""Statuses that never have a body, even if headers claim one (RFC 9110, Content)."""
 
 
 def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder | None:
@@ -35,11 +35,11 @@ def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder
         return None
     if coding in _GZIP:
         return GzipDecoder(limit)
-    raise InvalidBodyError(f"the body is compressed in a way that was not asked for: {coding[:40]!r}")
+    raise InvalidBodyError(f"the body has a content encoding that was not asked for: {coding[:40]!r}")
 
 
 def _coding(response: aiohttp.ClientResponse) -> str:
-    """Return how a body is compressed; empty where it is not, which servers write in various ways."""
+    """Return the compression of a body, or an empty string for none. Servers express the latter in several ways."""
     if hdrs.CONTENT_ENCODING not in response.headers:
         return ""
     values = ",".join(response.headers.getall(hdrs.CONTENT_ENCODING, ())).lower().split(",")
@@ -52,19 +52,19 @@ def _is_chunked(response: aiohttp.ClientResponse) -> bool:
 
 def _finish(decoder: GzipDecoder, response: aiohttp.ClientResponse) -> None:
     if decoder.untouched and _is_chunked(response):
-        return  # the last chunk proves that the body is empty, and some servers compress nothing to nothing
+        return  # the last chunk proves that the body is empty, and some servers compress an empty body to no bytes
     cut = False
     try:
         decoder.finish()
     except InvalidBodyError:
         cut = True
     if cut:
-        # A body cut off is as good as a lost connection: what may be repeated then is the same.
+        # A truncated body is treated like a lost connection: the same requests may be repeated.
         raise ConnectionLostError("the compressed body was cut off", phase="body")
 
 
 async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Return the decoded body, complete and of at most `limit` bytes."""
+    """Return the complete decoded body of at most `limit` bytes."""
     decoder = _decoder(response, limit)
     length = response.content_length
     if decoder is None and length is not None:
@@ -86,12 +86,12 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 class StreamedAnswer:
-    """An answer whose body is read piece by piece; complete only when `pieces` ends without an error.
+    """A response whose body is read piece by piece. It is complete only if `pieces` ends without an error.
 
     Attributes:
         status: HTTP status.
-        headers: Its headers.
-        failure: Why it could not be read to its end, for the session to say of which call.
+        headers: Response headers.
+        failure: Error that interrupted reading, so that the session can add the details of the call.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, lifetime: Lifetime) -> None:
@@ -103,7 +103,7 @@ class StreamedAnswer:
 
     @property
     def ends_provably(self) -> bool:
-        """Whether a body cut off would be noticed: by its length, its last chunk, or the end of gzip."""
+        """Whether truncation would be detected: by the length, the last chunk or the end of gzip."""
         response = self._response
         return response.content_length is not None or _is_chunked(response) or _coding(response) in _GZIP
 
@@ -113,15 +113,15 @@ class StreamedAnswer:
         """Yield the decoded body.
 
         Args:
-            idle: Most seconds to wait for each piece, however many bytes come that decode to nothing; a callable is
-                asked before each.
-            until: Loop time at which to give up, whatever comes; None for no such time.
-            limit: Most decoded bytes in all, None for no bound.
+            idle: Maximum seconds to wait for each piece, even if bytes arrive that decode to nothing. A callable is
+                called before each piece.
+            until: Loop time at which to give up in any case, if any.
+            limit: Maximum number of decoded bytes, if any.
 
         Raises:
             ConnectionLostError: The body ended before it was complete.
-            AttemptTimeoutError: No piece came in time.
-            DecodeError: It cannot be decompressed, or is too large.
+            AttemptTimeoutError: No piece arrived in time.
+            DecodeError: The body cannot be decompressed, or is too large.
         """
         total = 0
         try:
@@ -137,9 +137,9 @@ class StreamedAnswer:
                     before = decoder.decoded
                     for piece in decoder.feed(data):
                         yield piece
-                    if decoder.decoded == before:  # an empty member of gzip, say: no reason to wait any longer
+                    if decoder.decoded == before:  # for example an empty gzip member: it must not extend the wait
                         if self._lifetime.now() >= deadline:
-                            raise AttemptTimeoutError("nothing more came in time", phase="body")
+                            raise AttemptTimeoutError("no more data arrived in time", phase="body")
                         continue
                 deadline = self._deadline(idle, until)
             if decoder is not None:
@@ -162,10 +162,10 @@ class StreamedAnswer:
             failure = (
                 ClientClosedError()
                 if self._lifetime.closed
-                else AttemptTimeoutError("nothing more came in time", phase="body")
+                else AttemptTimeoutError("no more data arrived in time", phase="body")
             )
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
-            # Closing ends the connection as well, which may be noticed before the timer.
+            # Closing also ends the connection, which may be detected before the timer.
             closed = self._lifetime.closed
             failure = ClientClosedError() if closed else described(error, sent=True, phase="body")
         finally:
@@ -173,7 +173,7 @@ class StreamedAnswer:
         raise failure
 
     def close(self) -> None:
-        """Give the connection back; one whose body was not read to its end is cut."""
+        """Release the connection. If the body was not read to its end, the connection is closed."""
         if self._response.content.at_eof():
             self._response.release()
         else:

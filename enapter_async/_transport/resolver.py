@@ -1,4 +1,4 @@
-"""Names to addresses: `.local` by mDNS, all others as the system does it."""
+"""Name resolution: `.local` names by mDNS, all others by the system."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _TIMEOUT: Final = 3.0
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a host is one that mDNS resolves (RFC 6762, 3)."""
+    """Whether mDNS resolves this host (RFC 6762, 3)."""
     return host.rstrip(".").lower().endswith(".local")
 
 
 class LocalNameResolver(AbstractResolver):
-    """aiohttp's resolver for Gateways: containers and many servers cannot resolve `.local` by themselves.
+    """A resolver for aiohttp that finds Gateways: containers and many servers cannot resolve `.local` names.
 
-    If mDNS finds nothing, the system's resolver is used: the name may be in a hosts file or a private DNS zone.
+    If mDNS finds nothing, the system's resolver is used, for names in a hosts file or a private DNS zone.
     """
 
     def __init__(self, *, timeout: float = _TIMEOUT, interfaces: Sequence[str] | None = None) -> None:
-        """Make a resolver; nothing is opened until a name is asked for.
+        """Create a resolver. Nothing is opened until a name is resolved.
 
         Args:
             timeout: Seconds to wait for an answer by mDNS.
@@ -44,7 +44,7 @@ class LocalNameResolver(AbstractResolver):
         """Return the addresses of a host.
 
         Raises:
-            OSError: It has none; aiohttp expects this.
+            OSError: The host has no address. aiohttp expects this class.
         """
         if not is_local_name(host):
             if self._usual is None:
@@ -57,18 +57,18 @@ class LocalNameResolver(AbstractResolver):
             except OSError as error:
                 why = f"{error.strerror or error}"
             else:
-                why = f"nobody answered by mDNS within {self._timeout:g} s"
+                why = f"no answer by mDNS within {self._timeout:g} s"
                 if results := _results(host, port, family, addresses):
                     return results
         try:
-            # getaddrinfo, and not aiodns: it is the one that knows the system's own mDNS.
+            # getaddrinfo instead of aiodns, because it includes the system's own mDNS.
             return await ThreadedResolver().resolve(host, port, family)
         except OSError:
             pass
-        raise OSError(errno.EHOSTUNREACH, f"{why}, or give the IP address instead of the name")
+        raise OSError(errno.EHOSTUNREACH, f"{why}; use the IP address instead of the name")
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the system's resolver, if it was opened."""
         if self._usual is not None:
             await self._usual.close()
             self._usual = None

@@ -1,4 +1,4 @@
-"""Sends requests again. tenacity, which the project prescribes, drives; `_protocol/failure.py` decides."""
+"""Retries of requests. tenacity, which the project prescribes, runs them; `_protocol/failure.py` decides."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ async def recover(
     plan: Callable[[RequestError], float | None],
     sleep: Callable[[float], Awaitable[None]],
 ) -> T:
-    """Go on after a first failed attempt, as long as the plan says so.
+    """Retry after a failed first attempt, for as long as the plan allows.
 
-    A driver costs tens of microseconds, so the first attempt runs without one; its failure is replayed here as
-    the driver's first.
+    Running tenacity costs tens of microseconds, so the first attempt runs without it. Its failure is replayed here as
+    the first attempt.
 
     Args:
-        first: How the first attempt failed.
-        attempt: Makes the next one.
+        first: Error of the first attempt.
+        attempt: Makes the next attempt.
         plan: Returns the seconds to wait before the next attempt, or None to give up.
         sleep: Waits.
 
@@ -37,7 +37,7 @@ async def recover(
     replayed = False
 
     def goes_on(error: BaseException) -> bool:
-        # Cancellation and everything foreign passes: only what is named here is ever retried.
+        # Only these exceptions are retried. Cancellation and all others pass through.
         nonlocal delay
         if not isinstance(error, RequestError):
             return False

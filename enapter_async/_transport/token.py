@@ -1,4 +1,4 @@
-"""Where the token comes from: a string, or a provider that is asked as seldom as possible."""
+"""The source of the token: a string, or a provider that is called as rarely as possible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enapter_async.errors import ConfigurationError, EnapterError, TokenProvider
 
 
 class TokenSource:
-    """Holds the token; a provider is asked when first needed, and again after its token was refused."""
+    """Holds the token. A provider is called on first use, and again after the server rejected its token."""
 
     def __init__(self, token: str | TokenProvider | None) -> None:
         self._provider = token if callable(token) else None
@@ -21,15 +21,15 @@ class TokenSource:
 
     @property
     def needs_asking(self) -> bool:
-        """Whether the provider must be asked before a request can be sent."""
+        """Whether the provider must be called before a request can be sent."""
         return self._provider is not None and self.current is None
 
     async def ask(self) -> str | None:
-        """Return the token, asking the provider at most once for all who wait.
+        """Return the token. The provider is called at most once for all waiting calls.
 
         Raises:
             TokenProviderError: The provider raised.
-            ConfigurationError: It gave something that cannot be a token.
+            ConfigurationError: The provider returned an invalid token.
         """
         if self._provider is None:
             return self.current
@@ -37,7 +37,7 @@ class TokenSource:
         async with self._lock:
             if self.current is None:
                 if self._failures != failures and self._failure is not None:
-                    raise copy_error(self._failure)  # it was asked while we waited, and not for nothing once more
+                    raise copy_error(self._failure)  # another call asked the provider while this one waited
                 self.current = await self._asked(self._provider)
             return self.current
 
@@ -47,11 +47,11 @@ class TokenSource:
             return checked_token(await provider())
         except ConfigurationError as error:
             failed = error
-        # A provider is foreign code; its fault is kept as the cause.
+        # A provider is foreign code: keep its exception as the cause.
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
-                raise  # it is the caller who is cancelled, and not something that the provider waited for
+                raise  # the caller was cancelled, not something inside the provider
             failed = TokenProviderError(f"the token provider failed: {type(error).__name__}")
             failed.__cause__ = error
         self._failures += 1
@@ -59,7 +59,7 @@ class TokenSource:
         raise failed
 
     def refused(self, token: str | None) -> bool:
-        """Take back a token that the server did not accept; say whether there can be another."""
+        """Drop a token that the server rejected. Return whether the provider may return another one."""
         if self._provider is None:
             return False
         if self.current == token:

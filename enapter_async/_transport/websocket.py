@@ -1,4 +1,4 @@
-"""One WebSocket connection through aiohttp: handshake, heartbeat, messages in, our errors only."""
+"""One WebSocket connection through aiohttp: handshake, heartbeat and messages. It raises only errors of the SDK."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOT_TEXT: Final = 1007
 _TOO_LARGE: Final = 1009
 _LONGEST_REASON: Final = 200
 _FAREWELL: Final = 1.0
-"""Seconds that the server has to answer our closing."""
+"""Seconds for the server to answer a close frame."""
 
 
 async def connect(
@@ -47,26 +47,26 @@ async def connect(
     max_message_bytes: int,
     token: str | None,
 ) -> WebSocket | Answer:
-    """Open a WebSocket once.
+    """Open a WebSocket in one attempt.
 
-    A redirect is followed by hand, to the same host only (`_protocol.redirect`).
+    A redirect is followed here, and only to the same host (`_protocol.redirect`).
 
     Args:
-        transport: Makes the connection.
+        transport: Opens the connection.
         request: Request for the WebSocket, a GET.
-        headers: All headers, auth included.
+        headers: All headers, including authentication.
         deadline: Loop time at which to give up.
-        connect_timeout: Seconds to make the connection.
-        heartbeat: Seconds of silence before a ping, and after it.
-        max_message_bytes: Most bytes of one message.
-        token: The secret among the headers.
+        connect_timeout: Seconds to establish the connection.
+        heartbeat: Seconds of silence before a ping, and again after it.
+        max_message_bytes: Maximum size of a message, in bytes.
+        token: Token in the headers, to be masked in errors.
 
     Returns:
-        The connection, or the complete answer of a server that did not switch protocols.
+        The connection, or the complete response if the server did not switch protocols.
 
     Raises:
-        RequestError: There was no complete answer.
-        StreamError: The server switched protocols in a way that is not valid.
+        RequestError: No complete response was received.
+        StreamError: The server switched protocols in an invalid way.
         ClientClosedError: The injected session is closed.
     """
     url = transport.url(request)
@@ -99,7 +99,7 @@ async def connect(
 
 
 class _Refused(EnapterError):  # noqa: N818 - a signal inside this module
-    """Carries a refusal past aiohttp."""
+    """Carries an error response past aiohttp."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()
@@ -107,14 +107,14 @@ class _Refused(EnapterError):  # noqa: N818 - a signal inside this module
 
 
 class _Handshake(Opening):
-    """Middleware of one handshake: reads what a server says that does not switch protocols."""
+    """Middleware of one handshake, which reads the response of a server that does not switch protocols."""
 
     __slots__ = ("answered_at", "refusal")
 
     def __init__(self) -> None:
         super().__init__()
         self.answered_at = datetime.now(UTC)
-        self.refusal: Answer | None = None  # without its body, which may never end: the status says what matters
+        self.refusal: Answer | None = None  # without its body, which may never end; the status is enough
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -135,7 +135,7 @@ class _Handshake(Opening):
 
 
 def _server_time(headers: Headers) -> datetime:
-    """Return the server's time to the second, or ours where it does not tell."""
+    """Return the server's time to the second, or the local time if it sent none."""
     return http_date(headers.get("Date") or "") or datetime.now(UTC)
 
 
@@ -143,12 +143,12 @@ class WebSocket:
     """An open connection.
 
     Attributes:
-        opened_at: When it was opened, by the server's clock where the server tells it (to the second).
-        opened: Loop time of that.
+        opened_at: When it was opened, by the server's clock if it sent its time (to the second).
+        opened: Loop time at which it was opened.
         heard: Loop time of the last sign of life.
-        messages: How many messages came.
-        token: The token that it was opened with.
-        close_code: The code with which the server closed it, None where it gave none.
+        messages: Number of messages received.
+        token: Token with which it was opened.
+        close_code: Code with which the server closed it, if any.
     """
 
     status: ClassVar = 101
@@ -171,15 +171,15 @@ class WebSocket:
         self.close_code: int | None = None
 
     def masked(self, text: str) -> str:
-        """Return a text of the server's without the token: it may echo what it was sent."""
+        """Return a text from the server with the token masked, since the server may echo it."""
         return masked(text, self.token)
 
     async def receive(self) -> str | bytes:
-        """Return the next message, text or binary; answer pings, and notice a peer that is gone.
+        """Return the next message, text or binary. This also answers pings and detects a dead peer.
 
         Raises:
-            ConnectionLostError: The connection ended, whatever the way.
-            DecodeError: It ended because of a message that was too large or not UTF-8.
+            ConnectionLostError: The connection ended in any other way.
+            DecodeError: The connection ended because a message was too large or not UTF-8.
         """
         pinged = False
         failure: RequestError
@@ -189,7 +189,7 @@ class WebSocket:
                     message = await self._connection.receive()
             except TimeoutError:
                 if pinged:
-                    failure = _lost(f"nothing came for {2 * self._heartbeat:g} s, not even an answer to a ping")
+                    failure = _lost(f"nothing was received for {2 * self._heartbeat:g} s, not even an answer to a ping")
                     break
                 pinged = True
                 await self._send(self._connection.ping())
@@ -231,14 +231,14 @@ class WebSocket:
         raise _lost(reason)
 
     async def keep_alive(self) -> None:
-        """Tell the server that we are there although nothing is read: a pong that nobody asked for (RFC 6455, 5.5.3).
+        """Send an unsolicited pong (RFC 6455, 5.5.3), to show that the client is alive although it does not read.
 
-        Its pings stand behind the messages that are not read, so they cannot be answered.
+        The server's pings are queued behind the unread messages, so they cannot be answered.
         """
         await self._send(self._connection.pong())
 
     async def _send(self, frame: Awaitable[None]) -> None:
-        # A connection that is gone shows in the next `receive`, after what had come before.
+        # The next `receive` reports a lost connection, after the messages that arrived before.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._heartbeat):
                 await frame
@@ -247,16 +247,16 @@ class WebSocket:
         """Close the connection.
 
         Args:
-            politely: Wait a moment for the server to close its side.
+            politely: Wait briefly for the server to close its side.
         """
         with contextlib.suppress(Exception):
-            # Bounded here: aiohttp bounds each message that it waits for, and a server may send many.
+            # Limit the total time here: aiohttp limits only the wait for each message, and a server may send many.
             async with asyncio.timeout(_FAREWELL if politely else 0):
                 await self._connection.close()
 
     def _ended(self, message: aiohttp.WSMessage) -> ConnectionLostError:
         if message.type is WSMsgType.CLOSE:
-            self.close_code = message.data or None  # aiohttp says 0 where the frame was empty
+            self.close_code = message.data or None  # aiohttp reports 0 for an empty frame
             code = f" with code {self.close_code}" if self.close_code else ""
             reason = f": {self.masked(message.extra)[:_LONGEST_REASON]}" if message.extra else ""
             return _lost(f"the server closed the stream{code}{reason}")
@@ -268,7 +268,7 @@ class WebSocket:
             return ResponseTooLargeError("a frame is larger than max_frame_bytes")
         if code == _NOT_TEXT:
             return InvalidBodyError("a text frame is not UTF-8")
-        return _lost(f"the server broke the WebSocket protocol: {error!s:.200}")
+        return _lost(f"the server violated the WebSocket protocol: {error!s:.200}")
 
 
 def _lost(message: str) -> ConnectionLostError:

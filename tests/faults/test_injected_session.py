@@ -156,7 +156,7 @@ async def test_a_trace_that_raises_does_not_come_out(server: RawServer) -> None:
     trace.on_request_start.append(begin)
     async with aiohttp.ClientSession(trace_configs=[trace]) as session:
         async with impatient(server, http_session=session) as client:
-            with pytest.raises(RequestError, match="nothing could be sent") as caught:
+            with pytest.raises(RequestError, match="the request could not be sent") as caught:
                 await unsafe(client)
     assert caught.value.outcome == "not_sent"
     assert server.seen == 0

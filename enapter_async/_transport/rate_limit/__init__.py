@@ -1,5 +1,6 @@
-"""Client-wide rate limiting: how many requests are in flight, and how fast they follow each other.
+"""Client-wide rate limiting: the number of requests in flight, and the rate at which they are sent.
 
-`Limiter` admits requests, `Pace` knows the rate, `Spacing` turns it into times, `SharedLimiter` shares a rate among
-processes, and `RetryBudget` bounds what retries add. docs/explanation/rate-limiting.md shows a request on its way.
+`Limiter` admits requests, `Pace` determines the rate, `Spacing` converts it into send times, `SharedLimiter` shares a
+rate among processes, and `RetryBudget` limits the load of retries. docs/explanation/rate-limiting.md explains how they
+work together.
 """

@@ -1,4 +1,4 @@
-"""The retry budget of a client: ten thousand calls that fail together must not triple the load."""
+"""The retry budget of a client, so that ten thousand calls that fail together do not triple the load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 _ROUNDING: Final = 1e-9
-"""Ten tenths are one, whatever binary fractions say."""
+"""Tolerance for binary fractions: ten tenths must count as one."""
 
 
 class RetryBudget:
@@ -34,8 +34,8 @@ class RetryBudget:
             capacity: Maximum number of retries in the budget.
             refund: Amount that a success refunds.
             minimum: Level up to which the budget recovers with time.
-            per_second: How fast it does.
-            clock: Seconds, monotonic.
+            per_second: Rate of this recovery.
+            clock: Monotonic clock, in seconds.
         """
         self._capacity = capacity
         self._refund = refund
@@ -47,11 +47,11 @@ class RetryBudget:
 
     @property
     def available(self) -> float:
-        """Retries that may be made now; only looks, so that another thread may ask."""
+        """Number of retries allowed now. Reading changes nothing, so other threads may read it."""
         return self._at(self._clock())
 
     def try_spend(self) -> bool:
-        """Pay for one retry; return whether there was enough."""
+        """Spend one retry. Return False if the budget is used up."""
         self._settle()
         if self._available < 1.0 - _ROUNDING:
             return False

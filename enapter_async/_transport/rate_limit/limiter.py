@@ -1,13 +1,12 @@
-"""Who may send next: the in-flight window, one queue and one pace for the whole client.
+"""Admission of requests: one in-flight window, one queue and one pace for the whole client.
 
-A client has one `Limiter`, shared by its `with_options` copies; another origin has another one. There is no
-background task: a waiting call is woken by a call that ends, or by a single timer that exists only while calls wait
-for the pace.
+A client and its `with_options` copies share one `Limiter`; another origin has another one. There is no background
+task. A call that ends wakes a waiting call, or a single timer does, which exists only while calls wait for the pace.
 
-Order. Newcomers are served first come, first served. A request that was answered with 429 has had its turn
-already: it goes before them (`acquire(again=slot)`), once its own Retry-After is over. At the end of the queue
-the very calls that have waited longest would run into their deadlines. It cannot starve anybody: the requests
-rejected are no more than those once admitted, and they take their turns at the same pace.
+Order: new requests are served first come, first served. A request that got a 429 already had its turn, so it goes
+before them (`acquire(again=slot)`) once its own Retry-After is over. At the end of the queue, the calls that have
+waited longest would miss their deadlines. This starves no one: rejected requests were admitted once, so their number is
+limited, and they follow the same pace.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ __all__ = ["Gate", "Limiter", "RetryBudget", "Slot"]
 
 
 class Slot:
-    """The permission to send one request; give it back with `Limiter.release`.
+    """Permission to send one request. Return it with `Limiter.release`.
 
     Attributes:
-        reserved_at: When it was given, by the limiter's clock.
-        again: It is for a request that was answered with 429 before.
-        not_before: After a 429: when the same request may be sent again at the earliest.
+        reserved_at: When it was granted, by the limiter's clock.
+        again: Whether the request got a 429 before.
+        not_before: After a 429, the earliest time at which the same request may be sent again.
     """
 
     __slots__ = ("again", "not_before", "reserved_at")
@@ -44,9 +43,9 @@ class Slot:
 
 
 class Gate(Protocol):
-    """The interface of a limiter that sessions use.
+    """The limiter interface that sessions use.
 
-    The seam for other sources of permission: `SharedLimiter`, whose pace several processes share, is another one.
+    `SharedLimiter`, which shares a rate among processes, is another implementation.
     """
 
     @property
@@ -64,13 +63,13 @@ class Gate(Protocol):
 
 
 _SHORTEST_TIMER: Final = 1e-6
-"""Seconds; what is left of a wait by rounding alone must not become a timer that never gets there."""
+"""Shortest timer in seconds. A remainder caused by rounding must not cause a timer that never fires."""
 
 _Waiter: TypeAlias = "asyncio.Future[Slot | None]"  # None: closed
 
 
 class Limiter:
-    """FIFO gate: at most a window of requests in flight, at a pace once there is one."""
+    """FIFO gate that limits the requests in flight and, once a pace is known, their rate."""
 
     __slots__ = (
         "_again",
@@ -97,13 +96,13 @@ class Limiter:
         clock: Callable[[], float],
         random: Random | None = None,
     ) -> None:
-        """Make a limiter that nobody waits for.
+        """Create a limiter without waiters.
 
         Args:
             rate_limit: See `RateLimit`.
-            max_in_flight: Most requests in flight.
-            clock: Seconds, monotonic.
-            random: Spreads pauses that the server did not name; seed it in tests.
+            max_in_flight: Maximum number of requests in flight.
+            clock: Monotonic clock, in seconds.
+            random: Randomises pauses for which the server set no time. Seed it in tests.
         """
         self._clock = clock
         self._max_window = max_in_flight
@@ -129,38 +128,38 @@ class Limiter:
 
     @property
     def in_flight(self) -> int:
-        """Slots that are out."""
+        """Number of slots in use."""
         return self._in_flight
 
     @property
     def waiting(self) -> int:
-        """Callers who wait for a slot."""
+        """Number of callers waiting for a slot."""
         return len(self._again) + len(self._queue) + len(self._resting)
 
     @property
     def window(self) -> int:
-        """How many slots may be out now."""
+        """Maximum number of slots in use at the moment."""
         return self._window
 
     @property
     def pace(self) -> float | None:
-        """Requests per second now; None when only the window counts."""
+        """Current rate in requests per second; None if only the window limits requests."""
         return self._spacing.rate
 
     @property
     def pause(self) -> float:
-        """Seconds for which the whole client still waits because of a 429; 0 when it does not."""
+        """Seconds for which the whole client still pauses after a 429; 0 without a pause."""
         return max(0.0, self._spacing.held_until - self._clock())
 
     @property
     def rejections(self) -> int:
-        """429 answers so far."""
+        """Number of 429 responses so far."""
         return self._pace.rejections
 
     # -- slots ---------------------------------------------------------------------------------------------
 
     def try_acquire(self) -> Slot | None:
-        """Return a slot if nobody waits, the window has room and the pace allows it; else None."""
+        """Return a slot if no call waits, the window has room and the pace allows it. Otherwise return None."""
         if self._in_flight >= self._window or self._queue or self._again:
             return None
         now = self._clock()
@@ -169,13 +168,13 @@ class Limiter:
         return self._take(now, False)
 
     async def acquire(self, *, again: Slot | None = None) -> Slot:
-        """Wait for a slot; bound it with a timeout of your own.
+        """Wait for a slot. The caller sets the timeout.
 
-        A cancelled waiter has taken nothing and is in nobody's way.
+        A cancelled waiter takes no slot and delays no other waiter.
 
         Args:
-            again: The slot whose request was answered with 429 and is to be sent again: it waits out its own
-                Retry-After, then goes before newcomers.
+            again: The slot whose request got a 429 and will be sent again. It waits for its own Retry-After, then
+                goes before newcomers.
 
         Raises:
             ClientClosedError: The limiter was closed.
@@ -200,13 +199,13 @@ class Limiter:
         return slot
 
     def release(self, slot: Slot) -> None:
-        """Give a slot back, whatever became of the request."""
+        """Return a slot after the request has ended in any way."""
         self._in_flight -= 1
         if self._queue or self._again:
             self._dispatch()
 
     def succeeded(self, slot: Slot) -> None:
-        """Note an answer that was not 429."""
+        """Record a response other than 429."""
         self._meter.accepted += 1
         if slot.again or self._ritual.suspected:
             self._ritual.accepted(again=slot.again)
@@ -214,11 +213,11 @@ class Limiter:
             self._window += 1
 
     def rejected(self, slot: Slot, retry_after: float | None) -> None:
-        """Note a 429.
+        """Record a 429.
 
         Args:
-            slot: That of the rejected request.
-            retry_after: Seconds that the server asks for, None if it does not.
+            slot: Slot of the rejected request.
+            retry_after: Seconds that the server asks the client to wait, None if it sent no Retry-After.
         """
         now = self._clock()
         if retry_after is not None:
@@ -226,7 +225,7 @@ class Limiter:
         self._pace.rejected(now, slot.reserved_at, retry_after, again=slot.again)
 
     def close(self) -> None:
-        """Send all waiters away with `ClientClosedError`, and refuse later ones; slots that are out stay valid."""
+        """Raise `ClientClosedError` in current and later waiters. Slots in use stay valid."""
         self._closed = True
         self._window = self._max_window = 0
         for waiter in (*self._again, *self._queue, *self._resting):
@@ -249,19 +248,19 @@ class Limiter:
         return Slot(now, again)
 
     def _dispatch(self) -> None:
-        """Hand out what can be handed out, in order, and set the timer for what cannot yet."""
+        """Grant as many slots as possible, in order, and set the timer for the next one."""
         while queue := self._again or self._queue:
             if self._in_flight >= self._window:
-                return  # whoever releases a slot comes back here
+                return  # releasing a slot calls this again
             now = self._clock()
             ready_at = self._spacing.ready_at
             if ready_at > now:
-                if self._timer is None:  # else it comes early at worst, and is set again then
+                if self._timer is None:  # otherwise it fires early at worst, and is set again
                     delay = max(ready_at - now, _SHORTEST_TIMER)
                     self._timer = next(iter(queue)).get_loop().call_later(delay, self._wake)
                 return
             waiter, _ = queue.popitem(last=False)
-            if not waiter.done():  # else it was cancelled and has not run since
+            if not waiter.done():  # otherwise the waiter was cancelled but has not run yet
                 waiter.set_result(self._take(now, queue is self._again))
         self._stop_timer()
 
@@ -271,7 +270,7 @@ class Limiter:
         self._dispatch()
 
     def _withdraw(self, waiter: _Waiter) -> None:
-        """Forget a waiter whose task was cancelled, also when it had been given a slot at the same moment."""
+        """Forget a waiter whose task was cancelled, even if it was granted a slot at the same moment."""
         if waiter.cancelled():
             if timer := self._resting.pop(waiter, None):
                 timer.cancel()

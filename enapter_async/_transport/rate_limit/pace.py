@@ -1,25 +1,25 @@
 """The rate of a client (its pace): fixed, or derived from 429 responses of the server.
 
-It has no clock; callers pass the time. `limiter` does the waiting.
+It has no clock: callers pass the time, and `limiter` does the waiting.
 
-How the server's rate is found. A limiter of the usual kind (a token or leaky bucket) rejects when it is empty.
-Two 429 answers are therefore two moments at which nothing was saved up, and what was accepted between them,
-divided by the time between them, *is* the rate that the server grants us: whatever its burst, whatever our own
-speed, and also when others share it. So:
+How the server's rate is found: a common limiter (a token or leaky bucket) rejects requests when it is empty. Two 429
+responses therefore mark two moments with an empty bucket. The number of requests accepted between them, divided by the
+time between them, *is* the rate that the server grants to this client: independent of its burst and of the client's
+speed, and also if others share it. So:
 
-- Without a pace, the first 429 starts a **search** from what was accepted within the last second, and the pace
+- Without a pace, the first 429 starts a **search** from the number accepted within the last second, and the pace
   doubles until the next 429.
-- With enough accepted in between, that 429 gives a **measurement**. The pace goes on a little below it, reaches
-  it after some patience, then leaves it ever faster, until a 429 measures again. The longer measurements have
-  agreed, the longer the patience: a steady server is rarely probed, a changed one soon.
-- With too little accepted in between, the server is slower than was thought: the pace is halved, search goes on.
-- With nothing accepted, twice, it has stopped: single requests ask for its return, and when one is accepted the
-  search begins again not far below the pace before.
+- If enough requests were accepted in between, that 429 is a **measurement**. The pace continues slightly below it,
+  reaches it after some patience, then exceeds it ever faster, until a 429 measures again. The longer measurements
+  have agreed, the longer the patience: a steady server is rarely probed, a changed one soon.
+- If too few were accepted in between, the server is slower than assumed. The pace is halved and the search continues.
+- If none was accepted, twice in a row, the server has stopped. Single requests probe it, and once one is accepted the
+  search begins again not far below the previous pace.
 
 A 429 for a request that was sent before the last cut is ignored. `Pace.rejected` describes when a 429 also stops the
 whole client.
 
-The constants are a compromise: a pace that is bolder wastes requests on 429, one that is shyer wastes time.
+The constants are a compromise: a bolder pace wastes requests on 429 responses, a more cautious one wastes time.
 `benchmarks/bench_rate_limit.py` measures the result against nginx, and `tests/transport/test_limiter_finds_rate.py`
 checks it against simulated limiters.
 """
@@ -34,66 +34,66 @@ from typing import Final
 from enapter_async._transport.rate_limit.spacing import Spacing
 
 CATCHING_UP: Final = 0.02
-"""Seconds that a late timer may make good at once, at a pace that was found."""
+"""Seconds of delay that a late timer may compensate at once, at a pace derived from 429 responses."""
 FORGOTTEN_AFTER: Final = 60.0
-"""Seconds after which a pace that was found and held nobody back is forgotten."""
+"""Seconds after which a derived pace is forgotten if it delayed no request."""
 LOWEST_SEARCH: Final = 1.0
-"""Requests per second below which the search does not go; a measurement may be lower."""
+"""Lowest rate of the search, in requests per second. A measurement may be lower."""
 DOUBLING: Final = 0.1
 """Seconds in which the search doubles the pace; at least two round trips."""
 
 START: Final = 0.97
-"""Part of the measured rate at which the pace goes on; after `patience` the curve has made it 1.006."""
+"""Fraction of the measured rate at which the pace continues. After `patience` the curve has raised it to 1.006."""
 CURVE: Final = 0.036
-"""Steepness of growth from there: after t patiences the pace has grown by e to the power of CURVE * (2^t - 1)."""
+"""Steepness of growth from there: after t patiences the pace has grown by a factor of exp(CURVE * (2^t - 1))."""
 HASTE: Final = 0.2
-"""Seconds in which growth doubles once patience has ended; at least five round trips."""
+"""Seconds in which growth doubles after the patience has ended; at least five round trips."""
 STEEPEST: Final = 5.0
-"""Doublings of growth after which the pace itself doubles in that time, and no faster."""
+"""Doublings of growth after which the pace itself doubles in that time. It never grows faster."""
 SHORTEST_PATIENCE: Final = 0.5
-"""Seconds before the measured rate is reached again after a first measurement: soon, since it may be wrong."""
+"""Patience in seconds after a first measurement, until its rate is reached again. Short, since it may be wrong."""
 LONGEST_PATIENCE: Final = 3.0
-"""Seconds of it where measurements have long agreed: each look for more costs a 429."""
+"""Patience in seconds after measurements that have long agreed. Each probe for a higher rate costs a 429."""
 LEAST_REQUESTS: Final = 10
-"""Requests for which patience lasts at least."""
+"""Minimum patience, as a number of requests."""
 PAUSES_OF_PATIENCE: Final = 4.0
-"""Where probing costs a pause, patience lasts that many times as long."""
+"""Factor of the patience if each probe costs a pause."""
 AGREEMENT: Final = 0.25
-"""Part by which measurements of the same rate may differ."""
+"""Fraction by which measurements of the same rate may differ."""
 
 FLOWING: Final = 5
-"""Requests accepted within the last second that show that the server still serves us."""
+"""Number of requests accepted within the last second that proves that the server still serves this client."""
 LEAST_RETRY_AFTER: Final = 1.0
-"""Seconds: the least that the header can say, and so no more than "not right now" where requests flow."""
+"""Smallest Retry-After, in seconds. While requests are being accepted it means only "not right now"."""
 LONGEST_PAUSE: Final = 60.0
-"""Seconds for which a Retry-After can stop the whole client; calls give up sooner (`RetryPolicy.max_retry_after`)."""
+"""Longest pause of the whole client for a Retry-After, in seconds. `RetryPolicy.max_retry_after` limits each call."""
 FIRST_BACKOFF: Final = 0.25
 LONGEST_BACKOFF: Final = 1.5
-"""Seconds without a Retry-After; one request for the whole client then asks whether the server accepts again."""
+"""Pause in seconds if there is no Retry-After. Then a single request of the client probes the server."""
 SECOND_TRIES: Final = 8
 FIRST_TRIES: Final = 4
-"""Second tries accepted, and first tries refused at a lower pace, without an exception, that show that refusing is no
-matter of the rate."""
+"""Second tries accepted, and first tries rejected at a lower pace, all without exception. That many show that the
+rejections do not depend on the rate."""
 STOPPED: Final = 2
-"""Cuts in a row with nothing accepted in between, after which the server counts as stopped, not as slow."""
+"""Cuts in a row without an accepted request, after which the server counts as stopped instead of slow."""
 ASKING: Final = 0.25
-"""Seconds between requests to a server that has stopped; at least two round trips."""
+"""Seconds between probes of a stopped server; at least two round trips."""
 RESUMED: Final = 1.0 / 8.0
-"""Part of the pace before the stop at which the search begins when it accepts again."""
+"""Fraction of the previous pace at which the search begins when a stopped server accepts requests again."""
 
 ENOUGH: Final = 8
-"""Accepted requests that make a measurement."""
+"""Minimum number of accepted requests for a measurement."""
 SAMPLING: Final = 0.05
-"""Seconds between samples of what was accepted; a measurement over less would be one of chance."""
+"""Seconds between samples of the accepted count. A shorter measurement would be random."""
 
 
 class Meter:
-    """Counts accepted requests, to measure the rate of the server.
+    """Counts accepted requests to measure the rate of the server.
 
     Attributes:
-        accepted: Answers so far that were not 429; counted up by the owner.
-        next_sample: When `sample` is due again.
-        largest_burst: Most that the server can have saved up for us.
+        accepted: Number of responses other than 429. The owner increments it.
+        next_sample: Time at which `sample` is due again.
+        largest_burst: Largest number of requests that the server may have saved up for this client.
     """
 
     __slots__ = ("_from", "_from_accepted", "_samples", "accepted", "largest_burst", "next_sample")
@@ -104,32 +104,32 @@ class Meter:
         self.largest_burst = 0
         self._from = -math.inf
         self._from_accepted = 0
-        # Times and what had been accepted by then, for about the last second.
+        # Times with the accepted count at that time, for about the last second.
         self._samples: deque[tuple[float, int]] = deque(maxlen=round(1.0 / SAMPLING) + 1)
 
     def sample(self, now: float) -> None:
-        """Remember how much has been accepted by now."""
+        """Record the accepted count at this time."""
         self._samples.append((now, self.accepted))
         self.next_sample = now + SAMPLING
 
     def lately(self, now: float) -> int:
-        """Return how many were accepted within about the last second."""
+        """Return the number of requests accepted within about the last second."""
         for time, accepted in self._samples:
             if time >= now - 1.0 - SAMPLING:
                 return self.accepted - accepted
         return 0
 
     def begin(self, now: float) -> None:
-        """Measure from a moment at which the server had nothing saved up."""
+        """Start a measurement at a moment when the server's bucket is empty."""
         self._from = now
         self._from_accepted = self.accepted
 
     def measure(self, now: float) -> float | None:
-        """Return the rate that the server grants, as seen at a 429; None when too little was accepted.
+        """Return the rate that the server grants, as measured at a 429; None if too few requests were accepted.
 
-        Where we were too slow meanwhile, the server could not save up all that it granted, and the whole time
-        measures too little. So recent times count too: what was accepted in them, but for the burst that may
-        have been saved up before.
+        If the client was too slow in the meantime, the server's bucket was full for a while, and the measurement over
+        the whole time is too low. Shorter recent periods therefore count too, with the number accepted in them minus
+        the burst that may have been saved up before.
         """
         accepted, elapsed = self.accepted - self._from_accepted, now - self._from
         if accepted < ENOUGH or elapsed < SAMPLING:
@@ -143,13 +143,13 @@ class Meter:
 
 
 class Ritual:
-    """Recognizes a server, or something before it, that refuses every request once, at any pace.
+    """Detects a server or proxy that rejects every request once, at any pace.
 
-    A rate limit does not ask whether a request comes for the first time: after a cut it accepts new ones too. Where
-    only second tries are accepted, slowing down helps nobody and starves the calls that wait.
+    A rate limit does not distinguish first tries from second ones: after a cut it accepts new requests too. If only
+    second tries are accepted, slowing down does not help and starves waiting calls.
 
     Attributes:
-        suspected: Something speaks for it.
+        suspected: Whether there is evidence for it.
     """
 
     __slots__ = ("_first_tries", "_second_tries", "suspected")
@@ -159,11 +159,11 @@ class Ritual:
 
     @property
     def holds(self) -> bool:
-        """Whether every first try is refused, and every second one accepted."""
+        """Whether every first try is rejected and every second one accepted."""
         return self._second_tries >= SECOND_TRIES and self._first_tries >= FIRST_TRIES
 
     def accepted(self, *, again: bool) -> None:
-        """Note a request that was accepted; a first try need not be noted unless something is `suspected`."""
+        """Record an accepted request. First tries matter only while `suspected`."""
         if again:
             self._second_tries += 1
             self.suspected = True
@@ -171,11 +171,11 @@ class Ritual:
             self._clear()
 
     def rejected(self, *, again: bool, at_lower_pace: bool) -> None:
-        """Note a 429.
+        """Record a 429.
 
         Args:
-            again: The request had been answered with 429 before.
-            at_lower_pace: It was sent after the last cut.
+            again: Whether the request got a 429 before.
+            at_lower_pace: Whether it was sent after the last cut.
         """
         if again:
             self._clear()
@@ -189,13 +189,13 @@ class Ritual:
 
 
 class Pace:
-    """The pace of a client, kept by its reservations and by what the server answered.
+    """The pace of a client, derived from its reservations and the server's responses.
 
     Attributes:
-        spacing: When the next request may go.
+        spacing: Time of the next request.
         meter: Counts accepted requests.
-        ritual: Whether refusing has anything to do with the pace.
-        rejections: 429 answers so far.
+        ritual: Detects rejections that do not depend on the pace.
+        rejections: Number of 429 responses so far.
     """
 
     __slots__ = (
@@ -222,13 +222,13 @@ class Pace:
     )
 
     def __init__(self, requests_per_second: float | None, burst: int | None, *, adaptive: bool, random: Random) -> None:
-        """Make a pace that nothing has been sent at.
+        """Create a pace before the first request.
 
         Args:
-            requests_per_second: Upper bound; None for none.
-            burst: How many may go at once after a pause, at that bound; None for a second's worth.
-            adaptive: Find the server's rate.
-            random: Spreads pauses that the server did not name.
+            requests_per_second: Upper limit, if any.
+            burst: Number of requests that may be sent at once after a pause, at that limit; None for a second's worth.
+            adaptive: Adapt to the server's rate.
+            random: Randomises pauses for which the server set no time.
         """
         self.spacing = Spacing()
         self.meter = Meter()
@@ -238,10 +238,10 @@ class Pace:
         self._burst = burst
         self._adaptive = adaptive
         self._random = random
-        self._found = False  # the pace comes from 429 answers
+        self._found = False  # the pace comes from 429 responses
         self._measured: float | None = None  # None: searching
         self._base = 0.0
-        self._busy = 0.0  # seconds for which the pace was what held the client back, since `_base` was set
+        self._busy = 0.0  # seconds since `_base` was set in which only the pace limited the client
         self._patience = SHORTEST_PATIENCE
         self._stable_since = 0.0
         self._round_trip = 0.0
@@ -249,47 +249,47 @@ class Pace:
         self._cut_at = -math.inf
         self._cut_accepted = 0
         self._before_stop: float | None = None
-        self._setbacks = 0  # cuts in a row with nothing accepted since the one before
+        self._setbacks = 0  # cuts in a row without an accepted request in between
         self._forget()
 
     def reserve(self, now: float) -> None:
-        """Take the next place; `spacing.ready_at` must have come."""
+        """Reserve the next request. Only valid from `spacing.ready_at` on."""
         if now >= self.meter.next_sample:
             self.meter.sample(now)
         if self._before_stop is not None and self.meter.accepted > self._cut_accepted:
             self._resume(self._before_stop)
         if self.spacing.rate is not None and self.spacing.reserve(now) and self._found:
-            # Nothing is left for another one: the pace is what holds the client back, so it may grow.
+            # No further request is allowed now: the pace limits the client, so it may grow.
             if self.spacing.rate != self._ceiling:
                 self._needed_at = now
             self._grow()
 
     def give_back(self, reserved_at: float) -> None:
-        """Undo a reservation that was not used."""
+        """Undo an unused reservation."""
         if self.spacing.rate is not None:
             self.spacing.give_back(reserved_at)
 
     def forgotten(self, now: float) -> bool:
-        """Forget a pace that was found, once it has long been unneeded; return whether it was now."""
+        """Forget a derived pace that has not been needed for long. Return whether it was forgotten now."""
         if not self._found or now - max(self._needed_at, self.spacing.held_until) < FORGOTTEN_AFTER:
             return False
         self._forget()
         return True
 
     def rejected(self, now: float, reserved_at: float, retry_after: float | None, *, again: bool = False) -> None:
-        """Take a 429 into account.
+        """Adjust the pace after a 429.
 
-        The whole client stops for Retry-After, with one exception. The header counts whole seconds: 1 is the
-        least that it can say, and where several requests a second are being accepted it means "not right now".
-        Then only the rejected request waits (in the limiter), and the others continue at the lower pace. Without this
-        exception, each search for the server's rate would cost a second of waiting.
+        The whole client stops for Retry-After, with one exception. The header has whole seconds, so 1 is its smallest
+        value. While several requests a second are being accepted, it means "not right now": only the rejected request
+        waits (in the limiter), and the others continue at the lower pace. Without this exception, each search for the
+        server's rate would cost a second of waiting.
 
-        Without Retry-After the client stops when a cut brought nothing at all, each time for longer.
+        Without Retry-After the client pauses if no request was accepted since the last cut, longer each time.
 
         Args:
-            now: Time of the answer.
-            reserved_at: Time at which the request got its place.
-            retry_after: Seconds that the server asks for, if it does.
+            now: Time of the response.
+            reserved_at: Time of the reservation for the request.
+            retry_after: Seconds that the server asks the client to wait, if it does.
             again: The request had been answered with 429 before.
         """
         self.rejections += 1
@@ -305,7 +305,7 @@ class Pace:
             self._round_trip = now - reserved_at
             self._cut(now)
         elif self._found and self._measured is None and (measured := self.meter.measure(now)) is not None:
-            # No news of our pace, but another moment at which nothing was saved up: no need to search on.
+            # It says nothing about the current pace, but the bucket is empty again: no need to continue the search.
             self._settle(now, measured)
         self._pause_after_rejection(now, retry_after, news=news)
 
@@ -334,7 +334,7 @@ class Pace:
             self._settle(now, measured)
         else:
             self._search(max(rate / 2.0, min(rate, LOWEST_SEARCH)))
-        # The server has nothing saved up: leave it the time for one, lest the very next is rejected too.
+        # The server's bucket is empty: wait for one request's worth, or the next request is rejected too.
         self.spacing.take_savings(now + self.spacing.interval)
         self._needed_at = self._cut_at = now
         self._cut_accepted = self.meter.accepted
@@ -366,7 +366,7 @@ class Pace:
     def _go_on_at(self, base: float) -> None:
         self._found = True
         self._base = base
-        self._busy = -self._round_trip  # until the first answers tell how the server takes it
+        self._busy = -self._round_trip  # until the first responses show the effect
         self._set_rate(base)
 
     def _grow(self) -> None:
@@ -402,5 +402,5 @@ class Pace:
     def _pause(self, until: float) -> None:
         self.spacing.hold(until)
         if self._measured is not None:
-            # The next measurement begins there: what a pause let the server save up is not known.
+            # The next measurement begins there: it is unknown how much the bucket filled during the pause.
             self.meter.begin(until)

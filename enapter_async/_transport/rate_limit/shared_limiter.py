@@ -1,11 +1,11 @@
 """A rate limit that several processes share. If the shared source is unavailable, each client uses its own limit.
 
-It wraps a `Limiter`. A request takes its local slot first (the in-flight window and the pace that 429
-answers set are each client's own business), and asks for its share of the common rate last, right before it is
-sent: a permission that lay about would be used too late, together with others.
+It wraps a `Limiter`. A request first takes a local slot, since every client has its own in-flight window and its own
+pace after 429 responses. It asks for permission from the shared source last, right before it is sent: permissions kept
+in reserve would be used late, several at once.
 
-One request at a time asks for the whole client, the others wait behind it in order. So the source hears a client
-once per permission, however many callers there are.
+One request at a time asks for the whole client, and the others wait behind it in order. So the source gets one request
+per permission, however many callers there are.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from enapter_async.hooks import Hook
 from enapter_async.models.visible import make_visible
 
 FIRST_PAUSE: Final = 1.0
-"""Seconds from losing the source until it is asked again; they double, up to the longest."""
+"""Seconds from losing the source until it is asked again. They double up to the longest."""
 LONGEST_PAUSE: Final = 10.0
 
 _logger = logging.getLogger("enapter_async.rate_limit")
 
 
 class SourceUnavailableError(Exception):
-    """The source cannot be asked; the text says why."""
+    """The source is unavailable. The message says why."""
 
 
 class Source(Protocol):
-    """Where permissions come from."""
+    """A source of permissions."""
 
     async def ask(self) -> float:
-        """Take one permission; return 0, or the seconds after which to ask again.
+        """Take one permission. Return 0, or the seconds after which to ask again.
 
         Raises:
-            SourceUnavailableError: It could not be asked.
+            SourceUnavailableError: The source did not answer.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close what it has opened."""
+        """Close the connections of the source."""
         ...
 
 
 class SharedLimiter:
-    """A `Gate` that asks a source for permission, and stays a plain `Limiter` while it gets no answer."""
+    """A `Gate` that asks a source for permission, and acts as a plain `Limiter` while the source is unavailable."""
 
     def __init__(
         self,
@@ -62,15 +62,15 @@ class SharedLimiter:
         clock: Callable[[], float],
         random: Random | None = None,
     ) -> None:
-        """Put a source before a limiter.
+        """Combine a limiter with a source.
 
         Args:
-            local: Gives the slots.
-            source: Gives the permissions.
+            local: Grants the slots.
+            source: Grants the permissions.
             terms: See `SharedRateLimit`.
-            hooks: Hear when the source is lost and found again.
-            clock: Seconds, monotonic; that of `local`.
-            random: Spreads the asking; seed it in tests.
+            hooks: Receive an event when the source becomes unavailable or available.
+            clock: Monotonic clock in seconds, the same as that of `local`.
+            random: Randomises when to ask. Seed it in tests.
         """
         self._local = local
         self._source = source
@@ -83,25 +83,25 @@ class SharedLimiter:
         self._lost_at: float | None = None
         self._ask_again_at = 0.0
         self._pause = FIRST_PAUSE
-        # Who asks the moment that a permission comes free would always win against who is further away. What comes
-        # free meanwhile is saved up, so that asking later by half of what can be saved up costs no permission.
+        # A client that asks at the exact moment would always win against clients with a longer round trip. Unused
+        # permissions are saved up, so asking later, by up to half of what can be saved up, loses none.
         self._spread = (terms.burst - 1) / terms.requests_per_second / 2.0
 
     # -- for hooks and metrics -----------------------------------------------------------------------------
 
     @property
     def in_flight(self) -> int:
-        """Requests that were given permission and are not back."""
+        """Number of requests that were permitted and have not ended."""
         return self._local.in_flight - self._asking
 
     @property
     def waiting(self) -> int:
-        """Callers who wait for a slot or for permission."""
+        """Number of callers waiting for a slot or a permission."""
         return self._local.waiting + self._asking
 
     @property
     def pace(self) -> float | None:
-        """Requests per second now; when shared, those of all clients together."""
+        """Current rate in requests per second; that of all clients together while it is shared."""
         local = self._local.pace
         if not self.shared:
             return local
@@ -110,23 +110,23 @@ class SharedLimiter:
 
     @property
     def shared(self) -> bool:
-        """Whether the source answers."""
+        """Whether the source is available."""
         return self._lost_at is None
 
     # -- slots ---------------------------------------------------------------------------------------------
 
     def try_acquire(self) -> Slot | None:
-        """Return a slot if there is one, and the source need not be asked; else None."""
+        """Return a slot if there is one and the source need not be asked. Otherwise return None."""
         return None if self._must_ask() else self._local.try_acquire()
 
     async def acquire(self, *, again: Slot | None = None) -> Slot:
-        """Wait for a slot and for permission; bound it with a timeout of your own.
+        """Wait for a slot and a permission. The caller sets the timeout.
 
-        A cancelled waiter keeps no slot and is in nobody's way. A permission that was given to it is not used:
-        less is sent than would be allowed, never more.
+        A cancelled waiter keeps no slot and delays no other waiter. A permission granted to it stays unused, so the
+        rate never exceeds the limit.
 
         Args:
-            again: The slot whose request was answered with 429 and is to be sent again.
+            again: The slot whose request got a 429 and will be sent again.
 
         Raises:
             ClientClosedError: The limiter was closed.
@@ -145,19 +145,19 @@ class SharedLimiter:
         return slot
 
     def release(self, slot: Slot) -> None:
-        """Give a slot back, whatever became of the request."""
+        """Return a slot after the request has ended in any way."""
         self._local.release(slot)
 
     def succeeded(self, slot: Slot) -> None:
-        """Note an answer that was not 429."""
+        """Record a response other than 429."""
         self._local.succeeded(slot)
 
     def rejected(self, slot: Slot, retry_after: float | None) -> None:
-        """Note a 429: somebody outside uses the quota too, or it is smaller than was said."""
+        """Record a 429: another program uses the quota too, or the quota is smaller than configured."""
         self._local.rejected(slot, retry_after)
 
     def close(self) -> None:
-        """Send those away who wait for a slot, and refuse later ones."""
+        """Raise `ClientClosedError` in current and later waiters."""
         self._local.close()
 
     # -- inside --------------------------------------------------------------------------------------------
@@ -167,11 +167,11 @@ class SharedLimiter:
 
     async def _permission(self) -> None:
         if self._lost_at is not None:
-            self._ask_again_at = self._clock() + self._pause  # one finds out, the others go on
+            self._ask_again_at = self._clock() + self._pause  # only one call probes the source, the others continue
             if await self._ask() <= 0.0:
                 return
         async with self._turn:
-            while self._lost_at is None:  # it may have been lost by whoever asked before
+            while self._lost_at is None:  # the call before may have found it unavailable
                 wait = await self._ask()
                 if wait <= 0.0:
                     return
@@ -196,7 +196,7 @@ class SharedLimiter:
             self._lost_at = now
             self._pause = FIRST_PAUSE
             _logger.warning(
-                "the shared rate limit %r is lost, going on at a pace of our own: %s", self._terms.name, reason
+                "the shared rate limit %r is unavailable, using the client's own limit: %s", self._terms.name, reason
             )
             events.report(self._hooks, events.SharedLimitLost(name=self._terms.name, reason=reason))
         else:
@@ -208,5 +208,5 @@ class SharedLimiter:
             return
         away = self._clock() - self._lost_at
         self._lost_at = None
-        _logger.info("the shared rate limit %r is back after %.1f s", self._terms.name, away)
+        _logger.info("the shared rate limit %r is available again after %.1f s", self._terms.name, away)
         events.report(self._hooks, events.SharedLimitRestored(name=self._terms.name, away=away))

@@ -1,6 +1,6 @@
-"""When the next request may go at a given rate: a leaky bucket counted in time (GCRA).
+"""Times at which requests may be sent at a given rate: a leaky bucket measured in time (GCRA).
 
-It has no clock; callers pass the time.
+It has no clock: callers pass the time.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import math
 from typing import Final
 
 ROUNDING: Final = 1e-6
-"""Seconds by which sums of intervals may err."""
+"""Rounding error of sums of intervals, in seconds."""
 
 
 class Spacing:
-    """Requests an interval apart, with as much allowed at once as a tolerance says.
+    """Spaces requests by an interval. A tolerance sets how many may be sent at once.
 
     Attributes:
-        ready_at: Earliest time of the next reservation; minus infinity when nothing holds it back.
+        ready_at: Earliest time of the next reservation; minus infinity if it is allowed at any time.
         rate: Requests per second; None without a limit.
         interval: Seconds per request.
-        held_until: Before then nothing goes, whatever the rate.
+        held_until: Time before which no request may be sent, at any rate.
     """
 
     __slots__ = ("_due", "_full_at", "_tolerance", "held_until", "interval", "rate", "ready_at")
@@ -30,12 +30,12 @@ class Spacing:
         self.held_until = -math.inf
         self.ready_at = -math.inf
         self._tolerance = 0.0
-        # When the next request were due if all went exactly an interval apart; it may go `tolerance` earlier.
+        # When the next request would be due at exact intervals. It may be sent `tolerance` earlier.
         self._due = -math.inf
-        self._full_at = -math.inf  # when a reservation last found as much saved up as there can be
+        self._full_at = -math.inf  # when a reservation last found the bucket full
 
     def reserve(self, now: float) -> bool:
-        """Take a place; `ready_at` must have come. Return whether it was the last one for now."""
+        """Reserve a request. Only valid from `ready_at` on. Return whether it was the last one for now."""
         last = now + self._tolerance - self._due < self.interval
         if now > self._due:
             self._due = self._full_at = now
@@ -44,7 +44,7 @@ class Spacing:
         return last
 
     def give_back(self, reserved_at: float) -> None:
-        """Undo a reservation that was not used; in vain when nothing more could be saved up since."""
+        """Undo an unused reservation. This has no effect if the bucket was full in the meantime."""
         if reserved_at >= self._full_at:
             self._due -= self.interval
             self._set_ready()
@@ -63,19 +63,19 @@ class Spacing:
         self._set_ready()
 
     def clear_rate(self) -> None:
-        """Go on without a limit."""
+        """Remove the limit."""
         self.rate = None
         self.interval = self._tolerance = 0.0
         self._due = -math.inf
         self._set_ready()
 
     def hold(self, until: float) -> None:
-        """Hold all requests until a time. Then continue with one request, not with all that were saved up."""
+        """Hold all requests until a time. Then continue with one request, not with all saved-up ones."""
         self.held_until = max(self.held_until, until)
         self.take_savings(until)
 
     def take_savings(self, now: float) -> None:
-        """Leave one request for `now`, and those after it at their interval."""
+        """Allow one request at `now`, and later ones at their interval."""
         self._due = max(self._due, now + self._tolerance)
         self._set_ready()
 

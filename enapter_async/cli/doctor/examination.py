@@ -191,9 +191,7 @@ def _tls_problem(error: BaseException, host: str, port: int) -> Finding:
     said = f"the certificate of {host} is not accepted: {cause.verify_message}"
     if cause.verify_code in _UNTRUSTED:
         fetch = f"openssl s_client -connect {host}:{port} </dev/null | openssl x509 > gateway.pem"
-        remedy = (
-            f"a Gateway signs its own certificate: fetch it with `{fetch}`, verify it, set ca_file in a profile"
-        )
+        remedy = f"a Gateway signs its own certificate: fetch it with `{fetch}`, verify it, set ca_file in a profile"
     elif cause.verify_code in _OTHER_NAME:
         remedy = "use the name that the certificate is for"
     elif cause.verify_code in _OUT_OF_TIME:
