@@ -159,6 +159,20 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def versioned_docs(session: nox.Session) -> None:
+    """Commit the site of this version to the local branch gh-pages, beside the other versions; options go to mike."""
+    session.install("-e", ".", *_group("docs"))
+    version = str(session.run("python", "-c", "import enapter_async as e; print(e.__version__)", silent=True)).strip()
+    environment = {"NO_MKDOCS_2_WARNING": "1"}
+    if "dev" in version:
+        session.run("mike", "deploy", *session.posargs, "dev", env=environment)
+    else:
+        minor = ".".join(version.split(".")[:2])
+        session.run("mike", "deploy", "--update-aliases", *session.posargs, minor, "latest", env=environment)
+        session.run("mike", "set-default", *session.posargs, "latest", env=environment)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Branch coverage of all tests."""
     _install(session, "coverage")

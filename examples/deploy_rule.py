@@ -1,8 +1,9 @@
-"""Deploy a rule from a Lua file: create it, or bring the existing one of that slug up to date.
+"""Deploy a rule from a Lua file: create it, or update the existing one.
 
-    python examples/deploy_rule.py keep-battery-warm.lua [--site ID] [--disabled]
+    python examples/deploy_rule.py keep-battery-warm.lua --disabled
 
-The slug is the file's name. A rule that has the same script already is left alone.
+The name of the file is the slug of the rule. A rule that already has this script is not changed. With `--disabled`, a
+new rule is created disabled. `--site ID` selects another site than the first.
 """
 
 from __future__ import annotations

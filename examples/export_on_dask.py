@@ -1,12 +1,15 @@
-"""Export a long history to a Parquet dataset, on any number of dask workers.
+"""Export a long history to a Parquet dataset on any number of dask workers.
 
-    python examples/export_on_dask.py history/ --device ID --attribute power --start 2026-01-01 --end 2026-07-01 \
-        [--scheduler tcp://scheduler:8786 | --workers 4] [--redis redis://host/0 --rate 200]
+    python -m pip install 'enapter-async[arrow,redis]' 'dask[dataframe]' distributed
+    python examples/export_on_dask.py history/ --device ID --attribute power \
+        --start 2026-01-01 --end 2026-07-01 --workers 4 --redis redis://host/0 --rate 200
 
-Needs `pip install 'enapter-async[arrow]' 'dask[dataframe]' distributed`, and `enapter-async[redis]` for --redis. The
-workers read token and address from their own environment, and write to the folder, which all of them must see. Each
-part of the history is one file, written under another name and renamed when it is complete: whatever is there is whole,
-and is not written again, neither when a worker dies nor when the program is started again with the same arguments.
+To use an existing cluster, replace `--workers` by `--scheduler tcp://scheduler:8786`. With `--redis`, all workers
+together send no more than `--rate` requests per second. The workers read the token and the address from their own
+environment, and write to the folder, which all of them must be able to see.
+
+Each part of the history is one file. It is written under a temporary name and renamed when it is complete, so every
+file in the folder is whole. If a worker dies, or if you repeat the command, complete files are not written again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""A web service on FastAPI: devices, commands that run once, and live telemetry.
+"""Serve devices, commands that run once, and live telemetry with FastAPI.
 
-pip install 'enapter-async' fastapi uvicorn
-uvicorn fastapi_service:app
+    python -m pip install enapter-async fastapi uvicorn
+    uvicorn fastapi_service:app
+
+The idempotency keys of commands are kept in memory, so run one process.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Follow what all devices of a site log, live.
+"""Follow the logs of all devices of a site, live.
 
-    python examples/follow_site_logs.py [--site ID] [--for 60]
+    python examples/follow_site_logs.py --for 60
 
-One stream covers the whole site. If the connection is lost, the program prints a line about it, because the frames
-in between are missing.
+One stream covers the whole site. If the connection is lost, the program prints the time span in which log records may
+be missing. Without `--for`, it runs until Ctrl-C. `--site ID` selects another site than the first.
 """
 
 from __future__ import annotations

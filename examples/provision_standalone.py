@@ -1,8 +1,9 @@
-"""Provision a standalone device: from its blueprint to the configuration that it connects with.
+"""Provision a standalone device, from its blueprint to its MQTT configuration.
 
-    python examples/provision_standalone.py ./my-blueprint --name "Test stand meter" --to meter.json
+    python examples/provision_standalone.py ./my-blueprint \
+        --name "Test stand meter" --to meter.json
 
-The configuration holds secrets: it is written to a file that only you can read, and nothing is printed of it.
+The configuration contains secrets, so it is written to a file that only you can read, and is never printed.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""A Telegram bot for one chat: status on request, alerts as they come, commands after a confirmation.
+"""Run a Telegram bot for one chat: status on request, new alerts, and commands after a confirmation.
 
-    pip install enapter-async aiogram
+    python -m pip install enapter-async aiogram
     export TELEGRAM_BOT_TOKEN=... ENAPTER_HTTP_API_TOKEN=...
     python examples/telegram_bot.py --chat -1001234567890
 
-It answers that chat only: `/status`, and `/run DEVICE_ID COMMAND`, which asks before it sends the command. A SQLite
-file keeps what must survive a restart: the raised alerts, the messages that Telegram has not taken yet, and the
-commands whose end is not known. A command is never sent twice. If no answer came, the bot looks the execution up.
+The bot answers that chat only: `/status`, and `/run DEVICE_ID COMMAND`, which asks before it sends the command. A
+SQLite file keeps what must survive a restart: the raised alerts, the messages that Telegram has not accepted yet, and
+the commands whose result is not known. A command is never sent twice. If no answer comes, the bot looks up the execution.
 """
 
 from __future__ import annotations
