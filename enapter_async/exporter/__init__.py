@@ -8,11 +8,11 @@ request = ExportRequest(start=timedelta(days=30), granularity=300, attributes="a
 result = await export_history(client, "history.parquet", request)
 ```
 
-`export_to_store` writes the same rows into a database.
+`export_to_store` writes the same rows into a database, and resumes as well.
 """
 
 from enapter_async.exporter._formats import FORMATS, guess_format
-from enapter_async.exporter.database import DatabaseExportResult, export_to_store
+from enapter_async.exporter.database import DatabaseExportResult, ResumableStore, RowStore, export_to_store
 from enapter_async.exporter.export import ExportResult, HistoryExport, export_history
 from enapter_async.exporter.request import ExportRequest
 from enapter_async.exporter.selection import SelectedDevice, select_devices
@@ -23,6 +23,8 @@ __all__ = [
     "ExportRequest",
     "ExportResult",
     "HistoryExport",
+    "ResumableStore",
+    "RowStore",
     "SelectedDevice",
     "export_history",
     "export_to_store",

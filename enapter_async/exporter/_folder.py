@@ -20,27 +20,11 @@ import attrs
 
 from enapter_async import StorageError
 from enapter_async._files import TEMPORARY, NewFile, sync_file, try_to_lock
+from enapter_async.exporter._parts import FinishedPart
 
 _RECORD: Final = "export.json"
 _JOURNAL: Final = "finished.jsonl"
 _LOCK: Final = "lock"
-
-
-@attrs.frozen
-class FinishedPart:
-    """A part that is finished.
-
-    Attributes:
-        part: Its index.
-        rows: How many rows it has.
-        bytes: Size of its file.
-        without: Series of it that had no value, as device and attribute.
-    """
-
-    part: int
-    rows: int
-    bytes: int
-    without: tuple[tuple[str, str], ...]
 
 
 class ExportFolder:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import anyio
 import attrs
 
 from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, StorageError
-from enapter_async.exporter.request import ExportRecord, ExportRequest
+from enapter_async.exporter._parts import (
+    FinishedPart,
+    PartsReader,
+    list_series,
+    list_with_values,
+    list_without_value,
+    opened_part,
+)
+from enapter_async.exporter.request import ExportRecord, ExportRequest, identify_question
 from enapter_async.exporter.selection import select_devices
 from enapter_async.rows import Row, make_batch_rows
-from enapter_async.rows.batches import none_is_empty
+
+T = TypeVar("T")
 
 _CONCURRENCY: Final = 8
 _FIRST_PAUSE: Final = 0.25
@@ -29,17 +42,39 @@ class RowStore(Protocol):
         ...
 
 
+@runtime_checkable
+class ResumableStore(RowStore, Protocol):
+    """A store that keeps notes about unfinished exports, so that they can be resumed."""
+
+    async def read_export_notes(self, export: str) -> Mapping[str, str]:
+        """Return the notes of an export by name."""
+        ...
+
+    async def note_export(self, export: str, name: str, note: str) -> None:
+        """Add a note, durably. A note of that name that exists is kept."""
+        ...
+
+    async def forget_export(self, export: str) -> None:
+        """Remove all notes of an export."""
+        ...
+
+
 @attrs.frozen
 class DatabaseExportResult:
     """The outcome of an export into a store.
 
     Attributes:
-        rows: Rows of the history.
-        new: Those of them that were not in the database before.
+        rows: Rows of the history, those of earlier runs included.
+        new: Rows that this run added to the database.
+        without_value: Series for which no value came, as device ID and attribute: there is none in this span, or
+            the token may not read it.
+        missing_devices: IDs of devices that were deleted while the export was under way.
     """
 
     rows: int
     new: int
+    without_value: tuple[tuple[str, str], ...] = ()
+    missing_devices: tuple[str, ...] = ()
 
 
 async def export_to_store(
@@ -47,20 +82,26 @@ async def export_to_store(
     store: RowStore,
     request: ExportRequest,
     *,
+    source: str | None = None,
     concurrency: int = _CONCURRENCY,
     on_progress: Callable[[float, int], object] = lambda _share, _rows: None,
+    on_resume: Callable[[datetime, datetime], object] = lambda _start, _end: None,
 ) -> DatabaseExportResult:
     """Export history into a store, such as a table of PostgreSQL.
 
-    Existing rows are kept. After an interruption, the same call completes the export.
+    Existing rows are kept. A `PostgresStore` remembers what is finished: after an interruption, an equal request
+    resumes the export, with the span, the devices and the attributes of the first start. Other stores start over.
 
     Args:
         client: The client to read with.
         store: The store to write to, open already. It stays open.
         request: The history to export.
+        source: Name of the server; by default its address. An export of one server is not resumed with the data of
+            another.
         concurrency: Most requests at once.
         on_progress: A quick synchronous callable that gets the share of the parts that are written, 0 to 1, and the
             number of rows.
+        on_resume: Called with start and end if an unfinished export is resumed.
 
     Raises:
         EnapterError: The API refuses or cannot be reached.
@@ -70,48 +111,130 @@ async def export_to_store(
     """
     if concurrency < 1:
         raise InvalidArgumentError("concurrency", f"must be at least 1, got {concurrency}")
-    now = datetime.now(UTC)
-    request.resolve(now)  # an invalid span is told before anything is asked
-    record = ExportRecord.make(request, now, await select_devices(client, request.devices, request.attributes))
-    left = iter(list(record.plan))
-    done = rows = new = 0
-    problem: Exception | None = None
+    request.resolve(datetime.now(UTC))  # an invalid span is told before anything is asked
+    question = {"source": client.config.base_url if source is None else source, **request.to_json()}
+    notes = _Notes(store, question)
+    record = await notes.load(request)
+    if record is None:
+        selected = await select_devices(client, request.devices, request.attributes)
+        record = await notes.begin(request, ExportRecord.make(request, datetime.now(UTC), selected))
+    else:
+        on_resume(record.plan.query.start, record.plan.query.end)
+    plan, units, finished = record.plan, record.units, notes.finished
+    rows = sum(part.rows for part in finished.values())
+    new = 0
 
-    async def read(part: HistoryPart) -> None:
+    async def write_part(part: HistoryPart, left: HistoryPart | None) -> FinishedPart:
         nonlocal rows, new
-        async with client.telemetry.history([part], concurrency=1) as history:
-            with none_is_empty():
+        silent, count = list_series(part), 0
+        if left is not None:
+            async with opened_part(client, left) as history:
                 async for batch in history:
-                    found = make_batch_rows(batch, record.units)
-                    written = await _write(store, found)
+                    found = make_batch_rows(batch, units)
+                    written = await _patiently(partial(store.write, found))
                     new += written  # not in one line: other tasks add to it during the wait
-                    rows += len(found)
+                    count += len(found)
+                    silent -= list_with_values(batch, silent)
+        done = FinishedPart(part.index, count, 0, tuple(sorted(silent)))
+        await notes.add_finished(done)
+        rows += count
+        on_progress((len(finished) + 1) / len(plan), rows)
+        return done
 
-    async def work() -> None:
-        nonlocal done, problem
-        try:
-            for part in left:
-                await read(part)
-                done += 1
-                on_progress(done / len(record.plan), rows)
-        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-            problem = problem or error
-            tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(concurrency):
-            tasks.start_soon(work)
-    if problem is not None:
-        raise problem
-    return DatabaseExportResult(rows, new)
+    reader = PartsReader(
+        client,
+        record,
+        finished=finished,
+        missing=notes.missing,
+        write_part=write_part,
+        note_missing=notes.add_missing,
+    )
+    await reader.read(concurrency)
+    await notes.forget()
+    return DatabaseExportResult(rows, new, list_without_value(record, finished), tuple(sorted(notes.missing)))
 
 
-async def _write(store: RowStore, rows: Sequence[Row]) -> int:
+class _Notes:
+    """The notes about an unfinished export, kept in the store if it can keep notes.
+
+    The first note is the record of the export. All others carry the number of that record: they count for the plan
+    that they were made with, even if two processes run the same export and one of them begins it again.
+
+    Attributes:
+        finished: Parts that are finished.
+        missing: IDs of devices that no longer exist.
+    """
+
+    def __init__(self, store: RowStore, question: dict[str, Any]) -> None:
+        self.finished: dict[int, FinishedPart] = {}
+        self.missing: set[str] = set()
+        self._store = store if isinstance(store, ResumableStore) else None
+        self._question = question
+        self._export = identify_question(question)
+        self._number = uuid.uuid4().hex
+
+    async def load(self, request: ExportRequest) -> ExportRecord | None:
+        """Return the export that was begun and is unfinished; None if there is none."""
+        store = self._store
+        notes: Mapping[str, str] = (
+            {} if store is None else await _patiently(partial(store.read_export_notes, self._export))
+        )
+        if _RECORD not in notes:
+            return None
+        kept = json.loads(notes[_RECORD])
+        self._number = kept["number"]
+        for name, note in notes.items():
+            kind, _, number = name.partition(" ")
+            if number.partition(" ")[0] != self._number:
+                continue
+            line = json.loads(note)
+            if kind == _PART:
+                without = tuple((device, attribute) for device, attribute in line["without"])
+                self.finished[line["part"]] = FinishedPart(line["part"], line["rows"], 0, without)
+            else:
+                self.missing.add(line)
+        return ExportRecord.from_json(kept, request, self._question, "the database")
+
+    async def begin(self, request: ExportRequest, record: ExportRecord) -> ExportRecord:
+        """Keep what is exported. Returns the record of another process if that was faster."""
+        if self._store is None:
+            return record
+        await self._add(_RECORD, {"number": self._number, **record.to_json(self._question)})
+        return await self.load(request) or record
+
+    async def add_finished(self, part: FinishedPart) -> None:
+        """Note that a part is finished; its rows are committed."""
+        line = {"part": part.part, "rows": part.rows, "without": part.without}
+        await self._add(f"{_PART} {self._number} {part.part}", line)
+
+    async def add_missing(self, devices: set[str]) -> None:
+        """Note that devices no longer exist."""
+        for device in sorted(devices):
+            await self._add(f"{_MISSING} {self._number} {hashlib.sha256(device.encode()).hexdigest()}", device)
+
+    async def forget(self) -> None:
+        """Remove the notes of an export that is complete."""
+        if (store := self._store) is not None:
+            await _patiently(partial(store.forget_export, self._export))
+
+    async def _add(self, name: str, note: object) -> None:
+        if (store := self._store) is not None:
+            text = json.dumps(note, separators=(",", ":"))
+            await _patiently(partial(store.note_export, self._export, name, text))
+
+
+_RECORD: Final = "record"
+_PART: Final = "part"
+_MISSING: Final = "missing"
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do something with a store, again and again while it is away."""
     pause = _FIRST_PAUSE
     end = anyio.current_time() + _PATIENCE_SECONDS
     while True:
         try:
-            return await store.write(rows)
+            return await work()
         except StorageError as error:
             if not error.temporary or anyio.current_time() + pause > end:
                 raise

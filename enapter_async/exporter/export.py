@@ -14,12 +14,19 @@ import anyio.from_thread
 import anyio.to_thread
 import attrs
 
-from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, NotFoundError, StorageError, TimeseriesBatch
-from enapter_async.exporter._folder import ExportFolder, FinishedPart
+from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, StorageError
+from enapter_async.exporter._folder import ExportFolder
 from enapter_async.exporter._formats import PartWriter, get_format, guess_format
+from enapter_async.exporter._parts import (
+    FinishedPart,
+    PartsReader,
+    list_series,
+    list_with_values,
+    list_without_value,
+    opened_part,
+)
 from enapter_async.exporter.request import ExportRecord, ExportRequest
 from enapter_async.exporter.selection import select_devices
-from enapter_async.rows.batches import none_is_empty
 
 _CONCURRENCY: Final = 8
 
@@ -169,24 +176,20 @@ class HistoryExport:
                 record = ExportRecord.make(self._request, datetime.now(UTC), selected)
                 self._folder.begin(record.to_json(self._question))
                 self._record = record
-            left = iter([index for index in range(len(record.plan)) if index not in self._folder.finished])
-            problem: Exception | None = None
+            current = record
 
-            async def work() -> None:
-                nonlocal problem
-                try:
-                    for index in left:
-                        await self._read_part(client, record, record.plan[index])
-                except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                    problem = problem or error
-                    tasks.cancel_scope.cancel()
+            async def write_part(part: HistoryPart, left: HistoryPart | None) -> FinishedPart:
+                return await self._write_part(client, current, part, left)
 
-            async with anyio.create_task_group() as tasks:
-                for _ in range(concurrency):
-                    tasks.start_soon(work)
-            if problem is not None:
-                raise problem
-            await self._find_missing(client, record)
+            reader = PartsReader(
+                client,
+                current,
+                finished=self._folder.finished,
+                missing=self._folder.missing,
+                write_part=write_part,
+                note_missing=self._note_missing,
+            )
+            await reader.read(concurrency)
         except OSError as error:
             raise _storage_error(self._folder.path, error) from error
 
@@ -207,45 +210,23 @@ class HistoryExport:
         except OSError as error:
             raise _storage_error(self._folder.target, error) from error
         result = ExportResult(
-            self._path, self._rows, self._list_without_value(self._record), tuple(sorted(self._folder.missing))
+            self._path,
+            self._rows,
+            list_without_value(self._record, self._folder.finished),
+            tuple(sorted(self._folder.missing)),
         )
         self._is_complete = True
         await anyio.to_thread.run_sync(self._folder.remove)
         return result
 
-    def _list_without_value(self, record: ExportRecord) -> tuple[tuple[str, str], ...]:
-        silent = {(device, attribute) for device, units in record.units.items() for attribute in units}
-        for finished in self._folder.finished.values():
-            silent -= _list_series(record.plan[finished.part]) - set(finished.without)
-        return tuple(sorted(silent))
-
-    async def _read_part(self, client: EnapterClient, record: ExportRecord, part: HistoryPart) -> None:
-        left: HistoryPart | None = part
-        while left is not None:
-            try:
-                finished = await self._write_part(client, record, part, left)
-            except NotFoundError as error:
-                if not error.errors:
-                    raise  # a proxy's answer says nothing about devices
-                # Without the code of an empty history: a device does not exist, and the answer may not say which one.
-                missing = await self._find_missing_among(client, {series.device for series in left.query.series})
-                if not missing:
-                    raise
-                left = _without_devices(left, missing)
-            else:
-                self._finish(finished)
-                return
-        self._finish(await self._write_part(client, record, part, None))
-
-    def _finish(self, finished: FinishedPart) -> None:
-        self._folder.finished[finished.part] = finished
-        self._rows += finished.rows
+    async def _note_missing(self, devices: set[str]) -> None:
+        self._folder.note_missing(devices)
 
     async def _write_part(
         self, client: EnapterClient, record: ExportRecord, part: HistoryPart, left: HistoryPart | None
     ) -> FinishedPart:
         """Read and write a part, or what is left of it without the devices that no longer exist."""
-        silent = _list_series(part)
+        silent = list_series(part)
         new = self._folder.begin_part(part.index)
         writer = self._writers[part.index] = self._format.begin_part(new.file, record.units)
 
@@ -258,43 +239,20 @@ class HistoryExport:
 
         try:
             if left is not None:
-                async with client.telemetry.history([left], concurrency=1) as history:
-                    with none_is_empty():
-                        async for batch in history:
-                            await anyio.to_thread.run_sync(writer.write, batch)
-                            silent -= _list_with_values(batch, silent)
-                            done = batch.unix_seconds[-1] - part.first
-                            self._shares[part.index] = done / (part.before - part.first)
-            return await anyio.to_thread.run_sync(finish)
+                async with opened_part(client, left) as history:
+                    async for batch in history:
+                        await anyio.to_thread.run_sync(writer.write, batch)
+                        silent -= list_with_values(batch, silent)
+                        done = batch.unix_seconds[-1] - part.first
+                        self._shares[part.index] = done / (part.before - part.first)
+            finished = await anyio.to_thread.run_sync(finish)
+            self._rows += finished.rows
+            return finished
         finally:
             writer.give_up()
             new.give_up()
             del self._writers[part.index]
             self._shares.pop(part.index, None)
-
-    async def _find_missing_among(self, client: EnapterClient, devices: set[str]) -> set[str]:
-        """Return those of some devices that no longer exist."""
-        missing: set[str] = set()
-        for device in sorted(devices):
-            try:
-                await client.devices.get(device)
-            except NotFoundError as error:
-                if not error.errors:
-                    raise
-                missing.add(device)
-        self._folder.note_missing(missing)
-        return missing
-
-    async def _find_missing(self, client: EnapterClient, record: ExportRecord) -> None:
-        """Look whether devices without values still exist: a server may leave out what it does not know."""
-        silent: set[str] = set()
-        for finished in self._folder.finished.values():
-            with_values = _list_series(record.plan[finished.part]) - set(finished.without)
-            silent |= {device for device, _ in finished.without} - {device for device, _ in with_values}
-        if silent := silent - self._folder.missing:
-            known = {device.id async for device in client.devices.list()}
-            # Only an answer about the device itself is certain: the list may have changed while it was read.
-            await self._find_missing_among(client, silent - known)
 
     def _join(self, record: ExportRecord) -> None:
         def on_joined() -> None:
@@ -333,25 +291,6 @@ async def export_history(
     async with HistoryExport(target, request, source=client.config.base_url, file_format=file_format) as export:
         await export.read(client, concurrency=concurrency)
         return await export.join()
-
-
-def _without_devices(part: HistoryPart, devices: set[str]) -> HistoryPart | None:
-    """Return a part without some devices; None where nothing is left."""
-    series = [one for one in part.query.series if one.device not in devices]
-    return attrs.evolve(part, query=attrs.evolve(part.query, series=series)) if series else None
-
-
-def _list_series(part: HistoryPart) -> set[tuple[str, str]]:
-    return {(series.device, attribute) for series in part.query.series for attribute in series.attributes}
-
-
-def _list_with_values(batch: TimeseriesBatch, series: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return those of the series that have a value in a batch."""
-    return {
-        key
-        for column in batch.columns
-        if (key := (column.device, column.attribute)) in series and any(value is not None for value in column.values)
-    }
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError:

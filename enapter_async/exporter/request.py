@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -237,6 +239,12 @@ class ExportRecord:
                 )
         start, end = datetime.fromisoformat(kept["start"]), datetime.fromisoformat(kept["end"])
         return cls._plan(request, start, end, kept["units"])
+
+
+def identify_question(question: dict[str, Any]) -> str:
+    """Return what tells exports apart of which several are kept in one place."""
+    text = json.dumps({"version": _VERSION, **question}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _show(value: object) -> str:

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from commands import COMMAND, Ended, begin, end, environment, figure, run
 
+from enapter_async.simulator import Fault, Simulator
 from tests.collector.postgres_server import PostgresServer, find_programs, running_postgres
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
@@ -203,6 +206,67 @@ def test_history_is_exported_into_the_same_table(url: str) -> None:
     assert SECRET not in ended.stdout + ended.stderr
     assert run(*arguments, "--format", "csv").code == 2
     check_one_line(run("export", "--simulate", "1", "--from", "1m", "--to", url + "_none"), "does not exist")
+
+
+@needs_postgres
+@pytest.mark.anyio
+async def test_an_export_that_is_killed_and_cut_off_continues_where_it_was(url: str) -> None:
+    """Killed, interrupted, refused by the API, its connection ended: parts are read once, and every row is there."""
+    span = ("--from", "2026-03-14T00:00Z", "--until", "2026-03-14T06:00Z", "--attributes", "all")
+    arguments = ("export", *span, "--window", "10m", "--concurrency", "3", "--to")
+    parts, finished = 36, "SELECT count(*) FROM telemetry_exports WHERE name LIKE 'part %'"
+
+    async with Simulator(devices=3) as sim:
+        variables = {"ENAPTER_HTTP_API_TOKEN": sim.token, "ENAPTER_HTTP_API_BASE_URL": sim.url}
+
+        def count_finished() -> int:
+            try:
+                return int(query(url, finished)[0][0])
+            except asyncpg.UndefinedTableError:
+                return 0
+
+        def stop(number: signal.Signals, parts: int) -> Ended:
+            sim.faults.on("queryTimeseries", Fault.hang(100), nth=range(parts + 1, 1_000))
+            process = begin(*arguments, url, **variables)
+            deadline, before = time.monotonic() + 30, count_finished()
+            while count_finished() < before + parts:
+                assert process.poll() is None, end(process)
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            query(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                       " AND datname = current_database()")  # fmt: skip
+            process.send_signal(number)
+            ended = end(process)
+            sim.faults.clear()
+            return ended
+
+        async def do(work: Callable[..., Any], *given: Any) -> Any:
+            return await anyio.to_thread.run_sync(lambda: work(*given))
+
+        await do(stop, signal.SIGKILL, 5)
+        stopped = await do(stop, signal.SIGINT, 7)
+        assert stopped.code == 130
+        assert "repeat the command to resume" in stopped.stderr
+        sim.faults.on("queryTimeseries", Fault.answer(403), nth=6)
+        refused = await do(lambda: run(*arguments, url, **variables))
+        sim.faults.clear()
+        assert refused.code == 4
+        done = await do(count_finished)
+        assert 12 <= done < parts
+
+        asked = len(sim.requests_of("queryTimeseries"))
+        ended = await do(lambda: run(*arguments, url, **variables))
+        assert ended.code == 0, ended.stderr
+        assert "resuming the export from 2026-03-14T00:00:00Z to 2026-03-14T06:00:00Z" in ended.stderr
+        assert len(sim.requests_of("queryTimeseries")) - asked == parts - done
+        straight = await do(lambda: run(*arguments, url, "--schema", "whole", **variables))
+    assert straight.code == 0, straight.stderr
+    ((total,),) = await do(query, url, "SELECT count(*) FROM telemetry")
+    assert f"{url}: {total:,} rows in " in ended.stdout
+    for one, other in (("telemetry", "whole.telemetry"), ("whole.telemetry", "telemetry")):
+        assert await do(query, url, f"SELECT * FROM {one} EXCEPT SELECT * FROM {other}") == []
+    assert total > 1_000
+    assert await do(query, url, "SELECT count(*) FROM telemetry_exports") == [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,6 +25,7 @@ from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import guess_store_format, make_store, show_target
 from enapter_async.exporter import (
     FORMATS,
+    DatabaseExportResult,
     ExportRequest,
     ExportResult,
     HistoryExport,
@@ -142,9 +144,9 @@ def export(
 ) -> None:
     """Write the history of telemetry to a Parquet, CSV or JSON lines file, or to PostgreSQL.
 
-    Each value becomes one row: device_id, attribute, time (UTC), value, text, unit. Finished parts are kept beside
-    the file until it is complete. After Ctrl-C, a crash or a lost connection, repeat the command to resume. In
-    PostgreSQL, rows are added to the table that `collect` uses, and existing rows are kept.
+    Each value becomes one row: device_id, attribute, time (UTC), value, text, unit. Finished parts are kept until the
+    export is complete. After Ctrl-C, a crash or a lost connection, repeat the command to resume. In PostgreSQL, rows
+    are added to the table that `collect` uses, and existing rows are kept.
     """
     chosen = chosen_simulator(simulator)
     database = to if guess_store_format(to) == "postgres" else None
@@ -224,6 +226,11 @@ async def _export_to_database(options: Options) -> None:
         nonlocal share, rows
         share, rows = new_share, new_rows
 
+    def tell_resumed(start: datetime, end: datetime) -> None:
+        console.print(
+            f"resuming the export from {start:%Y-%m-%dT%H:%M:%SZ} to {end:%Y-%m-%dT%H:%M:%SZ}", highlight=False
+        )
+
     store = make_store(target, schema=options.schema)
     async with (
         connected(options.simulator, console, [traffic]) as client,
@@ -231,11 +238,17 @@ async def _export_to_database(options: Options) -> None:
         shown(console, "writing", lambda: share, lambda: rows),
     ):
         result = await export_to_store(
-            client, store, options.request, concurrency=options.concurrency, on_progress=note
+            client,
+            store,
+            options.request,
+            source=server_name(options.simulator),
+            concurrency=options.concurrency,
+            on_progress=note,
+            on_resume=tell_resumed,
         )
     elapsed = clock(anyio.current_time() - started)
-    click.echo(f"{show_target(target)}: {result.rows:,} rows in {elapsed}, {result.new:,} of them new")
-    click.echo("\n".join(_list_traffic(traffic)))
+    headline = f"{show_target(target)}: {result.rows:,} rows in {elapsed}, {result.new:,} of them added by this run"
+    click.echo("\n".join([headline, *_list_traffic(traffic), *_list_silent(result, "database")]))
 
 
 def _list_traffic(traffic: Traffic) -> list[str]:
@@ -250,19 +263,18 @@ def _summarize(result: ExportResult, traffic: Traffic, elapsed: float) -> str:
     path = make_visible(str(result.path))
     if result.rows is None:
         return f"{path} was complete already"
-    lines = [
-        f"{path}: {result.rows:,} rows in {clock(elapsed)}",
-        *_list_traffic(traffic),
-    ]
+    return "\n".join(
+        [f"{path}: {result.rows:,} rows in {clock(elapsed)}", *_list_traffic(traffic), *_list_silent(result, "file")]
+    )
+
+
+def _list_silent(result: ExportResult | DatabaseExportResult, place: str) -> Iterator[str]:
     missing = set(result.missing_devices)
     if missing:
-        lines.append(f"  deleted       {_list_some(result.missing_devices)} (rows up to then are in the file)")
+        yield f"  deleted       {_list_some(result.missing_devices)} (rows up to then are in the {place})"
     silent = [f"{device} {attribute}" for device, attribute in result.without_value if device not in missing]
     if silent:
-        lines.append(
-            f"  no value      {len(silent):,} (none in this span, or above the token's role): {_list_some(silent)}"
-        )
-    return "\n".join(lines)
+        yield f"  no value      {len(silent):,} (none in this span, or above the token's role): {_list_some(silent)}"
 
 
 def _list_some(names: Sequence[str]) -> str:

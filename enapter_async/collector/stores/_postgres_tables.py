@@ -41,6 +41,15 @@ CREATE TABLE IF NOT EXISTS {devices} (
     reached   timestamptz NOT NULL
 );
 """
+_EXPORTS: Final = """
+CREATE TABLE IF NOT EXISTS {exports} (
+    export  text NOT NULL,
+    name    text NOT NULL,
+    note    text NOT NULL,
+    written timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (export, name)
+);
+"""
 _INCOMING_TABLE: Final = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS {INCOMING} (
     device_id text, attribute text, time timestamptz, value double precision, text text, unit text
@@ -89,6 +98,7 @@ class Tables:
         telemetry: The rows.
         gaps: The journal.
         devices: Up to when each device was collected.
+        exports: Notes about exports that are not finished.
     """
 
     def __init__(self, schema: str | None, table: str) -> None:
@@ -96,12 +106,14 @@ class Tables:
         self.telemetry: str = self._table(table)
         self.gaps: str = self._table(f"{table}_gaps")
         self.devices: str = self._table(f"{table}_devices")
+        self.exports: str = self._table(f"{table}_exports")
         self._quoted: Mapping[str, str] = {
             "telemetry": self.telemetry,
             "telemetry_time": quote_identifier(f"{table}_time_brin"),
             "gaps": self.gaps,
             "gaps_once": quote_identifier(f"{table}_gaps_once"),
             "devices": self.devices,
+            "exports": self.exports,
         }
 
     def _table(self, name: str) -> str:
@@ -115,17 +127,29 @@ class Tables:
             WrongTableError: The table of rows cannot be used.
         """
         async with connection.transaction():
-            # Two collectors that start at once would both create the tables.
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"enapter_async {self.telemetry}")
+            await self._lock(connection)
             if self._schema is not None and not await connection.fetchval(
                 "SELECT 1 FROM pg_namespace WHERE nspname = $1", self._schema
             ):
                 await connection.execute(f"CREATE SCHEMA {quote_identifier(self._schema)}")
             for table, statements in ((self.telemetry, _TABLES), (self.gaps, _JOURNAL), (self.devices, _MARKS)):
-                if await connection.fetchval("SELECT to_regclass($1)", table) is None:
-                    await connection.execute(statements.format_map(self._quoted))
+                await self._create(connection, table, statements)
             await self._check(connection)
         await connection.execute(_INCOMING_TABLE)
+
+    async def prepare_exports(self, connection: Connection) -> None:
+        """Create the table of unfinished exports if it does not exist; a role that only collects needs none."""
+        async with connection.transaction():
+            await self._lock(connection)
+            await self._create(connection, self.exports, _EXPORTS)
+
+    async def _lock(self, connection: Connection) -> None:
+        # Two processes that start at once would both create the tables.
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"enapter_async {self.telemetry}")
+
+    async def _create(self, connection: Connection, table: str, statements: str) -> None:
+        if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+            await connection.execute(statements.format_map(self._quoted))
 
     async def _check(self, connection: Connection) -> None:
         telemetry = self.telemetry

@@ -214,6 +214,34 @@ class PostgresStore:
 
         return await self._run(work)
 
+    # -- notes about exports that are not finished -----------------------------------------------------------
+
+    async def read_export_notes(self, export: str) -> Mapping[str, str]:
+        """Return the notes of an unfinished export by name."""
+
+        async def work(connection: _Connection) -> dict[str, str]:
+            await self._tables.prepare_exports(connection)
+            found = await connection.fetch(f"SELECT name, note FROM {self._tables.exports} WHERE export = $1", export)  # noqa: S608
+            return {record["name"]: record["note"] for record in found}
+
+        return await self._run(work)
+
+    async def note_export(self, export: str, name: str, note: str) -> None:
+        """Add a note about an unfinished export. A note of that name that exists is kept."""
+        await self._change_exports(
+            "INSERT INTO {} (export, name, note) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", export, name, note
+        )
+
+    async def forget_export(self, export: str) -> None:
+        """Remove the notes of an export."""
+        await self._change_exports("DELETE FROM {} WHERE export = $1", export)
+
+    async def _change_exports(self, statement: str, *arguments: str) -> None:
+        async def work(connection: _Connection) -> None:
+            await connection.execute(statement.format(self._tables.exports), *arguments)
+
+        await self._run(work)
+
     async def _insert(self, connection: _Connection, rows: Sequence[Row]) -> int:
         await connection.copy_records_to_table(
             INCOMING, schema_name="pg_temp", columns=COLUMNS, records=_to_records(rows)
