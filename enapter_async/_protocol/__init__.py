@@ -1,1 +1,1 @@
-"""The API on the wire, as pure functions of values and bytes: no sockets, no clocks, no event loop."""
+"""The wire format of the API, as pure functions of values and bytes, without sockets, clocks or an event loop."""

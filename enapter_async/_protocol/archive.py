@@ -1,4 +1,4 @@
-"""Zip archives that were downloaded: whether they came whole."""
+"""Checks that a downloaded zip archive is complete."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from enapter_async.errors import InvalidBodyError
 
 
 def complete(answer: Answer) -> bytes:
-    """Decode an answer that is a zip archive.
+    """Decode a response that is a zip archive.
 
     Raises:
-        InvalidBodyError: Nothing but the archive itself proves where it ends, and it does not.
+        InvalidBodyError: Neither the response nor the archive itself proves that it is complete.
     """
     headers = answer.headers
     proven = (
@@ -29,10 +29,10 @@ def complete(answer: Answer) -> bytes:
 
 
 def check_end(file: Path | IO[bytes]) -> None:
-    """Check that a zip archive has its end, where its directory stands.
+    """Check that a zip archive has its end, which contains its directory.
 
     Raises:
-        InvalidBodyError: It has none.
+        InvalidBodyError: The end is missing.
     """
     if not zipfile.is_zipfile(file):
-        raise InvalidBodyError("the archive was cut off, or is none")
+        raise InvalidBodyError("the archive was cut off, or is not a zip archive")

@@ -1,4 +1,4 @@
-"""How long to wait after a failure: longer each time, and never as long as others do."""
+"""Random delays after failures, which grow with each failure."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def full_jitter(initial: float, longest: float, failures: int, random: Random) -
         failures: Failures in a row so far, at least 1.
         random: Seed it in tests.
     """
-    ceiling = min(longest, initial * 2.0 ** min(failures - 1, 60))  # the exponent is bounded: it cannot overflow
+    ceiling = min(longest, initial * 2.0 ** min(failures - 1, 60))  # the exponent is limited, so it cannot overflow
     return random.uniform(0.0, ceiling) if math.isfinite(ceiling) else longest

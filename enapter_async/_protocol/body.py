@@ -1,4 +1,4 @@
-"""Bodies: JSON in and out, and how an answer becomes a value."""
+"""JSON bodies: encoding of requests and decoding of responses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from enapter_async.models.common import JSON, UNSET
 T = TypeVar("T")
 
 Decode: TypeAlias = Callable[[Answer], T]
-"""Turns a complete answer into a value; raises `DecodeError`."""
+"""Converts a complete response to a value. Raises `DecodeError`."""
 
 _EXCERPT: Final = 120
 _BEFORE_JSON: Final = b" \t\r\n\xef\xbb\xbf"
-"""White space, and the mark of byte order that some writers put in front."""
+"""White space, and the byte order mark that some servers write first."""
 
 
 def _plain(value: object) -> int | float:
@@ -38,12 +38,12 @@ def dumps(value: object, argument: str) -> bytes:
     """Return a value as a JSON body.
 
     Raises:
-        InvalidArgumentError: It holds something that JSON has no form for, NaN and infinities included.
+        InvalidArgumentError: It contains a value that JSON does not support, such as NaN or infinity.
     """
     try:
         return _compact(value).encode("utf-8")
     except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
-        message = f"cannot be written as JSON: {error}"
+        message = f"cannot be encoded as JSON: {error}"
     raise InvalidArgumentError(argument, message)
 
 
@@ -51,13 +51,13 @@ def json_request(operation: Operation, path: str, body: object, argument: str = 
     """Return a request with a JSON body.
 
     Raises:
-        InvalidArgumentError: The body cannot be written as JSON.
+        InvalidArgumentError: The body cannot be encoded as JSON.
     """
     return Request(operation, path, body=dumps(body, argument), content_type=JSON_TYPE)
 
 
 def select_given(fields: Mapping[str, object]) -> dict[str, object]:
-    """Return the fields that the caller gave: what is UNSET is not sent."""
+    """Return the fields that the caller set. UNSET fields are not sent."""
     return {name: value for name, value in fields.items() if value is not UNSET}
 
 
@@ -65,7 +65,7 @@ def loads(body: bytes) -> JSON:
     """Return the JSON value of a body.
 
     Raises:
-        InvalidBodyError: It is not JSON.
+        InvalidBodyError: The body is not JSON.
     """
     try:
         value: JSON = json_text.loads(body)
@@ -76,18 +76,18 @@ def loads(body: bytes) -> JSON:
 
 
 def _described(body: bytes) -> str:
-    """Tell what a body is that is not JSON, without what may be secret in it."""
+    """Describe a body that is not JSON, without revealing possible secrets."""
     if body.lstrip(_BEFORE_JSON)[:1] in (b"{", b"["):
-        return "it begins as such, and is not shown, since it may hold secrets"
+        return "it begins like JSON, and is not shown because it may contain secrets"
     return f"it begins with {body[:_EXCERPT].decode('utf-8', 'replace')!r}"
 
 
 def loads_object(answer: Answer) -> dict[str, JSON]:
-    """Return the JSON object of an answer.
+    """Return the JSON object of a response.
 
     Raises:
         InvalidBodyError: The body is not JSON.
-        SchemaError: It is JSON, but not an object.
+        SchemaError: The body is JSON, but not an object.
     """
     payload = loads(answer.body)
     if type(payload) is not dict:
@@ -96,9 +96,9 @@ def loads_object(answer: Answer) -> dict[str, JSON]:
 
 
 def nothing(answer: Answer) -> None:
-    """Decode an answer whose body, if any, means nothing (reference.md, Known quirks 16)."""
+    """Decode a response whose body has no meaning (reference.md, Known quirks 16)."""
 
 
 def any_json(answer: Answer) -> JSON:
-    """Decode an answer to plain JSON; an empty body is None."""
+    """Decode a response to plain JSON, or None for an empty body."""
     return loads(answer.body) if answer.body.strip() else None

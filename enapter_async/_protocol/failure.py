@@ -34,17 +34,17 @@ from enapter_async.models.common import JSON
 _EXCERPT: Final = 300
 _PASSING: Final = frozenset({408, 425, 429})
 _NOT_PROCESSED: Final = frozenset({408, 425})
-"""Statuses by which the server says that it has not processed the request (RFC 9110, 408; RFC 8470)."""
+"""Statuses that mean that the server has not processed the request (RFC 9110, 408; RFC 8470)."""
 _SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?", re.ASCII).fullmatch
-# With 500 and above nobody knows what became of the request: a proxy may have passed it on before it answered so,
-# also with a status of its own (524: no answer in time). These two alone say that it was not even begun.
+# With 500 and above the outcome is unknown: a proxy may have forwarded the request first, and may use its own status
+# (524: no answer in time). Only these two mean that the request was never started.
 _NOT_BEGUN: Final = frozenset({501, 505})
 
 
 def retry_after(headers: Headers, now: datetime) -> float | None:
-    """Return the seconds that the server asks to wait, or None where it says nothing usable.
+    """Return the seconds that the server asks the client to wait, or None without a usable value.
 
-    A date is counted from the server's own `Date`, so that a wrong clock on either side does no harm
+    A date is relative to the server's own `Date`, so that a wrong clock on either side has no effect
     (RFC 9110, Retry-After). Negative, infinite and garbage values are ignored.
     """
     value = (headers.get("Retry-After") or "").strip()
@@ -60,8 +60,8 @@ def retry_after(headers: Headers, now: datetime) -> float | None:
 
 
 def http_date(value: str) -> datetime | None:
-    """Return the moment that an HTTP date tells, in UTC where it names no zone; None for what is none."""
-    if not value.isascii():  # digits of other scripts would be read as well
+    """Return the time of an HTTP date, in UTC if it has no zone, or None for an invalid date."""
+    if not value.isascii():  # otherwise digits of other scripts would be accepted
         return None
     try:
         moment = parsedate_to_datetime(value)
@@ -71,10 +71,10 @@ def http_date(value: str) -> datetime | None:
 
 
 def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
-    """Return the error for an answer outside 2xx (reference.md, Errors).
+    """Return the error for a response outside 2xx (reference.md, Errors).
 
     Args:
-        answer: The complete answer; its body may be anything.
+        answer: Complete response, with any body.
         now: Current UTC time, for a `Retry-After` date without a `Date`.
         secrets: Texts to mask, even if the server echoes them.
     """
@@ -125,7 +125,7 @@ def _reported(text: str, *secrets: str | None) -> tuple[ErrorDetail, ...]:
     except InvalidBodyError:
         return ()
     try:
-        payload = masked_json(payload, *secrets)  # once more: JSON can write a text in ways that look different
+        payload = masked_json(payload, *secrets)  # mask again: JSON can write the same text in different ways
     except RecursionError:
         return ()
     entries = payload.get("errors") if isinstance(payload, dict) else None
@@ -144,7 +144,7 @@ def _detail(entry: dict[str, JSON]) -> ErrorDetail:
 
 
 def may_pass(error: EnapterError) -> bool:
-    """Whether the same call, made later, may succeed: for those who go on asking."""
+    """Whether the same call may succeed later, for callers that keep polling."""
     if isinstance(error, APIError):
         return error.status in _PASSING or (error.status >= 500 and error.status not in _NOT_BEGUN)
     return isinstance(error, (TransportError, DeadlineExceededError, TokenProviderError))
@@ -159,7 +159,7 @@ def refuses_token(error: BaseException) -> bool:
 
 
 def refuses_request(error: EnapterError) -> bool:
-    """Whether the API itself refuses what was asked for, so that it may accept a part of it."""
+    """Whether the API itself rejects the content of the request, so that it may accept a part of it."""
     if not isinstance(error, APIError) or not error.errors or may_pass(error) or refuses_token(error):
         return False
     return 400 <= error.status < 500
@@ -171,7 +171,7 @@ class Decision:
 
     Attributes:
         delay: Seconds to wait before the next attempt. None means to give up.
-        spends: The next attempt costs a retry of the budget and of `max_attempts`.
+        spends: Whether the next attempt counts against the retry budget and `max_attempts`.
     """
 
     delay: float | None
@@ -192,17 +192,17 @@ def decide(
     paced: bool,
     random: Random,
 ) -> Decision:
-    """Decide whether, and after how long, a request is sent again.
+    """Decide whether and when to retry a request.
 
     Args:
-        error: Why the attempt failed; its outcome is its class.
+        error: Error of the attempt, with its outcome.
         safety: Safety class of the request.
         policy: The caller's policy.
-        counted: Attempts so far that were not answered with 429.
-        rejected: Attempts so far that were answered with 429.
+        counted: Number of attempts so far without a 429.
+        rejected: Number of attempts so far with a 429.
         remaining: Seconds until the deadline.
-        paced: The client's limiter spaces requests after a 429; a wait of our own is not needed then.
-        random: Spreads delays; seed it in tests.
+        paced: Whether the client's limiter spaces requests after a 429, so that no extra delay is needed.
+        random: Randomises delays. Seed it in tests.
     """
 
     def backoff(failures: int) -> float:
@@ -214,7 +214,7 @@ def decide(
     if error.outcome == "rejected":
         if policy.max_attempts == 1:
             return GIVE_UP
-        # "Come back in 0 s" is no delay to live by: without a pace it would be answered with a storm.
+        # Without a pace, a Retry-After of 0 would cause a storm of requests.
         delay = asked + random.uniform(0, 0.1 * asked) if asked else backoff(rejected)
         return _within(0.0 if paced else delay, remaining, spends=False)
     if counted >= policy.max_attempts or not _may_repeat(error, safety, policy):

@@ -1,7 +1,7 @@
-"""Gzip bodies, decoded piece by piece, with proof of their end.
+"""Decoding of gzip bodies piece by piece, with a check that they are complete.
 
-A gzip body that was cut off must not pass for a short one, and a few kilobytes must not become gigabytes
-(RFC 1952; DESIGN, Safety). So the end of the stream is checked, and what comes out is counted.
+A truncated gzip body must not be mistaken for a short one, and a few kilobytes must not expand to gigabytes (RFC 1952;
+DESIGN, Safety). So the end of the stream is checked and the output is counted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enapter_async.errors import InvalidBodyError, ResponseTooLargeError
 
 _GZIP_FRAMING: Final = 16 + zlib.MAX_WBITS
 _INPUT: Final = 16 * 1024
-"""Input is taken in slices: zlib copies what it leaves, so small members in one slice cost its square."""
+"""Size of input slices. zlib copies unused input, so many small members in one large slice take quadratic time."""
 _OUTPUT: Final = 64 * 1024
 
 
@@ -22,10 +22,10 @@ class GzipDecoder:
     """Decodes one gzip stream of any number of members.
 
     Args:
-        limit: Most decoded bytes, in all; None for no bound (a stream that is consumed as it comes).
+        limit: Maximum number of decoded bytes; None for a stream that is consumed as it arrives.
 
     Attributes:
-        untouched: Nothing has been fed.
+        untouched: Whether no input has arrived.
     """
 
     __slots__ = ("_inflate", "_limit", "_total", "untouched")
@@ -42,40 +42,40 @@ class GzipDecoder:
         return self._total
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Decode some more of the stream; the iterator must be used up before the next call.
+        """Decode more of the stream. Exhaust the iterator before the next call.
 
         Args:
-            data: Bytes as they came, cut anywhere.
+            data: Bytes as they arrived, split anywhere.
 
         Yields:
             Decoded bytes in pieces of at most 64 KiB, none empty.
 
         Raises:
-            InvalidBodyError: This is not gzip, it is damaged, or something follows its end.
-            ResponseTooLargeError: More than `limit` bytes came out; nothing beyond it is yielded.
+            InvalidBodyError: The body is not gzip, is damaged, or continues after its end.
+            ResponseTooLargeError: The output is larger than `limit` bytes. Nothing beyond that is yielded.
         """
         self.untouched = False
         for start in range(0, len(data), _INPUT):
             yield from self._decode(data[start : start + _INPUT])
 
     def finish(self) -> None:
-        """Prove that the stream is complete.
+        """Check that the stream is complete.
 
         A body without a single byte is not a gzip stream either. If the body is known to be empty (`Content-Length:
         0`), do not call this.
 
         Raises:
-            InvalidBodyError: The stream was cut off.
+            InvalidBodyError: The stream was truncated.
         """
         if not self._inflate.eof:
             raise InvalidBodyError("the gzip body was cut off")
 
     def _decode(self, data: bytes) -> Iterator[bytes]:
         while data:
-            if self._inflate.eof:  # another member, or garbage: zlib tells them apart by the header
+            if self._inflate.eof:  # another member or garbage: zlib distinguishes them by the header
                 self._inflate = zlib.decompressobj(_GZIP_FRAMING)
             full = False
-            # A full piece may leave output inside zlib although all input was taken.
+            # After a full piece, output may remain inside zlib although all input was consumed.
             while (data or full) and not self._inflate.eof:
                 piece = self._inflate_piece(data)
                 full = len(piece) == _OUTPUT
@@ -95,5 +95,5 @@ class GzipDecoder:
             raise InvalidBodyError(f"the gzip body is damaged: {damage}")
         self._total += len(piece)
         if self._limit is not None and self._total > self._limit:
-            raise ResponseTooLargeError(f"the decoded body is larger than {self._limit} bytes")
+            raise ResponseTooLargeError(f"the decoded body is larger than {self._limit:,} bytes")
         return piece

@@ -1,4 +1,4 @@
-"""Splitting a request for latest telemetry so that no URL grows too long, and further where the server refuses it."""
+"""Splits a request for latest telemetry to keep URLs short, and splits it further if the server rejects it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEVICE: Final = re.compile(r"devices\[(.+)\]", re.DOTALL)
 
 
 def names_in(part: str) -> dict[str, list[str]]:
-    """Return the attribute names that a part asks for, by device."""
+    """Return the attribute names of a part, by device."""
     found: dict[str, list[str]] = {}
     for key, value in parse_qsl(part):
         match = _DEVICE.fullmatch(key)
@@ -42,11 +42,11 @@ class LatestQuery:
 
     @property
     def size(self) -> int:
-        """How many attributes it asks for."""
+        """Number of attributes requested."""
         return sum(map(len, self.attributes.values()))
 
     def halves(self) -> list[LatestQuery]:
-        """Return two queries that together ask for the same; by device, or by attribute where there is one device."""
+        """Split the query in two, by device, or by attribute if there is only one device."""
         if len(self.attributes) > 1:
             items = list(self.attributes.items())
             middle = len(items) // 2
@@ -57,14 +57,14 @@ class LatestQuery:
 
 
 def split_latest(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[LatestQuery]:
-    """Return queries that together ask for every attribute of every device.
+    """Return queries that together request every attribute of every device.
 
     Args:
         attributes: Attribute names by device (ID or slug).
-        relevance_interval: Duration string to add to each.
+        relevance_interval: Duration string to add to each query.
 
     Raises:
-        InvalidArgumentError: A name is empty, has a comma, or is so long that no query can hold it.
+        InvalidArgumentError: A name is empty, contains a comma, or is too long for a query.
     """
     if not isinstance(attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("attributes", "must map each device to its attribute names", attributes)
@@ -85,7 +85,7 @@ def split_latest(attributes: Mapping[str, Iterable[str]], relevance_interval: st
 
 
 def parts(attributes: Mapping[str, Iterable[str]], relevance_interval: str | None) -> list[str]:
-    """Return what `split_latest` returns as encoded queries alone."""
+    """Return only the encoded queries of `split_latest`."""
     return [one.text for one in split_latest(attributes, relevance_interval)]
 
 
@@ -101,13 +101,13 @@ def _join(attributes: Mapping[str, tuple[str, ...]], suffix: str) -> LatestQuery
 
 
 def _pairs(attributes: Mapping[str, Iterable[str]], room: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield `devices[...]=a,b`, device and names; several times for a device whose names do not fit into one."""
-    encoded: dict[str, str] = {}  # devices of one kind share their attributes: encode each list once
+    """Yield `devices[...]=a,b`, the device and the names, repeatedly if the names do not fit into one parameter."""
+    encoded: dict[str, str] = {}  # devices of the same kind share their attributes: encode each list once
     checked: object = None
     listed = ""
     for device, names in attributes.items():
         key = f"devices%5B{quote(query.text(device, 'attributes'), safe='')}%5D="
-        if names is not checked or type(names) not in (list, tuple):  # an iterator is one object, and not one list
+        if names is not checked or type(names) not in (list, tuple):  # an iterator can be read only once
             listed = query.listed(names, "attributes")
             checked = names
         values = encoded.get(listed)

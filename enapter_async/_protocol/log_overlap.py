@@ -1,8 +1,8 @@
-"""Log records from two sources, live and listed, as one sequence in which nothing stands twice.
+"""Merges live and listed log records into one sequence without duplicates.
 
-Records have no identifier. Two are the same when all their fields are, and where several are equal they are counted.
-Where the server's times are so coarse that a record made before a new connection equals one made after it, the two
-cannot be told apart, and count as one.
+Records have no identifier. Two records are the same if all their fields are equal, and equal records are counted. If
+the server's times are so coarse that a record from before a new connection equals one from after it, the two cannot be
+distinguished and count as one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from enapter_async.models.logs import LogRecord
 
 MARGIN: Final = timedelta(seconds=5)
-"""How much the order of arrival may differ from that of `received_at`, and two clocks of the server from another."""
+"""Tolerance between the order of arrival and of `received_at`, and between two clocks of the server."""
 
 _MEMORY: Final = 10_000
 
@@ -22,7 +22,7 @@ _Key: TypeAlias = tuple[datetime | None, datetime | None, str | None, str]
 
 
 class LogOverlap:
-    """Remembers the newest records, to say what has to be listed after a loss, and what of it is new."""
+    """Remembers the newest records, to determine what to list after a lost connection, and which of it is new."""
 
     def __init__(self, *, memory: int = _MEMORY) -> None:
         self._memory = memory
@@ -35,38 +35,38 @@ class LogOverlap:
         self._expected: Counter[_Key] = Counter()
 
     def opened(self, at: datetime) -> None:
-        """Note that a connection was opened, by the server's clock."""
+        """Record when a connection was opened, by the server's clock."""
         self._opened = self._opened or at
         self._reconnected = at
 
     def begin(self) -> datetime | None:
-        """Begin to fill a gap; return from when on to list records, inclusive."""
-        # What was live and stands in the list is not missing: each record here cancels one there.
+        """Begin to fill a gap. Return the inclusive time from which to list records."""
+        # Listed records that already arrived live are not missing: each remembered record cancels one in the list.
         self._listed = Counter(key for _, key in self._recent)
         self._expected.clear()
         newest = self._newest
         if newest is None:
             return self._opened
         since = newest - MARGIN
-        if self._opened is not None and self._opened < newest:  # else the two clocks differ, and the records' counts
+        if self._opened is not None and self._opened < newest:  # otherwise the clocks differ: use the records' times
             since = max(since, self._opened)
-        # What is no longer remembered cannot be told from what is missing: it is not listed again.
+        # Do not list records older than the remembered ones, since duplicates of them could not be detected.
         return since if self._forgotten is None else max(since, self._forgotten)
 
     def is_missing(self, record: LogRecord) -> bool:
-        """Take a listed record; return whether it has not been given yet."""
+        """Accept a listed record. Return whether it was not returned before."""
         key = _key(record)
         if self._listed[key] > 0:
             self._listed[key] -= 1
             return False
         received_at = record.received_at
         if received_at is None or self._reconnected is None or received_at >= self._reconnected - MARGIN:
-            self._expected[key] += 1  # it may come live as well
+            self._expected[key] += 1  # it may also arrive live
         self._remember(record, key)
         return True
 
     def is_new(self, record: LogRecord) -> bool:
-        """Take a live record; return whether it has not been given yet."""
+        """Accept a live record. Return whether it was not returned before."""
         key = _key(record)
         if self._expected[key] > 0:
             self._expected[key] -= 1

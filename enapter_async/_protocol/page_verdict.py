@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 Rest: TypeAlias = Literal["unknown", "some", "none"]
-"""What the server's count of items says about the rest of the list."""
+"""Whether more items follow, according to the server's count."""
 
 
 class PageVerdict(Enum):
@@ -14,10 +14,10 @@ class PageVerdict(Enum):
 
     MORE = "more may follow"
     END = "the list ends here"
-    SHIFTED = "others have come in before these items, so what follows may be new"
+    SHIFTED = "items were inserted before these, so new ones may follow"
     TOTAL_NOT_REACHED = "although it says that there are {total} items"
-    FULL_PAGE = "of as many items as were asked for: there may be more"
-    SECOND_TIME = "after page"
+    FULL_PAGE = "that is full, so there may be more items"
+    SECOND_TIME = "again and again"
 
     @property
     def is_error(self) -> bool:
@@ -33,7 +33,7 @@ def judge_new_page(rest: Rest, *, is_whole_list: bool) -> PageVerdict:
 
     Args:
         rest: Whether more items follow the page, according to the count.
-        is_whole_list: The server knows no pages: where it counts nothing, it has given everything.
+        is_whole_list: Whether the server does not support pages, so that a list without a count is complete.
     """
     ends = rest == "none" or (rest == "unknown" and is_whole_list)
     return PageVerdict.END if ends else PageVerdict.MORE
@@ -44,9 +44,9 @@ def judge_repeated_page(rest: Rest, *, moved: bool, after_shifted: bool, is_full
 
     Args:
         rest: Whether more unseen items exist, according to the count.
-        moved: They are not those of the page before, or not in that order.
+        moved: Whether the items or their order differ from the previous page.
         after_shifted: The previous page was judged SHIFTED. A second such page in a row does not mean new items.
-        is_full: It has as many items as were asked for.
+        is_full: Whether it has as many items as requested.
     """
     match rest, moved, after_shifted, is_full:
         case "some", _, _, _:

@@ -1,4 +1,4 @@
-"""Query strings and the arguments that go into them."""
+"""Query strings, and validation of the arguments in them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from enapter_async.models.common import OpenEnum
 
 C = TypeVar("C")
 
-# A comma separates values (reference.md, Filters and ordering), a colon stands in times: both are legal as they are.
+# A comma separates values (reference.md, Filters and ordering) and times contain colons. Both are legal unencoded.
 _SAFE_IN_VALUES: Final = ",:"
 
 MAX_PAGE_SIZE: Final = 50
 MAX_BYTES: Final = 7_900
-"""Of a query string that may be split: with the path in front of it, a URL stays below 8,000 bytes."""
+"""Maximum length of a query string that can be split, so that the URL stays below 8,000 bytes."""
 
 
 def encode(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return a percent-encoded query string, in the order given."""
+    """Return a percent-encoded query string in the given order."""
     return "&".join(f"{quote(name, safe='')}={quote(value, safe=_SAFE_IN_VALUES)}" for name, value in pairs)
 
 
 def chosen(values: Iterable[str], allowed: frozenset[str], argument: str) -> str:
-    """Return values joined by commas, sorted, each one of the allowed.
+    """Return allowed values, sorted and joined by commas.
 
     Raises:
-        InvalidArgumentError: It is a bare string, or a value is not allowed.
+        InvalidArgumentError: The argument is a single string, or a value is not allowed.
     """
     if isinstance(values, tuple) and not values:
         return ""
     if isinstance(values, str):
-        raise InvalidArgumentError(argument, f"must be several values, such as {{{values!r}}}, not a string")
+        raise InvalidArgumentError(argument, f"must be a collection, such as {{{values!r}}}, not a string")
     wanted = require_several(values, argument)
     for value in wanted:
         if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -45,14 +45,14 @@ def chosen(values: Iterable[str], allowed: frozenset[str], argument: str) -> str
 
 
 def listed(values: Iterable[str], argument: str) -> str:
-    """Return values joined by commas, in order.
+    """Return values in order, joined by commas.
 
     Raises:
-        InvalidArgumentError: It is a bare string or empty, or a value is empty or holds a comma.
+        InvalidArgumentError: The argument is a single string or empty, or a value is empty or contains a comma.
     """
     items = texts(values, argument)
     if any("," in item for item in items):
-        raise InvalidArgumentError(argument, "a value must not hold a comma, which separates values")
+        raise InvalidArgumentError(argument, "a value must not contain a comma, because commas separate values")
     return ",".join(items)
 
 
@@ -60,25 +60,25 @@ def texts(values: Iterable[str], argument: str) -> list[str]:
     """Return several string arguments as a list.
 
     Raises:
-        InvalidArgumentError: It is a bare string or empty, or a value is no string or empty.
+        InvalidArgumentError: The argument is a single string or empty, or a value is empty or not a string.
     """
     if isinstance(values, str):
-        raise InvalidArgumentError(argument, f"must be several values, such as [{values!r}], not a string")
+        raise InvalidArgumentError(argument, f"must be a collection, such as [{values!r}], not a string")
     items = require_several(values, argument)
     if not items:
         raise InvalidArgumentError(argument, "must not be empty")
     for item in items:
         if not isinstance(item, str) or not item.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise refuse_argument(argument, "every value must be a string that is not empty", item)
+            raise refuse_argument(argument, "every value must be a non-empty string", item)
         encodable(item, argument)
     return items
 
 
 def encodable(value: str, argument: str) -> str:
-    """Return a string that can be sent.
+    """Return a string after checking that it can be sent.
 
     Raises:
-        InvalidArgumentError: UTF-8 has no form for it (a lone surrogate).
+        InvalidArgumentError: The string cannot be encoded as UTF-8 (a lone surrogate).
     """
     try:
         value.encode()
@@ -86,14 +86,14 @@ def encodable(value: str, argument: str) -> str:
         pass
     else:
         return value
-    raise InvalidArgumentError(argument, "must be text that UTF-8 can encode")
+    raise InvalidArgumentError(argument, "must be text that can be encoded as UTF-8")
 
 
 def text(value: object, argument: str) -> str:
-    """Return a string argument that must not be empty.
+    """Return a non-empty string argument.
 
     Raises:
-        InvalidArgumentError: It is not a string, or is empty.
+        InvalidArgumentError: The argument is not a string, or is empty.
     """
     if not isinstance(value, str):
         raise refuse_argument(argument, "must be a string", value)
@@ -106,7 +106,7 @@ def flag(value: object, argument: str) -> bool:
     """Return an argument that is True or False.
 
     Raises:
-        InvalidArgumentError: It is neither.
+        InvalidArgumentError: The argument is neither.
     """
     if isinstance(value, bool):
         return value
@@ -126,10 +126,10 @@ def optional_callback(value: C | None, argument: str) -> C | None:
 
 
 def one_of(value: object, allowed: frozenset[str], argument: str) -> str:
-    """Return a string argument that is one of the allowed.
+    """Return a string argument that is one of the allowed values.
 
     Raises:
-        InvalidArgumentError: It is another one.
+        InvalidArgumentError: The value is not allowed.
     """
     if isinstance(value, str) and value in allowed:
         return value
@@ -139,11 +139,10 @@ def one_of(value: object, allowed: frozenset[str], argument: str) -> str:
 def member(value: object, type_: type[OpenEnum], argument: str) -> str:
     """Return the wire form of an enum argument: a member, or its text in any case.
 
-    Text that is not known is refused, since it is usually misspelt; a value newer than this version is given as
-    `type_("NEWER")`.
+    Unknown text is rejected, since it is usually misspelt. Pass a value newer than this version as `type_("NEWER")`.
 
     Raises:
-        InvalidArgumentError: It is neither.
+        InvalidArgumentError: The value is unknown.
     """
     if isinstance(value, type_):
         return value.value
@@ -158,10 +157,10 @@ def members(values: Iterable[str], type_: type[OpenEnum], argument: str) -> str:
     """Return the wire form of several enum arguments, joined by commas.
 
     Raises:
-        InvalidArgumentError: It is a bare string or empty, or a value is not known.
+        InvalidArgumentError: The argument is a single string or empty, or a value is unknown.
     """
     if isinstance(values, str):
-        raise InvalidArgumentError(argument, f"must be several values, such as {{{str(values)!r}}}, not a string")
+        raise InvalidArgumentError(argument, f"must be a collection, such as {{{str(values)!r}}}, not a string")
     return listed([member(value, type_, argument) for value in require_several(values, argument)], argument)
 
 

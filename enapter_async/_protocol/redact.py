@@ -1,4 +1,4 @@
-"""Keeping the token out of everything that is shown."""
+"""Masking of the token in everything that is shown."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from enapter_async.models.common import JSON
 
 MASK: Final = "***"
 _SHORTEST: Final = 4
-"""What is shorter is no secret, and hiding it would make every text unreadable."""
+"""Minimum length of a secret. Masking shorter texts would make everything unreadable."""
 _BEGINNING: Final = 8
-"""So much of a secret counts as the secret, for texts that were cut off in the middle of it."""
+"""Minimum length of a masked beginning of a secret, for texts that were truncated inside it."""
 _ESCAPES: Final = ("\\", "%", "&")
-"""What begins an escaped character: in a repr or in JSON, in a URL, in HTML."""
+"""Beginnings of escaped characters: in a repr or JSON, in a URL, in HTML."""
 _NAMES: Final = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
 def masked(text: str, *secrets: str | None) -> str:
-    """Return the text with every secret replaced: servers and proxies echo what they were sent.
+    """Return the text with every secret masked, since servers and proxies echo requests.
 
-    A secret is found in any way of writing it: as it is, or with characters escaped as in a repr, in JSON, in a URL
+    A secret is found in any notation: as it is, or with characters escaped as in a repr, in JSON, in a URL
     or in HTML.
     """
     for secret in secrets:
@@ -48,7 +48,7 @@ def _without(text: str, secret: str) -> str:
 
 @lru_cache(maxsize=8)
 def _patterns(secret: str, *, escaped: bool) -> tuple[re.Pattern[str], tuple[re.Pattern[str], ...]]:
-    """Return what finds the beginning of a secret, and what each next piece of it may look like."""
+    """Return a pattern for the beginning of a secret, and patterns for each next piece."""
     pieces = re.findall(r"\\+|[^\\]", secret)
     count, length = 0, 0
     while length < _BEGINNING and count < len(pieces):
@@ -59,7 +59,7 @@ def _patterns(secret: str, *, escaped: bool) -> tuple[re.Pattern[str], tuple[re.
 
 
 def _any_form(piece: str) -> str:
-    """Return a pattern for every way of writing a character, or several backslashes: each level doubles those."""
+    """Return a pattern for every notation of a character, or of several backslashes, which each level doubles."""
     code = ord(piece[0])
     if piece[0] == "\\":
         count = len(piece)
@@ -75,7 +75,7 @@ def _any_form(piece: str) -> str:
 
 
 def masked_json(value: JSON, *secrets: str | None) -> JSON:
-    """Return a JSON value with every secret replaced in its texts and keys."""
+    """Return a JSON value with every secret masked in its strings and keys."""
     if isinstance(value, str):
         return masked(value, *secrets)
     if isinstance(value, list):

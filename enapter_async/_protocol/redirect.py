@@ -1,4 +1,4 @@
-"""Where a redirected WebSocket handshake may go: the token must not reach another host."""
+"""Checks the redirect of a WebSocket handshake, so that the token does not reach another host."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def same_host_target(url: str, location: str) -> str | None:
-    """Return the URL that a redirect leads to, None where it must not be followed.
+    """Return the target of a redirect, or None if it must not be followed.
 
-    The host has to be the same. The port may change only along with the scheme, from http to https, which is what
-    a 308 is for here (reference.md, WebSocket endpoints); https never goes back to http.
+    The host must be the same. The port may change only together with the scheme, from http to https, which is the
+    purpose of a 308 here (reference.md, WebSocket endpoints). https never changes back to http.
 
     Args:
-        url: Absolute http(s) URL that was asked.
-        location: The answer's `Location`, absolute or relative.
+        url: Absolute http(s) URL of the request.
+        location: `Location` of the response, absolute or relative.
     """
     try:
         here = urlsplit(url)
@@ -31,7 +31,7 @@ def same_host_target(url: str, location: str) -> str | None:
         upgrade = here.scheme == "http" and scheme == "https"
         if not upgrade and not (scheme == here.scheme and same_port):
             return None
-    except ValueError:  # a port that is none, brackets that do not match
+    except ValueError:  # an invalid port, or unbalanced brackets
         return None
     return there._replace(scheme=scheme, fragment="").geturl()
 

@@ -30,10 +30,10 @@ class Operation:
         name: Service and method, such as `devices.get`, for errors, hooks and traces.
         method: HTTP method.
         safety: Safety class.
-        accept: Media type that is asked for.
-        waits_for_device: The answer comes when the device has answered: `Timeouts.command` is its total,
-            and one attempt may use all of it.
-        anonymous: Works without a token.
+        accept: Requested media type.
+        waits_for_device: The server responds when the device has responded. `Timeouts.command` is the timeout of the
+            call, and one attempt may use all of it.
+        anonymous: Whether it works without a token.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Operation:
 
 @attrs.frozen
 class Elsewhere:
-    """Another address than the API's, with a secret of its own: the API's token does not go there.
+    """An address outside the API with its own secret. The API's token is not sent there.
 
     Attributes:
         url: Absolute http(s) URL.
@@ -59,15 +59,15 @@ class Elsewhere:
 
 @attrs.define
 class Request:
-    """One request of an operation; never changed after it was built.
+    """One request of an operation. It is immutable.
 
     Attributes:
-        operation: Which one.
-        path: Below the base URL, percent-encoded, without a leading slash: `v3/devices/abc`.
+        operation: Operation of the request.
+        path: Path below the base URL, percent-encoded, without a leading slash: `v3/devices/abc`.
         query: Percent-encoded query string, or empty.
         body: Encoded body, if any.
         content_type: Media type of the body.
-        elsewhere: Where it goes instead of path and query, which only name it then.
+        elsewhere: Address to use instead of path and query, which then only name the request.
     """
 
     operation: Operation
@@ -80,7 +80,7 @@ class Request:
 
 @attrs.define
 class Answer:
-    """A complete answer of the server.
+    """A complete response of the server.
 
     Attributes:
         status: HTTP status.
@@ -94,7 +94,7 @@ class Answer:
 
 
 class Headers:
-    """Read-only response headers: names in any case, repeated lines kept."""
+    """Read-only response headers. Names are case-insensitive, and repeated headers are kept."""
 
     __slots__ = ("_raw",)
 

@@ -1,4 +1,4 @@
-"""The socket of a Gateway's terminal: its address, and its messages (reference.md, section 11a)."""
+"""The WebSocket of a Gateway's terminal: its address and messages (reference.md, section 11a)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from enapter_async.models.terminal import TerminalSession
 _HTTP_SCHEMES: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
-# No operation of the API: an answer of it names the address.
+# Not an operation of the API: a response of the API contains the address.
 _OPEN: Final = Operation("devices.open_terminal", "GET", Safety.READ)
 
 
@@ -24,13 +24,13 @@ def terminal_request(session: TerminalSession, *, base_url: str) -> Request:
     """Return the handshake that opens a terminal.
 
     Raises:
-        InvalidArgumentError: The session's address or token is invalid, or its address is a plain one although the API
-            is asked over https.
+        InvalidArgumentError: The session's address or token is invalid, or the address is unencrypted although the API
+            uses https.
     """
     if not isinstance(session, TerminalSession):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("session", "must be a TerminalSession", session)
     if not _is_plain(session.token):
-        raise InvalidArgumentError("session", "its token holds white space or characters that no header can have")
+        raise InvalidArgumentError("session", "its token contains white space or characters invalid in a header")
     elsewhere = Elsewhere(_http_url(session.websocket_url, base_url), session.token)
     return Request(_OPEN, "websocket_url", elsewhere=elsewhere)
 
@@ -43,9 +43,9 @@ def _http_url(websocket_url: str, base_url: str) -> str:
     parts = _split(websocket_url)
     scheme = None if parts is None else _HTTP_SCHEMES.get(parts.scheme)
     if parts is None or scheme is None or not parts.hostname or parts.username is not None:
-        raise InvalidArgumentError("session", "websocket_url is not an address such as wss://example.net/session")
+        raise InvalidArgumentError("session", "websocket_url must be an address such as wss://example.net/session")
     if scheme == "http" and not base_url.startswith("http:"):
-        raise InvalidArgumentError("session", "websocket_url is a plain ws address, which would show the token")
+        raise InvalidArgumentError("session", "websocket_url is an unencrypted ws address, which exposes the token")
     return parts._replace(scheme=scheme, fragment="").geturl()
 
 
@@ -54,28 +54,28 @@ def _split(url: str) -> SplitResult | None:
         return None
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is not a port
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         return None
     return parts
 
 
 def encode_message(channel_id: str, *words: str | int) -> str:
-    """Return a message to a terminal, such as `"stdin", "ls"`."""
+    """Return a message for a terminal, such as `"stdin", "ls"`."""
     return json.dumps({"channel": channel_id, "data": json.dumps(words)})
 
 
 def decode_output(message: str | bytes) -> str | None:
-    """Return what a message of a terminal shows, empty where that is nothing; None where the terminal has ended.
+    """Return the text that a message shows, possibly empty, or None if the terminal has ended.
 
     Raises:
         InvalidBodyError: The message is not JSON.
-        SchemaError: It is JSON of another shape.
+        SchemaError: The message is JSON of another structure.
     """
     frame = _loads(message, "the frame")
     data = frame.get("data") if isinstance(frame, dict) else None
     if not isinstance(data, str):
-        raise SchemaError("expected a text", path="data")
+        raise SchemaError("expected text", path="data")
     words = _loads(data, "data of the frame")
     match words:
         case ["exit", *_]:
@@ -83,9 +83,9 @@ def decode_output(message: str | bytes) -> str | None:
         case ["stdin", str(text), *_]:
             return text
         case [str(), *_]:
-            return ""  # of a kind that this version does not know
+            return ""  # a type of message that this version does not know
         case _:
-            raise SchemaError("expected a list that begins with a word", path="data")
+            raise SchemaError("expected an array that begins with a string", path="data")
 
 
 def _loads(text: str | bytes, what: str) -> JSON:

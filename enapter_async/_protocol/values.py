@@ -1,7 +1,7 @@
-"""Times and durations: how they are read from the server and written to it (reference.md, section 5).
+"""Conversion of times and durations from and to the wire (reference.md, section 5).
 
-Readers raise ValueError, for the converter to name the place. Writers raise `InvalidArgumentError`, for the
-caller to see which argument it was.
+Readers raise ValueError, and the converter adds the position. Writers raise `InvalidArgumentError` with the name of the
+argument.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _LEAP_SECOND: Final = re.compile(r"(:[0-5][0-9]):60(?=[.,Z+-])", re.ASCII)
 
 
 def parse_time(value: object) -> datetime:
-    """Return the time that the server gave, in UTC.
+    """Parse a time from the server. Return it in UTC.
 
     Args:
-        value: RFC 3339 text with `Z` or an offset and any number of fraction digits (what is finer than a
-            microsecond is cut off), or Unix seconds as a number or as text.
+        value: RFC 3339 text with `Z` or an offset and any number of fraction digits (truncated to microseconds), or
+            Unix seconds as a number or as text.
 
     Raises:
-        ValueError: It is neither; a time without an offset included, since it could be any.
+        ValueError: The value is neither, or has no offset and is therefore ambiguous.
     """
     if isinstance(value, str):
         try:
@@ -58,7 +58,7 @@ def parse_time(value: object) -> datetime:
 def _parse_rare_time(text: str) -> datetime:
     if _NUMBER.fullmatch(text):
         return from_unix_seconds(float(text) if "." in text else int(text))
-    # RFC 3339 allows lower case letters and leap seconds; datetime has neither.
+    # RFC 3339 allows lower-case letters and leap seconds, datetime does not.
     regular, leaps = _LEAP_SECOND.subn(r"\1:59", text.upper())
     moment = datetime.fromisoformat(regular)
     if moment.tzinfo is None:
@@ -75,27 +75,27 @@ def _to_utc(moment: datetime, later: timedelta = timedelta(0)) -> datetime:
 
 @lru_cache(maxsize=4096)
 def from_unix_seconds(seconds: float) -> datetime:
-    """Return the time of Unix seconds, in UTC. Many points share a second, and looking it up is 3 times as fast.
+    """Convert Unix seconds to a time in UTC. Many points share a second, and looking it up is 3 times as fast.
 
     Raises:
-        ValueError: Not finite, or not of a year from 1 to 9999.
+        ValueError: The number is not finite, or outside the years 1 to 9999.
     """
-    # Not fromtimestamp(): it refuses negative times on some platforms.
+    # Not fromtimestamp(), which rejects negative times on some platforms.
     try:
         return _EPOCH + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
-        raise ValueError("expected Unix seconds of a year from 1 to 9999") from None
+        raise ValueError("expected Unix seconds within the years 1 to 9999") from None
 
 
 def format_time(value: datetime, argument: str) -> str:
-    """Return a time as the server reads it: RFC 3339 in UTC with `Z`.
+    """Format a time for the server: RFC 3339 in UTC with `Z`.
 
     Args:
         value: An aware datetime.
         argument: Name of the caller's argument, for the error.
 
     Raises:
-        InvalidArgumentError: It is no datetime, or a naive one.
+        InvalidArgumentError: The value is not a datetime, or is a naive one.
     """
     try:
         moment = require_aware_time(value, argument).astimezone(UTC)
@@ -107,14 +107,14 @@ def format_time(value: datetime, argument: str) -> str:
 
 
 def format_duration(value: Duration, argument: str) -> str:
-    """Return a duration the way Go writes it, without zero units at its end: `1h`, `2m30s`, `1h0m5s`, `500ms`.
+    """Format a duration in Go's notation, without trailing zero units: `1h`, `2m30s`, `1h0m5s`, `500ms`.
 
     Args:
-        value: A timedelta or seconds; whole milliseconds, which is as fine as the API documents.
+        value: A timedelta or seconds, in whole milliseconds, the finest documented unit of the API.
         argument: Name of the caller's argument, for the error.
 
     Raises:
-        InvalidArgumentError: It is no duration, negative, not finite, too long, or finer than a millisecond.
+        InvalidArgumentError: The value is not a duration, negative, not finite, too long, or finer than a millisecond.
     """
     milliseconds = _milliseconds(value, argument)
     if milliseconds % 1_000:
@@ -137,7 +137,7 @@ def require_timeout(timeout: object) -> float:
     """Return a per-call timeout in seconds.
 
     Raises:
-        InvalidArgumentError: It is not a positive finite number.
+        InvalidArgumentError: The timeout is not a positive finite number.
     """
     seconds = read_number(timeout)
     if seconds is not None and 0 < seconds <= sys.float_info.max:

@@ -223,7 +223,7 @@ def test_short_and_long_rows_do_not_make_up_for_each_other(engine: Engine) -> No
 
 
 def test_bad_utf8_is_named(engine: Engine) -> None:
-    with pytest.raises(TimeseriesFormatError, match="row 2, column 1: no string"):
+    with pytest.raises(TimeseriesFormatError, match="row 2, column 1: not a valid string"):
         read(b"ts,telemetry=a device=d\n1,x\n2,\xff\n", ["string"], engine)
 
 
@@ -240,7 +240,7 @@ def test_bad_utf8_is_named(engine: Engine) -> None:
         ("ts,device=d telemetry=", ["float"], 1, "'telemetry' is missing"),
         ("ts,telemetry=a device=d x", ["float"], 1, "must be key=value"),
         ("ts,telemetry=a device=d =x", ["float"], 1, "must be key=value"),
-        ("ts,telemetry=a device=d telemetry=b", ["float"], 1, "stands there twice"),
+        ("ts,telemetry=a device=d telemetry=b", ["float"], 1, "occurs twice"),
         ('ts,telemetry="a" device=d', ["float"], None, "the header is malformed"),
         ('ts,"telemetry=a device=d', ["float"], None, "the header is malformed"),
     ],
@@ -262,7 +262,7 @@ def test_a_last_record_without_line_end_counts_when_the_end_is_proven(engine: En
 def test_an_end_without_proof_is_refused(body: str) -> None:
     reader = TimeseriesReader(["float"])
     assert list(reader.feed(body.encode())) == []
-    with pytest.raises(TimeseriesFormatError, match="nothing proves that the answer is whole"):
+    with pytest.raises(TimeseriesFormatError, match="nothing proves that the answer is complete"):
         list(reader.finish(complete=False))
 
 
@@ -292,7 +292,7 @@ def test_a_long_cell_within_the_bound_is_read(engine: Engine) -> None:
 
 
 def test_a_quoted_cell_beyond_what_the_csv_module_reads_is_named() -> None:
-    with pytest.raises(TimeseriesFormatError, match=r"row 2, column 1: no string.*longer than 131072"):
+    with pytest.raises(TimeseriesFormatError, match=r"row 2, column 1: not a valid string.*longer than 131072"):
         cells("string", "", '"' + "x" * 140_000 + '"')
 
 

@@ -1,1 +1,1 @@
-"""From JSON to models."""
+"""Decoding of JSON into models."""

@@ -1,8 +1,8 @@
-"""From JSON to models and back; the only module that knows cattrs.
+"""Conversion of JSON to models and back. The only module that uses cattrs.
 
-cattrs finds, makes and keeps the hook of each type, when it is first needed. The hooks are ours (`scalars`,
-`model_reader`), because its own coerce: None becomes "None", "false" becomes True. They name the place of a
-mismatch themselves, by looking again after a failure, so there is one converter and no slower second one.
+cattrs finds, creates and caches the hook of each type when it is first needed. The hooks come from `scalars` and
+`model_reader`, because those of cattrs coerce values: None becomes "None", "false" becomes True. After a failure they
+read the value again to locate the mismatch, so a second, slower converter is not needed.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ T = TypeVar("T")
 
 
 def structure(value: JSON, type_: type[T], *, at: str = "") -> T:
-    """Return JSON as a value of a type.
+    """Convert JSON to a value of a type.
 
     Args:
-        value: What `json.loads` gave.
+        value: Result of `json.loads`.
         type_: A model class, or `list[...]`, `dict[str, ...]` and the like of one.
         at: Position of the value in the response, such as `devices`. It begins the path of an error.
 
     Raises:
-        SchemaError: The value has another shape; its path names the place.
+        SchemaError: The value has another structure. `path` is the position.
     """
     return structurer(type_, at=at)(value)
 
 
 def structurer(type_: type[T], *, at: str = "") -> Callable[[JSON], T]:
-    """Return the function that `structure` calls for a type; it is made once."""
+    """Return the function that `structure` calls for a type. It is created once."""
     known = _structurers.get((type_, at))
     if known is None:
         known = _structurers[type_, at] = _make_structurer(type_, at)
@@ -71,7 +71,7 @@ def _make_structurer(type_: object, at: str) -> Callable[[JSON], Any]:
 
 
 def unstructure(value: Location | RuleScript) -> dict[str, JSON]:
-    """Return a value that the user built as JSON for a request; what is not set is left out."""
+    """Convert a model to JSON for a request. Unset fields are left out."""
     return cast("dict[str, JSON]", _converter.unstructure(value))
 
 
@@ -157,11 +157,11 @@ def _optional_hook(type_: Any, converter: Converter) -> Hook:
     return lambda value, seen: None if value is None else inner(value, seen)
 
 
-# Which type has which hook.
+# Hooks by type.
 
 
 def _hook_of(type_: Any, converter: Converter) -> Hook:
-    # An enum of strings is a str, and cattrs would find the hook of str for it.
+    # An enum of strings is a str, so cattrs would choose the hook of str.
     return scalars.member_of(type_) if _is_open_enum(type_) else converter.get_structure_hook(type_)
 
 
@@ -179,12 +179,12 @@ def _is_optional(type_: Any) -> bool:
 
 
 def _without_none(type_: Any) -> Any:
-    """Return T for `T | None`, and any other type as it is."""
+    """Return T for `T | None`, and any other type unchanged."""
     if not _is_optional(type_):
         return type_
     first, *others = (one for one in typing.get_args(type_) if one is not types.NoneType)
     if others:
-        raise TypeError(f"no rule tells the members of {type_} apart")
+        raise TypeError(f"no rule distinguishes the members of {type_}")
     return first
 
 
@@ -198,7 +198,7 @@ def _no_hook(type_: Any) -> Hook:
 
 def _make_converter() -> Converter:
     converter = Converter()
-    # The last one that fits is taken; the first refuses what cattrs would coerce.
+    # The last match is used; the first entry rejects all types that cattrs would coerce.
     converter.register_structure_hook_factory(lambda _: True, _no_hook)
     converter.register_structure_hook_factory(attrs.has, _class_hook)
     converter.register_structure_hook_factory(_is_optional, _optional_hook)
@@ -236,7 +236,7 @@ def _script_body(script: RuleScript) -> dict[str, JSON]:
         "code": quirks.to_base64(script.code),
         "runtime_version": script.runtime_version.value,
     }
-    # Left out for V3, where zero stands for none.
+    # Left out for V3, where zero means none.
     if script.exec_interval:
         body["exec_interval"] = format_duration(script.exec_interval, "exec_interval")
     return body

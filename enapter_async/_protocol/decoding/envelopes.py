@@ -1,4 +1,4 @@
-"""How the JSON of an answer becomes a model: the quirks of envelopes."""
+"""Decoding of the JSON envelopes around models, including their quirks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Enveloped(Generic[T]):
-    """Decodes `{"device": {...}}`: one value under one key."""
+    """Decodes one value under one key: `{"device": {...}}`."""
 
     __slots__ = ("_key", "_type")
 
@@ -33,7 +33,7 @@ class Enveloped(Generic[T]):
 
 
 class Optionally(Generic[T]):
-    """Decodes `{"telemetry": {...}}` where null and an empty answer mean that there is nothing: an empty value.
+    """Decodes `{"telemetry": {...}}`. Null or an empty object means an empty value.
 
     Older servers respond without this envelope. Their responses are rejected, since they would look empty.
     """
@@ -47,13 +47,13 @@ class Optionally(Generic[T]):
     def __call__(self, answer: Answer) -> T:
         payload = loads_object(answer)
         if payload and self._key not in payload:
-            raise SchemaError("is missing; the answer has an older form", path=self._key)
+            raise SchemaError("is missing; the answer has an older format", path=self._key)
         value = payload.get(self._key)
         return self._type() if value is None else structurer(self._type, at=self._key)(value)
 
 
 class OrNone(Generic[T]):
-    """Decodes `{"device": {...}}` where some servers answer with nothing, or with something else: None."""
+    """Decodes `{"device": {...}}`, or returns None for the different or empty bodies of some servers."""
 
     __slots__ = ("_key", "_type")
 
@@ -68,7 +68,7 @@ class OrNone(Generic[T]):
 
 
 class Whole(Generic[T]):
-    """Decodes an answer that is the value itself."""
+    """Decodes a response without an envelope."""
 
     __slots__ = ("_type",)
 
@@ -94,9 +94,9 @@ class PageOf(Generic[T]):
             raise SchemaError("is missing", path=self._key)
         items = payload[self._key]
         if items is None:
-            items = []  # an empty list, as servers write one that they have never put anything into
+            items = []  # null, which servers send for a list that never had items
         total = payload.get("total_count")
         if total is not None and (type(total) is not int or total < 0):
             shown = total if type(total) is int else type(total).__name__
-            raise SchemaError(f"expected a count, got {shown}", path="total_count")
+            raise SchemaError(f"expected a number of items, got {shown}", path="total_count")
         return structurer(self._items, at=self._key)(items), total

@@ -1,4 +1,4 @@
-"""WebSocket messages to typed frames, in every shape of reference.md, section 10."""
+"""Decoding of WebSocket messages into typed frames, in all forms of reference.md, section 10."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOG_FIELDS: Final = frozenset({"log", "message", "severity"})
 
 
 class FrameOf(Generic[F]):
-    """Decodes one message; text and binary alike, as long as it is a JSON object."""
+    """Decodes one message. Text and binary messages are both accepted if they contain a JSON object."""
 
     __slots__ = ("_is_log", "_type")
 
@@ -31,17 +31,17 @@ class FrameOf(Generic[F]):
 
         Raises:
             InvalidBodyError: The message is not JSON.
-            SchemaError: It is JSON of another shape.
+            SchemaError: The message is JSON of another structure.
         """
         payload = _loads(message)
         if self._is_log and isinstance(payload, dict) and _LOG_FIELDS.isdisjoint(payload):
-            # Every field of a record is optional: without this, an object about something else would pass for one.
-            raise SchemaError("the frame holds no log record")
+            # Every field of a record is optional, so without this check any object would count as a record.
+            raise SchemaError("the frame does not contain a log record")
         return structurer(self._type)(payload)
 
 
 def excerpt(message: str | bytes) -> str:
-    """Return the beginning of a message, for people."""
+    """Return the beginning of a message, for display."""
     piece = message[:_EXCERPT]
     return piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
 
@@ -49,7 +49,7 @@ def excerpt(message: str | bytes) -> str:
 def _loads(message: str | bytes) -> JSON:
     body = message if isinstance(message, bytes) else message.encode()
     if json_text.has_more_values(body, json_text.MAX_VALUES):
-        raise ResponseTooLargeError(f"the frame holds more than {json_text.MAX_VALUES:,} values")
+        raise ResponseTooLargeError(f"the frame contains more than {json_text.MAX_VALUES:,} values")
     try:
         return cast("JSON", json_text.loads(body))
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Reading JSON: the standard library's way, and faster with orjson (extra `speed`), with the same results."""
+"""Parsing of JSON with the standard library, or faster with orjson (extra `speed`), with the same results."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ try:
 except ImportError:  # the extra is not installed
     _orjson = None  # type: ignore[assignment]
 
-# orjson reads an integer of more than 64 bits as a float. None has less than 19 digits, and looking for so many
-# in a row this way costs a fifth of the parsing; a regular expression costs nine times the parsing.
+# orjson reads an integer of more than 64 bits as a float. Such integers have at least 19 digits. Looking for so many
+# digits this way takes a fifth of the parsing time, a regular expression nine times the parsing time.
 _DIGITS: Final = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() else ord("x") for byte in range(256))
 _LONG_NUMBER: Final = b"0" * 19
 
 
 MAX_VALUES: Final = 256 * 1024
-"""Most values of one text: a page of 50 devices has room for manifests of 5,000 values each."""
+"""Maximum number of values in a text: enough for a page of 50 devices with manifests of 5,000 values each."""
 
 
 def has_more_values(body: bytes, most: int) -> bool:
-    """Whether a JSON text can hold more values than that, counted over its bytes and so before any of it is built.
+    """Whether a JSON text may contain more than `MAX_VALUES` values, counted in its bytes before parsing.
 
-    A value costs a hundred bytes of memory and up to a microsecond, however few bytes write it: 60 MiB of `[],` took
-    10 s and 1.8 GiB. Commas and brackets within strings count as well; texts of few bytes are not looked at.
+    A value costs a hundred bytes of memory and up to a microsecond, even if it is written in few bytes: 60 MiB of
+    `[],` took 10 s and 1.8 GiB. Commas and brackets within strings count too. Short texts are not checked.
     """
     return len(body) > most and body.count(b",") + body.count(b"[") + body.count(b"{") > most
 
@@ -34,14 +34,14 @@ def standard_loads(body: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: It is not JSON, or not text.
-        RecursionError: It is nested too deeply.
+        ValueError: The text is not JSON, or not UTF-8.
+        RecursionError: The JSON is nested too deeply.
     """
     return json.loads(body)
 
 
 def fast_loads(body: bytes) -> Any:
-    """Return what `standard_loads` returns, sooner; what orjson refuses or would change is left to that one."""
+    """Parse like `standard_loads`, but faster. Texts that orjson rejects or would change are left to that function."""
     if _orjson is None or _LONG_NUMBER in body.translate(_DIGITS):
         return json.loads(body)
     try:

@@ -1,4 +1,4 @@
-"""Reads the latest values of a device: of all answers, the one with most objects."""
+"""Decoding of the latest values of a device, the response with the most objects."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _USUAL_FIELDS: Final = 2
 def points_reader(read_point: Hook) -> Hook:
     """Return the hook of points by attribute.
 
-    `{"value": 1.5, "timestamp": 1773480413}`, the usual form of a point, is read without a call, which takes three
-    fifths of the time. Any other form is left to the hook of a single point.
+    The usual form of a point, `{"value": 1.5, "timestamp": 1773480413}`, is read inline, which takes three fifths of
+    the time of a call. Any other form is left to the hook of a single point.
 
     Args:
-        read_point: That hook.
+        read_point: Hook of a single point.
     """
 
     def read(value: object, seen: Seen) -> dict[str, LatestPoint]:

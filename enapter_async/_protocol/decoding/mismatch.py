@@ -18,7 +18,7 @@ _JSON_NAMES: Final = {
 
 
 class Mismatch(Exception):  # noqa: N818 - a signal inside the converter; callers see SchemaError
-    """A value that is not what its type says; collects the way to it while it travels up."""
+    """A value that does not match its type. It collects the path to the value while it propagates."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -26,12 +26,12 @@ class Mismatch(Exception):  # noqa: N818 - a signal inside the converter; caller
         self._way: list[str | int] = []
 
     def within(self, step: str | int) -> Mismatch:
-        """Add the field or the index that this happened in."""
+        """Prepend a field or an index to the path."""
         self._way.append(step)
         return self
 
     def path(self, start: str) -> str:
-        """Return the whole way, such as `devices[3].updated_at`."""
+        """Return the complete path, such as `devices[3].updated_at`."""
         path = start
         for step in reversed(self._way):
             if isinstance(step, int):
@@ -44,6 +44,6 @@ class Mismatch(Exception):  # noqa: N818 - a signal inside the converter; caller
 
 
 def expected(what: str, value: object) -> Mismatch:
-    """Return a mismatch that names the kind of the value and never the value: it may be a secret."""
+    """Return a mismatch that names the type of the value, but never the value, which may be a secret."""
     kind = type(value).__name__
     return Mismatch(f"expected {what}, got {_JSON_NAMES.get(kind, kind)}")

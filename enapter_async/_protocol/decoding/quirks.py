@@ -1,8 +1,8 @@
-"""Where the wire differs from the models: older names, two forms of one thing, encodings.
+"""Differences between the wire and the models: older names, alternative forms, encodings.
 
-Every entry has its source in reference.md or in a note of openapi.yaml; whatever is not here has to be as the
-model declares it. Functions here raise TypeError (with what was expected) for a value of a wrong kind and ValueError
-for one of a wrong content; the converter names the place.
+Every entry has its source in reference.md or in a note of openapi.yaml. Anything else must match the model. Functions
+raise TypeError (with the expected type) for a value of the wrong type, and ValueError for invalid content. The
+converter adds the position.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ Reshape: TypeAlias = Callable[[JSON], JSON]
 
 
 def identifier(value: JSON) -> str | None:
-    """Read an identifier; an empty one is none (Known quirks 18)."""
+    """Read an identifier. An empty one means None (Known quirks 18)."""
     if isinstance(value, str):
         return value or None
     raise TypeError("text")
 
 
 def coordinate(value: JSON) -> float | None:
-    """Read degrees as number or text (Known quirks 6)."""
+    """Read degrees, as a number or text (Known quirks 6)."""
     if isinstance(value, str):
         if not value:
             return None
         try:
             number = float(value)
         except ValueError:
-            raise ValueError("expected a number, got text that is none") from None
+            raise ValueError("expected a number, got text that is not a number") from None
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
     else:
-        raise TypeError("a number or its text")
+        raise TypeError("a number or numeric text")
     if not math.isfinite(number):
         raise ValueError("expected a finite number")
     return number
 
 
 def port(value: JSON) -> int:
-    """Read a port as integer or text (openapi.yaml, generate_config)."""
+    """Read a port, as an integer or text (openapi.yaml, generate_config)."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 5:
@@ -65,7 +65,7 @@ def port(value: JSON) -> int:
 
 
 def base64_text(value: JSON) -> str:
-    """Read the text that a rule's script is (Known quirks 12)."""
+    """Read the script of a rule (Known quirks 12)."""
     if not isinstance(value, str):
         raise TypeError("text in base64")
     try:
@@ -75,12 +75,12 @@ def base64_text(value: JSON) -> str:
 
 
 def to_base64(text: str) -> str:
-    """Write the text that a rule's script is."""
+    """Encode the script of a rule."""
     return base64.b64encode(text.encode("utf-8")).decode("ascii")
 
 
 def _communication_config(value: JSON) -> JSON:
-    # The documentation has the protocol inside the credentials, the vendor's SDK beside them.
+    # The documentation has the protocol inside the credentials, the vendor's SDK next to them.
     if isinstance(value, dict) and value.get("mqtt_protocol") is None:
         credentials = value.get("mqtt_credentials")
         if isinstance(credentials, dict) and credentials.get("protocol") is not None:
@@ -109,7 +109,7 @@ def _started_execution(value: JSON) -> JSON:
 
 
 def _log_record(value: JSON) -> JSON:
-    # reference.md, section 10: severity and message stand under `log` on current servers, flat on older ones.
+    # reference.md, section 10: severity and message are inside `log` on current servers, flat on older ones.
     if isinstance(value, dict) and "log" in value:
         log = value["log"]
         if not isinstance(log, dict):
@@ -145,10 +145,10 @@ RESHAPES: Final[Mapping[type, Reshape]] = {
     DeviceFrame: _device_frame,
     TelemetryFrame: _telemetry_frame,
 }
-"""Applied to the whole value of a class before its fields are read."""
+"""Functions applied to the whole value of a class before its fields are read."""
 
 BARE_FIELDS: Final[Mapping[type, str]] = {Connectivity: "status"}
-"""Fields that text stands for where an object should be (Known quirks 7)."""
+"""Fields to fill if the value is text instead of an object (Known quirks 7)."""
 
 READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
     Device: {"site_id": identifier, "blueprint_id": identifier},
@@ -157,14 +157,14 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
     CommunicationConfig: {"mqtt_port": port, "time_sync_port": port},
     RuleScript: {"code": base64_text},
 }
-"""Fields whose form on the wire is not the one of their type."""
+"""Fields whose form on the wire differs from their type."""
 
 OTHER_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
     Device: {"communication": "communication_info"},
     Communication: {"type": "communication_type"},
     BlueprintValidation: {"errors": "validation_errors"},
 }
-"""Fields that the wire, or older servers, call otherwise."""
+"""Fields with another name on the wire or on older servers."""
 
 REPEATED: Final[Mapping[type, str]] = {Site: "id", Connectivity: "status"}
-"""Classes whose objects repeat within an answer, and the field that tells most of them apart."""
+"""Classes whose objects repeat within a response, and the field that distinguishes most of them."""

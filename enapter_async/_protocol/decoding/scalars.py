@@ -1,6 +1,6 @@
 """Strict readers of single JSON values, as hooks of the converter.
 
-A value of another kind raises `Mismatch` and is never converted: None does not become "None".
+A value of another type raises `Mismatch`. It is never converted: None does not become "None".
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from enapter_async._protocol.values import from_unix_seconds, parse_duration, pa
 from enapter_async.models.common import JSON, OpenEnum
 
 Seen: TypeAlias = dict[str, tuple[object, object]]
-"""What one call has read so far: JSON and model, by a key."""
+"""Objects that a call has read so far: JSON and model, by a key."""
 Hook: TypeAlias = Callable[[Any, Any], Any]
-"""Reads a value; the second argument is `Seen` and not the type, which each hook knows."""
+"""Reads a value. The second argument is `Seen`; each hook already knows its type."""
 
 
 def text(value: object, _: object) -> str:
@@ -30,7 +30,7 @@ def text(value: object, _: object) -> str:
 
 
 def texts(value: object, _: object) -> tuple[str, ...]:
-    """Read an array of text."""
+    """Read an array of strings."""
     items = json_array(value)
     for one in items:
         if type(one) is not str:
@@ -49,7 +49,7 @@ def boolean(value: object, _: object) -> bool:
 
 
 def integer(value: object, _: object) -> int:
-    """Read an integer; JSON has one kind of number, so 3.0 is 3."""
+    """Read an integer. JSON has only one type of number, so 3.0 is 3."""
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer():
@@ -71,28 +71,28 @@ def number(value: object, _: object) -> float:
 
 
 def json_object(value: object, _: object) -> dict[str, JSON]:
-    """Read an object, whatever it holds."""
+    """Read an object with any content."""
     if type(value) is dict:
         return cast("dict[str, JSON]", value)
     raise expected("an object", value)
 
 
 def json_array(value: object) -> list[JSON]:
-    """Read an array, whatever it holds."""
+    """Read an array with any content."""
     if type(value) is list:
         return cast("list[JSON]", value)
     raise expected("an array", value)
 
 
 def anything(value: object, _: object) -> object:
-    """Read any JSON as it is."""
+    """Read any JSON unchanged."""
     return value
 
 
 def time(value: object, _: object) -> datetime:
     """Read a time as text or as Unix seconds."""
     try:
-        # What servers send most, without another call; parse_time() knows the rest.
+        # The most common form, without another call. parse_time() reads all others.
         if type(value) is str:
             moment = datetime.fromisoformat(value)
             if moment.tzinfo is UTC:
@@ -158,4 +158,4 @@ INLINE: Final[Mapping[Callable[..., object], str]] = {
     quirks.identifier: "(v or None) if type(v) is str else {read}",
     quirks.coordinate: "v if type(v) is float and v - v == 0.0 else {read}",  # neither NaN nor infinite
 }
-"""Expressions that read the usual form of `v` without a call; a call is a third of the cost of a field."""
+"""Expressions that read the usual form of `v` inline. A call is a third of the cost of a field."""

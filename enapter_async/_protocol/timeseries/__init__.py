@@ -1,1 +1,1 @@
-"""From CSV to columns, and from spans of time to requests."""
+"""Time series: requests for time ranges, and CSV responses as columns."""

@@ -1,11 +1,11 @@
-"""The fast reader of time series (extra `arrow`): the same blocks, read by pyarrow.
+"""The fast reader of time series (extra `arrow`), which parses blocks with pyarrow.
 
-It reads only what it and the standard reader read alike. On any doubt a block goes to the standard reader,
-which also names every error; so both give the same values and the same errors. The values stay in arrow
-memory, and become Python objects when somebody asks for them.
+It reads only blocks that both readers interpret in the same way. In doubt a block goes to the standard reader, which
+also reports all errors, so both produce the same values and the same errors. Values stay in arrow memory and are
+converted to Python objects on access.
 """
 
-# pyarrow has no types.
+# pyarrow has no type annotations.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportAttributeAccessIssue=false
 from __future__ import annotations
@@ -39,8 +39,8 @@ _OPTIONS: Final = {
     "strings_can_be_null": True,
     "quoted_strings_can_be_null": True,
 }
-# What pyarrow takes for a number and the standard reader does not: 0x1f, nan(...). The search for one byte is
-# far quicker than that for two, and mostly ends it.
+# Characters of numbers that only pyarrow accepts: 0x1f, nan(...). Searching for one byte is far faster than for two,
+# and usually sufficient.
 _DOUBTFUL: Final = ((b"x", b"0x"), (b"X", b"0X"), (b"(", b"n("), (b"(", b"N("))
 
 
@@ -56,28 +56,28 @@ class ArrowValues:
         return len(self._chunks)
 
     def to_list(self) -> list[TimeseriesValue]:
-        """Return them as plain Python values."""
+        """Return the values as plain Python objects."""
         values: list[TimeseriesValue] = []
         for chunk in self._chunks.chunks:
             values += plain_values(chunk)
         return values
 
     def to_arrow(self) -> pa.ChunkedArray:
-        """Return them as they are."""
+        """Return the values in arrow memory."""
         return self._chunks
 
     def slice(self, start: int, stop: int) -> Self:
-        """Return some of them, without copying."""
+        """Return a slice without copying."""
         return type(self)(self._chunks.slice(start, max(stop - start, 0)))
 
     def joined(self, parts: Sequence[Self]) -> Self:
-        """Return the values of several in one, without copying."""
+        """Concatenate columns without copying."""
         chunks = [chunk for part in parts for chunk in part.to_arrow().chunks]
         return type(self)(pa.chunked_array(chunks, self._chunks.type))
 
 
 def plain_values(array: pa.Array) -> list[TimeseriesValue]:
-    """Return the values of an array; numbers five times as fast as `to_pylist` does."""
+    """Return the values of an array. Numbers are five times as fast as with `to_pylist`."""
     if not len(array) or not (pa.types.is_float64(array.type) or pa.types.is_int64(array.type)):
         return cast("list[TimeseriesValue]", array.to_pylist())
     memory = memoryview(array.buffers()[1]).cast("B")[array.offset * 8 : (array.offset + len(array)) * 8]
@@ -90,7 +90,7 @@ def plain_values(array: pa.Array) -> list[TimeseriesValue]:
 
 
 def read_block_with_arrow(block: bytes, headers: Sequence[ColumnHeader], position: Position) -> TimeseriesBatch:
-    """Read a block of whole records; see `timeseries_csv.read_block`, which it replaces."""
+    """Read a block of complete records, like `csv.read_block`."""
     if b'"' in block:
         check_quotes(block)
     if any(rare in block and mark in block for rare, mark in _DOUBTFUL) or has_lone_carriage_return(block):
@@ -127,7 +127,7 @@ def _column(header: ColumnHeader, chunks: pa.ChunkedArray) -> Column:
 
 
 def _string_arrays(texts: pa.Array) -> pa.Array:
-    """Read JSON arrays; each text of a block is read once, as alerts stay the same for hours."""
+    """Read JSON arrays. Equal texts of a block are read once, because alerts often stay the same for hours."""
     encoded = texts.dictionary_encode()
     known = [string_array(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(known, pa.list_(pa.string())).take(encoded.indices)

@@ -1,8 +1,8 @@
-"""Cells of a time series: text to values, a column at a time.
+"""Conversion of the cells of a time series from text to values, a column at a time.
 
-The grammar is the same whichever reader is used, and narrower than Python's own (`1_000` or Arabic digits are not
-accepted). An empty cell is None. Blanks around a number are ignored. `nan`, `inf` and `infinity`, with or without a
-sign, in any case, are floats and not None; a number beyond the range of a double is infinite.
+The grammar is the same for both readers, and stricter than Python's (`1_000` or Arabic digits are not accepted). An
+empty cell is None. Blanks around a number are ignored. `nan`, `inf` and `infinity`, with or without a sign and in any
+case, are floats, not None. A number beyond the range of a double is infinite.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _BOOLEANS: Final[dict[str, TimeseriesValue]] = {
 
 
 def is_plain(block: bytes) -> bool:
-    """Whether a block has nothing but what plain numbers are written with; costs a nanosecond a byte."""
+    """Whether a block contains only characters of plain numbers. The check takes a nanosecond per byte."""
     return not block.translate(None, _PLAIN)
 
 
 def _spelled_with(cells: Sequence[str], characters: bytes) -> Sequence[str]:
     if strange := "".join(cells).encode().translate(None, characters):
-        raise ValueError(f"not in a number: {strange[:20]!r}")
+        raise ValueError(f"characters that are not part of a number: {strange[:20]!r}")
     return cells
 
 
 def plain_integers(cells: Sequence[str]) -> Values:
-    """Convert cells that are known to be plain to int."""
+    """Convert cells with only plain characters to int."""
     try:
         return list(map(int, cells))
     except ValueError:
@@ -49,7 +49,7 @@ def plain_integers(cells: Sequence[str]) -> Values:
 
 
 def plain_floats(cells: Sequence[str]) -> Values:
-    """Convert cells that are known to be plain to float."""
+    """Convert cells with only plain characters to float."""
     try:
         return list(map(float, cells))
     except ValueError:
@@ -79,13 +79,13 @@ def booleans(cells: Sequence[str]) -> Values:
 
 
 def strings(cells: Sequence[str]) -> Values:
-    """Keep cells as they are; equal texts of a block share their memory."""
+    """Keep cells as text. Equal texts of a block share their memory."""
     unique: dict[str, TimeseriesValue] = {cell: cell or None for cell in dict.fromkeys(cells)}
     return list(map(unique.__getitem__, cells))
 
 
 def string_array(cell: str) -> list[str] | None:
-    """Convert a JSON array of texts, or `null`."""
+    """Convert a JSON array of strings, or `null`."""
     if not cell:
         return None
     try:
@@ -98,15 +98,15 @@ def string_array(cell: str) -> list[str] | None:
         raise ValueError("not a JSON array")  # noqa: TRY004 one kind of error for every cell
     texts = cast("list[object]", array)
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError("not an array of texts")
+        raise ValueError("not an array of strings")
     strings_only = cast("list[str]", texts)
-    "".join(strings_only).encode()  # half of a surrogate pair, escaped, is no text (UnicodeEncodeError)
+    "".join(strings_only).encode()  # an escaped lone surrogate is not valid text (UnicodeEncodeError)
     return strings_only
 
 
 def string_arrays(cells: Sequence[str]) -> Values:
-    """Convert cells to lists of texts; each row has a list of its own."""
-    # Alerts stay the same for hours: each text of a block is read once.
+    """Convert cells to lists of strings. Each row gets a separate list."""
+    # Alerts often stay the same for hours: read equal texts of a block once.
     known = {cell: string_array(cell) for cell in dict.fromkeys(cells)}
     return [None if (array := known[cell]) is None else array.copy() for cell in cells]
 
@@ -118,16 +118,16 @@ CONVERTERS: Final[Mapping[DataType, Converter]] = {
     DataType.STRING: strings,
     DataType.STRING_ARRAY: string_arrays,
 }
-"""By type; what is not here is text."""
+"""Converters by type. All other types are text."""
 
 PLAIN_CONVERTERS: Final[Mapping[DataType, Converter]] = {
     **CONVERTERS,
     DataType.FLOAT: plain_floats,
     DataType.INTEGER: plain_integers,
 }
-"""The same for a block that `is_plain`."""
+"""Converters by type for a block that `is_plain`."""
 
 
 def converter(data_type: DataType, *, plain: bool = False) -> Converter:
-    """Return what converts the cells of a column."""
+    """Return the converter for the cells of a column."""
     return (PLAIN_CONVERTERS if plain else CONVERTERS).get(data_type, strings)

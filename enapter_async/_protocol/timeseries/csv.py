@@ -1,7 +1,7 @@
-"""The standard reader of time series: a block of whole records to columns of values.
+"""The standard reader of time series, which converts blocks of complete records to columns of values.
 
 The fast paths only detect that something is wrong. `defect` then reads the block again, cell by cell, to find the
-error. So errors name the same row and column whichever reader detected them.
+error. So errors name the same row and column with both readers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from enapter_async.models.timeseries import Column, ColumnHeader, DataType, Stor
 
 Cells: TypeAlias = Sequence[Sequence[str]]
 
-_FIRST_MOMENT: Final = -62_135_596_800  # 0001-01-01T00:00:00Z, the first that a datetime can be
+_FIRST_MOMENT: Final = -62_135_596_800  # 0001-01-01T00:00:00Z, the earliest datetime
 _LAST_MOMENT: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
 _OUTSIDE: Final = bytes(byte if byte in b',\r\n"' else ord("x") for byte in range(256))
 _QUOTED: Final = re.compile(rb'"[^"]*(?:""[^"]*)*"')
@@ -31,7 +31,7 @@ _CELL: Final = re.compile(rb"(%b|%b)(,|\r?\n)" % (_QUOTED.pattern, _UNQUOTED.pat
 
 
 class MalformedBlockError(Exception):
-    """Something in a block is wrong; never leaves the reader, `defect` says what it is."""
+    """A block contains an error, which `defect` identifies. Never raised to users."""
 
 
 @attrs.frozen
@@ -40,7 +40,7 @@ class Position:
 
     Attributes:
         row: Number of its first data row, counted from 1.
-        after: Unix seconds of the row before it; None when there is none.
+        after: Unix seconds of the row before it, if any.
     """
 
     row: int = 1
@@ -48,15 +48,15 @@ class Position:
 
 
 def read_block(block: bytes, headers: Sequence[ColumnHeader], position: Position) -> TimeseriesBatch:
-    """Read a block of whole records.
+    """Read a block of complete records.
 
     Args:
-        block: Complete records, each with its line end.
+        block: Complete records, each with its line ending.
         headers: The columns.
-        position: Where the block stands.
+        position: Position of the block.
 
     Raises:
-        MalformedBlockError: Something is wrong; ask `defect`.
+        MalformedBlockError: The block contains an error; call `defect`.
     """
     try:
         cells = (_split_quoted if b'"' in block else _split)(block, len(headers) + 1)
@@ -71,15 +71,15 @@ def read_block(block: bytes, headers: Sequence[ColumnHeader], position: Position
 
 
 def with_values(header: ColumnHeader, stored: Values | StoredValues) -> Column:
-    """Return a column of this header."""
+    """Return a column with this header."""
     return Column(header.device, header.attribute, header.data_type, header.labels, stored)
 
 
 def ascending(moments: Sequence[object], position: Position) -> list[int]:
-    """Return moments that are strictly ascending integers and can be datetimes.
+    """Return timestamps after checking that they are strictly ascending and within the range of datetime.
 
     Raises:
-        ValueError: They are not.
+        ValueError: A timestamp is not.
     """
     if None in moments:
         raise ValueError("the timestamp is empty")
@@ -96,20 +96,20 @@ def ascending(moments: Sequence[object], position: Position) -> list[int]:
 
 
 def has_lone_carriage_return(block: bytes) -> bool:
-    """Whether there is a carriage return that ends no line."""
+    """Whether there is a carriage return that does not end a line."""
     return b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
 
 
 def check_quotes(block: bytes) -> None:
-    """Refuse quotes that do not enclose a whole cell, and carriage returns outside that end no line.
+    """Reject quotes that do not enclose a whole cell, and unquoted carriage returns that do not end a line.
 
-    csv.reader and pyarrow let them pass, each in its own way; a block may then have been cut in a cell.
+    csv.reader and pyarrow accept them in different ways, and the block may then have been split inside a cell.
 
     Raises:
-        MalformedBlockError: There is one.
+        MalformedBlockError: The block contains one.
     """
     parts = block.split(b'"')
-    # What is outside quotes, each quoted cell become one quote; a doubled quote leaves nothing in between.
+    # The text outside quotes, with one quote for each quoted cell. A doubled quote leaves nothing in between.
     outside = b'"'.join(parts[::2]).translate(_OUTSIDE)
     if (
         len(parts) % 2 == 0
@@ -122,20 +122,20 @@ def check_quotes(block: bytes) -> None:
 
 
 def records(block: bytes) -> list[list[str]]:
-    """Cut a block into records of cells, blank lines left out.
+    """Split a block into records of cells, without blank lines.
 
     Raises:
-        MalformedBlockError, ValueError, csv.Error: It is malformed.
+        MalformedBlockError, ValueError, csv.Error: The block is malformed.
     """
     check_quotes(block)
-    # Lines end with "\n" alone: everything else, in quotes, belongs to the cell.
+    # Only "\n" ends a line: all other line endings are quoted and belong to a cell.
     lines = io.StringIO(block.decode(), newline="\n")
     found = list(csv.reader(lines, strict=True))
     return found if all(found) else list(filter(None, found))
 
 
 def _split_quoted(block: bytes, width: int) -> Cells:
-    """Cut a block with quotes into columns of cells."""
+    """Split a block with quotes into columns of cells."""
     rows = records(block)
     if not set(map(len, rows)) <= {width}:
         raise MalformedBlockError
@@ -143,7 +143,7 @@ def _split_quoted(block: bytes, width: int) -> Cells:
 
 
 def _split(block: bytes, width: int) -> Cells:
-    """Cut a block without quotes into columns of cells."""
+    """Split a block without quotes into columns of cells."""
     if b"\r" in block:
         if has_lone_carriage_return(block):
             raise MalformedBlockError
@@ -155,13 +155,13 @@ def _split(block: bytes, width: int) -> Cells:
         text = "\n".join(lines)
     if not set(map(str.count, lines, repeat(","))) <= {width - 1}:
         raise MalformedBlockError
-    # All cells in one list, cut by stride: no object for each row, a third faster than csv.reader.
+    # All cells in one list, sliced by stride: without an object per row it is a third faster than csv.reader.
     flat = text.replace("\n", ",").split(",") if lines else []
     return [flat[column::width] for column in range(width)]
 
 
 def defect(block: bytes, headers: Sequence[ColumnHeader], position: Position) -> TimeseriesFormatError:
-    """Return the first defect of a malformed block, with its row and column."""
+    """Return the first error in a malformed block, with its row and column."""
     row, after = position.row, position.after
     for cells, flaw in _raw_records(block):
         if flaw:
@@ -177,13 +177,13 @@ def defect(block: bytes, headers: Sequence[ColumnHeader], position: Position) ->
             except ValueError as error:
                 shown = raw[:40].decode("utf-8", "replace")
                 what = data_type if column else "timestamp"
-                return TimeseriesFormatError(f"no {what}: {shown!r} ({error})", row=row, column=column)
+                return TimeseriesFormatError(f"not a valid {what}: {shown!r} ({error})", row=row, column=column)
         row += 1
     return TimeseriesFormatError("malformed", row=position.row)
 
 
 def _text(raw: bytes) -> str:
-    """Return what a cell says."""
+    """Return the text of a cell."""
     text = raw.decode()
     if not text.startswith('"'):
         return text
@@ -193,7 +193,7 @@ def _text(raw: bytes) -> str:
 
 
 def _raw_records(block: bytes) -> Iterator[tuple[list[bytes], str]]:
-    """Yield records that are not blank, as cells with their quotes; a flaw ends them."""
+    """Yield records that are not blank, as cells with their quotes, up to the first syntax error."""
     cells: list[bytes] = []
     offset = 0
     while offset < len(block):
@@ -211,7 +211,7 @@ def _raw_records(block: bytes) -> Iterator[tuple[list[bytes], str]]:
 
 
 def _flaw(block: bytes, offset: int) -> str:
-    """Return why no cell begins at an offset; empty when the block ends in it."""
+    """Return why no cell begins at an offset, or an empty string if the block ends there."""
     cell = (_QUOTED if block.startswith(b'"', offset) else _UNQUOTED).match(block, offset)
     if cell is None:
         return "a quote that is never closed"

@@ -1,4 +1,4 @@
-"""The header of a time series: labels of the columns, and their data types."""
+"""The header of a time series: labels and data types of the columns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def parse_data_types(lines: Iterable[str]) -> tuple[DataType, ...]:
 
     Args:
         lines: Values of the header `X-Enapter-Timeseries-Data-Types`: one for each column, or joined by
-            commas (reference.md, Telemetry CSV). A type that is not known keeps its text.
+            commas (reference.md, Telemetry CSV). An unknown type keeps its text.
     """
     names = [name.strip() for line in lines for name in line.split(",")]
-    while names and not names[-1]:  # a header that is there and empty
+    while names and not names[-1]:  # the header is present but empty
         names.pop()
     return tuple(DataType(name) for name in names)
 
@@ -29,7 +29,7 @@ def parse_columns(cells: Sequence[str], data_types: Sequence[DataType]) -> tuple
     """Read the header row.
 
     Args:
-        cells: Its cells: `ts`, then the labels of each column.
+        cells: Cells of the header row: `ts`, then the labels of each column.
         data_types: Type of each column.
 
     Raises:
@@ -57,7 +57,7 @@ def _parse_column(cell: str, data_type: DataType, column: int) -> ColumnHeader:
         if not key or not equals:
             raise TimeseriesFormatError(f"a label must be key=value, not {label[:40]!r}", row=0, column=column)
         if key in labels:
-            raise TimeseriesFormatError(f"the label {key[:40]!r} stands there twice", row=0, column=column)
+            raise TimeseriesFormatError(f"the label {key[:40]!r} occurs twice", row=0, column=column)
         labels[key] = value
     for needed in ("device", "telemetry"):
         if not labels.get(needed):

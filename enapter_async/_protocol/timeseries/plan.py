@@ -1,7 +1,7 @@
-"""Long histories as many requests: windows of time, groups of devices.
+"""Splits a long history into requests: time windows and groups of devices.
 
-Parts are independent: they can be pickled, run anywhere and in any order, and run again. A part returns only rows of
-its own window, `[start, end)`, so no timestamp is returned twice whether the server includes `to` or not.
+Parts are independent: they can be pickled, and run anywhere, in any order, and repeatedly. A part returns only rows of
+its own window `[start, end)`, so no timestamp is returned twice, even if the server includes `to`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from enapter_async.models.duration import to_timedelta
 from enapter_async.models.timeseries import Series, TimeseriesBatch, TimeseriesQuery
 
 DEVICES_PER_REQUEST: Final = 10
-"""What the v1 API allowed (reference.md, Telemetry CSV); no limit of v3 is known."""
+"""Limit of the v1 API (reference.md, Telemetry CSV). No limit of v3 is documented."""
 COLUMNS_PER_REQUEST: Final = 100
 """The response has a header for each column, and aiohttp accepts 128 headers."""
 STEPS_PER_REQUEST: Final = 10_000
-"""Length of a window where none is given: a week at one minute."""
+"""Default number of steps in a window: a week at one minute."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
@@ -32,13 +32,13 @@ _Batch = TypeVar("_Batch", bound=TimeseriesBatch)
 
 @attrs.frozen
 class HistoryPart:
-    """One request of a history, and which rows of its answer belong to it.
+    """One request of a history, and the range of rows that belong to it.
 
     Attributes:
         index: Number of the part in its plan, counted from 0.
-        query: What to ask.
-        first: Unix seconds of the first moment that belongs to the part.
-        before: Unix seconds of the first moment after the part.
+        query: Query of the request.
+        first: Start of the part, in Unix seconds.
+        before: End of the part (exclusive), in Unix seconds.
     """
 
     index: int
@@ -53,13 +53,13 @@ class HistoryPart:
         return batch if stop - start == len(moments) else batch.slice(start, stop)
 
     def after(self, unix_seconds: int) -> HistoryPart | None:
-        """Return what is left of the part once all rows up to a moment were delivered; None for nothing.
+        """Return the rest of the part after a delivered row, or None if nothing is left.
 
-        It asks from the last delivered moment on, whose row is then left out: a later start could fall into
-        the middle of a step, and the server would make a step of its own from there.
+        The rest begins at the timestamp of the last delivered row, which is then left out. A later start could fall
+        into the middle of a step, and the server would begin a new step there.
 
         Args:
-            unix_seconds: Moment of the last row that was delivered.
+            unix_seconds: Timestamp of the last delivered row.
         """
         if unix_seconds < self.first:
             return self
@@ -73,12 +73,12 @@ class HistoryPart:
 class HistoryPlan(Sequence[HistoryPart]):
     """The parts of a history: all devices of the first window, then all of the next.
 
-    A part is made when it is asked for: the plan for a year of ten thousand devices costs nothing.
+    A part is created on access, so even the plan for a year of ten thousand devices costs nothing.
 
     Attributes:
-        query: The whole question.
-        window: Length of a window, whole steps. Borders are multiples of it since 1970 (UTC), so that no step
-            is cut in two, and a part inside the span is the same whatever the span.
+        query: Query of the whole history.
+        window: Length of a window, in whole steps. Borders are multiples of it since 1970 (UTC). So no step is split,
+            and parts inside the range do not depend on the range.
         groups: The series of each request of a window, by device.
     """
 
@@ -107,7 +107,7 @@ class HistoryPlan(Sequence[HistoryPart]):
         start = self._base + window * self.window
         end = start + min(self.window, self.query.end - start)
         if window == 0:
-            # The server may name the first step by its beginning, which lies before the start.
+            # The server may label the first step with its beginning, which is before the start.
             first = _floor(self.query.start, self.query.granularity)
             start = self.query.start
         else:
@@ -122,17 +122,17 @@ def plan_history(
     window: Duration | None = None,
     devices_per_request: int = DEVICES_PER_REQUEST,
 ) -> HistoryPlan:
-    """Split a question of any span and any number of devices.
+    """Split a query for any time range and any number of devices.
 
     Args:
-        query: The whole question.
+        query: Query of the whole history.
         window: Longest span of one request, a timedelta or seconds, raised to whole steps; None for 10,000
             steps.
         devices_per_request: Maximum number of devices in one request. All series of a device go together, unless
             they have more than 100 attributes, the maximum of one request.
 
     Raises:
-        InvalidArgumentError: An argument cannot work; it is named.
+        InvalidArgumentError: An argument is invalid.
     """
     if not isinstance(query, TimeseriesQuery):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("query", "must be a TimeseriesQuery", query)
@@ -149,12 +149,12 @@ def plan_history(
 
 
 def count_columns(series: Iterable[Series]) -> int:
-    """Return the number of columns of the answer."""
+    """Return the number of columns of the response."""
     return sum(len(one.attributes) for one in series)
 
 
 def _make_groups(by_device: Iterable[Sequence[Series]], most_devices: int) -> Iterator[tuple[Series, ...]]:
-    """Yield the series of each request, of few enough devices and columns."""
+    """Yield the series of each request, within the limits of devices and columns."""
     group: list[Series] = []
     columns = devices = 0
     for whole in by_device:
@@ -171,7 +171,7 @@ def _make_groups(by_device: Iterable[Sequence[Series]], most_devices: int) -> It
 
 
 def _divide(series: Sequence[Series]) -> Iterator[Sequence[Series]]:
-    """Yield the series of one device, in parts of few enough columns."""
+    """Yield the series of one device, in parts within the limit of columns."""
     if count_columns(series) <= COLUMNS_PER_REQUEST:
         yield series
         return

@@ -1,4 +1,4 @@
-"""The body of a question about history."""
+"""The body of a query for history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enapter_async.models.timeseries import Series, TimeseriesQuery
 def timeseries_body(query: TimeseriesQuery) -> dict[str, JSON]:
     """Return the JSON body of `queryTimeseries` (reference.md, Telemetry; openapi.yaml, TimeseriesQuery).
 
-    Only what was given is sent. The attributes of one `Series` share one selector.
+    Unset fields are not sent. The attributes of one `Series` share one selector.
     """
     body: dict[str, JSON] = {
         "from": format_time(query.start, "start"),

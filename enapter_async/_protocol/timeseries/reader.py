@@ -1,7 +1,7 @@
-"""The incremental reader of time series: CSV bytes in, cut anywhere; batches of columns out.
+"""The incremental reader of time series, which converts CSV bytes, split anywhere, to batches of columns.
 
-Memory is bounded by the size of a block and of a record, however long the answer is. The result is complete or ends
-with an error (reference.md, Telemetry CSV).
+Memory is limited by the size of a block and of a record, not by the length of the response. The result is complete, or
+ends with an error (reference.md, Telemetry CSV).
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ Engine: TypeAlias = Literal["auto", "standard", "arrow"]
 _ReadBlock: TypeAlias = Callable[[bytes, Sequence[ColumnHeader], Position], TimeseriesBatch]
 
 BLOCK: Final = 64 * 1024
-"""Bytes that the standard reader takes at once; measured: more is not faster, and costs memory."""
+"""Block size of the standard reader, in bytes. Measurements show that larger blocks are not faster."""
 ARROW_BLOCK: Final = 512 * 1024
-"""Bytes that pyarrow takes at once: each call hands over to a thread of its own, which a busy machine delays."""
+"""Block size of pyarrow, in bytes. Each call switches to a thread, which takes time on a busy machine."""
 LONGEST_RECORD: Final = 1024 * 1024
-"""A record of more bytes is an error: usually a quote that was never closed."""
+"""Maximum size of a record, in bytes. A longer one is an error, usually a quote that is never closed."""
 
 
 class TimeseriesReader:
-    """Reads one answer.
+    """Reads one response.
 
     Args:
-        data_types: Values of the header `X-Enapter-Timeseries-Data-Types`, all its lines.
-        engine: `auto` takes pyarrow for answers longer than a block, where it is installed; small ones
-            never import it. `standard` and `arrow` insist.
+        data_types: All values of the header `X-Enapter-Timeseries-Data-Types`.
+        engine: `auto` uses pyarrow, if installed, for responses longer than a block. `standard` and `arrow` force one
+            reader.
     """
 
     def __init__(self, data_types: Iterable[str], *, engine: Engine = "auto") -> None:
@@ -55,25 +55,25 @@ class TimeseriesReader:
 
     @property
     def columns(self) -> tuple[ColumnHeader, ...] | None:
-        """The columns; None as long as the header has not come."""
+        """The columns, or None until the header has arrived."""
         return self._columns
 
     @property
     def rows(self) -> int:
-        """Number of rows that came out so far."""
+        """Number of rows returned so far."""
         return self._position.row - 1
 
     def feed(self, data: bytes) -> Iterator[TimeseriesBatch]:
-        """Take some more of the body; the iterator must be used up before the next call.
+        """Process more of the body. Exhaust the iterator before the next call.
 
         Args:
-            data: Decoded bytes, cut anywhere.
+            data: Decoded bytes, split anywhere.
 
         Yields:
-            Batches in order, none empty; often none at all, because blocks are waited for.
+            Non-empty batches in order. Often there are none, because a block is not complete yet.
 
         Raises:
-            TimeseriesFormatError: Something is malformed; rows before its block came out already.
+            TimeseriesFormatError: The response is malformed. Rows before the malformed block were already yielded.
         """
         view = memoryview(data)
         for start in range(0, len(view), BLOCK):
@@ -88,21 +88,20 @@ class TimeseriesReader:
                 yield from self._take_block()
 
     def finish(self, *, complete: bool) -> Iterator[TimeseriesBatch]:
-        """Take the end of the body.
+        """Process the end of the body.
 
         Args:
-            complete: Whether the end is proven: by the length, the last chunk, or the end of gzip. Without
-                proof an answer cut off between two rows could not be told from a whole one, so it is
-                refused.
+            complete: Whether the length, the last chunk or the end of gzip proves that the body is complete. Without
+                proof a truncated response could look complete, so it is rejected.
 
         Yields:
             The last batch, if there is one.
 
         Raises:
-            TimeseriesFormatError: The answer is malformed, or nothing proves that it is whole.
+            TimeseriesFormatError: The response is malformed, or nothing proves that it is complete.
         """
         if not complete:
-            raise TimeseriesFormatError(f"nothing proves that the answer is whole: it ended after row {self.rows}")
+            raise TimeseriesFormatError(f"nothing proves that the answer is complete: it ended after row {self.rows}")
         if self._buffer and not self._buffer.endswith(b"\n"):
             self._buffer += b"\n"
         if self._columns is None and not self._take_header():
@@ -113,19 +112,19 @@ class TimeseriesReader:
             yield from self._take_block()
 
     def rest(self) -> Iterator[TimeseriesBatch]:
-        """Take that nothing more will come, since the connection was lost.
+        """Process the end of the body after the connection was lost.
 
         Yields:
             The remaining complete records, so that a retry need not request them.
 
         Raises:
-            TimeseriesFormatError: One of them is malformed.
+            TimeseriesFormatError: A record is malformed.
         """
         if self._columns is not None and _records_end(self._buffer):
             yield from self._take_block()
 
     def _take_header(self) -> bool:
-        """Read the header, the first line that is not blank, once it is there; whether it is."""
+        """Read the header, the first line that is not blank. Return whether it has arrived."""
         while end := self._buffer.find(b"\n") + 1:
             line = bytes(self._buffer[:end])
             del self._buffer[:end]
@@ -169,7 +168,7 @@ class TimeseriesReader:
         raise found
 
     def _decide(self) -> None:
-        """Take pyarrow from here on if it is there: the answer is long enough to pay for its import."""
+        """Switch to pyarrow if it is installed, since the response is long enough to justify importing it."""
         self._undecided = False
         with contextlib.suppress(ImportError):
             self._use_arrow()
@@ -192,10 +191,10 @@ def _header_cells(record: bytes) -> list[str]:
 
 
 def _records_end(buffer: bytearray) -> int:
-    """Return where the last whole record ends: after the last line end outside quotes; 0 if there is none.
+    """Return the end of the last complete record, after the last unquoted line ending, or 0 if there is none.
 
-    Outside means after an even number of quotes. From inside, the opening quote is the last one before, so
-    the search goes on in front of it and takes each quote once.
+    A line ending is unquoted after an even number of quotes. Otherwise the last quote before it is the opening quote,
+    and the search continues before that quote, so each quote is visited once.
     """
     end = buffer.rfind(b"\n") + 1
     quotes = buffer.count(b'"', 0, end)

@@ -1,4 +1,4 @@
-"""Batches put together to one table."""
+"""Combines batches into one table."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from enapter_async.models.timeseries import (
 
 
 class TimeseriesCollector:
-    """Collects the batches of one answer.
+    """Collects the batches of one response.
 
     Args:
-        headers: Its columns.
+        headers: Columns of the response.
     """
 
     def __init__(self, headers: Sequence[ColumnHeader]) -> None:
@@ -27,19 +27,19 @@ class TimeseriesCollector:
         self._columns = [_Values() for _ in self._headers]
 
     def add(self, batch: TimeseriesBatch) -> None:
-        """Take the next batch."""
+        """Add the next batch."""
         self._unix_seconds += batch.unix_seconds
         for values, column in zip(self._columns, batch.columns, strict=True):
             values.add(column.stored)
 
     def result(self) -> Timeseries:
-        """Return everything as one table."""
+        """Return all batches as one table."""
         columns = zip(self._headers, self._columns, strict=True)
         return Timeseries(self._unix_seconds, tuple(with_values(header, values.joined()) for header, values in columns))
 
 
 class _Values:
-    """Values of one column: in their own form as long as all are, else plain."""
+    """Values of one column. They stay in their compact form unless batches differ, and become plain values then."""
 
     __slots__ = ("_parts", "_plain")
 
