@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -35,6 +37,10 @@ LEAST_TYPED = 99.5
 """Percentage of public symbols whose types pyright --verifytypes must know."""
 DIST = ROOT / "dist"
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
+LOWEST = ("unit", "models", "protocol", "transport", "streaming", "contract", "faults")
+"""Rooms of `tests` that run on the lowest versions, too."""
+SIDE_BY_SIDE = (*LOWEST, "fuzz", "integrations", "property", "resources", "rows", "simulator", "typing")
+"""Rooms of `tests` that run in two processes. The others start commands and servers, and run one after the other."""
 EXTRAS = "all,redis"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 LOCK = Path(".ci", "constraints.txt")
@@ -81,9 +87,18 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests, README snippets and examples among them; NEWEST_DEPENDENCIES=1 leaves the lock file aside."""
     _install(session)
-    # One after the other: commands, chaos and servers in processes of their own share the machine with the tests.
-    # Where cores are free, `nox -s tests -- -n 2` takes half the time.
-    session.run("pytest", *session.posargs)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    others = [f"--ignore={folder}" for folder in _folders(SIDE_BY_SIDE)]
+    failed = 0
+    for arguments in (["-n", "2", "--dist", "loadfile", *_folders(SIDE_BY_SIDE)], others):
+        try:
+            session.run("pytest", *arguments)
+        except CommandFailed:  # the other part runs all the same
+            failed += 1
+    if failed:
+        session.error("tests failed")
 
 
 @nox.session
@@ -91,9 +106,7 @@ def lowest(session: nox.Session) -> None:
     """The unit, contract and fault tests on the lowest versions that pyproject.toml allows."""
     _install(session)
     session.install(*_lowest())
-    rooms = ("unit", "models", "protocol", "transport", "streaming", "contract", "faults")
-    folders = [f"tests/{room}" for room in rooms]
-    session.run("pytest", "-q", "-n", "2", "--dist", "loadfile", *folders, *session.posargs)
+    session.run("pytest", "-q", "-n", "2", "--dist", "loadfile", *_folders(LOWEST), *session.posargs)
 
 
 @nox.session
@@ -129,7 +142,7 @@ def pytest_asyncio(session: nox.Session) -> None:
     """The pytest plugin beside pytest-asyncio, in each of its modes; NEWEST_DEPENDENCIES=1 tries its newest version."""
     _install(session, "asyncio-plugin")
     # It stays out of our own tests. The projects that these tests make have it.
-    session.run("pytest", "-p", "no:asyncio", "tests/plugin", "tests/web", *session.posargs)
+    session.run("pytest", "-p", "no:asyncio", "-n", "2", "tests/plugin", "tests/web", *session.posargs)
 
 
 @nox.session
@@ -253,6 +266,10 @@ def distribution(session: nox.Session) -> None:
 def _install(session: nox.Session, *groups: str) -> None:
     """Install the package with its extras, what the tests need, and further groups of `pyproject.toml`."""
     session.install("-e", f".[{EXTRAS}]", *_group("test", *groups))
+
+
+def _folders(rooms: Iterable[str]) -> list[str]:
+    return [f"tests/{room}" for room in rooms]
 
 
 def _group(*names: str) -> tuple[str, ...]:

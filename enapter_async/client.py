@@ -441,12 +441,16 @@ def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
         checked = tuple(cast("Iterable[Hook]", hooks))
     except Exception:  # noqa: BLE001 - foreign code: any exception means that it is not iterable
         checked = None
+    wrong = hooks
     if checked is not None:
-        for hook in checked:
-            if (fault := find_callback_fault(hook)) is not None:
-                raise ConfigurationError(f"each of the hooks {fault}, got {describe_value(hook)}")
-        return checked
-    raise ConfigurationError(f"hooks must be an iterable of callables, such as [hook], got {describe_value(hooks)}")
+        refused = [hook for hook in checked if find_callback_fault(hook) is not None]
+        if not refused:
+            return checked
+        wrong = refused[0]
+    raise ConfigurationError(
+        "hooks must be an iterable of synchronous callables that take one argument, such as [hook], "
+        f"got {describe_value(wrong)}"
+    )
 
 
 def _authority(host: str) -> str:

@@ -55,5 +55,5 @@ async def test_nothing_is_sent_with_a_wrong_argument(call: Callable[[EnapterClie
 
 
 async def test_a_hook_that_nobody_would_await_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"each of the hooks must be a synchronous callable"):
+    with pytest.raises(ConfigurationError, match=r"^hooks must be an iterable of synchronous callables"):
         EnapterClient(token="t", hooks=[on_progress_async])
