@@ -133,13 +133,15 @@ class Intake:
         step = self._step
         moments = self._times
         device = ""
-        units: Mapping[str, str | None] = {}
+        units: Mapping[str, str | None] | None = None
         last: dict[str, int] = {}
         for point in batch:
             if point.device != device:
                 device = point.device
-                units = self._units.get(device, {})
-                last = self._last.get(device) or self._last.setdefault(device, {})
+                units = self._units.get(device)
+                last = {} if units is None else self._last.setdefault(device, {})
+            if units is None:
+                continue  # nobody asked for this device
             attribute, timestamp, value = point.attribute, point.timestamp, point.value
             time = moments.get(timestamp)
             if time is None:
@@ -147,7 +149,8 @@ class Intake:
                     moments.clear()
                 time = moments[timestamp] = to_microseconds(timestamp)
             if type(value) is float and value - value == 0.0:  # finite, as nearly all are
-                rows.append((device, attribute, time, value, None, units.get(attribute)))
+                name = attribute if attribute.isascii() else clean_text(attribute)
+                rows.append((device, name, time, value, None, units.get(attribute)))
             else:
                 try:
                     number, text = split_value(value)

@@ -31,7 +31,15 @@ from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
-from enapter_async.errors import EnapterError, InvalidArgumentError, SelectionError, StorageError
+from enapter_async.errors import (
+    DecodeError,
+    EnapterError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    SelectionError,
+    StorageError,
+)
 
 _GRACE_SECONDS: Final = 3.0
 """How long requests under way may take once collecting is to end."""
@@ -279,7 +287,10 @@ class Collector:
     async def _compare_clocks(self, targets: Targets) -> None:
         """Learn the server's time: with a wrong one of our own, gaps would be looked for in the wrong place."""
         device, units = next(iter(targets.units.items()))
-        response = await self._client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
+        try:
+            response = await self._client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
+        except (NotFoundError, PermissionDeniedError, DecodeError, InvalidArgumentError):
+            return  # this device is deleted or odd, and the others are collected all the same
         date = response.headers.get("Date")
         if date is None:
             return

@@ -19,8 +19,10 @@ from enapter_async import (
 from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
 from enapter_async.collector.shard import Shard
 from enapter_async.errors import InvalidArgumentError, SelectionError
+from enapter_async.models.arguments import fits_in_list, is_sendable
 from enapter_async.models.common import JSON
 from enapter_async.models.manifest import Manifest
+from enapter_async.rows.row import clean_text
 
 Units: TypeAlias = Mapping[str, Mapping[str, str | None]]
 """Unit by attribute, by device."""
@@ -29,7 +31,6 @@ _EVERY_DEVICE_HAS: Final = ("alerts", "alert_details")
 """Added by the platform, in no manifest (reference.md, Manifest)."""
 _MOST_NAMED: Final = 12
 _PAGE: Final = 50
-_LONGEST_NAME: Final = 1_000
 
 
 class EmptyShardError(SelectionError):
@@ -213,6 +214,9 @@ class Finder:
         return list(found.values())
 
     def _units(self, device: _Found) -> dict[str, str | None]:
+        if not is_sendable(device.id):
+            self.skipped.append(Skipped(device_id=device.id, attribute=None, reason="no request can contain its ID"))
+            return {}
         wanted = self._selection.attributes
         manifest = device.manifest
         declared: Mapping[str, ValueDeclaration] = {} if manifest is None else manifest.telemetry
@@ -231,12 +235,12 @@ class Finder:
                 for name in wanted
                 if name in declared or name in _EVERY_DEVICE_HAS
             }
-        for name in [name for name in units if not _may_be_asked_for(name)]:
+        for name in [name for name in units if not fits_in_list(name)]:
             del units[name]
             self.skipped.append(
                 Skipped(device_id=device.id, attribute=name, reason="the API cannot be asked for a name like this")
             )
-        return units
+        return {name: None if unit is None else clean_text(unit) for name, unit in units.items()}
 
     def _nothing(self, devices: Sequence[_Found]) -> str:
         selection, count = self._selection, len(devices)
@@ -254,14 +258,6 @@ class Finder:
 
 def _found(device: Device) -> _Found:
     return _Found(device.id, device.slug or "", device.name or "", device.manifest)
-
-
-def _may_be_asked_for(name: str) -> bool:
-    """Whether a name can be in a comma-separated list in a URL."""
-    try:
-        return bool(name.strip()) and "," not in name and len(name.encode()) < _LONGEST_NAME
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from enapter_async import (
     SelectionError,
     ValueDeclaration,
 )
-from enapter_async.rows.row import clean_text
+from enapter_async.models.arguments import is_sendable
 
 Attributes: TypeAlias = "Literal['numeric', 'all'] | Sequence[str]"
 """All attributes whose values are numbers, all that there are, or those of some names."""
@@ -75,6 +75,9 @@ async def select_devices(
     count = 0
     async for device in client.devices.list(expand={"manifest"}):
         count += 1
+        if not is_sendable(device.id):
+            _logger.warning("device %s is left out: its ID is invalid", ascii(device.id))
+            continue
         one = _select_existing(device, attributes)
         if one.attributes:
             selected.append(one)
@@ -139,7 +142,7 @@ def _select_existing(device: Device, attributes: Attributes) -> SelectedDevice:
 
 def _leave_out_invalid(device: Device, declared: Mapping[str, T]) -> dict[str, T]:
     """Leave out what no request can name: one odd manifest must not fail the export of all devices."""
-    valid = {name: one for name, one in declared.items() if name.strip() and clean_text(name) == name}
+    valid = {name: one for name, one in declared.items() if is_sendable(name)}
     for name in declared.keys() - valid.keys():
         _logger.warning("device %s: attribute %s is left out: its name is invalid", device.id, ascii(name))
     return valid

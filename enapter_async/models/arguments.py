@@ -16,6 +16,8 @@ from enapter_async.models.visible import make_visible
 
 T = TypeVar("T")
 
+LONGEST_NAME: Final = 1_000
+"""Bytes of a name that surely fits into a URL."""
 _LONGEST: Final = 80
 _shown: Final = Repr()
 _shown.maxstring = _shown.maxother = _LONGEST
@@ -28,8 +30,12 @@ def refuse_argument(argument: str, requirement: str, value: object) -> InvalidAr
 
 def describe_value(value: object) -> str:
     """Describe any value and its type in one short line."""
-    text = make_visible(" ".join(_shown.repr(value).split()))
-    return f"{text[:_LONGEST]} ({type(value).__name__})"
+    return f"{show_value(value)} ({type(value).__name__})"
+
+
+def show_value(value: object) -> str:
+    """Show any value in one short line."""
+    return make_visible(" ".join(_shown.repr(value).split()))[:_LONGEST]
 
 
 def read_whole_number(value: object) -> int | None:
@@ -109,3 +115,16 @@ def require_aware_time(value: object, argument: str) -> datetime:
                 return value
             requirement = "must have a time zone, since a naive datetime is ambiguous"
     raise refuse_argument(argument, requirement, value)
+
+
+def is_sendable(name: str) -> bool:
+    """Return whether a request can contain a name: it is not blank, and UTF-8 can encode it."""
+    try:
+        return bool(name.strip() and name.encode())
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can bring
+        return False
+
+
+def fits_in_list(name: str) -> bool:
+    """Return whether a comma-separated list in a URL can contain a name."""
+    return is_sendable(name) and "," not in name and len(name.encode()) < LONGEST_NAME

@@ -29,7 +29,7 @@ class Answering:
 
 @contextmanager
 def answering(answers: Mapping[str, Any], *, status: int = 200) -> Iterator[Answering]:
-    """Run a server that answers paths with JSON, or bytes as they are; others with 404."""
+    """Run a server that answers paths with JSON, bytes as they are, or bytes and headers; others with 404."""
     requests: list[tuple[str, str, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -38,10 +38,15 @@ def answering(answers: Mapping[str, Any], *, status: int = 200) -> Iterator[Answ
             requests.append((self.command, self.path, body))
             path = urlsplit(self.path).path
             found = answers.get(path)
+            found, headers = found if isinstance(found, tuple) else (found, {})
             sent = found if isinstance(found, bytes) else json.dumps(found if path in answers else {}).encode()
             self.send_response(status if path in answers else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(sent)))
+            for name, value in {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(sent)),
+                **headers,
+            }.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(sent)
 

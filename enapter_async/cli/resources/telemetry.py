@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +21,7 @@ from enapter_async.cli.resources.declaration import (
     site_option,
 )
 from enapter_async.cli.resources.following import follow_option, live_printer, until_stopped
+from enapter_async.models.arguments import fits_in_list, show_value
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
@@ -48,7 +49,7 @@ def _latest(
     async def work(client: EnapterClient) -> None:
         device = await client.devices.get(device_id, site_id=site_id, expand={"manifest"})
         declared: Mapping[str, ValueDeclaration] = {} if device.manifest is None else device.manifest.telemetry
-        names = list(dict.fromkeys(attributes)) or list(declared)
+        names = list(dict.fromkeys(attributes)) or _leave_out_invalid(declared)
         if not names:
             raise Failure(f"{device.name or device_id} has no telemetry: name its attributes", Exit.NOT_FOUND)
         if follow:
@@ -70,6 +71,17 @@ def _latest(
         printer.end()
 
     connect(work)
+
+
+def _leave_out_invalid(names: Iterable[str]) -> list[str]:
+    """Leave out names that no request can contain: one odd attribute must not hide the others."""
+    valid: list[str] = []
+    for name in names:
+        if fits_in_list(name):
+            valid.append(name)
+        else:
+            warn(f"attribute {show_value(name)} is left out: its name is invalid")
+    return valid
 
 
 async def _follow(
