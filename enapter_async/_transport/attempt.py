@@ -87,7 +87,7 @@ class Attempts:
         state = self._state
         elsewhere = call.request.elsewhere
         token = state.tokens.current if elsewhere is None else elsewhere.token
-        if elsewhere is None and state.tokens.needs_asking:
+        if token is None and elsewhere is None and state.tokens.needs_asking:
             token = await self.bounded(call, state.tokens.ask())
         call.token = token
         slot = state.limiter.try_acquire() if call.rejected_slot is None else None
@@ -100,8 +100,8 @@ class Attempts:
         try:
             call.attempts += 1
             headers = self._headers_for(call.request, token)
-            with call.around_attempt():
-                answered = await send(call, headers, call.attempt_ends(self._timeouts.attempt))
+            sending = send(call, headers, call.attempt_ends(self._timeouts.attempt))
+            answered = await (call.within_hooks(sending) if state.hooks else sending)
             call.status = answered.status
             refusal: APIError | None = None
             if isinstance(answered, Answer) and not 200 <= answered.status < 300:

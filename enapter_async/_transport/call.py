@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Final
+from typing import TypeVar
 
 from enapter_async import hooks as events
 from enapter_async._protocol.redact import masked
@@ -27,8 +26,9 @@ from enapter_async.errors import (
 )
 from enapter_async.hooks import Hook
 
+T = TypeVar("T")
+
 _numbers = count(1)
-_NOTHING: Final = nullcontext()
 
 
 class Call:
@@ -135,9 +135,10 @@ class Call:
                 ),
             )
 
-    def around_attempt(self) -> AbstractContextManager[None]:
-        """Return the context manager of the hooks for one attempt."""
-        return events.around_attempt(self._hooks, self.number) if self._hooks else _NOTHING
+    async def within_hooks(self, attempt: Awaitable[T]) -> T:
+        """Await one attempt inside the context managers of the hooks."""
+        with events.around_attempt(self._hooks, self.number):
+            return await attempt
 
     def retry_scheduled(self, error: RequestError, delay: float, budget: float) -> None:
         """Report a retry to the hooks."""

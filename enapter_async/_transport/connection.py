@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable, Sized
+from collections.abc import Awaitable, Callable, Sized
 from typing import Final
 
 import aiohttp
@@ -35,11 +35,17 @@ class UnusableConnectionError(aiohttp.ClientError):
         self.reused = reused
 
 
-async def check_unused(connection: Connection) -> None:
+def check_unused(connection: Connection) -> Awaitable[None] | None:
     """Ensure that a connection is open and empty. Call this right before writing the request.
 
+    This is not a coroutine, since almost no connection has anything to wait for.
+
+    Returns:
+        An awaitable that must finish before the request is written, or None.
+
     Raises:
-        UnusableConnectionError: The connection has ended, or the server has already sent something.
+        UnusableConnectionError: The connection has ended, or the server has already sent something. Awaiting the
+            result can raise it too.
     """
     protocol = connection.protocol
     poll: Callable[[int], Sized] | None = getattr(protocol, _POLL, None)
@@ -49,8 +55,7 @@ async def check_unused(connection: Connection) -> None:
     if poll is None:
         poll = _poll_of(protocol)
         setattr(protocol, _POLL, poll)
-    if poll(0) and not await _settles(protocol, poll):
-        raise UnusableConnectionError(reused=reused)
+    return _settle(protocol, poll, reused=reused) if poll(0) else None
 
 
 def _poll_of(protocol: ResponseHandler) -> Callable[[int], Sized]:
@@ -67,18 +72,17 @@ def _nothing(timeout: int) -> Sized:
     return ()
 
 
-async def _settles(protocol: ResponseHandler, poll: Callable[[int], Sized]) -> bool:
+async def _settle(protocol: ResponseHandler, poll: Callable[[int], Sized], *, reused: bool) -> None:
     """Let the event loop read from the socket: with TLS there may be only a session ticket, not data."""
     transport = protocol.transport
-    if transport is None or transport.get_extra_info("ssl_object") is None:
-        return False
-    for _ in range(_ROUNDS):
-        await asyncio.sleep(0)
-        if _has_received(protocol):
-            return False
-        if not poll(0):
-            return True
-    return False
+    if transport is not None and transport.get_extra_info("ssl_object") is not None:
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+            if _has_received(protocol):
+                break
+            if not poll(0):
+                return
+    raise UnusableConnectionError(reused=reused)
 
 
 def _has_received(protocol: ResponseHandler) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from functools import lru_cache
 from http.cookies import SimpleCookie
@@ -309,7 +309,7 @@ class Opening:
     repetition ends like the first attempt, without another write.
     """
 
-    __slots__ = ("_failure", "_request", "_response", "closing")
+    __slots__ = ("_failure", "_request", "_response", "_send", "closing")
 
     def __init__(self, *, closing: bool = False) -> None:
         """Prepare for one request.
@@ -321,6 +321,7 @@ class Opening:
         self._request: aiohttp.ClientRequest | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._failure: TransportError | None = None
+        self._send: Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -329,17 +330,10 @@ class Opening:
             return self._repeated()
         self._request = request
         self._failure = None
-        send = request.send
-
-        async def send_unless_used(conn: Connection) -> aiohttp.ClientResponse:
-            await check_unused(conn)
-            if self.closing and conn.protocol is not None:
-                conn.protocol.force_close()
-            return await send(conn)
-
         while True:
             # A middleware runs before a connection is chosen; `send` runs right before the request is written.
-            request.send = send_unless_used  # type: ignore[method-assign]
+            self._send = request.send
+            request.send = self._send_unless_used  # type: ignore[assignment, method-assign]
             try:
                 response = await handler(request)
             except _NO_REPEAT as error:
@@ -361,6 +355,19 @@ class Opening:
                 del request.send
             break
         raise self._failure
+
+    def _send_unless_used(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
+        settling = check_unused(conn)
+        return self._write(conn) if settling is None else self._write_after(settling, conn)
+
+    async def _write_after(self, settling: Awaitable[None], conn: Connection) -> aiohttp.ClientResponse:
+        await settling
+        return await self._write(conn)
+
+    def _write(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
+        if self.closing and conn.protocol is not None:
+            conn.protocol.force_close()
+        return self._send(conn)
 
     def _repeated(self) -> aiohttp.ClientResponse:
         """Return the response, or raise the error, of the first attempt. The request must not be written again."""

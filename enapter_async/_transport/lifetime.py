@@ -174,10 +174,9 @@ class Lifetime:
     def end(self, timer: Timer) -> None:
         """Forget a timer."""
         self._timers.pop(timer, None)
-        if not self._timers:
-            self._look_no_more()
-            if self.closed:
-                self._idle.set()
+        # The next call uses the same look: cancelling it and scheduling another costs 4 µs.
+        if self.closed and not self._timers:
+            self._idle.set()
 
     def _look_at(self, time: float, loop: asyncio.AbstractEventLoop) -> None:
         self._look_no_more()

@@ -149,14 +149,27 @@ def test_every_timer_expires_at_its_own_time() -> None:
     assert late == pytest.approx([0.0] * 300, abs=1e-6)
 
 
-def test_timers_far_from_their_time_are_one_for_the_event_loop_and_none_after_the_last_call() -> None:
+def test_timers_far_from_their_time_are_one_for_the_event_loop_which_later_calls_share() -> None:
     async def main() -> None:
         lifetime = Lifetime()
         now = lifetime.enter().time
-        timers = [lifetime.begin(now() + seconds) for seconds in (30, 31, 29, 3600)]
-        assert pending_timers() == 1
-        for timer in timers:
-            lifetime.end(timer)
+        for _ in range(2):
+            timers = [lifetime.begin(now() + seconds) for seconds in (30, 31, 29, 3600)]
+            assert pending_timers() == 1
+            for timer in timers:
+                lifetime.end(timer)
+            assert pending_timers() == 1
+        await asyncio.sleep(30)
+        assert pending_timers() == 0
+
+    in_virtual_time(main)
+
+
+def test_no_timer_is_left_after_closing() -> None:
+    async def main() -> None:
+        lifetime = Lifetime()
+        lifetime.end(lifetime.begin(lifetime.enter().time() + 30))
+        await lifetime.close()
         assert pending_timers() == 0
 
     in_virtual_time(main)
