@@ -82,8 +82,9 @@ def test_a_dockerfile_installs_extras_and_runs_a_command_that_exist(page: Path) 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for block in blocks(page, "dockerfile"):
         instructions = dict(line.split(" ", 1) for line in block.splitlines())
-        assert list(instructions) == ["FROM", "RUN", "USER", "ENTRYPOINT"]
-        (installed,) = re.findall(r"enapter-async\[(.*?)\]", instructions["RUN"])
+        assert list(instructions) == ["FROM", "COPY", "RUN", "USER", "ENTRYPOINT"]
+        assert instructions["COPY"] == ". /src"
+        (installed,) = re.findall(r"'/src\[(.*?)\]'", instructions["RUN"])
         assert set(installed.split(",")) <= set(extras)
         _, *command = json.loads(instructions["ENTRYPOINT"])
         assert CliRunner().invoke(application, [*command, "--help"]).exit_code == 0
