@@ -9,13 +9,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import aiohttp
 import anyio
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from enapter_async import ConfigurationError, EnapterClient
 from enapter_async.collector import Collector, SqliteStore
@@ -23,10 +25,13 @@ from enapter_async.rows import Row
 from enapter_async.simulator import Fault, Simulator
 
 pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector as MetricsSource
 
 from enapter_async.integrations import prometheus
-from enapter_async.integrations.prometheus import LatestValues, MetricsServer
+from enapter_async.integrations.prometheus import LatestValues, MetricsServer, Sample, render_telemetry
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +84,47 @@ def test_labels_are_those_of_what_is_collected_now() -> None:
     assert latest.list_current(UNITS) == [(["d1", "power", "W"], 1.0), (["d1", "mode", ""], 2.0)]
     assert latest.list_current({}) == []
     assert latest.list_current(UNITS) == [], "what was not collected is forgotten"
+
+
+# -- the text ----------------------------------------------------------------------------------------------
+
+ODD_TEXTS = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('\\"\n\r{},= ')), max_size=12)
+
+
+@given(st.lists(st.tuples(st.lists(ODD_TEXTS, min_size=3, max_size=3), st.floats()), max_size=20))
+@example([(["", "\\n", '"'], value) for value in (-0.0, 1e6, 999_999.5, 123_456_789.125, 1e16, 5e-324, -1e300)])
+def test_latest_values_are_written_with_the_labels_of_prometheus_client(samples: list[Sample]) -> None:
+    family = GaugeMetricFamily(
+        "enapter_telemetry", "Latest value of a telemetry attribute.", labels=["device_id", "attribute", "unit"]
+    )
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(OneFamily(family))
+    text = render_telemetry(samples)
+    # The number itself is as Python writes it: 1000000.0 instead of 1e+06.
+    written, expected = (
+        [line.rpartition(b" ")[0] for line in one.split(b"\n")] for one in (text, generate_latest(registry))
+    )
+    assert written == expected
+    (parsed,) = text_string_to_metric_families(text.decode())
+    assert parsed.type == "gauge"
+    assert [([one.labels[name] for name in LABELS], repr(one.value)) for one in parsed.samples] == [
+        (labels, repr(value)) for labels, value in samples
+    ]
+
+
+LABELS = ("device_id", "attribute", "unit")
+
+
+class OneFamily(MetricsSource):
+    """A registry's source of one family."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._family]
 
 
 # -- the server --------------------------------------------------------------------------------------------
@@ -216,6 +262,15 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_others_are_served(
             assert runner is not None
             assert runner.server is not None
             await wait_until(lambda: not runner.server.connections)  # type: ignore[union-attr]
+
+
+async def test_the_start_page_names_the_paths(database: Path) -> None:
+    async with watched(database) as it:
+        status, text = await it.get("/")
+        assert status == 200
+        paths = [line.split()[0] for line in text.splitlines() if line.startswith("/")]
+        assert paths == ["/metrics", "/healthz", "/readyz"]
+        assert (await it.get("/favicon.ico"))[0] == 404
 
 
 async def test_a_port_in_use_is_said(database: Path) -> None:
