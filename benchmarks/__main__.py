@@ -28,6 +28,7 @@ PARTS = {
     "metrics": "Metrics of a collector",
     "pressure": "Pressure",
     "stores": "Stores",
+    "shards": "Several collectors",
 }
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 

@@ -22,10 +22,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure, table
 from benchmarks.servers import free_port, pinned_process
+
+if TYPE_CHECKING:
+    from enapter_async.collector import Selection
 
 ATTRIBUTES = 10
 MOST = 10_000
@@ -33,8 +36,8 @@ TIMES = 3.5
 """Goal: at most so many times the CPU of `executemany` by hand."""
 
 
-async def collect(url: str, seconds: float) -> dict[str, float]:
-    """Collect for some time; in a process of its own."""
+async def collect(url: str, seconds: float, selection: Selection | None = None) -> dict[str, float]:
+    """Collect for some time, by default all devices; in a process of its own."""
     from enapter_async import EnapterClient
     from enapter_async.collector import Collector, SqliteStore
 
@@ -43,7 +46,7 @@ async def collect(url: str, seconds: float) -> dict[str, float]:
             EnapterClient(base_url=url, token="token") as client,
             SqliteStore(Path(folder) / "telemetry.sqlite") as store,
         ):
-            collector = Collector(client, store, on_event=lambda _: None)
+            collector = Collector(client, store, selection=selection, on_event=lambda _: None)
             task = asyncio.create_task(collector.run(seconds=seconds + 30))
             while collector.statistics.polls.ticks < 3:
                 await asyncio.sleep(0.05)

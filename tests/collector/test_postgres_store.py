@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -512,3 +517,43 @@ async def test_settings_come_from_a_service_file(
     monkeypatch.setenv("PGSERVICE", "plant")
     async with PostgresStore("postgresql://") as store:
         assert await store.write([row()]) == 1
+
+
+# -- a disk that is really full ----------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of 16 MB that PostgreSQL may write to; skips the test where none can be mounted."""
+    with tempfile.TemporaryDirectory(prefix="enapter-disk-") as folder:
+        Path(folder).chmod(0o755)
+        disk = Path(folder) / "disk"
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("no file system can be mounted here")
+        try:
+            shutil.chown(disk, "postgres")
+            yield disk
+        finally:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+async def test_rows_wait_while_the_disk_is_full_and_are_there_once_there_is_room() -> None:
+    with small_disk() as disk, running_postgres() as server:
+        await query(server.url, f"CREATE TABLESPACE small LOCATION '{disk}'")
+        await query(server.url, "ALTER ROLE admin SET default_tablespace = small")
+        async with PostgresStore(server.url) as store:
+            assert await store.write([row()]) == 1
+            filler = disk / "filler"
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 16))
+            rows = [row(second, device=f"d{second % 7}") for second in range(1, 20_001)]
+            with pytest.raises(StorageError, match="No space left on device") as refused:
+                await store.write(rows)
+            assert refused.value.temporary
+            assert await query(server.url, "SELECT count(*) FROM telemetry") == [(1,)]
+            filler.unlink()
+            assert await store.write(rows) == len(rows)
+        assert await query(server.url, "SELECT count(*), count(DISTINCT time) FROM telemetry") == [(20_001, 20_001)]
