@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from enapter_async import Datapoint
+from enapter_async.collector._silence import Advance, DeviceTrack, Doubt, Rhythm, find_doubt_start, make_doubt_gap
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Units
 from enapter_async.rows import Row, split_value, to_microseconds
@@ -16,55 +19,62 @@ SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
 _EARLIEST: Final = 1_420_070_400 * SECOND
 """2015-01-01: a device with an earlier clock has none."""
-_LONGEST_GAP: Final = 31 * DAY
-"""A longer one is cut: reading years of seconds takes days, and most of them are wrong clocks."""
 _LAG_AHEAD: Final = 10 * SECOND
-_LONGEST_LAG: Final = 3_600 * SECOND
+_LASTING_POLLS: Final = 3
+"""Failed polls in a row after which an outage is noted although it is not over."""
+_NOTED_AGAIN: Final = 30 * SECOND
+"""Time after which the gap of an outage that lasts is noted anew, as it is then."""
 _MOST_TIMES: Final = 4_096
 
 Key = tuple[str, str]
 
 
 class Intake:
-    """Makes rows of datapoints, and tells gaps by the times of each attribute.
-
-    Telemetry has a datapoint for each step or it has not: an attribute whose time advances by more than a step may
-    have been missed in between. It has not if the device reports seldom. So the first advance of a size is looked up
-    in history; if that has nothing, advances up to this size are usual for the attribute and not looked up again,
-    except where a poll in between failed, was skipped or was late.
+    """Makes rows of datapoints, and finds what was missed: by failed polls, and by the silence of devices.
 
     Attributes:
         datapoints: Datapoints that came.
-        seen: How many attributes had a datapoint.
-        longest_gap: Most seconds between two datapoints of one attribute, with device and attribute.
+        longest_gap: Most seconds between two times at which a device reported anything, with the device and an
+            attribute that ended it.
     """
 
-    def __init__(self, step: int, now: Callable[[], int], skip: Callable[[str, str, str], None]) -> None:
+    def __init__(self, step: int, interval: int, now: Callable[[], int], skip: Callable[[str, str, str], None]) -> None:
         """Begin.
 
         Args:
-            step: Microseconds between two datapoints.
+            step: Microseconds between two rows.
+            interval: Microseconds between two polls.
             now: Gives the server's time, in microseconds since 1970.
             skip: Is called for a value that cannot be stored, with device, attribute and reason.
         """
         self.datapoints: int = 0
         self.longest_gap: tuple[float, str, str] = (0.0, "", "")
         self._step = step
+        self._interval = interval
+        self._rhythm = Rhythm(step=step, interval=interval)
         self._now = now
         self._skip = skip
         self._units: Units = {}
-        self._since: dict[str, int] = {}
-        self._last: dict[str, dict[str, int]] = {}
-        self._usual: dict[Key, int] = {}
-        self._in_question: dict[Key, int] = {}
-        self._doubtful: dict[str, int] = {}
+        self._tracks: dict[str, DeviceTrack] = {}
+        self._doubts: dict[str, Doubt] = {}
         self._times: dict[datetime, int] = {}
         self._lag_noted: dict[str, int] = {}
+        self._doubts_seen_at = 0
 
     @property
     def seen(self) -> int:
         """How many attributes had a datapoint."""
-        return sum(map(len, self._last.values()))
+        return sum(len(track.last) for track in self._tracks.values())
+
+    def without_datapoint(self, most: int) -> list[Key]:
+        """Return up to some selected attributes that had no datapoint."""
+        found = (
+            (device, name)
+            for device, names in self._units.items()
+            for name in names
+            if name not in self._tracks[device].last
+        )
+        return list(islice(found, most))
 
     def select(self, units: Units, since: int) -> None:
         """Take other devices, attributes or units from now on.
@@ -73,38 +83,106 @@ class Intake:
             units: Unit by attribute, by device.
             since: From when on new devices are collected.
         """
-        self._units = units
-        for device in units:
-            self._since.setdefault(device, since)
+        before, self._units = self._units, units
+        for device, names in units.items():
+            track = self._tracks.get(device)
+            if track is None:
+                self._tracks[device] = DeviceTrack(since)
+                continue
+            back = [track.dropped.pop(name) for name in names if name in track.dropped]
+            if back:
+                self.doubt((device,), min(back), since, "it was not selected")
+        for device, names in before.items():
+            left = units.get(device, {})
+            self._tracks[device].dropped.update((name, since) for name in names if name not in left)
 
     def knows(self, device: str) -> bool:
         """Whether a device had a datapoint."""
-        return device in self._last
+        track = self._tracks.get(device)
+        return track is not None and track.newest is not None
 
-    def begin(self, device: str, since: int) -> None:
-        """Say from when on a device is collected without a gap."""
-        self._since[device] = since
+    def begin(self, gap: Gap) -> None:
+        """Take note of a gap that ends when a device begins to be collected: the first answer may extend it."""
+        if gap.device_id is not None:
+            track = self._tracks.setdefault(gap.device_id, DeviceTrack(gap.before))
+            track.since, track.is_continued = gap.before - self._step, True
 
-    def doubt(self, devices: Iterable[str]) -> None:
-        """Take note that a poll of some devices did not go as it should."""
+    def divide(self, devices: Collection[str]) -> None:
+        """Say which devices need several requests, some of which may fail while others are answered."""
+        for device, track in self._tracks.items():
+            track.is_divided = device in devices
+
+    def doubt_answers(self, devices: Iterable[str]) -> None:
+        """Take note that answers for some devices came late."""
         moment = self._now()
         for device in devices:
-            self._doubtful[device] = moment
+            if device in self._tracks:
+                self._tracks[device].doubt(moment)
 
-    def lagging(self, devices: Iterable[str]) -> list[Gap]:
-        """Return gaps from now on, for devices of which some attributes may be collected while others are not.
+    def doubt_values(self, device: str, attribute: str | None) -> None:
+        """Take note that an answer had no value that can be read."""
+        if attribute is not None and device in self._tracks:
+            self._tracks[device].unsteady.add(attribute)
 
-        Their newest row would not show after a kill what the others lack. A gap reaches some seconds ahead, so that
-        one is noted for many polls.
+    def doubt(self, devices: Iterable[str], first: int, last: int, reason: str) -> None:
+        """Take note that polls of some devices failed or were missed.
+
+        Args:
+            devices: The devices.
+            first: When the last poll before was due, in the server's time.
+            last: When the next poll is due.
+            reason: Why, as text for people.
+        """
+        moment = self._now()
+        for device in devices:
+            track = self._tracks.get(device)
+            if track is None:
+                continue
+            track.doubt(moment)
+            known = self._doubts.get(device)
+            if known is None:
+                self._doubts[device] = Doubt(first, last, reason)
+            else:
+                known.first, known.last = min(first, known.first), max(last, known.last)
+
+    def list_lasting_outages(self, devices: Iterable[str]) -> list[Gap]:
+        """Return the gaps of devices whose polls have failed for a while, from the start until now.
+
+        The rest of the outage is noted later, at the latest with the first rows after it.
         """
         now = self._now()
         gaps: list[Gap] = []
         for device in devices:
-            if self._lag_noted.get(device, 0) > now:
+            doubt = self._doubts.get(device)
+            if doubt is None or now - doubt.first < _LASTING_POLLS * self._interval + self._step:
                 continue
-            reached = min(self._last.get(device, {}).values(), default=self._since.get(device, now))
-            start = max(reached, now - _LONGEST_LAG) // self._step * self._step
-            before = self._lag_noted[device] = (now + _LAG_AHEAD) // self._step * self._step + self._step
+            if doubt.noted_at is not None and now - doubt.noted_at < _NOTED_AGAIN:
+                continue
+            gap = make_doubt_gap(device, doubt, self._tracks[device], step=self._step, now=now)
+            if gap is not None:
+                gaps.append(gap)
+                doubt.noted_at = doubt.first = now
+                doubt.last = max(doubt.last, now)
+        return gaps
+
+    def take_doubts(self) -> list[Gap]:
+        """Return the gaps of all failed polls that are not noted yet, and forget these."""
+        return self._take_doubts(list(self._doubts), self._now())
+
+    def list_lagging(self, devices: Iterable[str]) -> list[Gap]:
+        """Return the gaps of devices of which some attributes are collected while polls of others fail.
+
+        After a kill, their newest row would not show what the others lack. So a gap reaches some seconds ahead, and is
+        noted once for many polls.
+        """
+        now, step = self._now(), self._step
+        gaps: list[Gap] = []
+        for device in devices:
+            doubt = self._doubts.pop(device, None)
+            if doubt is None or doubt.last < self._lag_noted.get(device, 0):
+                continue
+            start = find_doubt_start(doubt, self._tracks[device], step)
+            before = self._lag_noted[device] = (now + _LAG_AHEAD) // step * step + step
             gaps.append(Gap(device_id=device, start=start, before=before, reason="some attributes were not answered"))
         return gaps
 
@@ -115,31 +193,43 @@ class Intake:
             devices: Devices whose gaps were looked up.
             found: Attributes of which rows were missing.
         """
-        for key in [key for key in self._in_question if key[0] in devices]:
-            size = self._in_question.pop(key)
-            if key not in found:
-                self._usual[key] = max(size, self._usual.get(key, 0))
+        attributes: defaultdict[str, set[str]] = defaultdict(set)
+        for device, attribute in found:
+            attributes[device].add(attribute)
+        for device in devices:
+            track = self._tracks.get(device)
+            if track is not None:
+                track.settle(attributes.get(device, ()))
 
     def reached(self) -> dict[str, int]:
         """Return the newest time of each device."""
-        return {device: max(times.values()) for device, times in self._last.items() if times}
+        return {device: track.newest for device, track in self._tracks.items() if track.newest is not None}
 
-    def take(self, batch: Sequence[Datapoint]) -> tuple[list[Row], list[Gap]]:  # noqa: C901, PLR0912 - the hot loop
+    def take(self, batch: Sequence[Datapoint]) -> tuple[list[Row], list[Gap]]:  # noqa: C901, PLR0912, PLR0915 - the hot loop
         """Return the rows of an answer, and the gaps that it shows."""
         rows: list[Row] = []
-        gaps: dict[str, tuple[int, int]] = {}
+        gaps: list[Gap] = []
         self.datapoints += len(batch)
-        ahead = self._now() + DAY
+        now = self._now()
+        ahead = now + DAY
         step = self._step
         moments = self._times
         device = ""
         units: Mapping[str, str | None] | None = None
-        last: dict[str, int] = {}
+        track = DeviceTrack(now)
+        last, slow, moved_at = track.last, track.slow, track.moved_at
+        top = 0
+        advances: list[Advance] = []
         for point in batch:
             if point.device != device:
+                if top:
+                    gaps += self._advance(device, top, advances, now)
                 device = point.device
+                top, advances = 0, []
                 units = self._units.get(device)
-                last = {} if units is None else self._last.setdefault(device, {})
+                if units is not None:
+                    track = self._tracks[device]
+                    last, slow, moved_at = track.last, track.slow, track.moved_at
             if units is None:
                 continue  # nobody asked for this device
             attribute, timestamp, value = point.attribute, point.timestamp, point.value
@@ -162,35 +252,47 @@ class Intake:
             if before is None:
                 if time >= ahead or time < _EARLIEST:
                     continue
-                last[attribute] = time
-                before = self._since.get(device, time)
-                if time - before > step:
-                    self._note(gaps, device, attribute, before, time)
+                track.begin(attribute, time)
             elif time > before:
                 if time >= ahead:
                     continue
                 last[attribute] = time
-                if time - before > step:
-                    self._note(gaps, device, attribute, before, time)
-        return rows, [
-            Gap(device_id=name, start=start, before=before, reason="no values were seen")
-            for name, (start, before) in gaps.items()
-        ]
+                if time - before > step or attribute in slow:
+                    advances.append((attribute, before, time))
+                else:
+                    moved_at[attribute] = now
+            if time > top:  # noqa: PLR1730 - faster than max()
+                top = time
+        if top:
+            gaps += self._advance(device, top, advances, now)
+        if self._doubts:
+            gaps += self._take_doubts(self._list_over(now), now)
+        return rows, gaps
 
-    def _note(self, gaps: dict[str, tuple[int, int]], device: str, attribute: str, before: int, time: int) -> None:
-        step = self._step
-        start, end = before // step * step + step, time // step * step
-        size = time - before
-        if size / SECOND > self.longest_gap[0] and before != self._since.get(device):
-            self.longest_gap = (size / SECOND, device, attribute)
-        if end <= start or before < _EARLIEST:
-            return
-        doubtful = self._doubtful.get(device)
-        in_doubt = doubtful is not None and doubtful >= before - step
-        if not in_doubt and size <= self._usual.get((device, attribute), 0):
-            return
-        if not in_doubt:
-            self._in_question[device, attribute] = max(size, self._in_question.get((device, attribute), 0))
-        start = max(start, end - _LONGEST_GAP)
-        known = gaps.get(device)
-        gaps[device] = (start, end) if known is None else (min(start, known[0]), max(end, known[1]))
+    def _advance(self, device: str, top: int, advances: Sequence[Advance], now: int) -> list[Gap]:
+        """Return the gaps of a device before its new rows are written."""
+        track = self._tracks[device]
+        gaps = self._take_doubts((device,), now) if device in self._doubts else []
+        size = 0 if track.newest is None or track.newest < track.since else top - track.newest
+        if size / SECOND > self.longest_gap[0]:
+            self.longest_gap = (size / SECOND, device, advances[0][0] if advances else "")
+        span = track.advance(top, advances, now, self._rhythm)
+        if span is not None:
+            start, before = span
+            gaps.append(Gap(device_id=device, start=start, before=before, reason="the device was silent"))
+        return gaps
+
+    def _list_over(self, now: int) -> list[str]:
+        """Return the devices whose polls have not failed again since the next one was due; looks once an interval."""
+        if now - self._doubts_seen_at < self._interval:
+            return []
+        self._doubts_seen_at = now
+        return [device for device, doubt in self._doubts.items() if doubt.last + self._interval < now]
+
+    def _take_doubts(self, devices: Iterable[str], now: int) -> list[Gap]:
+        """Return the gaps of failed polls, and forget these."""
+        gaps = (
+            make_doubt_gap(device, self._doubts.pop(device), self._tracks[device], step=self._step, now=now)
+            for device in devices
+        )
+        return [gap for gap in gaps if gap is not None]

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import anyio
@@ -22,6 +21,7 @@ from enapter_async import (
     WatchEvent,
     WatchStatistics,
 )
+from enapter_async.collector._beginning import find_start_gaps, read_clock_offset
 from enapter_async.collector._intake import DAY, SECOND, Intake
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector._writer import Writer
@@ -32,11 +32,8 @@ from enapter_async.collector.selection import EmptyShardError, Finder, Selection
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
 from enapter_async.errors import (
-    DecodeError,
     EnapterError,
     InvalidArgumentError,
-    NotFoundError,
-    PermissionDeniedError,
     SelectionError,
     StorageError,
 )
@@ -44,8 +41,6 @@ from enapter_async.errors import (
 _GRACE_SECONDS: Final = 3.0
 """How long requests under way may take once collecting is to end."""
 _MARK_SECONDS: Final = 600.0
-_CLOCK_TOLERANCE: Final = 5.0
-"""Seconds by which the clocks of server and client may differ before the server's is used."""
 _UNKNOWN_DEVICE_SECONDS: Final = 30.0
 """Least time between two looks at the devices because an answer named an unknown one."""
 _MOST_SKIPPED: Final = 10_000
@@ -121,7 +116,7 @@ class Collector:
         self._gap_span: tuple[int, int] | None = None
         self._discovered = False
         self._committed_at: float | None = None
-        self._intake = Intake(self._step * SECOND, self._now, self._skip)
+        self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip)
         self._writer = Writer(store, self._problems, noted=self._gaps_were_noted, committed=self._committed)
         self._watch: Watch | None = None
         self._repairer: Repairer | None = None
@@ -226,6 +221,7 @@ class Collector:
                 problem = error
             beside.cancel()
             self._stop.set()
+            self._writer.note(self._intake.take_doubts())
             self._writer.close()
         if problem := self._writer.failure or problem:
             raise problem
@@ -258,9 +254,9 @@ class Collector:
     async def _start(self) -> None:
         if not self._discovered:
             await self.discover()
-        since = self._now()
-        self._intake.select(self._targets.units, since)
-        await self._persist("store", lambda: self._note_start(self._targets.units, since))
+        self._intake.select(self._targets.units, self._now())
+        # A store that is away is waited for: what is missing by then ends when it is there.
+        await self._persist("store", lambda: self._note_start(self._targets.units, self._now()))
 
     async def _persist(self, subject: str, work: Callable[[], Awaitable[Targets]]) -> Targets:
         """Try something until it works, if that is wanted."""
@@ -281,44 +277,18 @@ class Collector:
 
     async def _find(self) -> Targets:
         targets = await self._finder.find()
-        await self._compare_clocks(targets)
+        offset = await read_clock_offset(self._client, targets)
+        self._clock_offset = self._clock_offset if offset is None else offset
         return targets
-
-    async def _compare_clocks(self, targets: Targets) -> None:
-        """Learn the server's time: with a wrong one of our own, gaps would be looked for in the wrong place."""
-        device, units = next(iter(targets.units.items()))
-        try:
-            response = await self._client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
-        except (NotFoundError, PermissionDeniedError, DecodeError, InvalidArgumentError):
-            return  # this device is deleted or odd, and the others are collected all the same
-        date = response.headers.get("Date")
-        if date is None:
-            return
-        try:
-            offset = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
-        except (ValueError, TypeError):
-            return
-        self._clock_offset = offset if abs(offset) > _CLOCK_TOLERANCE else 0.0
 
     async def _note_start(self, devices: Collection[str], since: int) -> Targets:
         """Note what is missing since these devices were last collected; before anything newer is written."""
         store = self._store
         if isinstance(store, (JournaledStore, GapNotingStore)):
             newest = await store.read_newest(devices, since + DAY)
-            latest = max(newest.values(), default=None)
-            step = self._step * SECOND
-            gaps: list[Gap] = []
-            for device in devices:
-                reached = newest.get(device, latest)
-                if reached is None or reached > since:
-                    continue
-                # One step earlier: a kill may have cost some of the newest datapoints and spared others.
-                start = max((reached // step - 1) * step, since - 31 * DAY)
-                # The first poll comes within an interval: until then nobody collects either.
-                before = (since // step + 2) * step
-                if before - start > 3 * step:
-                    gaps.append(Gap(device_id=device, start=start, before=before, reason="nobody collected"))
-                    self._intake.begin(device, before - step)
+            gaps = find_start_gaps(devices, newest, since, self._step * SECOND)
+            for gap in gaps:
+                self._intake.begin(gap)
             if isinstance(store, JournaledStore):
                 if gaps:
                     await store.commit((), note=gaps)
@@ -336,6 +306,7 @@ class Collector:
         self._watch = self._client.telemetry.watch(
             units, interval=self._interval, on_event=self._take_event, persistent=True
         )
+        self._intake.divide(self._watch.divided)
         async with self._watch as live:
             if self._stop.is_set():
                 return
@@ -408,6 +379,7 @@ class Collector:
         self._intake.select(found.units, since)
         if self._watch is not None:
             self._watch.select(found.units)
+            self._intake.divide(self._watch.divided)
         for change in changes:
             self._report(change)
 
@@ -446,21 +418,33 @@ class Collector:
         return round((time.time() + self._clock_offset) * SECOND)
 
     def _take_event(self, event: WatchEvent) -> None:
-        if isinstance(event, (PollFailed, PollLate, TickMissed)):
-            self._intake.doubt(event.devices or self._targets.units)
-            if self._watch is not None and not isinstance(event, PollLate):
-                self._note_lag(self._watch.divided.intersection(event.devices))
+        if isinstance(event, PollLate):
+            self._intake.doubt_answers(event.devices or self._targets.units)
+        elif isinstance(event, (PollFailed, TickMissed)):
+            self._doubt(event)
             if isinstance(event, PollFailed):
                 self._problems.failed("telemetry", event.error)
         elif isinstance(event, ValueUnreadable):
+            self._intake.doubt_values(event.device, event.attribute)
             self._skip(event.device, event.attribute, event.reason)
         else:
+            self._intake.doubt_values(event.device, event.attribute)
             self._without_value.add((event.device, event.attribute))
             if event.not_found:
                 self._look_again.set()
 
-    def _note_lag(self, devices: Collection[str]) -> None:
-        if devices and (gaps := self._intake.lagging(devices)):
+    def _doubt(self, event: PollFailed | TickMissed) -> None:
+        devices = event.devices or self._targets.units
+        due, interval = round((event.due.timestamp() + self._clock_offset) * SECOND), round(self._interval * SECOND)
+        count, reason = (event.count, "polls were missed") if isinstance(event, TickMissed) else (1, "polls failed")
+        self._intake.doubt(devices, due - interval, due + count * interval, reason)
+        gaps: list[Gap] = []
+        if self._watch is not None and (divided := self._watch.divided):
+            self._intake.divide(divided)
+            gaps += self._intake.list_lagging(divided.intersection(devices))
+        if self._journal is not None:
+            gaps += self._intake.list_lasting_outages(devices)
+        if gaps:
             self._writer.note(gaps)
 
     def _skip(self, device: str, attribute: str | None, reason: str) -> None:

@@ -56,5 +56,31 @@ def merge_gaps(gaps: Sequence[Gap]) -> list[Gap]:
     return [gap for there in merged.values() for gap in there]
 
 
+def join_gaps(new: Sequence[Gap], known: Sequence[Gap]) -> tuple[list[Gap], list[int]]:
+    """Join new gaps with those of a journal that they overlap or touch.
+
+    Args:
+        new: Gaps to note.
+        known: The journal.
+
+    Returns:
+        The gaps to add to the journal, and the `id` of each that they replace.
+    """
+    devices = {gap.device_id for gap in new}
+    parts: dict[str | None, list[Gap]] = {}
+    for gap in known:
+        if gap.device_id in devices:
+            parts.setdefault(gap.device_id, []).append(gap)
+    added: list[Gap] = []
+    replaced: list[int] = []
+    for merged in merge_gaps([*(gap for there in parts.values() for gap in there), *new]):
+        inside = [gap for gap in parts.get(merged.device_id, ()) if merged.start <= gap.start < merged.before]
+        if len(inside) == 1 and (inside[0].start, inside[0].before) == (merged.start, merged.before):
+            continue  # the journal has it, or nothing new touches it
+        added.append(merged)
+        replaced += [gap.id for gap in inside if gap.id is not None]
+    return added, replaced
+
+
 def _start(gap: Gap) -> int:
     return gap.start

@@ -100,7 +100,8 @@ class JournaledStore(Store, Protocol):
 
         Args:
             rows: Rows to write, as `write` does.
-            note: Gaps to note; their `id` is ignored.
+            note: Gaps to note; their `id` is ignored. A gap that touches one of the same device in the journal should
+                become one with it, since a gap that lasts is noted several times.
             replace: Remaining gaps by `id` of a gap in the journal, none if it is filled. A number that is
                 not in the journal is ignored.
 

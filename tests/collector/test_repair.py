@@ -258,3 +258,19 @@ async def test_a_clock_that_is_ahead_does_not_decide_what_is_missing(database: P
         await store.mark({"d3": 5 * SECOND})
         newest = await store.read_newest(["d1", "d2", "d3", "d4"], (START + 86_400) * SECOND)
     assert newest == {"d1": START * SECOND, "d3": 5 * SECOND}
+
+
+async def test_gaps_that_touch_become_one_in_the_journal(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        await store.commit(
+            [], note=[gap(START, START + 10, "d"), gap(START + 50, START + 60, "d"), gap(START, START + 9)]
+        )
+        first = await store.read_gaps()
+        await store.commit([], note=[gap(START + 2, START + 8, "d"), gap(START, START + 10, "other")])
+        assert {one.id for one in first} <= {one.id for one in await store.read_gaps()}, "nothing new, nothing changed"
+        await store.commit([], note=[gap(START + 10, START + 30, "d")])
+        noted = [
+            (one.device_id, one.start // SECOND - START, one.before // SECOND - START)
+            for one in await store.read_gaps()
+        ]
+    assert sorted(noted, key=str) == [("d", 0, 30), ("d", 50, 60), ("other", 0, 10), (None, 0, 9)]

@@ -11,7 +11,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
 
-from enapter_async.collector.gaps import Gap
+from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._addresses import choose_service, find_passwords, hide_password
 from enapter_async.collector.stores._postgres_tables import INCOMING, Connection, Tables, WrongTableError
@@ -129,6 +129,11 @@ class PostgresStore:
                     if done != "DELETE 0":
                         gaps += rest
                 if gaps:
+                    gaps, replaced = join_gaps(gaps, await self._read_gaps(connection))
+                    await connection.execute(
+                        f"DELETE FROM {self._tables.gaps} WHERE id = ANY ($1::bigint[])",  # noqa: S608
+                        replaced,
+                    )
                     await connection.executemany(
                         f"INSERT INTO {self._tables.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
                         " ON CONFLICT DO NOTHING",
@@ -183,23 +188,22 @@ class PostgresStore:
 
     async def read_gaps(self) -> list[Gap]:
         """Return the journal, oldest gap first."""
+        return await self._run(self._read_gaps)
 
-        async def work(connection: _Connection) -> list[Gap]:
-            found = await connection.fetch(
-                f"SELECT id, device_id, start, before, reason FROM {self._tables.gaps} ORDER BY start, id"  # noqa: S608
+    async def _read_gaps(self, connection: _Connection) -> list[Gap]:
+        found = await connection.fetch(
+            f"SELECT id, device_id, start, before, reason FROM {self._tables.gaps} ORDER BY start, id"  # noqa: S608
+        )
+        return [
+            Gap(
+                id=record["id"],
+                device_id=record["device_id"],
+                start=to_microseconds(record["start"]),
+                before=to_microseconds(record["before"]),
+                reason=record["reason"],
             )
-            return [
-                Gap(
-                    id=record["id"],
-                    device_id=record["device_id"],
-                    start=to_microseconds(record["start"]),
-                    before=to_microseconds(record["before"]),
-                    reason=record["reason"],
-                )
-                for record in found
-            ]
-
-        return await self._run(work)
+            for record in found
+        ]
 
     async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
         """Return device, attribute and time of all rows of some devices in a span of time."""

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
 
 from enapter_async._files import identify_file
-from enapter_async.collector.gaps import Gap
+from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
 from enapter_async.errors import StorageError
@@ -219,7 +219,10 @@ class _Database:
             for number, rest in replace.items():
                 if connection.execute("DELETE FROM telemetry_gaps WHERE id = ?", (number,)).rowcount:
                     gaps += rest
-            connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
+            if gaps:
+                gaps, replaced = join_gaps(gaps, self.read_gaps())
+                connection.executemany("DELETE FROM telemetry_gaps WHERE id = ?", [(number,) for number in replaced])
+                connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
             before = connection.total_changes
             self._insert(rows)
             new = connection.total_changes - before

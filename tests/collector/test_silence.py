@@ -1,0 +1,208 @@
+"""What counts as a gap: failed polls and silent devices do, an attribute that has nothing new to say does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from enapter_async import Datapoint
+from enapter_async.collector._intake import SECOND, Intake
+from enapter_async.collector.gaps import Gap, merge_gaps
+
+START = 1_773_480_000
+"""2026-03-14T09:20:00Z"""
+
+
+class Plant:
+    """An intake that polls a device each second, and the gaps that it noted, in seconds since the start."""
+
+    def __init__(self, *attributes: str, interval: float = 1.0, step: int = 1, phase: float = 0.3) -> None:
+        self.second = phase
+        self.interval = interval
+        self.intake = Intake(step * SECOND, round(interval * SECOND), self.now, lambda *_: None)
+        self.intake.select({"d": dict.fromkeys(attributes)}, self.now())
+        self.noted: list[tuple[float, float]] = []
+        self.reasons: list[str] = []
+        self.known: dict[str, float] = {}
+
+    def now(self) -> int:
+        return round((START + self.second) * SECOND)
+
+    def poll(self, values: Mapping[str, float]) -> None:
+        """Take an answer: the time of the newest value of each attribute."""
+        batch = [
+            Datapoint("d", name, datetime.fromtimestamp(START, UTC) + timedelta(seconds=time), 1.0)
+            for name, time in values.items()
+            if time > self.known.get(name, time - 1)
+        ]
+        self.known.update(values)
+        if batch:
+            _, gaps = self.intake.take(batch)
+            self.noted += [(gap.start / SECOND - START, gap.before / SECOND - START) for gap in merge_gaps(gaps)]
+            self.reasons += [gap.reason for gap in gaps]
+        self.second += self.interval
+
+    def fail(self, count: int = 1) -> None:
+        for _ in range(count):
+            due = self.now()
+            interval = round(self.interval * SECOND)
+            self.intake.doubt(["d"], due - interval, due + interval, "polls failed")
+            self.second += self.interval
+
+
+def every(seconds: float, now: float) -> float:
+    return now // seconds * seconds
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.02, 0.3, 0.97])
+@pytest.mark.parametrize("attributes", [{"a": 1, "b": 5, "c": 10}, {"b": 5}, {"b": 5, "c": 7}, {"c": 10}, {"e": 2}])
+def test_no_cadence_is_a_gap(attributes: dict[str, float], phase: float) -> None:
+    plant = Plant(*attributes, phase=phase)
+    for _ in range(120):
+        plant.poll({name: every(cadence, plant.second) for name, cadence in attributes.items()})
+    assert plant.noted == []
+
+
+def test_an_attribute_that_changes_seldom_is_no_gap_while_the_device_is_online() -> None:
+    plant = Plant("power", "status", "alerts")
+    changes = [0, 3, 4, 40, 41, 90]
+    for _ in range(100):
+        now = plant.second
+        status = max(change for change in changes if change <= now)
+        plant.poll({"power": every(1, now), "status": status, "alerts": 0 if now < 70 else 70})
+    assert plant.noted == []
+
+
+def test_an_attribute_that_stood_still_is_no_gap_while_the_device_is_online() -> None:
+    plant = Plant("a", "b")
+    for _ in range(60):
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": 20 if 20 <= now < 45 else now})
+    assert plant.noted == []
+
+
+def test_an_old_value_at_the_start_is_no_gap() -> None:
+    plant = Plant("a", "b", "c")
+    for _ in range(30):
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": -3_600 if now < 12 else now, "c": -500 + every(10, now)})
+    assert plant.noted == []
+
+
+def test_a_device_that_comes_back_is_looked_up() -> None:
+    plant = Plant("a", "b", "c")
+    for _ in range(60):
+        now = every(1, plant.second)
+        shown = 20 if 20 <= now < 24 else now
+        plant.poll({"a": shown, "b": shown, "c": every(10, shown)})
+    assert plant.noted == [(21, 24)]
+    assert plant.reasons == ["the device was silent"]
+
+
+@pytest.mark.parametrize("others", [{}, {"b": 1}])
+def test_seconds_that_were_skipped_between_two_polls_are_looked_up(others: dict[str, float]) -> None:
+    plant = Plant("a", *others)
+    for _ in range(30):
+        now = every(1, plant.second)
+        plant.poll({"a": now if now != 10 else 10, **dict.fromkeys(others, now)})
+        if now == 10:
+            plant.second += 3
+    assert plant.noted == [(11, 14)]
+
+
+def test_one_attribute_that_skipped_seconds_from_one_poll_to_the_next_is_looked_up() -> None:
+    plant = Plant("a", "b")
+    for _ in range(30):
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": now - 3 if now < 15 else now})
+    assert plant.noted == [(12, 15)]
+
+
+def test_a_silence_right_after_the_start_is_looked_up_once_the_cadence_is_known() -> None:
+    plant = Plant("a")
+    for _ in range(30):
+        now = every(1, plant.second)
+        plant.poll({"a": now if now >= 6 else 0})
+    assert plant.noted == [(1, 6)]
+
+
+def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> None:
+    plant = Plant("a", "b")
+    for _ in range(20):
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": now})
+        if now in (5, 12):
+            plant.second += 3
+        if plant.noted:
+            plant.intake.settle({"d"}, set())
+    assert plant.noted == [(6, 9)]
+    plant.intake.doubt_answers(["d"])
+    plant.second += 3
+    plant.poll({"a": every(1, plant.second), "b": every(1, plant.second)})
+    assert len(plant.noted) == 2
+
+
+@pytest.mark.parametrize("failures", [1, 2, 10])
+def test_failed_polls_are_a_gap_of_all_attributes_and_of_no_more_than_their_time(failures: int) -> None:
+    plant = Plant("a", "c", "rare")
+    for second in range(60):
+        if second == 20:
+            plant.fail(failures)
+        now = every(1, plant.second)
+        plant.poll({"a": now, "c": every(10, now), "rare": 0 if now < 55 else 55})
+    ((start, before),) = plant.noted
+    assert 17 <= start <= 20
+    assert 20 + failures <= before <= 23 + failures
+    assert set(plant.reasons) <= {"polls failed", "the device was silent"}
+
+
+def test_failed_polls_of_a_device_with_nothing_new_are_noted_too() -> None:
+    plant = Plant("rare")
+    plant.poll({"rare": 0})
+    plant.fail(2)
+    for _ in range(3):
+        plant.second += 1
+    plant.intake.select({"d": {"rare": None}, "other": {"a": None}}, plant.now())
+    _, gaps = plant.intake.take([Datapoint("other", "a", datetime.fromtimestamp(START + 7, UTC), 1.0)])
+    assert [gap.device_id for gap in gaps] == ["d"]
+    assert gaps[0].before <= plant.now()
+
+
+def test_an_outage_that_lasts_is_noted_before_it_is_over_and_not_at_each_poll() -> None:
+    plant = Plant("a")
+    for _ in range(10):
+        plant.poll({"a": every(1, plant.second)})
+    noted = []
+    for _ in range(40):
+        plant.fail()
+        noted.append(plant.intake.list_lasting_outages(["d"]))
+    assert [len(gaps) for gaps in noted[:2]] == [0, 0]
+    flat = [gap for gaps in noted for gap in gaps]
+    assert len(flat) == 2
+    assert flat[0].start <= (START + 10) * SECOND
+    assert flat[1].start <= flat[0].before, "the two are one"
+    plant.poll({"a": every(1, plant.second)})
+    (last,) = plant.noted
+    assert last[0] <= flat[1].before / SECOND - START
+    assert last[1] == every(1, plant.second - 1)
+
+
+def test_what_was_missed_before_the_first_poll_continues_the_gap_of_the_start() -> None:
+    plant = Plant("a")
+    plant.intake.begin(Gap(device_id="d", start=0, before=(START + 1) * SECOND))
+    plant.second = 4.3
+    plant.poll({"a": 4})
+    assert plant.noted == [(1, 4)]
+
+
+def test_a_clock_that_is_ahead_is_asked_for_in_its_own_time() -> None:
+    plant = Plant("a")
+    for second in range(30):
+        if second == 10:
+            plant.fail(3)
+        plant.poll({"a": every(1, plant.second) + 3_600})
+    ((start, before),) = plant.noted
+    assert 3_607 <= start <= 3_610
+    assert 3_613 <= before <= 3_616
