@@ -11,10 +11,10 @@ _NEEDED = frozenset({"click", "platformdirs", "rich", "rich_click"})
 
 
 def main() -> None:
-    """Run the command, or say what to install where the extra is missing."""
+    """Run the command, or print how to install the missing extra."""
     interruption.guard()
     _open_closed_streams()
-    # Not every output has all letters: a pipe on Windows has those of one code page.
+    # Not every output can encode all characters: a pipe on Windows uses a code page.
     if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
         reconfigure(errors="backslashreplace")
     try:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Open what stands for standard streams that were closed; else the next file or socket would take their place."""
+    """Replace closed standard streams, so that the next file or socket does not take their descriptor."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115, PTH123

@@ -1,4 +1,4 @@
-"""`enapter-async api`: a request to any endpoint."""
+"""`enapter-async api`, which sends a request to any endpoint."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ Query: TypeAlias = list[tuple[str, str]]
     type=click.Choice([one.value for one in Safety]),
     help="Whether the request may be re-sent. [default: read for GET, else unsafe: never]",
 )
-@option("--timeout", type=duration(0.1), metavar="DURATION", help="How long to wait for the answer.")
+@option("--timeout", type=duration(0.1), metavar="DURATION", help="How long to wait for the response.")
 @option(
     "--output",
     "-o",
     type=click.Choice(("json", "jsonl")),
     default="json",
     show_default=True,
-    help="Indented JSON, or one line for the answer or each item.",
+    help="Indented JSON, or one line for the response or each item.",
 )
 @limit_option
 @yes_option
@@ -77,7 +77,7 @@ def api(
     limit: int | None,
     yes: bool,
 ) -> None:
-    """Send a request to any endpoint of the API and print the answer as JSON, secrets included.
+    """Send a request to any endpoint of the API and print the response as JSON, including secrets.
 
     PATH is relative to the base URL, such as v3/devices or "v3/devices?expand=manifest".
 
@@ -91,11 +91,11 @@ def api(
     query = _query(text, fields if in_query else ())
     content = _body(body, () if in_query else fields)
     if paginate and method != "GET":
-        raise click.UsageError("--paginate is for GET")
+        raise click.UsageError("--paginate works only with GET")
     if paginate and not {"limit", "offset"}.isdisjoint(name for name, _ in query):
-        raise click.UsageError("--paginate chooses limit and offset itself: leave them out")
+        raise click.UsageError("--paginate sets limit and offset itself: leave them out")
     if limit is not None and not paginate:
-        raise click.UsageError("--limit is for --paginate")
+        raise click.UsageError("--limit works only with --paginate")
     if chosen is not Safety.READ:
         ask(f"Send {method} {bare}?", yes=yes)
 
@@ -105,7 +105,7 @@ def api(
         request = client.request(method, bare, query=query, json=content, safety=chosen, timeout=timeout)
         answer = await without_doubt(request, "check before repeating it")
         if answer is None:
-            click.echo("done: the answer is empty", err=True)
+            click.echo("done: the response is empty", err=True)
         else:
             printer.one(answer)
 
@@ -129,7 +129,7 @@ def _body(file: Path | None, fields: Sequence[str]) -> JSON | Unset:
     if file is None:
         return pairs(fields) if fields else UNSET
     if fields:
-        raise click.UsageError("--field and --input do not go together")
+        raise click.UsageError("--field and --input cannot be used together")
     try:
         return read_json(_read_standard_input() if str(file) == "-" else read_text(file))
     except ValueError as error:
@@ -145,7 +145,7 @@ def _read_standard_input() -> str:
 async def _items(
     client: EnapterClient, path: str, query: Query, limit: int | None, timeout: float | None
 ) -> AsyncIterator[JSON]:
-    """Yield the items of a list; none with an ID comes twice."""
+    """Yield the items of a list. No item with an ID is repeated."""
 
     async def fetch(offset: int, size: int) -> Page[JSON]:
         page = [("offset", str(offset)), ("limit", str(size))]
@@ -165,6 +165,6 @@ async def _items(
 def _page(answer: JSON, offset: int) -> Page[JSON]:
     lists = [one for one in answer.values() if isinstance(one, list)] if isinstance(answer, dict) else []
     if len(lists) != 1:
-        raise Failure("the answer is not a list: leave --paginate out", Exit.FAILED)
+        raise Failure("the response is not a list: leave --paginate out", Exit.FAILED)
     total = answer.get("total_count") if isinstance(answer, dict) else None
     return Page(lists[0], offset, total if isinstance(total, int) else None)

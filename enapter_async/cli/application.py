@@ -1,4 +1,4 @@
-"""The command and how it ends."""
+"""The command-line application and its exit codes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from enapter_async.cli.powershell import PowerShellComplete
 from enapter_async.cli.profiles import profile_option
 from enapter_async.models.visible import make_visible
 
-# The module of each command (with its name there if that differs) and its line in the list of commands, so that
-# `--help` imports none of them.
+# The module of each command (with its name there if different) and its line in the list of commands, so that `--help`
+# imports none of them.
 COMMANDS: Final = {
     "collect": ("collect.command:collect", "Collect live telemetry into a database or into files."),
     "gaps": ("collect.gaps:gaps", "List and repair gaps in collected telemetry."),
     "export": ("export.command:export", "Export telemetry history to a file or a database."),
-    "plot": ("plot.command:plot", "Plot telemetry in the terminal or as a picture."),
+    "plot": ("plot.command:plot", "Plot telemetry in the terminal or as an image."),
     "simulate": ("simulate", "Run a simulated Cloud or Gateway locally."),
     "doctor": ("doctor.command:doctor", "Diagnose the connection, token and rate limit."),
     "completion": ("completion", "Print a shell completion script."),
@@ -49,7 +49,7 @@ add_completion_class(PowerShellComplete)
 
 
 class Application(Group):
-    """A group of commands whose errors are one line each, and exit codes tell their kind.
+    """A group of commands. Each error is one line, with an exit code for its kind.
 
     Commands are imported when they are run.
     """
@@ -62,7 +62,7 @@ class Application(Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, or while commands are listed what stands for it."""
+        """Return a command, or a placeholder while commands are listed."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -84,7 +84,7 @@ class Application(Group):
             self._only_listing = False
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands that complete a name."""
+        """Return the commands that begin with a text."""
         self._only_listing = True
         try:
             return super().shell_complete(ctx, incomplete)
@@ -99,7 +99,7 @@ class Application(Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command; in standalone mode, exit with its code."""
+        """Run a command. In standalone mode, exit with its code."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         arguments = list(sys.argv[1:] if args is None else args)
@@ -115,14 +115,14 @@ class Application(Group):
         except (click.Abort, KeyboardInterrupt):
             _leave("stopped", Exit.INTERRUPTED)
         except SystemExit as left:
-            # click exits with 1 if nobody reads our output any more. As with `| head`, they have what they wanted.
+            # click exits with 1 if the reader has closed our output. As with `| head`, that is not an error.
             sys.exit(Exit.OK if isinstance(left.__context__, BrokenPipeError) else left.code)
         except Exception as error:
             if "--debug" in arguments:
                 raise
             end = failure(error)
             if end.code == Exit.DEFECT and (ended_by := interruption.ended_by()) is not None:
-                _leave(*ended_by)  # Ctrl-C in the middle of something can come out as anything
+                _leave(*ended_by)  # Ctrl-C can cause any exception
             _leave(end.format_message(), end.code)
         sys.exit(code if isinstance(code, int) else Exit.OK)
 

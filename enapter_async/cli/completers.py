@@ -1,4 +1,4 @@
-"""Complete devices and attributes in the shell, within two seconds and silent on failure."""
+"""Shell completion of devices and attributes, within two seconds and silent on failure."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 300.0
 _MOST: Final = 5_000
 _PLAIN: Final = re.compile(r"[\w.@%+-]+").fullmatch
-"""Names that every shell takes as one word."""
+"""Names that every shell treats as one word."""
 
 Names = dict[str, str]
-"""Words to complete, and what is said about each."""
+"""Completions and their descriptions."""
 
 
 def complete_device(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -41,7 +41,7 @@ def complete_device(context: click.Context, parameter: click.Parameter, incomple
 
 
 def complete_attribute(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete a telemetry attribute of the device that the command names."""
+    """Complete a telemetry attribute of the device in the command line."""
     del parameter
     with contextlib.suppress(Exception):
         given = context.params
@@ -91,7 +91,7 @@ def _known(context: click.Context, what: str, fetch: Callable[[EnapterClient], A
         fetched = anyio.run(ask)
     except Exception:
         if names is not None:
-            return names  # old names are better than none
+            return names  # outdated names are better than none
         raise
     _write_cache(cache, fetched)
     return fetched
@@ -117,7 +117,7 @@ def _read_cache(path: Path) -> tuple[Names | None, float]:
 
 
 def _write_cache(path: Path, names: Names) -> None:
-    """Store names where only the user can read them, as with the token that they were got with."""
+    """Store names in a file that only the user can read, like the token."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")

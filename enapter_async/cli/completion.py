@@ -1,4 +1,4 @@
-"""`enapter-async completion`: for the shell."""
+"""`enapter-async completion`, which prints a shell completion script."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def completion(context: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     if kind is None:
-        raise Failure(f"there is no completion for {shell}", Exit.USAGE)
+        raise Failure(f"completion does not support {shell}", Exit.USAGE)
     click.echo(kind(context.find_root().command, {}, PROGRAM, "_ENAPTER_ASYNC_COMPLETE").source())

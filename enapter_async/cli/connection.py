@@ -1,4 +1,4 @@
-"""Connect a command to the server of its profile, of the environment, or to a simulator of its own."""
+"""Connection of a command to the server of its profile or environment, or to a new simulator."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from enapter_async.cli.simulator_process import simulator_process
 F = TypeVar("F", bound=Callable[..., object])
 
 _WORLD: Final = ("--devices", "--seed", "--mode")
-"""Options of the simulator that decide what its devices are."""
+"""Options of the simulator that determine its devices."""
 
 
 def server_options(command: F) -> F:
-    """Add `--profile`, `--simulate N` and what goes with that; the command takes the latter as `**simulator`."""
+    """Add `--profile`, `--simulate N` and the options of the simulator, which the command takes as `**simulator`."""
     for add in reversed(_OPTIONS):
         command = add(command)
     return command
@@ -41,32 +41,32 @@ _OPTIONS: Final = (
     option(
         "--fault-rate", type=click.FloatRange(0, 1), metavar="P", help="Simulator: share of requests that fail, 0 to 1."
     ),
-    option("--latency-ms", type=click.FloatRange(0), metavar="L", help="Simulator: delay of every answer."),
+    option("--latency-ms", type=click.FloatRange(0), metavar="L", help="Simulator: delay of every response."),
     option("--seed", type=int, metavar="N", help="Simulator: seed of the simulated data."),
     option("--mode", type=click.Choice(MODES), help="Simulator: the API to serve."),
 )
 
 
 def chosen_simulator(given: Mapping[str, object]) -> dict[str, str] | None:
-    """Return the options of `simulate` and their values; None where no simulator is wanted.
+    """Return the options of `simulate` and their values, or None without a simulator.
 
     Args:
-        given: Values of the options of `server_options`, None where not given.
+        given: Values of the options of `server_options`, None for those not given.
 
     Raises:
-        click.UsageError: There are options for a simulator, and no `--simulate`.
+        click.UsageError: Options for a simulator were given without `--simulate`.
     """
     chosen = {f"--{name.replace('_', '-')}": str(value) for name, value in given.items() if value is not None}
     devices = chosen.pop("--simulate", None)
     if devices is not None:
         return {"--devices": devices, **chosen}
     if chosen:
-        raise click.UsageError(f"{next(iter(chosen))} is for the simulator: give --simulate N too")
+        raise click.UsageError(f"{next(iter(chosen))} is for the simulator: add --simulate N")
     return None
 
 
 def server_name(simulator: Mapping[str, str] | None) -> str:
-    """Return what tells one server's data from another's; it holds no secret.
+    """Return a key that identifies the server and its data, without secrets.
 
     Raises:
         ConfigurationError: The profile does not exist, or no profile is configured.
@@ -81,16 +81,16 @@ def server_name(simulator: Mapping[str, str] | None) -> str:
 async def connected(
     simulator: dict[str, str] | None, console: Console, hooks: Sequence[Hook] = (), **options: Unpack[RateOptions]
 ) -> AsyncGenerator[EnapterClient, None]:
-    """Give a client for the length of a block, and run the simulator where one is wanted.
+    """Provide a client during a block, and run the simulator if requested.
 
     Args:
         simulator: Options of `simulate` and their values; None for the server of the chosen profile.
-        console: Where the simulator's address is told.
-        hooks: Of the client.
+        console: Console for the simulator's address.
+        hooks: Hooks of the client.
         **options: Further options of the client.
 
     Raises:
-        ConfigurationError: A setting of the profile or of the environment is missing or cannot work.
+        ConfigurationError: A setting of the profile or of the environment is missing or invalid.
         Failure: The simulator did not start.
     """
     if simulator is None:

@@ -1,4 +1,4 @@
-"""How the command ends: exit codes by kind of error, and errors as one line."""
+"""Exit codes by kind of error, and errors as one line."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ class Exit(enum.IntEnum):
 
     OK = 0
     FAILED = 1
-    """The API refused, or answered nonsense."""
+    """The API rejected the request, or sent an invalid response."""
     USAGE = 2
     """Wrong options or arguments."""
     CONFIGURATION = 3
-    """Token, address or another setting is missing or cannot be."""
+    """The token, the address or another setting is missing or invalid."""
     NOT_ALLOWED = 4
     """The token is not accepted, or its role is too low."""
     NOT_FOUND = 5
-    """There is no such thing, or the token cannot see it."""
+    """The resource does not exist, or the token cannot see it."""
     UNAVAILABLE = 6
-    """The API cannot be reached or is overloaded now; trying again later may help."""
+    """The API is unreachable or overloaded. Try again later."""
     STORAGE = 7
     """A local file cannot be read or written."""
     UNKNOWN_OUTCOME = 8
     """A change may have been carried out; check before repeating it."""
     DEFECT = 70
-    """A fault of this program."""
+    """A bug in this program."""
     INTERRUPTED = 130
-    """Ctrl-C before there was anything to end properly."""
+    """Stopped by Ctrl-C."""
     TERMINATED = 143
-    """SIGTERM before there was anything to end properly."""
+    """Stopped by SIGTERM."""
 
 
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exit], ...] = (
@@ -79,22 +79,20 @@ class Failure(click.ClickException):
 
 
 def failure(error: BaseException) -> Failure:
-    """Return how the command ends for an error; that of a group is the first one in it."""
+    """Return the failure for an error. For a group, it is that of the first error in it."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     for kinds, code in _CODES:
         if isinstance(error, kinds):
             return Failure(_advised(error), code)
-    return Failure(f"defect in this program: {type(error).__name__}: {error} (--debug shows where)", Exit.DEFECT)
+    return Failure(f"bug in this program: {type(error).__name__}: {error} (--debug shows the traceback)", Exit.DEFECT)
 
 
 def _advised(error: BaseException) -> str:
     if isinstance(error, AuthenticationError) or (isinstance(error, APIError) and error.code == "invalid_header"):
-        return f"{error}; is ENAPTER_HTTP_API_TOKEN right for this server? (`enapter-async doctor` looks)"
+        return f"{error}; is ENAPTER_HTTP_API_TOKEN right for this server? (`enapter-async doctor` checks it)"
     if isinstance(error, ConfigurationError) and "ENAPTER_HTTP_API_TOKEN" in str(error):
-        return f"{error} (`enapter-async simulate` runs a server to try things with)"
+        return f"{error} (`enapter-async simulate` runs a local server to try)"
     if isinstance(error, OSError) and error.strerror:
-        return (
-            f"{error.filename}: {error.strerror}" if error.filename else f"output cannot be written: {error.strerror}"
-        )
+        return f"{error.filename}: {error.strerror}" if error.filename else f"cannot write the output: {error.strerror}"
     return str(error) or type(error).__name__

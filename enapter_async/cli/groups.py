@@ -33,13 +33,13 @@ class Group(rich_click.RichGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that arguments begin with."""
+        """Find the command at the beginning of the arguments."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             message = error.format_message()
             close = get_close_matches(args[0].lower(), self.list_commands(ctx))
-            if not close or "Did you mean" in message:  # newer versions of click suggest by themselves
+            if not close or "Did you mean" in message:  # newer versions of click make suggestions themselves
                 raise
             raise click.UsageError(f"{message} Did you mean {' or '.join(map(repr, close))}?", ctx) from None
 

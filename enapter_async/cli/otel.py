@@ -1,4 +1,4 @@
-"""Export of a command's spans and metrics, set up by OpenTelemetry's own environment variables."""
+"""Export of a command's spans and metrics, configured by OpenTelemetry's environment variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INSTALL: Final = "pip install 'enapter-async[otel]' opentelemetry-distro opente
 
 @cache
 def environment_hooks() -> tuple[OpenTelemetryHook, ...]:
-    """Return the hook that exports spans and metrics; none where the environment does not ask for an export."""
+    """Return the hook that exports spans and metrics, or none if the environment does not request an export."""
     asked = next((name for name in _ASKING if os.environ.get(name)), None)
     if asked is None or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return ()
@@ -33,6 +33,6 @@ def environment_hooks() -> tuple[OpenTelemetryHook, ...]:
 
         configure_from_environment()
     except MissingExtraError:
-        sys.stderr.write(f"{asked} is set, but nothing is exported. Install what is missing: {_INSTALL}\n")
+        sys.stderr.write(f"{asked} is set, but nothing is exported because packages are missing: {_INSTALL}\n")
         return ()
     return (OpenTelemetryHook(),)

@@ -1,4 +1,4 @@
-"""Print tables for people, and JSON, JSON lines and CSV for programs."""
+"""Output as tables for people, or as JSON, JSON lines and CSV for programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ID_WIDTH: Final = 38
 _MAY_ACT: Final = re.compile("[\x7f-\U0010ffff]")
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 _LEAST_WIDTH: Final = 12
-"""Of a column whose cells are folded, on an average; both with the space after them."""
+"""Average width of a column with folded cells. Both include the space after the column."""
 
 output_option: Final = option(
     "--output",
@@ -35,17 +35,17 @@ output_option: Final = option(
     type=click.Choice(get_args(Format)),
     default="table",
     show_default=True,
-    help="Output format: a table for people, the others for programs.",
+    help="Output format: a table for people, the other formats for programs.",
 )
 secrets_option: Final = option("--show-secrets", is_flag=True, help="Print secrets instead of hiding them.")
 
 
 @attrs.frozen
 class Shape:
-    """The columns of records of one kind.
+    """The columns for one kind of record.
 
     Attributes:
-        fields: Columns of CSV: every field of the record; none for a single record of any fields.
+        fields: Columns of CSV: every field of the record. Empty for a single record with any fields.
         columns: Columns of tables: dotted paths into a record, by heading.
     """
 
@@ -57,8 +57,8 @@ class Shape:
         """Return the shape of a model.
 
         Args:
-            model: Its fields are the columns of CSV, `extra` aside.
-            *paths: Columns of tables under their own names.
+            model: Model whose fields, except `extra`, are the columns of CSV.
+            *paths: Columns of tables, with their path as heading.
             **columns: Columns of tables by heading.
         """
         fields = tuple(field.name for field in attrs.fields(model) if field.name != "extra")
@@ -66,26 +66,26 @@ class Shape:
 
     @classmethod
     def any(cls) -> Self:
-        """Return the shape of a single record whose fields are known when it is there."""
+        """Return the shape of a single record with any fields."""
         return cls((), {})
 
     @classmethod
     def flat(cls, *fields: str) -> Self:
-        """Return the shape of records that are dicts of these fields."""
+        """Return the shape of records that are dicts with these fields."""
         return cls(fields, {field: field for field in fields})
 
 
 class Printer:
-    """Prints records as they come; a table waits for the last, since its columns are as wide as their widest cell."""
+    """Prints records as they arrive. A table waits for the last one, because the widest cell sets a column's width."""
 
     def __init__(self, form: Format, shape: Shape, *, show_secrets: bool = False, live: bool = False) -> None:
         """Prepare for printing.
 
         Args:
-            form: How.
-            shape: Of the records.
-            show_secrets: Whether fields that no repr shows are printed.
-            live: Records come without end: a table's rows are printed at once, without alignment.
+            form: Output format.
+            shape: Shape of the records.
+            show_secrets: Whether to print secret fields, which every repr hides.
+            live: Records arrive without end, so a table's rows are printed at once, without alignment.
         """
         self._form = form
         self._shape = shape
@@ -98,7 +98,7 @@ class Printer:
             _print(_csv_line(self._fields))
 
     def one(self, record: object) -> None:
-        """Print the only record: in JSON as itself, in a table with one line for each field that is set."""
+        """Print a single record: as a JSON object, or as a table with one line for each field that is set."""
         plain = _object(record, show_secrets=self._show_secrets)
         if self._form == "json":
             _print(json_text(plain, indent=2))
@@ -132,7 +132,7 @@ class Printer:
         self._count += 1
 
     def end(self) -> None:
-        """Print what is left."""
+        """Print the remaining records."""
         if self._form == "table" and not self._live:
             if self._rows:
                 _table(list(self._shape.columns), self._rows)
@@ -142,18 +142,18 @@ class Printer:
             _print("\n]" if self._count else "[]")
 
     async def write_all(self, records: AsyncIterable[object]) -> None:
-        """Print records while they come, and what is left."""
+        """Print records as they arrive, then the remaining ones."""
         async for record in records:
             self.write(record)
         self.end()
 
 
 def plain(value: object, *, show_secrets: bool = False) -> JSON:
-    """Return a value as JSON has it: models as objects with their unknown fields among the others, times as ISO 8601.
+    """Convert a value to JSON types: models to objects that include their unknown fields, times to ISO 8601.
 
     Args:
-        value: A model, or anything that models consist of; nested as deeply as it may be.
-        show_secrets: Whether fields that no repr shows are in it; `(hidden)` stands for them otherwise.
+        value: A model or a part of a model, nested to any depth.
+        show_secrets: Whether to include secret fields. Otherwise they are replaced by `(hidden)`.
     """
     result: list[Any] = [value]
     todo: list[tuple[Any, int | str]] = [(result, 0)]
@@ -168,7 +168,7 @@ def plain(value: object, *, show_secrets: bool = False) -> JSON:
 
 
 def _plain_outside(value: object, *, show_secrets: bool) -> object:
-    """Return a value as JSON has it, and what is in it as it is."""
+    """Convert a value to a JSON type, without converting its content."""
     if isinstance(value, Manifest):
         return dict(value.raw)
     if attrs.has(type(value)):
@@ -213,7 +213,7 @@ def _at(record: Mapping[str, JSON], path: str) -> JSON:
 
 
 def json_text(value: JSON, *, indent: int | None = None) -> str:
-    """Return a value as JSON text in which every character shows; it may be nested deeper than `json` can recurse.
+    """Return a value as JSON text with only visible characters. It may be nested more deeply than `json` allows.
 
     Args:
         value: The value.
@@ -238,7 +238,7 @@ def json_text(value: JSON, *, indent: int | None = None) -> str:
 
 
 def _members(parent: dict[str, JSON] | list[JSON], indent: int | None, level: int) -> Iterator[tuple[str, JSON]]:
-    """Yield what is in an object or array, each with the text before it."""
+    """Yield the content of an object or array, each item with the text before it."""
     line = "" if indent is None else f"\n{' ' * indent * level}"
     names = (f"{_encode(name)}: " for name in parent) if isinstance(parent, dict) else repeat("")
     lead = line
@@ -265,7 +265,7 @@ def _indented(text: str) -> str:
 
 def _csv_line(cells: Iterable[str]) -> str:
     line = io.StringIO()
-    # The writer quotes line feeds only if they end its lines.
+    # The writer quotes line feeds only if they are its line ending.
     csv.writer(line, lineterminator="\n").writerow(make_visible(cell, lines=True) for cell in cells)
     return line.getvalue().removesuffix("\n")
 
@@ -285,17 +285,17 @@ def _cell(value: JSON, *, lines: bool = False) -> str:
 
 
 def warn(message: str) -> None:
-    """Print a message on standard error, in which every character shows."""
+    """Print a message to standard error, with control characters made visible."""
     click.echo(f"enapter-async: {make_visible(message)}", err=True)
 
 
 def _print(text: str, end: str = "\n") -> None:
-    # A lone surrogate, which JSON can bring, has no UTF-8; its escape is what JSON writes too.
+    # A lone surrogate, possible in JSON, cannot be encoded as UTF-8. JSON writes the same escape.
     click.echo((text + end).encode("utf-8", "backslashreplace").decode(), nl=False)
 
 
 def _table(headings: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console  # as slow to import as the rest of a command
+    from rich.console import Console  # importing it takes as long as the rest of a command
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
@@ -309,7 +309,7 @@ def _table(headings: list[str], rows: list[list[str]]) -> None:
         table.add_row(*(Text(cell) for cell in row))
     room = sum(_ID_WIDTH if is_id else _LEAST_WIDTH for is_id in ids)
     if not sys.stdout.isatty() or (any(ids) and console.width < room):
-        # Nothing is folded for a program or a file, however long it is, and no ID, which is there to be copied.
+        # Never fold output for a program or a file, and never fold IDs, which people copy.
         console.width = 10**6
         console.width = Measurement.get(console, console.options, table).maximum
     with console.capture() as captured:

@@ -1,4 +1,4 @@
-"""Options and their types."""
+"""Options and their parameter types."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0
 
 
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
-    """Declare an option, as `rich_click.option` does, whose own types are not complete."""
+    """Declare an option like `rich_click.option`, whose type annotations are incomplete."""
     decorator: Callable[[F], F] = rich_click.option(*names, **settings)  # pyright: ignore[reportUnknownMemberType]
     return decorator
 
 
 def from_environment(prefix: str) -> Callable[[C], C]:
-    """Let each option of a command come from the environment too, as `--log-format` from `PREFIX_LOG_FORMAT`.
+    """Read each option of a command from the environment too, such as `--log-format` from `PREFIX_LOG_FORMAT`.
 
     Args:
-        prefix: Before the name of each option.
+        prefix: Prefix of the variable names.
     """
 
     def add(command: C) -> C:
@@ -43,10 +43,10 @@ def from_environment(prefix: str) -> Callable[[C], C]:
 
 
 def duration(minimum: float) -> Callable[[str], float]:
-    """Return the type of a length of time such as `500ms`, `30s`, `2m30s` or `1h`; a plain number is seconds.
+    """Return the type of a duration such as `500ms`, `30s`, `2m30s` or `1h`. A plain number means seconds.
 
     Args:
-        minimum: Least seconds.
+        minimum: Shortest duration, in seconds.
     """
 
     def convert(value: str) -> float:
@@ -54,11 +54,11 @@ def duration(minimum: float) -> Callable[[str], float]:
             raise click.BadParameter(f"{value!r} is ambiguous: m is minutes, and there is no unit for months")
         seconds = _seconds(value.strip().lower())
         if seconds is None:
-            raise click.BadParameter(f"{value!r} is no length of time; write 500ms, 30s, 2m30s or 1h")
+            raise click.BadParameter(f"{value!r} is not a duration such as 500ms, 30s, 2m30s or 1h")
         if not math.isfinite(seconds):
             raise click.BadParameter(f"{value[:10]}... is too long")
         if seconds < minimum:
-            raise click.BadParameter(f"{value!r} is too short; the least is {minimum:g} s")
+            raise click.BadParameter(f"{value!r} is too short; the minimum is {minimum:g} s")
         return seconds
 
     return convert

@@ -1,4 +1,4 @@
-"""Completion in PowerShell, which click does not know."""
+"""Completion in PowerShell, which click does not support."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {
 
 
 class PowerShellComplete(ShellComplete):
-    """Completion in PowerShell: a value and what it is on each line."""
+    """Completion in PowerShell, with a value and its description on each line."""
 
     name: ClassVar[str] = "powershell"
     source_template: ClassVar[str] = _SCRIPT
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the complete words and the incomplete one; PowerShell has no empty variables."""
+        """Return the complete words and the incomplete one. PowerShell has no empty variables."""
         words = split_arg_string(os.environ.get("COMP_WORDS", ""))[1:]
         incomplete = os.environ.get("COMP_INCOMPLETE", "")
         if incomplete and words and words[-1] == incomplete:
@@ -42,5 +42,5 @@ class PowerShellComplete(ShellComplete):
         return words, incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return the line of a completion; for files PowerShell completes by itself if there is none."""
+        """Return the line of a completion. Without a line, PowerShell completes file names itself."""
         return "" if item.type != "plain" else f"{item.value}\t{item.help or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""Profiles: several servers and sites in one file, each with a token that may live elsewhere."""
+"""Profiles: servers and sites in one file, each with a token or a reference to one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ A = TypeVar("A", bound=attrs.AttrsInstance)
 
 
 class RateOptions(TypedDict, total=False):
-    """Options of a client that limit its rate."""
+    """Options of a client for its rate limit."""
 
     rate_limit: RateLimit
     shared_rate_limit: SharedRateLimit
@@ -44,17 +44,17 @@ class RateOptions(TypedDict, total=False):
 
 @attrs.frozen(kw_only=True)
 class Profile:
-    """A server, the way to its token, and what commands take for granted there.
+    """A server, the source of its token, and defaults for commands.
 
     Attributes:
-        name: Its name in the file; None for what the environment says.
-        source: Where it stands, for people.
+        name: Name in the file; None for the settings of the environment.
+        source: Human-readable origin of the settings.
         base_url: Address of the server.
         token: The token itself.
         token_env: Environment variable with the token.
         token_command: Program that prints the token, and its arguments.
         user: Name of the user to act as.
-        site_id: Site of commands that are given none.
+        site_id: Default site of commands.
         ca_file: PEM file with the certificate to trust.
     """
 
@@ -70,7 +70,7 @@ class Profile:
 
     @property
     def token_source(self) -> str:
-        """Where the token comes from, for people."""
+        """Human-readable source of the token."""
         if self.token_env is not None:
             return f"environment variable {self.token_env}"
         if self.token_command:
@@ -78,25 +78,25 @@ class Profile:
         return "the file" if self.name is not None else "the environment"
 
     async def get_token(self, *, quiet: bool = False) -> str:
-        """Get the token.
+        """Return the token.
 
         Args:
             quiet: Let the command that prints the token neither ask nor say anything.
 
         Raises:
-            ConfigurationError: It is not where it should be.
+            ConfigurationError: The token is not available.
         """
         if self.token_command:
             return await _told(self.token_command, quiet=quiet)
         if self.token_env is not None:
             token = os.environ.get(self.token_env, "").strip()
             if not token:
-                raise ConfigurationError(f"{self.source} takes its token from {self.token_env}, which is not set")
+                raise ConfigurationError(f"{self.source} reads its token from {self.token_env}, which is not set")
             return token
         return self.token or ""
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return what the certificate file asks for; None where there is none.
+        """Return the TLS settings for the certificate file, if any.
 
         Raises:
             ConfigurationError: The file cannot be read or has no certificates.
@@ -109,19 +109,19 @@ class Profile:
     async def connected(
         self, hooks: Iterable[Hook] = (), *, quiet: bool = False, **options: Unpack[RateOptions]
     ) -> AsyncGenerator[EnapterClient, None]:
-        """Give a client for the length of a block.
+        """Provide a client during a block.
 
         Args:
-            hooks: Of the client.
+            hooks: Hooks of the client.
             quiet: Let the command that prints the token neither ask nor say anything, and export nothing.
             **options: Further options of the client.
 
         Raises:
-            ConfigurationError: A setting cannot work.
+            ConfigurationError: A setting is invalid.
         """
-        from enapter_async import EnapterClient  # brings aiohttp, which takes longer than all else
+        from enapter_async import EnapterClient  # imports aiohttp, which takes longer than everything else
 
-        # Asked here first: what is wrong with it should be said in full.
+        # Get the token here first, for a complete error message.
         known: list[str] = [await self.get_token(quiet=quiet)]
 
         async def token() -> str:
@@ -171,7 +171,7 @@ def config_path() -> Path:
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     earlier = Path(folder) if Path(folder).is_absolute() else Path.home() / ".config"
     folders = (user_config_path(_FOLDER, appauthor=False), earlier / _FOLDER)
-    paths = [one / "config.toml" for one in folders if one.is_absolute()]  # XDG: a relative folder is to be ignored
+    paths = [one / "config.toml" for one in folders if one.is_absolute()]  # XDG: relative folders must be ignored
     return next((path for path in paths if path.exists()), paths[0])
 
 
@@ -179,11 +179,11 @@ def config_path() -> Path:
 class ProfileFile:
     """The file with the profiles.
 
-    A profile is checked when it is asked for, so that a faulty one does not block the others.
+    A profile is validated on access, so that an invalid one does not block the others.
 
     Attributes:
-        path: Where the file is.
-        default: Profile to use when none is named.
+        path: Path of the file.
+        default: Profile to use by default.
         profiles: Settings of each profile, by name.
     """
 
@@ -193,10 +193,10 @@ class ProfileFile:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a file; None if it does not exist.
+        """Read a file, or return None if it does not exist.
 
         Raises:
-            ConfigurationError: It cannot be read, or has other settings than `default` and `profiles`.
+            ConfigurationError: The file cannot be read, or has settings other than `default` and `profiles`.
         """
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors may write a BOM
@@ -209,15 +209,15 @@ class ProfileFile:
         except RecursionError as error:
             raise ConfigurationError(f"{path} is nested too deeply") from error
         except ValueError as error:
-            raise ConfigurationError(f"{path} is no TOML: {error}") from error
+            raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
         file = attrs.evolve(_structure(content, cls, str(path)), path=path)
         if file.default is not None and file.default not in file.profiles:
-            raise ConfigurationError(f"{path}: default {file.default!r} is no profile; there are {file.names}")
+            raise ConfigurationError(f"{path}: default {file.default!r} is not a profile; there are {file.names}")
         return file
 
     @property
     def names(self) -> str:
-        """Names of all profiles, for people."""
+        """Names of all profiles, as text."""
         return ", ".join(sorted(self.profiles)) or "none"
 
     def profile(self, name: str) -> Profile:
@@ -236,22 +236,22 @@ class ProfileFile:
         if sum(key in settings for key in _TOKENS) != 1:
             raise ConfigurationError(f"{source} needs exactly one of {', '.join(_TOKENS)}")
         if profile.token is not None and _is_readable_by_others(self.path):
-            raise ConfigurationError(f"{self.path} holds a token and others can read it: chmod 600 {self.path}")
+            raise ConfigurationError(f"{self.path} contains a token and others can read it: run chmod 600 {self.path}")
         ca_file = None if profile.ca_file is None else self.path.parent / profile.ca_file.expanduser()
         return attrs.evolve(profile, name=name, source=source, ca_file=ca_file)
 
 
 def _structure(table: Mapping[str, object], kind: type[A], where: str) -> A:
-    """Make an object of a table, whose keys must be settings.
+    """Create an object from a table whose keys must be settings.
 
     Raises:
-        ConfigurationError: The first thing that is wrong in the table.
+        ConfigurationError: The table is invalid. The message names the first problem.
     """
     from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
     from cattrs.gen import make_dict_structure_fn, override
 
     converter = Converter()
-    converter.register_structure_hook(str, _text)  # cattrs' own would make text of a number
+    converter.register_structure_hook(str, _text)  # the hook of cattrs would convert a number to text
     converter.register_structure_hook(Path, _path)
     converter.register_structure_hook_func(lambda of: of == tuple[str, ...], _command)
     converter.register_structure_hook_func(lambda of: of == dict[str, object], _table)
@@ -267,7 +267,7 @@ def _structure(table: Mapping[str, object], kind: type[A], where: str) -> A:
             if isinstance(problem, ForbiddenExtraKeysError):
                 known = ", ".join(sorted(set(attrs.fields_dict(kind)) - {"name", "source", "path"}))
                 unknown = min(problem.extra_fields)
-                raise ConfigurationError(f"{where}: {unknown!r} is no setting; there are {known}") from None
+                raise ConfigurationError(f"{where}: {unknown!r} is not a setting; use {known}") from None
         raise ConfigurationError(f"{where}: {typed[0][1].name} {typed[0][0]}") from None
 
 
@@ -287,7 +287,7 @@ def _command(value: object, _: object = None) -> tuple[str, ...]:
         try:
             words = shlex.split(value)
         except ValueError as error:
-            raise ValueError(f"is no command line: {error}") from error
+            raise ValueError(f"is not a valid command line: {error}") from error
     if not isinstance(words, list) or not words or not all(isinstance(one, str) for one in cast("list[object]", words)):
         raise ValueError("must be a program and its arguments")
     return tuple(cast("list[str]", words))
@@ -304,9 +304,9 @@ def _is_readable_by_others(path: Path) -> bool:
 
 
 def profile_named(name: str | None) -> Profile:
-    """Return the profile of a name; without one that of ENAPTER_PROFILE, the environment's, or the file's default.
+    """Return the named profile, or that of ENAPTER_PROFILE, of the environment, or the default of the file.
 
-    A profile that was named takes nothing from ENAPTER_HTTP_API_*: the token of one server must not go to another.
+    A named profile ignores ENAPTER_HTTP_API_*, so that the token of one server is not sent to another.
 
     Raises:
         ConfigurationError: The profile does not exist, or no profile is configured.
@@ -322,7 +322,7 @@ def profile_named(name: str | None) -> Profile:
     path = config_path()
     file = ProfileFile.read(path)
     if name is None and (file is None or file.default is None):
-        missing = f"{path} does not exist" if file is None else f"{path} names no default profile"
+        missing = f"{path} does not exist" if file is None else f"{path} does not set a default profile"
         raise ConfigurationError(f"the environment variable ENAPTER_HTTP_API_TOKEN is not set, and {missing}")
     if file is None:
         raise ConfigurationError(f"there is no profile {name!r}: {path} does not exist")
@@ -336,7 +336,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: str | N
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a profile; in silence if the file cannot be read."""
+    """Complete the name of a profile. Return nothing if the file cannot be read."""
     del context, parameter
     try:
         file = ProfileFile.read(config_path())
@@ -357,7 +357,7 @@ profile_option: Final = option(
 
 
 def chosen_profile() -> Profile:
-    """Return the profile that the running command was given, or the one that applies without.
+    """Return the profile chosen by the running command, or the default one.
 
     Raises:
         ConfigurationError: The profile does not exist, or no profile is configured.
@@ -366,7 +366,7 @@ def chosen_profile() -> Profile:
 
 
 def profile_of(context: click.Context | None) -> Profile:
-    """Return the profile that the command of a context was given, or the one that applies without.
+    """Return the profile chosen by the command of a context, or the default one.
 
     Raises:
         ConfigurationError: The profile does not exist, or no profile is configured.
@@ -375,8 +375,8 @@ def profile_of(context: click.Context | None) -> Profile:
 
 
 def default_site() -> str | None:
-    """Return the site of the chosen profile; None where nothing says one."""
+    """Return the site of the chosen profile, if any."""
     try:
         return chosen_profile().site_id
     except ConfigurationError:
-        return None  # said properly once the command runs; `--help` must not fail for it
+        return None  # reported when the command runs; `--help` must not fail

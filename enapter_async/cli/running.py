@@ -1,4 +1,4 @@
-"""Running the async part of a command, so that Ctrl-C ends it properly."""
+"""Runs the async part of a command, and lets Ctrl-C stop it cleanly."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Arguments = TypeVarTuple("Arguments")
 
 
 def run(function: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
-    """Run an async function; Ctrl-C cancels it, and a second one ends the process.
+    """Run an async function. Ctrl-C cancels it, and a second Ctrl-C ends the process.
 
     Args:
-        function: What to run.
-        *arguments: For it.
+        function: Function to run.
+        *arguments: Arguments of the function.
 
     Raises:
-        Failure: It was cancelled; with the words of the innermost `interruption.saying`.
+        Failure: The function was cancelled. The message is that of the innermost `interruption.saying`.
     """
     return anyio.run(_cancellable, function, arguments)
 
@@ -39,7 +39,7 @@ async def _cancellable(function: Callable[[*Arguments], Awaitable[T]], arguments
 
 @asynccontextmanager
 async def alongside(work: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[None]:
-    """Run something for the length of a block. An error of the block is raised as it is, not in a group."""
+    """Run something during a block. An error of the block is raised unchanged, not in a group."""
     problem: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(work)
@@ -53,7 +53,7 @@ async def alongside(work: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGen
 
 
 def soon(call: Callable[[], object]) -> interruption.Stop:
-    """Return what has the running event loop call something, once, from within a signal handler."""
+    """Return a function for a signal handler that calls `callback` once in the running event loop."""
     loop = asyncio.get_running_loop()
     asked = False
 

@@ -1,4 +1,4 @@
-"""`enapter-async simulate`: a server to try things with."""
+"""`enapter-async simulate`, which runs a local server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MODES: Final = ("any", "cloud", "gateway")
     metavar="N",
     help="Seed of the simulated data. The same seed gives the same data.",
 )
-@option("--token", metavar="TEXT", help="API token. [default: made from the seed]")
+@option("--token", metavar="TEXT", help="API token. [default: derived from the seed]")
 @option(
     "--rate-limit",
     type=click.FloatRange(0, min_open=True),
@@ -53,7 +53,7 @@ MODES: Final = ("any", "cloud", "gateway")
     metavar="P",
     help="Share of requests that fail, from 0 to 1.",
 )
-@option("--tls", is_flag=True, help="Serve https with a certificate made for this run.")
+@option("--tls", is_flag=True, help="Serve https with a certificate created for this run.")
 @option("--cert", type=click.Path(), metavar="FILE", help="Serve https with the certificate in this PEM file.")
 @option(
     "--key",
@@ -100,7 +100,7 @@ def simulate(
     When it is ready, it prints its address and token on one line (with --tls also the CA file to trust), and the
     address of its control page on the next. Press Ctrl-C to stop.
     """
-    from enapter_async.simulator import run  # a server is not needed for anything else
+    from enapter_async.simulator import run  # other commands do not need a server
 
     if until_stdin_closes:
         threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
@@ -128,6 +128,6 @@ def simulate(
 
 
 def _stop_with_stdin() -> None:
-    """End with the process that started us, however it ends: its end closes our standard input."""
+    """Stop when the parent process ends in any way, which closes our standard input."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A simulator in a process of its own, so that it takes no time from our event loop."""
+"""A simulator in a separate process, so that it does not slow down our event loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STOP_SECONDS: Final = 3.0
 
 @attrs.frozen
 class Address:
-    """Where a simulator listens.
+    """Addresses of a running simulator.
 
     Attributes:
         url: Base URL.
@@ -41,16 +41,16 @@ class Address:
 
 @asynccontextmanager
 async def simulator_process(options: dict[str, str]) -> AsyncGenerator[Address, None]:
-    """Run `enapter-async simulate` for the length of a block.
+    """Run `enapter-async simulate` during a block.
 
-    The process ends with ours even when we are killed: its standard input is a pipe from us, and it stops when
-    that closes. It has a session of its own, so that Ctrl-C in the terminal does not end it before us.
+    The process ends with ours even if ours is killed: its standard input is a pipe from our process, and it stops when
+    that closes. It runs in a separate session, so that Ctrl-C in the terminal does not stop it before us.
 
     Args:
         options: Options of `simulate` and their values.
 
     Raises:
-        Failure: It did not start.
+        Failure: The simulator did not start.
     """
     arguments = [text for option in options.items() for text in option]
     command = [sys.executable, "-m", "enapter_async.cli", "simulate", "--port", "0", "--until-stdin-closes", *arguments]

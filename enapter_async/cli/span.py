@@ -1,4 +1,4 @@
-"""A span of time as users write it: times with a zone, or lengths of time before now."""
+"""Times on the command line: with a time zone, or relative to now."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ AGGREGATIONS: Final = ("auto", "avg", "min", "max", "last", "bool_or")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ago = duration(0)
 _BARE_NUMBER: Final = re.compile(r"\d{4,}(\.\d*)?")
-"""A year, a date or Unix time as much as seconds."""
+"""A number that could be a year, a date, Unix time or seconds."""
 
 
 @attrs.frozen
 class Moment:
-    """A time, or a length of time before now.
+    """A time, or a duration before now.
 
     Attributes:
         text: The user's input.
-        at: The time; None for one relative to now.
-        seconds_ago: How long before now.
+        at: The time; None for a time relative to now.
+        seconds_ago: Seconds before now.
     """
 
     text: str
@@ -34,10 +34,10 @@ class Moment:
 
     @property
     def value(self) -> datetime | timedelta:
-        """The time, or how long before now.
+        """The time, or the duration before now.
 
         Raises:
-            click.BadParameter: It is longer ago than there is time.
+            click.BadParameter: The time is before the year 1.
         """
         if self.at is not None:
             return self.at
@@ -50,8 +50,8 @@ class Moment:
         """Return the time.
 
         Args:
-            now: What is now.
-            step: A time relative to now is cut down to whole steps, so that the newest step is a whole one.
+            now: Current time.
+            step: A time relative to now is rounded down to whole steps, so that the newest step is complete.
         """
         if self.at is not None:
             return self.at
@@ -63,10 +63,10 @@ class Moment:
 
 
 def moment(text: str) -> Moment:
-    """Read `2026-03-14T09:26Z`, `now`, or how long ago: `30d`, `2h30m`.
+    """Read `2026-03-14T09:26Z`, `now`, or a duration before now: `30d`, `2h30m`.
 
     Raises:
-        click.BadParameter: The text is neither a time nor a length of time.
+        click.BadParameter: The text is neither a time nor a duration.
     """
     text = text.strip()
     if text.lower() == "now":
@@ -87,5 +87,5 @@ def moment(text: str) -> Moment:
         if "ambiguous" in error.message:
             raise
         raise click.BadParameter(
-            f"{text!r} is no time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"
+            f"{text!r} is not a time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"
         ) from None

@@ -1,4 +1,4 @@
-"""Count requests and answers of a client for summaries."""
+"""Counts of requests and responses of a client, for summaries."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _logger = logging.getLogger("enapter_async.cli.traffic")
 
 
 class Traffic:
-    """Counts what a client does; one of its hooks.
+    """A hook that counts the requests of a client.
 
     Attributes:
         requests: HTTP requests.
-        rate_limited: 429 answers.
+        rate_limited: Responses with status 429.
         errors: Other failed requests.
     """
 
@@ -24,7 +24,7 @@ class Traffic:
         self.errors: int = 0
 
     def __call__(self, event: Event) -> None:
-        """Take an event into account."""
+        """Count an event."""
         if isinstance(event, RequestFinished):
             self.requests += event.attempts
         elif isinstance(event, AttemptFailed):
@@ -36,7 +36,7 @@ class Traffic:
 
 
 def clock(seconds: float) -> str:
-    """Write a length of time as hours, minutes and seconds."""
+    """Format a duration as hours, minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

@@ -124,7 +124,7 @@ def test_a_signal_before_it_has_begun_ends_it_at_once(database: Path) -> None:
     process.send_signal(signal.SIGINT)
     ended = end(process)
     assert ended.code == 130
-    assert ended.error == "enapter-async: stopped at once; what was written before stays"
+    assert ended.error == "enapter-async: stopped at once; everything written so far is kept"
     assert not database.exists()
 
 

@@ -32,12 +32,12 @@ def invoke(*arguments: str, **variables: str | None) -> Result:
         (["Exprt"], 2, "Did you mean 'export'?"),
         (["devices", "lst"], 2, "No such command 'lst'. Did you mean 'list'? (see enapter-async devices --help)"),
         (["collect", "--bogus"], 2, "No such option"),
-        (["collect", "--for", "3 fortnights"], 2, "'3 fortnights' is no length of time"),
-        (["collect", "--interval", "1ms"], 2, "'1ms' is too short; the least is 0.1 s"),
+        (["collect", "--for", "3 fortnights"], 2, "'3 fortnights' is not a duration"),
+        (["collect", "--interval", "1ms"], 2, "'1ms' is too short; the minimum is 0.1 s"),
         (["collect", "--simulate", "0"], 2, "--simulate"),
         (["collect", "--simulate", "1", "--fault-rate", "2"], 2, "--fault-rate"),
         (["collect", "--simulate", "1", "--rate-limit", "0"], 2, "--rate-limit"),
-        (["collect", "--fault-rate", "0.5"], 2, "--fault-rate is for the simulator: give --simulate N too"),
+        (["collect", "--fault-rate", "0.5"], 2, "--fault-rate is for the simulator: add --simulate N"),
         (["collect", "--to", "telemetry.txt"], 2, "telemetry.txt must end in .db, .sqlite, .sqlite3"),
         (["collect"], 3, "ENAPTER_HTTP_API_TOKEN is not set"),
         (["simulate", "--port", "70000"], 2, "--port"),
@@ -127,7 +127,7 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = invoke("simulate", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 3
-    assert "address already in use" in result.stderr
+    assert "is in use; choose another with --port" in result.stderr
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:

@@ -117,7 +117,7 @@ async def test_booleans_are_drawn() -> None:
         (["battery-1", "power", "--from", "365d", "--granularity", "1s"], 2, "points are more than a chart can show"),
         (["battery-1", "power", "-o", "chart.pdf"], 2, "chart.pdf must end in .png or .svg"),
         (["battery-1", "power", "-o", "no/chart.png"], 7, "No such file or directory"),
-        (["electrolyser-1", "board_temperature"], 5, "Electrolyser 1 gave no value of board_temperature from "),
+        (["electrolyser-1", "board_temperature"], 5, "Electrolyser 1 has no value of board_temperature from "),
     ],
 )
 async def test_what_cannot_be_drawn(
@@ -134,7 +134,7 @@ async def test_what_cannot_be_drawn(
 async def test_one_attribute_of_several_has_no_value() -> None:
     result = await plotted("electrolyser-1", "board_temperature", "power", *SPAN)
     assert result.exit_code == 0
-    assert result.stderr == "enapter-async: no value of board_temperature in this span\n"
+    assert result.stderr == "enapter-async: no value of board_temperature in this time range\n"
     assert "Power (W)" in result.stdout
 
 

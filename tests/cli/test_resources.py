@@ -187,7 +187,7 @@ def test_blueprints_go_and_come(world: Served, tmp_path: Path) -> None:
 def test_secrets_have_a_place_before_anything_is_sent(world: Served, line: str, tmp_path: Path) -> None:
     refused = world.run(*line.split())
     assert refused.exit_code == 2
-    assert "add --to FILE, or --show-secrets" in refused.stderr
+    assert "add --to FILE or --show-secrets" in refused.stderr
     assert not [one for one in world.requests if one.method == "POST"]
 
     place = tmp_path / "secrets.json"
@@ -286,13 +286,13 @@ def test_expand_is_the_sdks(looked_at: Served) -> None:
         ("devices list --limit 0", 2, "--limit"),
         ("commands list", 2, "name a DEVICE, or a --site"),
         ("commands start {device} enable power", 2, "'power' is not NAME=VALUE"),
-        ("commands start {device} enable a=1 a=2", 2, "'a' comes twice"),
+        ("commands start {device} enable a=1 a=2", 2, "'a' is given twice"),
         ("commands start {device} nonsense --yes", 1, "nonsense"),
         ("configuration set {device} connection --yes", 2, "give NAME=VALUE or --reset NAME"),
         ("logs list {device} --follow --since 1h", 2, "--follow begins now"),
         ("logs list {device} --follow --output json", 2, "use --output jsonl"),
-        ("sites create --name x --timezone y --latitude 1", 2, "go together"),
-        ("sites list --name x --mine", 2, "do not go together"),
+        ("sites create --name x --timezone y --latitude 1", 2, "must be used together"),
+        ("sites list --name x --mine", 2, "cannot be used together"),
     ],
 )
 def test_errors_are_one_line(looked_at: Served, line: str, code: int, text: str) -> None:

@@ -51,7 +51,7 @@ def test_a_command_runs_with_closed_streams(closed: str, world: Served, variable
 def test_a_question_without_standard_input(world: Served, variables: dict[str, str]) -> None:
     ended = shell('"$@" <&-', "commands", "run", world.ids["device"], "enable", **variables)
     assert ended.code == 2
-    assert "Nobody can be asked without a terminal" in ended.stderr
+    assert "Cannot ask for confirmation without a terminal" in ended.stderr
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])

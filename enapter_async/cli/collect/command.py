@@ -1,4 +1,4 @@
-"""`enapter-async collect`: live telemetry into a database or into files."""
+"""`enapter-async collect`, which writes live telemetry to a database or to files."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ class Options:
 
     Attributes:
         to: File, folder of Parquet files, address of a database, or - for standard output.
-        form: Its format.
+        form: Format of the files.
         schema: Schema of the tables in PostgreSQL.
         selection: Devices and attributes to collect.
         interval: Seconds between two polls.
-        seconds: How long to collect; None until told to stop.
+        seconds: How long to collect; None until stopped.
         simulator: Options of `simulate` and their values; None collects from the server of the environment.
         repair: Fill gaps from history.
-        wait: Wait for an API and a database that cannot be reached yet.
-        serve: Host and port to serve metrics at.
-        limits: Options of the client that limit its rate.
-        log_format: How lines of the log look.
-        quiet: Show no progress, and log warnings only.
+        wait: Wait for an API and a database that are not available yet.
+        serve: Host and port for metrics.
+        limits: Options of the client for its rate limit.
+        log_format: Format of log lines.
+        quiet: Do not show progress, and log only warnings.
     """
 
     to: str
@@ -83,7 +83,7 @@ class Options:
 
 
 def selection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add `--device`, `--attributes` and `--site`; `make_selection` takes their values."""
+    """Add `--device`, `--attributes` and `--site`. `make_selection` takes their values."""
     for add in (
         option("--site", metavar="ID", help="Only devices of this site."),
         option(
@@ -100,23 +100,23 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def make_selection(devices: tuple[str, ...], attributes: str, site: str | None) -> Selection:
-    """Return what the options select."""
+    """Return the selection of the options."""
     names = tuple(name.strip() for name in attributes.split(",") if name.strip())
     if not names:
-        raise click.BadParameter("name at least one attribute, or write numeric or all", param_hint="--attributes")
+        raise click.BadParameter("name at least one attribute, or use numeric or all", param_hint="--attributes")
     chosen = attributes if attributes in ("numeric", "all") else names
     return Selection(devices=devices or None, attributes=chosen, site_id=site)
 
 
 def make_limits(redis: str | None, requests_per_second: float | None) -> RateOptions:
-    """Return the options of a client that keep it to a rate, its own or that of several processes.
+    """Return the options of a client for its rate limit, alone or shared with other processes.
 
     Raises:
-        click.UsageError: There is a Redis server, and no rate that is shared there.
+        click.UsageError: `--redis` was given without a rate.
     """
     if redis is not None:
         if requests_per_second is None:
-            raise click.UsageError("--redis needs --requests-per-second: the rate of all collectors together")
+            raise click.UsageError("--redis needs --requests-per-second, the rate of all collectors together")
         shared = SharedRateLimit(redis, name="enapter-async collect", requests_per_second=requests_per_second)
         return {"shared_rate_limit": shared}
     if requests_per_second is not None:
@@ -148,7 +148,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
     type=click.Choice(FORMATS),
     help="Format. [default: from the file name: .sqlite, .csv, .jsonl, .parquet]",
 )
-@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL; created if it does not exist.")
+@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL. Created if it does not exist.")
 @selection_options
 @option(
     "--interval",
@@ -168,7 +168,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
 @option(
     "--repair/--no-repair", default=True, help="Fill gaps of a database from history (default), or only record them."
 )
-@option("--fill-gap", is_flag=True, hidden=True, help="Repairing is the default; accepted for older scripts.")
+@option("--fill-gap", is_flag=True, hidden=True, help="The default. Accepted for older scripts.")
 @option(
     "--wait/--no-wait",
     default=None,
@@ -192,12 +192,12 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
 @option(
     "--serve",
     metavar="HOST:PORT",
-    help="Serve /metrics, /healthz and /readyz (extra prometheus); the host is 127.0.0.1 unless given.",
+    help="Serve /metrics, /healthz and /readyz (extra prometheus). The default host is 127.0.0.1.",
 )
 @option(
     "--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Format of log lines."
 )
-@option("--quiet", "-q", is_flag=True, help="Show no progress, and log warnings only.")
+@option("--quiet", "-q", is_flag=True, help="Do not show progress, and log only warnings.")
 @server_options
 def collect(
     *,
@@ -230,13 +230,11 @@ def collect(
     form = name or guess_store_format(to)
     if form is None:
         raise click.BadParameter(
-            f"{show_target(to)} must end in {', '.join(SUFFIXES)}, be postgresql://... or -, or give --format",
+            f"{show_target(to)} must end in {', '.join(SUFFIXES)}, or be postgresql://... or -; or give --format",
             param_hint="--to",
         )
     if fill_gap and form not in ("sqlite", "postgres"):
-        raise click.UsageError(
-            "--fill-gap is for databases, which can tell what they have; `export` writes history too"
-        )
+        raise click.UsageError("--fill-gap works only with databases; use `export` to write history to a file")
     options = Options(
         to=to,
         form=form,
@@ -252,12 +250,12 @@ def collect(
         log_format=log_format,
         quiet=quiet,
     )
-    with interruption.saying("stopped at once; what was written before stays"):
+    with interruption.saying("stopped at once; everything written so far is kept"):
         run(_collect, options)
 
 
 def _make_latest(options: Options) -> LatestValues | None:
-    """Return what remembers the latest values for metrics, if they are served."""
+    """Return the store of latest values for metrics, if they are served."""
     if options.serve is None:
         return None
     from enapter_async.integrations.prometheus import STALE_AFTER, LatestValues
@@ -269,7 +267,7 @@ async def _collect(options: Options) -> None:
     traffic = Traffic()
     console = Console(stderr=True, quiet=options.quiet or options.log_format == "json")
     log = Log(options.log_format, quiet=options.quiet)
-    on_terminal = console.file.isatty() and options.log_format == "text"  # whatever FORCE_COLOR says
+    on_terminal = console.file.isatty() and options.log_format == "text"  # independent of FORCE_COLOR
     display: Display | None = None
 
     def report(event: CollectorEvent) -> None:
@@ -309,7 +307,7 @@ async def _collect(options: Options) -> None:
                 started = anyio.current_time()
                 shown = partial(display.show, console) if on_terminal else partial(display.log, log)
                 try:
-                    # The first signal ends it properly, the second one at once.
+                    # The first signal stops cleanly, the second one at once.
                     with interruption.listening(soon(service.stop), signal.SIGINT, signal.SIGTERM):
                         async with _shown(shown, quiet=options.quiet and on_terminal):
                             service.start()
@@ -317,7 +315,7 @@ async def _collect(options: Options) -> None:
                 finally:
                     elapsed = anyio.current_time() - started
                     target = show_target(options.to)
-                    # The reader of standard output wants rows and nothing else.
+                    # Standard output must contain only rows.
                     to_stderr = options.to == "-"
                     _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
                     _say(summarize(collector.statistics, traffic, elapsed, target=target), to_stderr=to_stderr)
@@ -325,7 +323,7 @@ async def _collect(options: Options) -> None:
 
 @asynccontextmanager
 async def _reloading(service: Service) -> AsyncGenerator[None, None]:
-    """Open the output again on SIGHUP."""
+    """Reopen the output on SIGHUP."""
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(signal.SIGHUP, service.reload)
@@ -340,7 +338,7 @@ async def _reloading(service: Service) -> AsyncGenerator[None, None]:
 
 @asynccontextmanager
 async def _shown(show: Callable[[], Coroutine[Any, Any, object]], *, quiet: bool) -> AsyncGenerator[None, None]:
-    """Show the progress for the length of a block."""
+    """Show the progress during a block."""
     if quiet:
         yield
         return
@@ -349,5 +347,5 @@ async def _shown(show: Callable[[], Coroutine[Any, Any, object]], *, quiet: bool
 
 
 def _say(text: str, *, to_stderr: bool) -> None:
-    with contextlib.suppress(OSError):  # the reader of our output has gone; the rows are in the store
+    with contextlib.suppress(OSError):  # the reader of our output has closed it; the rows are in the store
         click.echo(text, err=to_stderr)

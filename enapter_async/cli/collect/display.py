@@ -1,4 +1,4 @@
-"""The display while `collect` works: a panel on a terminal, a line a minute elsewhere."""
+"""The progress display of `collect`: a panel on a terminal, otherwise one line a minute."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _RATE_SECONDS: Final = 5.0
 
 
 class Display:
-    """Shows a collector at work. Nothing that goes wrong with showing is anybody's business.
+    """Shows the progress of a collector. Errors of the display are ignored.
 
     Attributes:
-        last_problem: The newest thing that went wrong, in words.
+        last_problem: The most recent problem, as text.
     """
 
     def __init__(self, client: EnapterClient, collector: Collector, traffic: Traffic, seconds: float | None) -> None:
-        """Begin to count time.
+        """Start to measure time.
 
         Args:
-            client: For what is in flight.
-            collector: For datapoints.
-            traffic: For requests, 429 answers and errors.
-            seconds: How long it will take, if that is known.
+            client: Client of the collector, for its load.
+            collector: Collector to show.
+            traffic: Counts of requests, 429 responses and errors.
+            seconds: Planned duration, if any.
         """
         self.last_problem: str = ""
         self._client = client
@@ -48,7 +48,7 @@ class Display:
         self._samples: deque[tuple[float, int]] = deque()
 
     def note(self, event: CollectorEvent) -> None:
-        """Take an event into account."""
+        """Count an event."""
         if isinstance(event, (ProblemBegan, Skipped, GapsNoted)):
             self.last_problem = str(event)
 
@@ -59,7 +59,7 @@ class Display:
                 while True:
                     live.update(self._panel(), refresh=True)
                     await anyio.sleep(_REFRESH_SECONDS)
-        except (OSError, ValueError):  # the terminal has gone
+        except (OSError, ValueError):  # the terminal was closed
             await anyio.sleep_forever()
 
     async def log(self, log: Log) -> None:
@@ -104,7 +104,7 @@ class Display:
             figures.append(("filled in", f"{done.rows_filled:,}"))
         if load.waiting:
             pace = "" if load.requests_per_second is None else f" at {load.requests_per_second:,.1f}/s"
-            figures.append(("waiting for a turn", f"{load.waiting:,}{pace}"))
+            figures.append(("waiting for the rate limit", f"{load.waiting:,}{pace}"))
         if done.waiting > 10_000:
             figures.append(("waiting for the store", f"{done.waiting:,}"))
         return figures
@@ -127,7 +127,7 @@ class Display:
             alarming = name in {"429s", "errors", "missed ticks"} and value != "0"
             table.add_row(name, Text(value, style="yellow" if alarming else "bold"))
         frame = Table.grid()
-        frame.add_row(Text(f"collecting, {clock(elapsed)}  (Ctrl-C ends it)", style="cyan"))
+        frame.add_row(Text(f"collecting, {clock(elapsed)}  (Ctrl-C stops it)", style="cyan"))
         if self._seconds is not None:
             frame.add_row(ProgressBar(total=self._seconds, completed=min(elapsed, self._seconds), width=50))
         frame.add_row(table)

@@ -1,4 +1,4 @@
-"""`enapter-async gaps`: what is missing in a store of telemetry, and filling it."""
+"""`enapter-async gaps`, which lists and fills the gaps of a telemetry store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SCHEMA: Final = option("--schema", metavar="NAME", help="Schema of the tables i
 def gaps() -> None:
     """List and fill the gaps that `collect` recorded in a store.
 
-    STORE is what `collect --to` was given: a file such as telemetry.sqlite, or postgresql://user@host/database.
+    STORE is the value of `collect --to`: a file such as telemetry.sqlite, or postgresql://user@host/database.
     """
 
 
@@ -83,9 +83,9 @@ def repair(
     interval: float,
     **simulator: Any,
 ) -> None:
-    """Fill the gaps of STORE from history, without collecting anything new."""
+    """Fill the gaps of STORE from history, without collecting new datapoints."""
     selection = make_selection(devices, attributes, site)
-    with interruption.saying("stopped; what is filled stays, and the rest stays noted"):
+    with interruption.saying("stopped; filled gaps are kept, and the others stay recorded"):
         run(_repair, _existing(store, schema), selection, interval, chosen_simulator(simulator))
 
 
@@ -113,7 +113,7 @@ async def _repair(
 def _existing(target: str, schema: str | None) -> JournaledStore:
     store = make_store(target, schema=schema)
     if not isinstance(store, JournaledStore):
-        raise click.UsageError(f"{target} has no journal of gaps; those of a file are in {target}.gaps.jsonl")
+        raise click.UsageError(f"{target} does not record gaps; the gaps of a file are in {target}.gaps.jsonl")
     if isinstance(store, SqliteStore) and not store.path.exists():
         raise Failure(f"{target} does not exist", Exit.STORAGE)
     return store

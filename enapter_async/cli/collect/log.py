@@ -1,4 +1,4 @@
-"""Lines for a log: with time and level, as text or as JSON. Their reader may leave at any time."""
+"""Log lines with time and level, as text or JSON. Errors of the output are ignored."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _WARNINGS: Final = (ProblemBegan, Skipped)
 
 
 class Log:
-    """Writes lines to stderr. A line that cannot be written is lost, and nothing else happens."""
+    """Writes lines to stderr. A line that cannot be written is dropped."""
 
     def __init__(self, form: Literal["text", "json"] = "text", *, quiet: bool = False) -> None:
-        """Begin.
+        """Create a log.
 
         Args:
-            form: How a line looks.
-            quiet: Leave out what is less than a warning.
+            form: Format of a line.
+            quiet: Leave out lines below the level WARNING.
         """
         self._form = form
         self._least = logging.WARNING if quiet else logging.INFO
@@ -30,9 +30,9 @@ class Log:
         """Write a line.
 
         Args:
-            level: One of those of `logging`.
-            message: For people.
-            **fields: For programs; only JSON has them.
+            level: A level of `logging`.
+            message: Human-readable text.
+            **fields: Machine-readable fields, which only JSON includes.
         """
         if level < self._least:
             return
@@ -45,12 +45,12 @@ class Log:
         try:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
-        except (OSError, ValueError):  # the reader has gone, the disk is full, the file was closed
+        except (OSError, ValueError):  # the reader has closed the pipe, the disk is full, or the file was closed
             pass
 
     def write_event(self, event: CollectorEvent) -> None:
-        """Write what a collector reports."""
+        """Write an event of a collector."""
         if isinstance(event, GapsFilled) and not event.rows:
-            return  # nothing was missing after all
+            return  # nothing was missing
         level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
         self.write(level, str(event), event=type(event).__name__)

@@ -1,4 +1,4 @@
-"""`collect` as a service: metrics over HTTP, and messages to systemd."""
+"""`collect` as a service, with metrics over HTTP and messages to systemd."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 
 _STATUS_SECONDS: Final = 10.0
 _START_SECONDS: Final = 15.0
-"""After this a service that still waits for its API or its store counts as started."""
+"""Seconds after which a service that still waits for its API or store counts as started."""
 _PATIENCE_SECONDS: Final = 10.0
-"""Least time without a poll after which a collector counts as stuck."""
+"""Shortest time without a poll, in seconds, after which a collector counts as stuck."""
 _PORTS: Final = 65_535
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Read `HOST:PORT`, `:PORT` or `PORT`; the host is 127.0.0.1 unless it is given.
+    """Read `HOST:PORT`, `:PORT` or `PORT`. The default host is 127.0.0.1.
 
     Raises:
-        click.BadParameter: The text is something else.
+        click.BadParameter: The text is invalid.
     """
     host, _, port = text.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not port.isascii() or not port.isdigit() or int(port) > _PORTS:
-        raise click.BadParameter(f"{text!r} is not an address; write 127.0.0.1:9464", param_hint="--serve")
+        raise click.BadParameter(f"{text!r} is not an address such as 127.0.0.1:9464", param_hint="--serve")
     return host or "127.0.0.1", int(port)
 
 
 class Progress:
-    """Whether a collector makes progress. While it waits for its store or has not begun to poll, that counts too."""
+    """Checks whether a collector makes progress. Waiting for the store or for the first poll counts as progress."""
 
     def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin.
+        """Create the check.
 
         Args:
             interval: Seconds between two polls.
@@ -57,7 +57,7 @@ class Progress:
         self._ticked_at = clock()
 
     def is_made(self, done: CollectorStatistics) -> bool:
-        """Take the newest statistics into account; returns False if polling has stopped without a reason."""
+        """Compare the newest statistics. Return False if polling has stopped without a reason."""
         now, ticks = self._clock(), done.polls.ticks
         if ticks != self._ticks or not ticks or done.waiting:
             self._ticks, self._ticked_at = ticks, now
@@ -74,9 +74,9 @@ async def serving(
     interval: float,
     tell: Callable[[int, str], object],
 ) -> AsyncGenerator[None, None]:
-    """Serve metrics for the length of a block, if there is an address.
+    """Serve metrics during a block, if there is an address.
 
-    If that fails, it is told once and tried again: the collector goes on without.
+    If that fails, the failure is logged once and the collector continues without metrics while it is retried.
     """
     if address is None or latest is None:
         yield
@@ -107,10 +107,10 @@ class Service:
     """Keeps systemd informed about a collector."""
 
     def __init__(self, notifier: SystemdNotifier, collector: Collector, interval: float) -> None:
-        """Prepare.
+        """Prepare the reports.
 
         Args:
-            notifier: Where messages go.
+            notifier: Sends the messages.
             collector: The collector to report on.
             interval: Seconds between two polls.
         """
@@ -122,22 +122,22 @@ class Service:
         self._reloads = anyio.Event()
 
     def start(self) -> None:
-        """Report that collecting begins."""
+        """Report that collecting has started."""
         self._started.set()
 
     def stop(self) -> None:
-        """Report that the service ends, and let the collector end."""
+        """Report that the service is stopping, and stop the collector."""
         self._stop()
         self._collector.stop()
 
     def reload(self) -> None:
-        """Have the output opened again, and report when that is done."""
+        """Reopen the output, and report when that is done."""
         self._notifier.reloading()
         self._reloads.set()
 
     @asynccontextmanager
     async def reporting(self) -> AsyncGenerator[None, None]:
-        """Report for the length of a block, from before the API and the store are there."""
+        """Report during a block, which may begin before the API and the store are available."""
         async with alongside(self._work):
             try:
                 yield
@@ -152,7 +152,7 @@ class Service:
                 tasks.start_soon(self._keep_reporting)
 
     async def _report_start(self) -> None:
-        # A collector may wait for its API for hours, and systemd ends what takes 90 seconds to start.
+        # A collector may wait for its API for hours, but systemd kills services that take 90 seconds to start.
         with anyio.move_on_after(_START_SECONDS):
             await self._started.wait()
         self._notifier.ready()
@@ -167,7 +167,7 @@ class Service:
                 if self._started.is_set()
                 else "waiting for the API and the store"
             )
-            # The end has its own limit, TimeoutStopSec.
+            # Stopping has a separate limit, TimeoutStopSec.
             if progress.is_made(done) or self._stopping:
                 self._notifier.alive()
             if self._started.is_set():
@@ -180,7 +180,7 @@ class Service:
         while True:
             await self._reloads.wait()
             self._reloads = anyio.Event()
-            if self._started.is_set():  # before, nothing is open
+            if self._started.is_set():  # nothing is open before
                 await self._collector.reopen().wait()
             self._notifier.ready()
 

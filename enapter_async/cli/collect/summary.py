@@ -1,4 +1,4 @@
-"""Summarize the run, one figure per line."""
+"""The summary of a run, one figure per line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from enapter_async.models.visible import make_visible
 
 
 def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, target: str) -> str:
-    """Write what was collected.
+    """Print a summary of the collected data.
 
     Args:
         done: Statistics of the collector.
-        traffic: Requests sent for it.
-        elapsed: Seconds that it took.
-        target: Where to.
+        traffic: Counts of requests.
+        elapsed: Duration in seconds.
+        target: File, folder or database.
     """
     polls = done.polls
     without = done.attributes - done.seen
@@ -24,12 +24,12 @@ def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, ta
     gap, device, attribute = done.longest_gap
     lines = [
         ("devices", f"{done.devices:,}", f"of {done.visible_devices:,}"),
-        ("attributes", f"{done.attributes:,}", f"{without:,} gave no value" if without else ""),
+        ("attributes", f"{done.attributes:,}", f"{without:,} had no value" if without else ""),
         ("datapoints", f"{rows:,}", f"{rows / max(elapsed, 0.001):,.0f} a second"),
         (
             "duplicates skipped",
             f"{polls.repeats + done.duplicates:,}",
-            f"{done.duplicates:,} were in the store already" if done.duplicates else "",
+            f"{done.duplicates:,} were already in the store" if done.duplicates else "",
         ),
         ("requests", f"{traffic.requests:,}", ""),
         ("429 answers", f"{traffic.rate_limited:,}", ""),
@@ -45,7 +45,7 @@ def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, ta
     if done.skipped:
         lines.append(("skipped", f"{done.skipped:,}", "devices, attributes or values that cannot be collected"))
     if done.stalls:
-        lines.append(("waits for the store", f"{done.stalls:,}", "polling paused meanwhile"))
+        lines.append(("store stalls", f"{done.stalls:,}", "polling paused for the store"))
     width = max(len(value) for _, value, _ in lines)
     return "\n".join(
         f"  {name:<18}  {value:>{width}}  {make_visible(remark)}".rstrip() for name, value, remark in lines
@@ -55,10 +55,10 @@ def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, ta
 def _describe_gaps(done: CollectorStatistics) -> str:
     if done.gaps_open:
         gaps = "1 gap remains" if done.gaps_open == 1 else f"{done.gaps_open:,} gaps remain"
-        return f"{gaps} ({clock(done.gap_seconds_open)} in all); the next run goes on"
+        return f"{gaps} ({clock(done.gap_seconds_open)} in total); the next run continues"
     if done.seconds_repaired:
         return f"the gap of {clock(done.seconds_repaired)} is filled"
-    return "there was no gap"
+    return "no gaps"
 
 
 def _describe_export(done: CollectorStatistics, target: str) -> str:
@@ -66,8 +66,8 @@ def _describe_export(done: CollectorStatistics, target: str) -> str:
     if span is None:
         return ""
     since, until = (datetime.fromtimestamp(time / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for time in span)
-    read = f"`enapter-async export --from {since} --until {until}` reads them"
+    read = f"`enapter-async export --from {since} --until {until}` exports that time"
     form = guess_store_format(target)
     if form in ("sqlite", "postgres"):
-        return f"they are in the table telemetry_gaps; {read}"
+        return f"listed in the table telemetry_gaps; {read}"
     return read if target == "-" else f"see {target}.gaps.jsonl; {read}"

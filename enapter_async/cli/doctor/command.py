@@ -1,4 +1,4 @@
-"""`enapter-async doctor`: find problems and suggest fixes."""
+"""`enapter-async doctor`, which finds problems and suggests fixes."""
 
 from __future__ import annotations
 

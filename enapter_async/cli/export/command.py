@@ -1,4 +1,4 @@
-"""`enapter-async export`: history into a file."""
+"""`enapter-async export`, which writes history to a file."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Options:
         database: Address of the database to write to instead of a file.
         schema: Schema of its tables.
         request: The history to export.
-        concurrency: Most requests at once.
+        concurrency: Maximum number of concurrent requests.
         simulator: Options of `simulate` and their values; None reads from the server of the environment.
-        quiet: Show no progress.
+        quiet: Do not show progress.
     """
 
     to: Path
@@ -67,10 +67,10 @@ class Options:
     "--to",
     required=True,
     metavar="TARGET",
-    help="File to write, which appears when it is complete; or postgresql://user@host/database.",
+    help="File to write, created when the export is complete, or postgresql://user@host/database.",
 )
 @option("--format", "name", type=click.Choice(FORMATS), help="File format. [default: from the file name]")
-@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL; created if it does not exist.")
+@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL. Created if it does not exist.")
 @option(
     "--device",
     "devices",
@@ -123,7 +123,7 @@ class Options:
     metavar="N",
     help="Maximum number of requests in flight.",
 )
-@option("--quiet", "-q", is_flag=True, help="Show no progress.")
+@option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @server_options
 def export(
     *,
@@ -153,21 +153,21 @@ def export(
     path = Path(to)
     if database is not None:
         if name is not None:
-            raise click.UsageError("--format is for files")
+            raise click.UsageError("--format works only with files")
         name = "postgres"
     else:
         if schema is not None:
-            raise click.UsageError("--schema is for PostgreSQL")
+            raise click.UsageError("--schema works only with PostgreSQL")
         name = name or guess_format(path)
     if name is None:
         raise click.BadParameter(
-            f"{show_target(to)} must end in .parquet, .csv or .jsonl, be postgresql://..., or give --format",
+            f"{show_target(to)} must end in .parquet, .csv or .jsonl, or be postgresql://...; or give --format",
             param_hint="--to",
         )
     if database is None and path.is_dir():
         raise click.BadParameter(f"{path} is a directory", param_hint="--to")
     if names and kind is not None:
-        raise click.UsageError("give either --attribute or --attributes")
+        raise click.UsageError("--attribute and --attributes cannot be used together")
     request = ExportRequest(
         start=since.value,
         end=until.value,
@@ -262,7 +262,7 @@ def _list_traffic(traffic: Traffic) -> list[str]:
 def _summarize(result: ExportResult, traffic: Traffic, elapsed: float) -> str:
     path = make_visible(str(result.path))
     if result.rows is None:
-        return f"{path} was complete already"
+        return f"{path} is already complete"
     return "\n".join(
         [f"{path}: {result.rows:,} rows in {clock(elapsed)}", *_list_traffic(traffic), *_list_silent(result, "file")]
     )
@@ -274,7 +274,7 @@ def _list_silent(result: ExportResult | DatabaseExportResult, place: str) -> Ite
         yield f"  deleted       {_list_some(result.missing_devices)} (rows up to then are in the {place})"
     silent = [f"{device} {attribute}" for device, attribute in result.without_value if device not in missing]
     if silent:
-        yield f"  no value      {len(silent):,} (none in this span, or above the token's role): {_list_some(silent)}"
+        yield f"  no value      {len(silent):,} (none in this range, or the token cannot see it): {_list_some(silent)}"
 
 
 def _list_some(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Show a progress bar on a terminal while `export` works, and nothing elsewhere."""
+"""The progress bar of `export`, shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from enapter_async.cli.running import alongside
 
 _REFRESH_SECONDS: Final = 0.25
 _STEPS: Final = 10_000
-"""Of the bar; it counts whole ones."""
+"""Steps of the bar, which counts whole numbers."""
 
 
 @asynccontextmanager
 async def shown(
     console: Console, what: str, share: Callable[[], float], rows: Callable[[], int]
 ) -> AsyncGenerator[None, None]:
-    """Show a bar for the length of a block: rows, percent, time left.
+    """Show a bar with rows, percent and time left during a block.
 
     Args:
-        console: Where; nothing is shown where it is no terminal.
+        console: Console for the bar. Nothing is shown unless it is a terminal.
         what: Description of the work.
-        share: Tells how much is done, 0 to 1.
-        rows: Tells how many rows there are.
+        share: Returns the completed share, 0 to 1.
+        rows: Returns the number of rows.
     """
-    if not console.file.isatty() or console.quiet:  # whatever FORCE_COLOR says
+    if not console.file.isatty() or console.quiet:  # independent of FORCE_COLOR
         yield
         return
     bar = Progress(
@@ -42,7 +42,7 @@ async def shown(
         auto_refresh=False,
         transient=True,
     )
-    # What an earlier run did is no measure of how fast this one is: the task begins with it.
+    # The progress of an earlier run must not affect the speed of this one, so the bar starts with it.
     task = bar.add_task(what, total=_STEPS, completed=int(share() * _STEPS), rows=rows())
 
     async def refresh() -> None:

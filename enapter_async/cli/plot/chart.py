@@ -15,23 +15,23 @@ from enapter_async import DataType, TimeseriesBatch
 from enapter_async.cli.exits import Exit, Failure
 
 Point: TypeAlias = tuple[int, float]
-"""Unix seconds, and a value."""
+"""Unix seconds and a value."""
 
 _NUMBERS: Final = frozenset({DataType.FLOAT, DataType.INTEGER, DataType.BOOLEAN})
 _LARGEST: Final = 1e300
-"""Largest number that is drawn: axes need room above it, and a float ends at 1.8e308."""
+"""Largest number to draw. Axes need room above it, and floats end at 1.8e308."""
 _GAP: Final = 3
-"""Times the usual distance of two points: where there is more between them, nothing is known and no line drawn."""
+"""Factor of the usual distance between two points. No line is drawn across a larger distance."""
 
 
 @attrs.frozen
 class Line:
-    """An attribute.
+    """The line of an attribute.
 
     Attributes:
-        label: Its name for people.
-        unit: Unit of its values.
-        points: Its values, in order of time.
+        label: Human-readable name.
+        unit: Unit of the values.
+        points: Values in time order.
     """
 
     label: str
@@ -44,7 +44,7 @@ class Line:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def pieces(self) -> list[Sequence[Point]]:
-        """Return the points that a line connects; those beyond a gap are of another piece."""
+        """Return the pieces of the line. Points on either side of a gap are in different pieces."""
         usual = median(after[0] - before[0] for before, after in pairwise(self.points)) if len(self.points) > 1 else 0
         cuts = [
             place
@@ -56,7 +56,7 @@ class Line:
 
 @attrs.frozen
 class Chart:
-    """Lines over a span of time, those of one unit together.
+    """Lines over a time range, grouped by unit.
 
     Attributes:
         title: Title of the chart.
@@ -72,11 +72,11 @@ class Chart:
 
 
 def panels(lines: Sequence[Line], *, apart: bool = False) -> list[list[Line]]:
-    """Put lines of one unit together.
+    """Group lines by unit.
 
     Args:
         lines: The lines.
-        apart: Leave every line alone, where they could not be told from each other.
+        apart: Give every line a separate panel, if lines would be indistinguishable.
     """
     shared: dict[object, list[Line]] = {}
     for number, line in enumerate(lines):
@@ -87,7 +87,7 @@ def panels(lines: Sequence[Line], *, apart: bool = False) -> list[list[Line]]:
 def points(
     batches: Sequence[TimeseriesBatch], attributes: Iterable[str]
 ) -> tuple[dict[str, list[Point]], Counter[str]]:
-    """Return the numbers of each attribute in order of time, booleans as 1 and 0, and how many cannot be drawn.
+    """Return the numbers of each attribute in time order, booleans as 1 and 0, and how many cannot be drawn.
 
     Raises:
         Failure: The values of an attribute are not numbers.

@@ -1,4 +1,4 @@
-"""`enapter-async plot`: a time series as a chart."""
+"""`enapter-async plot`, which draws a time series as a chart."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Options:
     Attributes:
         device: ID, slug or name.
         attributes: Telemetry attributes.
-        since: From when on.
-        until: Up to when.
-        granularity: Seconds of a step; None for one that suits the span.
-        aggregation: How values of a step become one; None leaves it to the server.
-        output: Picture to make; None draws in the terminal.
+        since: Start of the time range.
+        until: End of the time range.
+        granularity: Length of a step in seconds; None for one that fits the time range.
+        aggregation: How to combine the values of a step; None leaves it to the server.
+        output: Image file to write; None draws in the terminal.
         simulator: Options of `simulate` and their values; None reads from the server of the environment.
     """
 
@@ -76,7 +76,7 @@ class Options:
     metavar="TIME",
     help="End (exclusive), like --from.",
 )
-@option("--granularity", type=duration(1), metavar="DURATION", help="Length of a step. [default: fits the span]")
+@option("--granularity", type=duration(1), metavar="DURATION", help="Length of a step. [default: fits the time range]")
 @option("--aggregation", type=click.Choice(AGGREGATIONS), help="How to combine the values of a step. [default: auto]")
 @option(
     "--output",
@@ -126,7 +126,7 @@ def plot(
     with interruption.raising():
         missing = image.draw(attrs.evolve(chart, panels=panels(lines)), output)
     if missing:
-        warn(f"no installed font has {missing}: boxes stand for these characters")
+        warn(f"no installed font has {missing}: boxes are shown instead of these characters")
     click.echo(f"{output}: {sum(len(line.points) for line in lines):,} points")
 
 
@@ -189,10 +189,10 @@ def _lines(selected: SelectedDevice, batches: list[TimeseriesBatch], start: date
     if not lines:
         span = f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
         unfit = " that can be drawn" if left_out else ""
-        raise Failure(f"{selected.name} gave no value of {', '.join(silent)}{unfit} {span}", Exit.NOT_FOUND)
+        raise Failure(f"{selected.name} has no value of {', '.join(silent)}{unfit} {span}", Exit.NOT_FOUND)
     for attribute, count in left_out.items():
         warn(f"{count:,} values of {attribute} are infinite, not a number, or too large to draw")
     for attribute in silent:
         if attribute not in left_out:
-            warn(f"no value of {attribute} in this span")
+            warn(f"no value of {attribute} in this time range")
     return lines

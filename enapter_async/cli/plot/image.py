@@ -1,4 +1,4 @@
-"""A chart as a picture (matplotlib)."""
+"""Charts as image files (matplotlib)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOTS_PER_INCH: Final = 150
 
 
 def check_installed() -> None:
-    """Raise an error at once if it will not be possible.
+    """Check that images can be drawn.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -30,7 +30,7 @@ def check_installed() -> None:
 
 
 def _matplotlib(module: str) -> Any:
-    """Import a part of it; it takes a second, so only where it is needed. Its types are not complete."""
+    """Import a part of matplotlib when it is needed, since that takes a second. Its type annotations are incomplete."""
     try:
         return import_module(f"matplotlib.{module}")
     except ImportError as error:
@@ -38,36 +38,36 @@ def _matplotlib(module: str) -> Any:
 
 
 def draw(chart: Chart, target: Path) -> str:
-    """Write a chart to a file, which appears when it is complete; one of that name is replaced.
+    """Write a chart to a file, which is created or replaced when the chart is complete.
 
     Returns:
-        Characters that no installed font has; boxes stand for them.
+        Characters that no installed font has, drawn as boxes.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     lines = [line for lines in chart.panels for line in lines]
     families, missing = _fonts_with({*chart.title, *"".join(line.title for line in lines)})
-    # Names are text and not formulas, whatever dollar signs are in them.
+    # Names with dollar signs are text, not formulas.
     settings = {"text.parse_math": False, "font.family": families}
     with warnings.catch_warnings(), import_module("matplotlib").rc_context(settings):
-        warnings.filterwarnings("ignore", "Glyph")  # the caller says it once
+        warnings.filterwarnings("ignore", "Glyph")  # the caller reports it once
         _draw(chart, target)
     return "".join(sorted(missing))
 
 
 def _fonts_with(characters: set[str]) -> tuple[list[str], set[str]]:
-    """Return families of fonts that have the characters, the usual one first, and what no font has."""
+    """Return font families with the characters, the default one first, and the characters that no font has."""
     fonts = _matplotlib("font_manager")
     usual = fonts.findfont(fonts.FontProperties())
     missing = characters - _characters_of(usual)
     families: list[str] = [fonts.get_font(usual).family_name]
     for font in fonts.fontManager.ttflist if missing else ():
-        if font.name.startswith("Last Resort"):  # it has a box for every character
+        if font.name.startswith("Last Resort"):  # it contains a box for every character
             continue
         try:
             found = missing & _characters_of(font.fname)
-        except (OSError, RuntimeError):  # gone meanwhile, or in a format that cannot be read
+        except (OSError, RuntimeError):  # removed in the meantime, or in an unreadable format
             continue
         if found:
             families.append(font.name)
@@ -96,7 +96,7 @@ def _draw(chart: Chart, target: Path) -> None:
         axis.margins(x=0)
         if len(lines) > 1:
             axis.set_ylabel(lines[0].unit or "")
-            # Above the lines: wherever it stood among them it would hide some.
+            # Above the chart, since inside it would hide lines.
             legend = axis.legend(
                 loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines), frameon=False, borderaxespad=0.2
             )
@@ -117,10 +117,10 @@ def _draw(chart: Chart, target: Path) -> None:
 
 
 def _draw_line(axis: Any, line: Line, color: str) -> None:
-    label: str | None = "line"  # a label that begins with _ is kept out of legends, so the name comes later
+    label: str | None = "line"  # matplotlib leaves labels that begin with _ out of legends, so set the name later
     for piece in line.pieces():
         moments = [datetime.fromtimestamp(moment, UTC) for moment, _ in piece]
         values = [value for _, value in piece]
-        # A point between two gaps has no line to be seen by.
+        # A point between two gaps has no line, so draw a marker.
         axis.plot(moments, values, color=color, label=label, linewidth=1.2, marker="." if len(piece) == 1 else "")
         label = None

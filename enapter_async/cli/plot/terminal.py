@@ -1,4 +1,4 @@
-"""A chart as text: lines of braille dots (plotille), axes of box characters."""
+"""Charts as text: lines of braille dots (plotille), and axes of box-drawing characters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROWS_BETWEEN_VALUES: Final = 3
 
 
 def check_installed() -> None:
-    """Raise an error at once if it will not be possible.
+    """Check that charts can be drawn in the terminal.
 
     Raises:
         MissingExtraError: plotille is not installed.
@@ -38,7 +38,7 @@ def _plotille() -> Any:
 
 
 def has_colors(console: Console) -> bool:
-    """Return whether lines can be told from each other by color."""
+    """Return whether colours can distinguish lines."""
     return console.color_system is not None and not console.no_color
 
 
@@ -63,7 +63,7 @@ def _panel(chart: Chart, lines: Sequence[Line], console: Console, rows: int) -> 
     start, end = chart.start.timestamp(), chart.end.timestamp()
     colored = has_colors(console)
 
-    # The last dot, not the one after it, stands for the end of an axis.
+    # The last dot, not the one after it, is the end of an axis.
     low, high = ticks[0], ticks[-1]
     canvas: Any = _plotille().Canvas(
         columns,

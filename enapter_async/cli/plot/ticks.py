@@ -1,4 +1,4 @@
-"""Where the marks of axes stand: at round values and times."""
+"""Positions of the ticks of axes, at round values and times."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _MINUTE: Final = 60
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
 _SAME: Final = 1e-9
-"""Share of a value below which a difference is none that an axis could show."""
+"""Fraction of a value below which an axis cannot show a difference."""
 _NOTHING: Final = 1e-200
-"""Size below which values, and differences of values, are none: floats so small have lost their digits."""
+"""Size below which values and their differences count as zero, since such small floats have lost precision."""
 _STEPS: Final = (
     *(1, 2, 5, 10, 15, 30),
     *(_MINUTE * number for number in (1, 2, 5, 10, 15, 30)),
@@ -22,17 +22,17 @@ _STEPS: Final = (
 
 
 def round_seconds(least: float) -> int:
-    """Return the shortest round length of time that is at least so many seconds."""
+    """Return the shortest round duration of at least this many seconds."""
     return next((step for step in _STEPS if step >= least), math.ceil(least / _DAY) * _DAY)
 
 
 def value_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return round values at one distance, the first not above `low` and the last not below `high`.
+    """Return equidistant round values, the first not above `low` and the last not below `high`.
 
     Args:
-        low: Least value.
-        high: Greatest value.
-        most: Most distances; two are always allowed, as it takes those around zero.
+        low: Lowest value.
+        high: Highest value.
+        most: Maximum number of distances. Two are always allowed, which values around zero need.
     """
     most = max(most, 2)
     size = max(abs(low), abs(high))
@@ -51,11 +51,11 @@ def _round_up(value: float) -> float:
 
 
 def value_labels(ticks: list[float]) -> list[str]:
-    """Write values so that neighbours differ."""
+    """Format values with enough digits to distinguish neighbours."""
     step = ticks[1] - ticks[0]
     if max(map(abs, ticks)) >= 1e9 or step < 1e-6:
         return [f"{tick:.6g}" for tick in ticks]
-    # 2.5 needs a digit more than 2 does.
+    # 2.5 needs one digit more than 2.
     digits = max(0, -math.floor(math.log10(step)) + (not math.isclose(step, _first_digit(step))))
     return [f"{tick + 0.0:,.{digits}f}" for tick in ticks]
 
@@ -66,7 +66,7 @@ def _first_digit(value: float) -> float:
 
 
 def time_ticks(start: float, end: float, most: int) -> tuple[list[int], list[str]]:
-    """Return round Unix seconds from `start` to `end`, and what to write there, in UTC."""
+    """Return round Unix seconds from `start` to `end`, and their labels in UTC."""
     step = round_seconds((end - start) / max(most, 1))
     ticks = [number * step for number in range(math.ceil(start / step), math.floor(end / step) + 1)]
     return ticks, [_time_label(tick, step) for tick in ticks]

@@ -1,1 +1,1 @@
-"""Commands on resources, one module each; they are imported when they are run."""
+"""Commands on resources, one module each, imported when they run."""

@@ -34,7 +34,7 @@ def _validate(*, source: Path, output: Format) -> None:
         validation = await client.blueprints.validate(source)
         Printer(output, _VALIDATION).one({"valid": validation.is_valid, "errors": list(validation.errors)})
         if not validation.is_valid:
-            raise Failure(f"{source} is no valid blueprint: {len(validation.errors)} errors", Exit.FAILED)
+            raise Failure(f"{source} is not a valid blueprint: {len(validation.errors)} errors", Exit.FAILED)
 
     connect(work)
 
@@ -100,15 +100,15 @@ async def _download_profiles(client: EnapterClient, *, to: Path) -> dict[str, ob
     try:
         await anyio.Path(to).write_bytes(archive)
     except OSError as error:
-        raise Failure(f"{to} cannot be written: {error.strerror}", Exit.STORAGE) from error
+        raise Failure(f"cannot write {to}: {error.strerror}", Exit.STORAGE) from error
     return {"file": str(to), "bytes": len(archive)}
 
 
 @_blueprints.changes(
     "upload-profiles",
     _source,
-    question="Replace all device profiles by {source}?",
-    done="the device profiles are replaced",
+    question="Replace all device profiles with {source}?",
+    done="replaced the device profiles",
     look="blueprints download-profiles FILE",
 )
 async def _upload_profiles(client: EnapterClient, *, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""`enapter-async commands`: what devices are told to do."""
+"""`enapter-async commands`, which sends commands to devices."""
 
 from __future__ import annotations
 
@@ -196,11 +196,11 @@ async def _seen(execution: Awaitable[CommandExecution], device_id: str) -> Comma
         return await execution
     except ExecutionPendingError as error:
         look = f"enapter-async commands wait {device_id} {error.execution_id}"
-        raise Failure(f"{error}; it may go on, look with: {look}", Exit.UNKNOWN_OUTCOME) from error
+        raise Failure(f"{error}; it may continue, check with: {look}", Exit.UNKNOWN_OUTCOME) from error
 
 
 def _ended(execution: CommandExecution, output: Format) -> None:
     try:
         Printer(output, EXECUTION).one(execution)
     finally:
-        execution.raise_for_state()  # also if nobody reads the output any more
+        execution.raise_for_state()  # even if the reader has closed the output

@@ -67,7 +67,7 @@ async def _set(
     "reset",
     *_group,
     site_option,
-    question="Reset all of the configuration {group!r} of device {device_id}?",
+    question="Reset the whole configuration {group!r} of device {device_id}?",
     shape=BY_NAME,
     look=_LOOK,
 )

@@ -110,7 +110,7 @@ async def _update(
     device_argument(),
     site_option,
     question="Delete device {device_id}?",
-    done="device {device_id} is deleted",
+    done="deleted device {device_id}",
     look=_LOOK,
 )
 async def _delete(client: EnapterClient, *, device_id: str, site_id: str | None) -> None:
@@ -123,7 +123,7 @@ async def _delete(client: EnapterClient, *, device_id: str, site_id: str | None)
     device_argument(),
     argument("blueprint_id", metavar="BLUEPRINT"),
     site_option,
-    question="Give device {device_id} the blueprint {blueprint_id}?",
+    question="Assign the blueprint {blueprint_id} to device {device_id}?",
     shape=DEVICE,
     look=_LOOK,
 )
@@ -142,11 +142,11 @@ def _communication_config(
     show_secrets: bool,
     output: Format,
 ) -> None:
-    ask(f"Make new credentials for device {device_id}? Its old ones may stop working.", yes=yes)
+    ask(f"Create new credentials for device {device_id}? Its old ones may stop working.", yes=yes)
 
     async def work(client: EnapterClient) -> None:
         making = client.devices.generate_communication_config(device_id, protocol=protocol, site_id=site_id)
-        config = await without_doubt(making, "the device may have credentials that nobody has seen: make new ones")
+        config = await without_doubt(making, "the device may have credentials that were not shown: create new ones")
         give_out(config, to, output, _CONFIG, show_secrets=show_secrets)
 
     with place_for_secrets(to, show_secrets=show_secrets):
@@ -178,7 +178,7 @@ def _terminal(
 
     async def work(client: EnapterClient) -> None:
         opening = client.devices.run_terminal(device_id, site_id=site_id)
-        session = await without_doubt(opening, "a session that nobody uses ends by itself")
+        session = await without_doubt(opening, "an unused session ends automatically")
         give_out(session, to, output, _TERMINAL, show_secrets=show_secrets)
 
     with place_for_secrets(to, show_secrets=show_secrets):

@@ -1,4 +1,4 @@
-"""`--follow`: printing what comes until Ctrl-C."""
+"""The option `--follow`, which prints new records until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ follow_option: Final = option("--follow", "-f", is_flag=True, help="Print new re
 
 
 def live_printer(form: Format, shape: Shape) -> Printer:
-    """Return a printer of records without end.
+    """Return a printer for an endless stream of records.
 
     Raises:
-        click.UsageError: The format has an end.
+        click.UsageError: The format cannot be endless.
     """
     if form == "json":
-        raise click.UsageError("--follow has no end, and a JSON document has one: use --output jsonl")
+        raise click.UsageError("--follow does not end, so it cannot write a JSON document: use --output jsonl")
     return Printer(form, shape, live=True)
 
 
 async def until_stopped(work: Awaitable[None]) -> None:
-    """Wait for something that does not end by itself; Ctrl-C and SIGTERM end it properly."""
+    """Wait for something that does not end by itself. Ctrl-C and SIGTERM stop it cleanly."""
     with anyio.CancelScope() as scope, interruption.listening(soon(scope.cancel), signal.SIGINT, signal.SIGTERM):
         await work
 
@@ -41,12 +41,12 @@ async def until_stopped(work: Awaitable[None]) -> None:
 def following(
     stream: Callable[[EnapterClient], Stream[Any]], printer: Printer, limit: int | None
 ) -> Callable[[EnapterClient], Awaitable[None]]:
-    """Return what follows a stream with a client.
+    """Return a function that follows a stream with a client.
 
     Args:
-        stream: Asks for the stream.
-        printer: Prints its records.
-        limit: Most records to print; None until told to stop.
+        stream: Opens the stream.
+        printer: Prints the records.
+        limit: Maximum number of records to print; None until stopped.
     """
 
     async def follow(client: EnapterClient) -> None:
@@ -74,5 +74,5 @@ def _said(event: StreamGap | MalformedFrame | FramesDropped) -> str:
     if isinstance(event, MalformedFrame):
         return f"a record could not be read: {event.error}"
     span = f"from {event.since:%H:%M:%S} to {event.until:%H:%M:%S} UTC"
-    what = "what the server has of it is above" if event.filled else "what came meanwhile is missing"
+    what = "the records that the server still had are above" if event.filled else "records from that time are missing"
     return f"connection lost {span} ({event.reason}); {what}"

@@ -43,7 +43,7 @@ def _list(
     }
     if follow:
         if since is not None or until is not None or newest_first:
-            raise click.UsageError("--follow begins now: --since, --until and --newest-first do not go with it")
+            raise click.UsageError("--follow begins now: it cannot be used with --since, --until or --newest-first")
         printer = live_printer(output, LOG_RECORD)
         connect(
             following(
@@ -60,7 +60,7 @@ def _list(
             device_id,
             site_id=site_id,
             received_at_gte=None if since is None else since.resolve(now, _STEP),
-            # Records that come while pages are read would move the others.
+            # Records that arrive while pages are read would shift the others.
             received_at_lt=now if until is None else until.resolve(now, _STEP),
             order="RECEIVED_AT_DESC" if newest_first else "RECEIVED_AT_ASC",
             max_items=limit,

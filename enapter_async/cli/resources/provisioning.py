@@ -1,4 +1,4 @@
-"""`enapter-async provisioning`: new devices."""
+"""`enapter-async provisioning`, which adds new devices."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _ucm(
     show_secrets: bool,
     output: Format,
 ) -> None:
-    ask(f"Provision the UCM {hardware_id}? If it exists already it gets new credentials.", yes=yes)
+    ask(f"Provision the UCM {hardware_id}? If it already exists, it gets new credentials.", yes=yes)
 
     async def work(client: EnapterClient) -> None:
         making = client.provisioning.ucm(

@@ -1,4 +1,4 @@
-"""A question before anything that moves equipment or deletes."""
+"""Confirmation before commands that move equipment or delete data."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ yes_option = option("--yes", "-y", is_flag=True, help="Do not ask for confirmati
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Go on if the user wants it.
+    """Ask the user for confirmation.
 
     Args:
         question: The question to confirm.
-        yes: The answer was given beforehand.
+        yes: Whether the user has already confirmed.
 
     Raises:
-        Failure: Nobody can be asked, or the answer is no.
+        Failure: There is no terminal, or the answer is no.
     """
     if yes:
         return
     if not is_answerable():
-        raise Failure(f"{question} Nobody can be asked without a terminal: add --yes", Exit.USAGE)
+        raise Failure(f"{question} Cannot ask for confirmation without a terminal: add --yes", Exit.USAGE)
     try:
-        with interruption.raising():  # what readline did to the terminal has to be undone
+        with interruption.raising():  # undo the changes of readline to the terminal
             wanted = click.confirm(question, err=True)
     except click.Abort:
         click.echo(err=True)
@@ -38,5 +38,5 @@ def ask(question: str, *, yes: bool) -> None:
 
 
 def is_answerable() -> bool:
-    """Return whether somebody sits at a terminal; a stream that was closed is None."""
+    """Return whether input and output are a terminal. A closed stream is None."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))  # pyright: ignore[reportUnnecessaryComparison]

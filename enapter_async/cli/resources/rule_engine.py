@@ -32,7 +32,7 @@ async def _suspend(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
     return await client.rule_engine.suspend(site_id)
 
 
-@_engine.changes("resume", site_option, question="Let all rules run that are switched on?", shape=ENGINE, look=_LOOK)
+@_engine.changes("resume", site_option, question="Resume all rules that are switched on?", shape=ENGINE, look=_LOOK)
 async def _resume(client: EnapterClient, *, site_id: str | None) -> RuleEngine:
     """Run all enabled rules again."""
     return await client.rule_engine.resume(site_id)

@@ -71,7 +71,7 @@ async def _get(client: EnapterClient, *, rule_id: str, site_id: str | None) -> R
     *_script,
     option("--disable", is_flag=True, help="Create the rule disabled."),
     site_option,
-    question="Create the rule {slug!r}? It runs from then on, unless it is switched off.",
+    question="Create the rule {slug!r}? It starts at once, unless it is switched off.",
     shape=RULE,
     look=_LOOK,
 )
@@ -146,7 +146,7 @@ async def _disable(client: EnapterClient, *, rule_ids: tuple[str, ...], site_id:
     _rule,
     site_option,
     question="Delete the rule {rule_id!r}?",
-    done="rule {rule_id} is deleted",
+    done="deleted rule {rule_id}",
     look=_LOOK,
 )
 async def _delete(client: EnapterClient, *, rule_id: str, site_id: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Secrets that are given out once: to a file that only its owner can read, or to the terminal if it must be."""
+"""Output of secrets that the API returns only once, to a file for the owner or, on request, to the terminal."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ secret_options: Final = (to_option, secrets_option, output_option)
 
 @contextmanager
 def place_for_secrets(to: Path | None, *, show_secrets: bool) -> Generator[None, None, None]:
-    """Make the file before anything is sent, since secrets that nobody sees would be lost; not kept when that fails.
+    """Create the file before anything is sent, so that no secrets are lost. It is removed if the request fails.
 
     Args:
-        to: The file, if there is to be one.
-        show_secrets: Whether they may be printed.
+        to: The file, if any.
+        show_secrets: Whether to print the secrets.
 
     Raises:
-        click.UsageError: There is no place for the secrets.
-        Failure: The file cannot be made, or exists.
+        click.UsageError: Neither a file nor printing was chosen.
+        Failure: The file cannot be created, or already exists.
     """
     if to is None:
         if not show_secrets:
-            raise click.UsageError("the answer holds secrets, given out once: add --to FILE, or --show-secrets")
+            raise click.UsageError("the response contains secrets, returned only once: add --to FILE or --show-secrets")
         yield
         return
     try:
         os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:
-        raise Failure(f"{to} cannot be made: {error.strerror}", Exit.STORAGE) from error
+        raise Failure(f"cannot create {to}: {error.strerror}", Exit.STORAGE) from error
     try:
         yield
     except BaseException:
@@ -52,8 +52,8 @@ def place_for_secrets(to: Path | None, *, show_secrets: bool) -> Generator[None,
 
 
 def give_out(record: object, to: Path | None, form: Format, shape: Shape, *, show_secrets: bool) -> None:
-    """Write a record with its secrets into the file that was reserved, and print it as far as it may be seen."""
+    """Write a record with its secrets to the reserved file, and print it with or without them."""
     if to is not None:
         to.write_text(json_text(plain(record, show_secrets=True), indent=2) + "\n", encoding="utf-8")
-        click.echo(f"secrets are in {to}", err=True)
+        click.echo(f"wrote the secrets to {to}", err=True)
     Printer(form, shape, show_secrets=show_secrets).one(record)

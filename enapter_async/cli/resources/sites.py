@@ -23,7 +23,7 @@ sites: click.Group = _sites.group
 
 _own = argument("site_id", metavar="[SITE]", required=False)
 _location_options = (
-    option("--location", "place", metavar="TEXT", help="Name of the place."),
+    option("--location", "place", metavar="TEXT", help="Name of the location."),
     option("--latitude", type=float, metavar="DEGREES", help="North is positive."),
     option("--longitude", type=float, metavar="DEGREES", help="East is positive."),
 )
@@ -45,7 +45,7 @@ def _list(client: EnapterClient, *, name: str | None, mine: bool, limit: int | N
     if not mine:
         return client.sites.list(name=name, max_items=limit)
     if name is not None:
-        raise click.UsageError("--name and --mine do not go together")
+        raise click.UsageError("--name and --mine cannot be used together")
     return client.sites.list_mine(max_items=limit)
 
 
@@ -98,7 +98,7 @@ async def _update(
     "delete",
     argument("site_id", metavar="SITE"),
     question="Delete site {site_id}?",
-    done="site {site_id} is deleted",
+    done="deleted site {site_id}",
     look=_LOOK,
 )
 async def _delete(client: EnapterClient, *, site_id: str) -> None:
@@ -110,5 +110,5 @@ def _location(place: str | None, latitude: float | None, longitude: float | None
     if place is None and latitude is None and longitude is None:
         return or_unset(None)
     if (latitude is None) != (longitude is None):
-        raise click.UsageError("--latitude and --longitude go together")
+        raise click.UsageError("--latitude and --longitude must be used together")
     return Location(place or "", latitude=latitude, longitude=longitude)

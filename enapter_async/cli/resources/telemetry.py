@@ -51,7 +51,7 @@ def _latest(
         declared: Mapping[str, ValueDeclaration] = {} if device.manifest is None else device.manifest.telemetry
         names = list(dict.fromkeys(attributes)) or _leave_out_invalid(declared)
         if not names:
-            raise Failure(f"{device.name or device_id} has no telemetry: name its attributes", Exit.NOT_FOUND)
+            raise Failure(f"{device.name or device_id} does not declare telemetry: name the attributes", Exit.NOT_FOUND)
         if follow:
             await until_stopped(_follow(client, {device.id: names}, interval, limit, printer))
             return

@@ -1,4 +1,4 @@
-"""Values by name, as users write them: `power=5 mode=auto`."""
+"""Named values on the command line: `power=5 mode=auto`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BY_NAME: Final = Shape.any()
 
 
 def pairs_argument(name: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Declare an argument of any number of `NAME=VALUE`; the command gets a dict."""
+    """Declare an argument for any number of `NAME=VALUE`. The command gets a dict."""
 
     def read(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, JSON]:
         del context, parameter
@@ -25,10 +25,10 @@ def pairs_argument(name: str) -> Callable[[Callable[..., object]], Callable[...,
 
 
 def pairs(texts: Iterable[str]) -> dict[str, JSON]:
-    """Read `name=value`; a value that is JSON is taken as such, everything else as text.
+    """Read `name=value`. A value that is valid JSON is parsed, all others are text.
 
     Raises:
-        click.BadParameter: There is no `=`, or a name comes twice.
+        click.BadParameter: There is no `=`, or a name is repeated.
     """
     values: dict[str, JSON] = {}
     for text in texts:
@@ -36,7 +36,7 @@ def pairs(texts: Iterable[str]) -> dict[str, JSON]:
         if not equals or not name:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE")
         if name in values:
-            raise click.BadParameter(f"{name!r} comes twice")
+            raise click.BadParameter(f"{name!r} is given twice")
         values[name] = _value(value)
     return values
 
@@ -51,10 +51,10 @@ def _value(text: str) -> JSON:
 
 
 def read_json(text: str) -> JSON:
-    """Read a JSON text; NaN and Infinity are none, whatever Python thinks.
+    """Read JSON text. Unlike Python's parser, this rejects NaN and Infinity.
 
     Raises:
-        ValueError: It is not JSON, or nested too deeply.
+        ValueError: The text is not JSON, or is nested too deeply.
     """
     try:
         value: JSON = json.loads(text, parse_constant=_refuse)
