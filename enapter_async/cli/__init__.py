@@ -19,6 +19,7 @@ def main() -> None:
         reconfigure(errors="backslashreplace")
     try:
         from enapter_async.cli.application import application
+        from enapter_async.cli.otel import export_rest
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _NEEDED:
             raise
@@ -26,6 +27,10 @@ def main() -> None:
         sys.exit(1)
     try:
         application(prog_name="enapter-async")
+    except SystemExit as left:
+        if not export_rest():
+            interruption.leave(left.code)
+        raise
     finally:
         interruption.finished()
 

@@ -56,6 +56,14 @@ def complete_attribute(context: click.Context, parameter: click.Parameter, incom
     return []
 
 
+def complete_attributes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete `numeric`, `all`, or the last of several telemetry attributes separated by commas."""
+    before, comma, last = incomplete.rpartition(",")
+    kinds = [] if comma else [CompletionItem(kind) for kind in ("numeric", "all") if kind.startswith(last)]
+    found = complete_attribute(context, parameter, last)
+    return [*kinds, *(CompletionItem(f"{before}{comma}{one.value}", help=one.help) for one in found)]
+
+
 async def _list_devices(client: EnapterClient) -> Names:
     names: Names = {}
     async for device in client.devices.list(max_items=_MOST):

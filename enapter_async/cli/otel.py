@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from enapter_async import MissingExtraError
+from enapter_async.cli import interruption
 
 if TYPE_CHECKING:
     from enapter_async.integrations.opentelemetry import OpenTelemetryHook
@@ -36,3 +40,36 @@ def environment_hooks() -> tuple[OpenTelemetryHook, ...]:
         sys.stderr.write(f"{asked} is set, but nothing is exported because packages are missing: {_INSTALL}\n")
         return ()
     return (OpenTelemetryHook(),)
+
+
+def export_rest(seconds: float = 5.0) -> bool:
+    """Export what is left when the command ends, until a signal comes or the time is up.
+
+    OpenTelemetry would do it when the interpreter exits: for longer than anybody waits, and deaf to Ctrl-C.
+
+    Args:
+        seconds: The most to wait.
+
+    Returns:
+        Whether the exporters finished. If they did not, the interpreter would wait for them at its exit.
+    """
+    if not environment_hooks.cache_info().currsize or not environment_hooks():
+        return True
+    from enapter_async.integrations.opentelemetry import list_shutdowns
+
+    stopped = threading.Event()
+
+    def stop() -> bool:
+        stopped.set()
+        return True
+
+    exports = [threading.Thread(target=shutdown, name="otel export", daemon=True) for shutdown in list_shutdowns()]
+    with interruption.listening(stop, signal.SIGINT, signal.SIGTERM):
+        for export in exports:
+            export.start()
+        deadline = time.monotonic() + seconds
+        while any(export.is_alive() for export in exports):
+            if stopped.wait(0.02) or time.monotonic() >= deadline:
+                sys.stderr.write("enapter-async: some spans and metrics were not exported in time\n")
+                return False
+    return True

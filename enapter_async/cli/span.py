@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 import click
 
-from enapter_async.cli.parameters import duration
+from enapter_async.cli.parameters import duration, option
+
+F = TypeVar("F", bound=Callable[..., object])
 
 AGGREGATIONS: Final = ("auto", "avg", "min", "max", "last", "bool_or")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,3 +92,21 @@ def moment(text: str) -> Moment:
         raise click.BadParameter(
             f"{text!r} is not a time; write 2026-03-14T09:26Z, or how long ago: 30d, 12h, now"
         ) from None
+
+
+def since_option(default: str | None = None) -> Callable[[F], F]:
+    """Declare the option for the start of a span, `--from` or `--since` in every command; the command takes `since`.
+
+    Args:
+        default: Value if the option is not given.
+    """
+    return option(
+        "--since",
+        "--from",
+        "since",
+        type=moment,
+        default=default,
+        show_default=True,
+        metavar="TIME",
+        help="Start: 2026-03-14T09:26Z, or how long ago: 30d.",
+    )

@@ -28,7 +28,7 @@ from enapter_async import (
 )
 
 try:
-    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter, get_meter_provider
     from opentelemetry.trace import (
         ProxyTracerProvider,
         Span,
@@ -215,6 +215,13 @@ def configure_from_environment() -> None:
     except (ImportError, AttributeError) as error:  # older than 0.52b0
         raise MissingExtraError("opentelemetry-distro", "otel") from error
     initialize()
+
+
+def list_shutdowns() -> list[Callable[[], object]]:
+    """Return the functions that export what is left and end the global providers."""
+    providers = (get_tracer_provider(), get_meter_provider())
+    found: list[Callable[[], object] | None] = [getattr(provider, "shutdown", None) for provider in providers]
+    return [shutdown for shutdown in found if shutdown is not None]  # providers of the API alone have none
 
 
 def _described(event: CallEvent) -> _Attributes:

@@ -128,3 +128,17 @@ def test_the_script_for_powershell() -> None:
     script = invoke("completion", "powershell").stdout
     assert "Register-ArgumentCompleter -Native -CommandName enapter-async" in script
     assert '$env:_ENAPTER_ASYNC_COMPLETE = "powershell_complete"' in script
+
+
+@pytest.mark.parametrize("command", ["collect", "export", "gaps repair telemetry.sqlite"])
+def test_several_attributes_after_commas(world: Served, command: str) -> None:
+    line = f"{command} --device battery-1 --attributes"
+    assert {"numeric", "all", "soc"} <= complete(f"{line} ", **world.environment).keys()
+    assert complete(f"{line} power,so", **world.environment).keys() == {"power,soc", "power,soh"}
+    assert "numeric" not in complete(f"{line} power,n", **world.environment)
+
+
+@pytest.mark.parametrize("command", ["collect", "export", "gaps repair telemetry.sqlite"])
+def test_devices_and_attributes_are_completed_alike(world: Served, command: str) -> None:
+    assert "battery-1" in complete(f"{command} --device ", **world.environment)
+    assert "soc" in complete(f"{command} --device battery-1 --attribute ", **world.environment)

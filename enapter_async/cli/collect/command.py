@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
 import attrs
@@ -28,6 +28,7 @@ from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, from_environment, option
 from enapter_async.cli.profiles import RateOptions
 from enapter_async.cli.running import alongside, run, soon
+from enapter_async.cli.selection import choose_attributes, selection_options
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import (
     FORMATS,
@@ -45,6 +46,9 @@ from enapter_async.integrations.systemd import SystemdNotifier
 
 if TYPE_CHECKING:
     from enapter_async.integrations.prometheus import LatestValues
+
+
+site_option: Final = option("--site", "site_id", metavar="ID", help="Only devices of this site.")
 
 
 @attrs.frozen(kw_only=True)
@@ -80,32 +84,6 @@ class Options:
     limits: RateOptions
     log_format: Literal["text", "json"]
     quiet: bool
-
-
-def selection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add `--device`, `--attributes` and `--site`. `make_selection` takes their values."""
-    for add in (
-        option("--site", metavar="ID", help="Only devices of this site."),
-        option(
-            "--attributes",
-            metavar="numeric|all|NAME,...",
-            default="numeric",
-            show_default=True,
-            help="All numeric telemetry, all telemetry and alerts, or names separated by commas.",
-        ),
-        option("--device", "devices", multiple=True, metavar="ID", help="ID, slug or name; repeatable. [default: all]"),
-    ):
-        command = add(command)
-    return command
-
-
-def make_selection(devices: tuple[str, ...], attributes: str, site: str | None) -> Selection:
-    """Return the selection of the options."""
-    names = tuple(name.strip() for name in attributes.split(",") if name.strip())
-    if not names:
-        raise click.BadParameter("name at least one attribute, or use numeric or all", param_hint="--attributes")
-    chosen = attributes if attributes in ("numeric", "all") else names
-    return Selection(devices=devices or None, attributes=chosen, site_id=site)
 
 
 def make_limits(redis: str | None, requests_per_second: float | None) -> RateOptions:
@@ -150,6 +128,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
 )
 @option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL. Created if it does not exist.")
 @selection_options
+@site_option
 @option(
     "--interval",
     type=duration(0.1),
@@ -205,8 +184,9 @@ def collect(
     name: str | None,
     schema: str | None,
     devices: tuple[str, ...],
-    attributes: str,
-    site: str | None,
+    names: tuple[str, ...],
+    attributes: str | None,
+    site_id: str | None,
     interval: float,
     seconds: float | None,
     repair: bool,
@@ -239,7 +219,12 @@ def collect(
         to=to,
         form=form,
         schema=schema,
-        selection=attrs.evolve(make_selection(devices, attributes, site), shard=shard),
+        selection=Selection(
+            devices=devices or None,
+            attributes=choose_attributes(names, attributes),
+            site_id=site_id,
+            shard=shard,
+        ),
         interval=interval,
         seconds=seconds,
         simulator=chosen_simulator(simulator),

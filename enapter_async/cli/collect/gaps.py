@@ -10,13 +10,14 @@ import click
 from rich.console import Console
 
 from enapter_async.cli import interruption
-from enapter_async.cli.collect.command import make_selection, selection_options
+from enapter_async.cli.collect.command import site_option
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.groups import group
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
+from enapter_async.cli.selection import choose_attributes, selection_options
 from enapter_async.collector import (
     CollectorEvent,
     Gap,
@@ -64,6 +65,7 @@ def list_gaps(*, store: str, schema: str | None, output: str) -> None:
 @_STORE
 @_SCHEMA
 @selection_options
+@site_option
 @option(
     "--interval",
     type=duration(0.1),
@@ -78,13 +80,14 @@ def repair(
     store: str,
     schema: str | None,
     devices: tuple[str, ...],
-    attributes: str,
-    site: str | None,
+    names: tuple[str, ...],
+    attributes: str | None,
+    site_id: str | None,
     interval: float,
     **simulator: Any,
 ) -> None:
     """Fill the gaps of STORE from history, without collecting new datapoints."""
-    selection = make_selection(devices, attributes, site)
+    selection = Selection(devices=devices or None, attributes=choose_attributes(names, attributes), site_id=site_id)
     with interruption.saying("stopped; filled gaps are kept, and the others stay recorded"):
         run(_repair, _existing(store, schema), selection, interval, chosen_simulator(simulator))
 

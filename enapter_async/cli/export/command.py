@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import anyio
 import attrs
@@ -14,13 +14,13 @@ from rich.console import Console
 
 from enapter_async import InvalidArgumentError
 from enapter_async.cli import interruption
-from enapter_async.cli.completers import complete_attribute, complete_device
 from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
 from enapter_async.cli.export.progress import shown
 from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
-from enapter_async.cli.span import AGGREGATIONS, Moment, moment
+from enapter_async.cli.selection import choose_attributes, selection_options
+from enapter_async.cli.span import AGGREGATIONS, Moment, moment, since_option
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import guess_store_format, make_store, show_target
 from enapter_async.exporter import (
@@ -71,37 +71,8 @@ class Options:
 )
 @option("--format", "name", type=click.Choice(FORMATS), help="File format. [default: from the file name]")
 @option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL. Created if it does not exist.")
-@option(
-    "--device",
-    "devices",
-    multiple=True,
-    metavar="DEVICE",
-    help="ID, slug or name; repeatable. [default: all]",
-    shell_complete=complete_device,
-)
-@option(
-    "--attribute",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    help="Name of an attribute; repeatable.",
-    shell_complete=complete_attribute,
-)
-@option(
-    "--attributes",
-    "kind",
-    type=click.Choice(("numeric", "all")),
-    help="All numeric attributes, or all including text, booleans and alerts. [default: numeric]",
-)
-@option(
-    "--from",
-    "since",
-    type=moment,
-    default="1d",
-    show_default=True,
-    metavar="TIME",
-    help="Start: 2026-03-14T09:26Z, or how long ago: 30d.",
-)
+@selection_options
+@since_option("1d")
 @option(
     "--until",
     type=moment,
@@ -132,7 +103,7 @@ def export(
     schema: str | None,
     devices: tuple[str, ...],
     names: tuple[str, ...],
-    kind: Literal["numeric", "all"] | None,
+    attributes: str | None,
     since: Moment,
     until: Moment,
     granularity: float,
@@ -166,8 +137,6 @@ def export(
         )
     if database is None and path.is_dir():
         raise click.BadParameter(f"{path} is a directory", param_hint="--to")
-    if names and kind is not None:
-        raise click.UsageError("--attribute and --attributes cannot be used together")
     request = ExportRequest(
         start=since.value,
         end=until.value,
@@ -175,7 +144,7 @@ def export(
         aggregation=aggregation,
         window=window,
         devices=devices,
-        attributes=names or kind or "numeric",
+        attributes=choose_attributes(names, attributes),
     )
     options = Options(
         to=path,

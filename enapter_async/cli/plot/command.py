@@ -23,7 +23,7 @@ from enapter_async.cli.plot.chart import Chart, Line, panels, points
 from enapter_async.cli.plot.ticks import round_seconds
 from enapter_async.cli.resources.declaration import argument
 from enapter_async.cli.running import run
-from enapter_async.cli.span import AGGREGATIONS, Moment, moment
+from enapter_async.cli.span import AGGREGATIONS, Moment, moment, since_option
 from enapter_async.exporter import SelectedDevice, select_devices
 from enapter_async.models.visible import make_visible
 
@@ -59,15 +59,7 @@ class Options:
 @command()
 @argument("device", shell_complete=complete_device)
 @argument("attributes", nargs=-1, required=True, shell_complete=complete_attribute)
-@option(
-    "--from",
-    "since",
-    type=moment,
-    default="1d",
-    show_default=True,
-    metavar="TIME",
-    help="Start: 2026-03-14T09:26Z, or how long ago: 30d.",
-)
+@since_option("1d")
 @option(
     "--until",
     type=moment,

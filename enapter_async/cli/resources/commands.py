@@ -24,7 +24,7 @@ from enapter_async.cli.resources.declaration import (
 )
 from enapter_async.cli.resources.question import ask, yes_option
 from enapter_async.cli.resources.values import pairs_argument
-from enapter_async.cli.span import Moment, moment
+from enapter_async.cli.span import Moment, moment, since_option
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
@@ -51,7 +51,7 @@ _sent = (
     "list",
     argument("device_id", metavar="[DEVICE]", required=False, shell_complete=complete_device),
     site_option,
-    option("--since", type=moment, metavar="TIME", help="Start: 2026-03-14T09:26Z, or how long ago: 2h."),
+    since_option(),
     option("--until", type=moment, metavar="TIME", help="End, like --since."),
     option(
         "--state",

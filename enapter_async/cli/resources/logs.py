@@ -12,7 +12,7 @@ from enapter_async.cli.output import Format, Printer, Shape, output_option
 from enapter_async.cli.parameters import option
 from enapter_async.cli.resources.declaration import Resource, connect, device_argument, limit_option, site_option
 from enapter_async.cli.resources.following import follow_option, following, live_printer
-from enapter_async.cli.span import Moment, moment
+from enapter_async.cli.span import Moment, moment, since_option
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
@@ -77,7 +77,7 @@ _logs.add(
     "List log records of a device, or follow them live.",
     device_argument(),
     site_option,
-    option("--since", type=moment, metavar="TIME", help="Start: 2026-03-14T09:26Z, or how long ago: 2h."),
+    since_option(),
     option("--until", type=moment, metavar="TIME", help="End, like --since. [default: now]"),
     option(
         "--severity", type=click.Choice([one.value for one in LogSeverity]), help="Only records with this severity."
