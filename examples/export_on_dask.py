@@ -1,4 +1,4 @@
-"""Export a long history to a Parquet dataset on any number of dask workers.
+r"""Export a long history to a Parquet dataset on any number of dask workers.
 
     python -m pip install 'enapter-async[arrow,redis]' 'dask[dataframe]' distributed
     python examples/export_on_dask.py history/ --device ID --attribute power \

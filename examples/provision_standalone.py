@@ -1,4 +1,4 @@
-"""Provision a standalone device, from its blueprint to its MQTT configuration.
+r"""Provision a standalone device, from its blueprint to its MQTT configuration.
 
     python examples/provision_standalone.py ./my-blueprint \
         --name "Test stand meter" --to meter.json

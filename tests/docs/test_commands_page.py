@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from enapter_async.cli.application import application
 from enapter_async.cli.examples import EXAMPLES, example_lines
 
+_WIDEST = 76
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 HEAD = """\
 # Commands
@@ -48,12 +50,22 @@ def page() -> str:
     text = HEAD
     for name, command, context in commands():
         usage = " ".join(["enapter-async", name, *command.collect_usage_pieces(context)])
-        examples = "\n".join(example_lines(name))
+        examples = "\n".join(map(_wrap, example_lines(name)))
         text += f"\n## {name}\n\n{_one_line(command.help)}\n\n```text\n{usage}\n```\n\n"
         rows = [_row(one) for one in command.params if isinstance(one, click.Option) and not one.hidden]
         text += "| option | meaning |\n|---|---|\n" + "".join(rows) if rows else ""
         text += f"\n```shell\n{examples}\n```\n"
     return text
+
+
+def _wrap(line: str) -> str:
+    """Break a command line before options, so that it does not scroll."""
+    lines = [""]
+    for word in re.split(r" (?=-)", line):
+        if lines[-1] and len(lines[-1]) + len(word) > _WIDEST:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return " \\\n    ".join(lines)
 
 
 def _row(option: click.Option) -> str:

@@ -24,6 +24,9 @@ LANGUAGES = {"python", "py", "shell", "bash", "console", "toml", "yaml", "docker
 """Of what is tested: `py` is the vendor's SDK, run by tests/peer, `js` is run by test_simulator_page.py, `sql` by
 test_database_pages.py; the others here and in test_readme.py."""
 
+WIDEST = 94
+"""Columns of code that the site shows without scrolling; of Python, 88."""
+
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _TYPED = re.compile(r"^\$ (.*)$", re.MULTILINE)
 _COMMAND = re.compile(r"(?:^|&& |\$\()enapter-async ([^&|>)#\n]*)", re.MULTILINE)
@@ -36,8 +39,11 @@ def name(page: Path) -> str:
 
 def typed(page: Path) -> list[str]:
     """What a reader types: shell blocks, and the lines of a console that begin with `$`."""
-    consoles = (block.replace("\\\n", " ") for block in blocks(page, "console"))
-    return [*blocks(page, "shell", "bash"), *(line for text in consoles for line in _TYPED.findall(text))]
+    shells, consoles = (
+        [block.replace("\\\n", " ") for block in blocks(page, *languages)]
+        for languages in (("shell", "bash"), ("console",))
+    )
+    return [*shells, *(line for text in consoles for line in _TYPED.findall(text))]
 
 
 def commands(page: Path) -> list[str]:
@@ -48,6 +54,13 @@ def commands(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_block_is_left_untested(page: Path) -> None:
     assert {language for language, _ in fences(page)} <= LANGUAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_code_does_not_scroll(page: Path) -> None:
+    """Longer lines are cut off on the site at 1280 px."""
+    wide = [line for _, block in fences(page) for line in block.splitlines() if len(line) > WIDEST]
+    assert wide == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its bash may be that of another system")

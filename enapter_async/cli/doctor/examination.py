@@ -112,7 +112,7 @@ async def _settings(profile: Profile) -> list[Finding]:
         profile.ssl_context()
     except ConfigurationError as error:
         return [no_settings(error)]
-    return [ok("settings", f"{profile.base_url} from {profile.source}; the token is from {profile.token_source}")]
+    return [ok("settings", f"{profile.base_url} from {profile.source}, token from {profile.token_source}")]
 
 
 async def _name(profile: Profile) -> list[Finding]:

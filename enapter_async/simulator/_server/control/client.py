@@ -50,7 +50,7 @@ class ControlError(Exception):
 class SimulatorControl:
     """Watch and change a simulator that runs in another thread or process.
 
-        control = SimulatorControl("http://127.0.0.1:8080/_simulator/#token=...")  # as printed at the start
+        control = SimulatorControl("http://127.0.0.1:8080/_simulator/#token=...")
         control.raise_alert(control.devices()[0].id, "overtemperature")
 
     Pass devices by ID or slug. You can use one object from several threads.
