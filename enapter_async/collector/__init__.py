@@ -1,4 +1,4 @@
-"""Collecting telemetry: from the API into a store, with nothing missing that can be had.
+"""Collection of telemetry from the API into a store, completed from history.
 
 async with EnapterClient.from_env() as client, SqliteStore("telemetry.sqlite") as store:
 await Collector(client, store, selection=Selection(attributes="all")).run()

@@ -1,4 +1,4 @@
-"""From datapoints to rows, and what must have been missed between two of them."""
+"""Conversion of datapoints to rows, and detection of gaps between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from enapter_async.rows.row import clean_text
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
 _EARLIEST: Final = 1_420_070_400 * SECOND
-"""2015-01-01: a device with an earlier clock has none."""
+"""2015-01-01. A device with an earlier time has no valid clock."""
 _LAG_AHEAD: Final = 10 * SECOND
 _LASTING_POLLS: Final = 3
 """Failed polls in a row after which an outage is noted although it is not over."""
@@ -33,19 +33,19 @@ class Intake:
     """Makes rows of datapoints, and finds what was missed: by failed polls, and by the silence of devices.
 
     Attributes:
-        datapoints: Datapoints that came.
+        datapoints: Number of datapoints received.
         longest_gap: Most seconds between two times at which a device reported anything, with the device and an
             attribute that ended it.
     """
 
     def __init__(self, step: int, interval: int, now: Callable[[], int], skip: Callable[[str, str, str], None]) -> None:
-        """Begin.
+        """Create the intake.
 
         Args:
             step: Microseconds between two rows.
             interval: Microseconds between two polls.
-            now: Gives the server's time, in microseconds since 1970.
-            skip: Is called for a value that cannot be stored, with device, attribute and reason.
+            now: Returns the server's time, in microseconds since 1970.
+            skip: Called with device, attribute and reason for each value that cannot be stored.
         """
         self.datapoints: int = 0
         self.longest_gap: tuple[float, str, str] = (0.0, "", "")
@@ -63,7 +63,7 @@ class Intake:
 
     @property
     def seen(self) -> int:
-        """How many attributes had a datapoint."""
+        """Number of attributes with a datapoint."""
         return sum(len(track.last) for track in self._tracks.values())
 
     def without_datapoint(self, most: int) -> list[Key]:
@@ -77,11 +77,11 @@ class Intake:
         return list(islice(found, most))
 
     def select(self, units: Units, since: int) -> None:
-        """Take other devices, attributes or units from now on.
+        """Change the devices, attributes or units.
 
         Args:
             units: Unit by attribute, by device.
-            since: From when on new devices are collected.
+            since: Time from which new devices are collected.
         """
         before, self._units = self._units, units
         for device, names in units.items():
@@ -97,7 +97,7 @@ class Intake:
             self._tracks[device].dropped.update((name, since) for name in names if name not in left)
 
     def knows(self, device: str) -> bool:
-        """Whether a device had a datapoint."""
+        """Whether a datapoint of the device was received."""
         track = self._tracks.get(device)
         return track is not None and track.newest is not None
 
@@ -187,11 +187,11 @@ class Intake:
         return gaps
 
     def settle(self, devices: Collection[str], found: Collection[Key]) -> None:
-        """Learn from history what is usual.
+        """Learn the normal intervals from history.
 
         Args:
-            devices: Devices whose gaps were looked up.
-            found: Attributes of which rows were missing.
+            devices: Devices that were looked up.
+            found: Attributes with missing rows.
         """
         attributes: defaultdict[str, set[str]] = defaultdict(set)
         for device, attribute in found:
@@ -206,7 +206,7 @@ class Intake:
         return {device: track.newest for device, track in self._tracks.items() if track.newest is not None}
 
     def take(self, batch: Sequence[Datapoint]) -> tuple[list[Row], list[Gap]]:  # noqa: C901, PLR0912, PLR0915 - the hot loop
-        """Return the rows of an answer, and the gaps that it shows."""
+        """Return the rows of a response, and the gaps that it reveals."""
         rows: list[Row] = []
         gaps: list[Gap] = []
         self.datapoints += len(batch)
@@ -238,7 +238,7 @@ class Intake:
                 if len(moments) >= _MOST_TIMES:
                     moments.clear()
                 time = moments[timestamp] = to_microseconds(timestamp)
-            if type(value) is float and value - value == 0.0:  # finite, as nearly all are
+            if type(value) is float and value - value == 0.0:  # finite, as almost always
                 name = attribute if attribute.isascii() else clean_text(attribute)
                 rows.append((device, name, time, value, None, units.get(attribute)))
             else:

@@ -1,4 +1,4 @@
-"""Errors: which of them end a collector, and when one begins and ends."""
+"""Decides which errors end a collector, and tracks when problems begin and end."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from enapter_async.errors import (
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 _QUIET_SECONDS: Final = 10.0
-"""A problem has ended when nothing failed for so long: at a fault rate of some percent it is one problem, not many."""
+"""Seconds without a failure after which a problem has ended. Sporadic failures thus count as one problem."""
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether an error ends a collector: trying again will not help.
+    """Whether an error ends a collector, because a retry will not help.
 
-    Of answers only those that are the API's own do, and only if they refuse the token. Everything else may be a proxy,
-    a restart, a server that is being reinstalled.
+    Of all responses, only those in which the API itself rejects the token do. Anything else may come from a proxy, a
+    restart or an update of the server.
     """
     if isinstance(error, StorageError):
         return not error.temporary
@@ -38,7 +38,7 @@ def is_final(error: BaseException) -> bool:
 
 
 def next_pause(pause: float) -> float:
-    """Return the pause after the next failure."""
+    """Return the delay after the next failure."""
     return min(2 * pause, LONGEST_PAUSE)
 
 
@@ -50,7 +50,7 @@ class _Problem:
 
 
 class Problems:
-    """Which subjects have a problem now; each is reported once when it begins and once when it ends."""
+    """The current problems by subject. Each is reported once when it begins and once when it ends."""
 
     def __init__(self, report: Callable[[CollectorEvent], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._report = report
@@ -61,7 +61,7 @@ class Problems:
         return subject in self._open
 
     def failed(self, subject: str, error: Exception) -> None:
-        """Take a failure into account."""
+        """Record a failure."""
         now = self._clock()
         problem = self._open.get(subject)
         if problem is None:
@@ -72,7 +72,7 @@ class Problems:
             problem.count += 1
 
     def passed(self, subject: str, *, at_once: bool = True) -> None:
-        """Take a success into account; not at once: only if nothing has failed for some seconds."""
+        """Record a success. The problem ends only after some seconds without a failure."""
         problem = self._open.get(subject)
         if problem is None or (not at_once and self._clock() - problem.latest < _QUIET_SECONDS):
             return

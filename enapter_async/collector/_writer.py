@@ -1,4 +1,4 @@
-"""Between the collector, which must not wait for a store, and the store, which may be slow or away."""
+"""A queue between the collector, which must not wait, and the store, which may be slow or unavailable."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from enapter_async.errors import StorageError
 from enapter_async.rows import Row
 
 _MOST_WAITING: Final = 200_000
-"""Rows; about 60 MB."""
+"""Number of rows, about 60 MB."""
 _COMMIT_SECONDS: Final = 0.5
-"""Least time between two commits: fewer and larger ones cost less, and a crash loses no more than this."""
+"""Shortest time between two commits. Fewer and larger commits cost less, and a crash loses at most this much."""
 _GRACE_SECONDS: Final = 20.0
-"""How long a store that is away is waited for at the end."""
+"""Seconds to wait for an unavailable store at the end."""
 
 
 class Writer:
-    """Writes rows and notes gaps in the order in which they came; a gap is noted with the rows that came with it.
+    """Writes rows and records gaps in order of arrival. A gap is recorded together with the rows that arrived with it.
 
-    It holds a bounded number of rows. When the store cannot keep up, `put` waits, and with it the polling; nothing is
-    dropped. A store that is away for a time is tried again for as long as it takes.
+    The number of waiting rows is limited. If the store cannot keep up, `put` waits, and so does polling. Nothing is
+    dropped. An unavailable store is retried without a time limit.
 
     Attributes:
-        written: Rows that were new and are committed.
-        duplicates: Rows that the store had already.
-        stalls: How often `put` had to wait for the store.
-        failure: Why writing ended, if it did.
+        written: Number of new rows committed.
+        duplicates: Number of rows that the store already had.
+        stalls: Number of times that `put` had to wait for the store.
+        failure: Error that ended writing, if any.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Writer:
         most_waiting: int = _MOST_WAITING,
         grace: float = _GRACE_SECONDS,
     ) -> None:
-        """Get ready.
+        """Create the writer.
 
         Args:
-            store: Where to.
-            problems: Is told when the store fails and when it works again.
-            noted: Is called when gaps have been noted.
-            committed: Is called after each commit.
-            most_waiting: Most rows that wait.
-            grace: Seconds that a store which is away is waited for at the end.
+            store: Store for the rows.
+            problems: Reports when the store fails and when it works again.
+            noted: Called when gaps have been recorded.
+            committed: Called after each commit.
+            most_waiting: Maximum number of waiting rows.
+            grace: Seconds to wait for an unavailable store at the end.
         """
         self.written: int = 0
         self.duplicates: int = 0
@@ -75,14 +75,14 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Rows that wait to be written."""
+        """Number of rows waiting to be written."""
         return len(self._rows)
 
     async def put(self, rows: Sequence[Row], gaps: Sequence[Gap] = ()) -> None:
-        """Hand over rows, and the gaps that are known by then; waits while too many rows wait already.
+        """Queue rows, and the gaps known by then. This waits while too many rows are waiting.
 
         Raises:
-            StorageError: The store cannot be written any more.
+            StorageError: Writing has failed permanently.
         """
         if len(self._rows) >= self._most_waiting and self.failure is None:
             self.stalls += 1
@@ -95,14 +95,14 @@ class Writer:
         self._notify()
 
     def note(self, gaps: Sequence[Gap]) -> None:
-        """Have gaps noted before anything that is handed over later."""
+        """Queue gaps, to be recorded before anything queued later."""
         self._gaps += gaps
         self._notify()
 
     async def run(self) -> None:
-        """Write until `close` was called and nothing is left; when cancelled, write what is there and end.
+        """Write until `close` is called and the queue is empty. If cancelled, write the queue and end.
 
-        Raises nothing: `failure` says why writing ended early.
+        This never raises. `failure` is the reason if writing ended early.
         """
         try:
             while not (self._closing.is_set() and not self._pending) and self.failure is None:
@@ -120,7 +120,7 @@ class Writer:
                     await self._write()
 
     def close(self) -> None:
-        """Let `run` end once everything is written."""
+        """Let `run` end when everything is written."""
         if not self._closing.is_set() and self._commit_scope is not None:
             self._commit_scope.deadline = anyio.current_time() + self._grace
         self._closing.set()
@@ -139,7 +139,7 @@ class Writer:
         give_up: float | None = None
         while True:
             try:
-                # A commit that was begun is completed: what became of it would not be known otherwise.
+                # Complete a started commit, since its outcome would be unknown otherwise.
                 with self._committing() as scope:
                     new = await self._commit(rows, gaps)
                 if scope.cancelled_caught:
@@ -157,7 +157,7 @@ class Writer:
                 try:
                     await self._pause(pause)
                 except BaseException:
-                    # Cancelled: what was not written goes back to the front, for the last attempt.
+                    # Cancelled: put unwritten rows back to the front, for the last attempt.
                     self._rows[:0], self._gaps[:0] = rows, gaps
                     raise
                 pause = next_pause(pause)
@@ -171,7 +171,7 @@ class Writer:
         self._committed()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait before another attempt; not for long if everything is to end."""
+        """Wait before another attempt, only briefly while closing."""
         if self._closing.is_set():
             await anyio.sleep(min(seconds, FIRST_PAUSE))
             return
@@ -180,7 +180,7 @@ class Writer:
 
     @contextmanager
     def _committing(self) -> Generator[anyio.CancelScope, None, None]:
-        """Give a commit all the time that it needs, but at the end only as long as a store is waited for then."""
+        """Do not limit the time of a commit, except while closing."""
         with anyio.CancelScope(shield=True) as scope:
             if self._closing.is_set():
                 scope.deadline = anyio.current_time() + self._grace

@@ -1,4 +1,4 @@
-"""From the API into a store, until told to stop."""
+"""The collector, which writes telemetry from the API to a store until it is stopped."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from enapter_async.errors import (
 )
 
 _GRACE_SECONDS: Final = 3.0
-"""How long requests under way may take once collecting is to end."""
+"""Seconds for running requests to finish after collecting has been stopped."""
 _MARK_SECONDS: Final = 600.0
 _UNKNOWN_DEVICE_SECONDS: Final = 30.0
-"""Least time between two looks at the devices because an answer named an unknown one."""
+"""Shortest time between two device lists requested because a response named an unknown device."""
 _MOST_SKIPPED: Final = 10_000
 
 _logger = logging.getLogger("enapter_async.collector")
@@ -71,19 +71,19 @@ class Collector:
         on_event: Callable[[CollectorEvent], object] | None = None,
         on_rows: Callable[[Sequence[tuple[str, str, int, float | None, str | None, str | None]]], object] | None = None,
     ) -> None:
-        """Get ready; nothing is sent or written yet.
+        """Create a collector. Nothing is sent or written yet.
 
         Args:
-            client: To ask with. It stays open.
-            store: Where rows go, open already. It stays open.
+            client: Client for all requests. It stays open.
+            store: Open store for the rows. It stays open.
             selection: Devices and attributes to collect. The default is all numeric telemetry of all devices.
             interval: Seconds or timedelta between two polls.
-            repair: Fill gaps from history. Otherwise they are noted only.
-            wait: Wait for an API that cannot be reached yet. Otherwise the first failure is raised.
-            rediscover: Seconds between two looks at devices, manifests and units.
-            on_event: A quick synchronous callable that gets every event. Without one they are logged (logger
+            repair: Fill gaps from history. Otherwise they are only recorded.
+            wait: Wait for an API that is not available yet. Otherwise the first failure is raised.
+            rediscover: Seconds between two updates of devices, manifests and units.
+            on_event: A quick synchronous callable that receives every event. By default events are logged (logger
                 `enapter_async.collector`).
-            on_rows: A quick synchronous callable that gets the rows of each answer: for showing latest values, say.
+            on_rows: A quick synchronous callable that receives the rows of each response, for example to show them.
 
         Raises:
             InvalidArgumentError: An argument is invalid.
@@ -163,18 +163,18 @@ class Collector:
 
     @property
     def targets(self) -> Targets:
-        """The devices and attributes that are collected now."""
+        """The devices and attributes that are currently collected."""
         return self._targets
 
     def stop(self) -> None:
-        """Let `run` end; what has come by then is written first. May be called from a signal handler of asyncio."""
+        """Let `run` end after writing everything received so far. asyncio's signal handlers may call this."""
         self._stop.set()
 
     def reopen(self) -> anyio.Event:
-        """Have the store opened again, as after a rotation of files; does nothing for a store that cannot.
+        """Reopen the store, for example after log rotation. This has no effect on stores that cannot be reopened.
 
         Returns:
-            An event that is set when this is done or has failed. It needs a running `run`.
+            An event that is set when this has succeeded or failed. It requires that `run` is running.
         """
         if getattr(self._store, "reopen", None) is None:
             self._reopened.set()
@@ -183,7 +183,7 @@ class Collector:
         return self._reopened
 
     async def discover(self) -> Targets:
-        """Find out what there is to collect, before the store is opened; `run` does it otherwise.
+        """Find the devices and attributes before the store is opened. Otherwise `run` does it.
 
         Raises:
             SelectionError: There is nothing to collect.
@@ -196,14 +196,14 @@ class Collector:
         return self._targets
 
     async def run(self, *, seconds: float | None = None) -> None:
-        """Collect until `stop` is called, or until cancelled; what has come by then is written.
+        """Collect until `stop` is called or the task is cancelled. Everything received so far is written.
 
         Args:
-            seconds: End after this time; None for no such end.
+            seconds: Stop after this time, if given.
 
         Raises:
             SelectionError: There is nothing to collect.
-            StorageError: The store cannot be written, for a reason that does not pass.
+            StorageError: The store cannot be written for a permanent reason.
             EnapterError: The API refuses the token; or it cannot be reached at first, and `wait` is off.
         """
         end = None if seconds is None else anyio.current_time() + seconds
@@ -230,7 +230,7 @@ class Collector:
     # -- the beginning -------------------------------------------------------------------------------------
 
     async def _or_stopped(self, work: Callable[[], Awaitable[None]], end: float | None) -> bool:
-        """Do something unless `stop` is called or time is over before it is done; returns whether it was done."""
+        """Run something until it is done, `stop` is called or the time is over. Return whether it was done."""
         done = False
         problem: Exception | None = None
 
@@ -259,7 +259,7 @@ class Collector:
         await self._persist("store", lambda: self._note_start(self._targets.units, self._now()))
 
     async def _persist(self, subject: str, work: Callable[[], Awaitable[Targets]]) -> Targets:
-        """Try something until it works, if that is wanted."""
+        """Retry something until it works, if `wait` is on."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -282,7 +282,7 @@ class Collector:
         return targets
 
     async def _note_start(self, devices: Collection[str], since: int) -> Targets:
-        """Note what is missing since these devices were last collected; before anything newer is written."""
+        """Record what is missing since these devices were last collected, before newer rows are written."""
         store = self._store
         if isinstance(store, (JournaledStore, GapNotingStore)):
             newest = await store.read_newest(devices, since + DAY)
@@ -340,7 +340,7 @@ class Collector:
                     tasks.start_soon(self._repairer.run)
 
     async def _keep_looking(self) -> None:
-        """Look at the devices again now and then."""
+        """Update the devices periodically."""
         while True:
             with anyio.move_on_after(self._rediscover):
                 await self._look_again.wait()
@@ -354,7 +354,7 @@ class Collector:
                 continue
             except EnapterError as error:
                 if is_final(error):
-                    continue  # polling meets it, too, and ends with it
+                    continue  # polling gets the same error and ends with it
                 self._problems.failed("devices", error)
                 continue
             self._problems.passed("devices")
@@ -362,7 +362,7 @@ class Collector:
 
     async def _change_to(self, found: Targets) -> None:
         changes = list(found.changes_from(self._targets))
-        # One that was gone for a while is known: its next datapoint shows the gap.
+        # A device that was gone for a while is known: its next datapoint reveals the gap.
         added = [one for one in found.units if one not in self._targets.units and not self._intake.knows(one)]
         self._name_skipped()
         if not changes:
@@ -374,7 +374,7 @@ class Collector:
                 await self._note_start(added, since)
             except StorageError as error:
                 self._problems.failed("store", error)
-                return  # the next look finds them again
+                return  # the next update finds them again
         self._targets = found
         self._intake.select(found.units, since)
         if self._watch is not None:
@@ -389,7 +389,7 @@ class Collector:
             await self._mark()
 
     async def _keep_reopening(self) -> None:
-        """Open the store again when that is asked for, and look now and then whether it is where it should be."""
+        """Reopen the store on request, and check periodically whether its file is still in place."""
         reopen = getattr(self._store, "reopen", None)
         if reopen is None:
             return
@@ -476,5 +476,5 @@ class Collector:
             return
         try:
             self._on_event(event)
-        except Exception:  # a callback is foreign code: its faults must not end the collector
+        except Exception:  # a callback is foreign code: its errors must not end the collector
             _logger.exception("on_event raised on %s", type(event).__name__)

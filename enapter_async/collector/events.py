@@ -1,4 +1,4 @@
-"""Events that a collector reports while it runs. `str()` of an event is a line for people."""
+"""Events that a collector reports while it runs. `str()` returns an event as a human-readable line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from enapter_async.models.visible import make_visible
 
 @attrs.frozen(kw_only=True)
 class ProblemBegan:
-    """Something fails that may pass; the collector keeps trying. Reported once until it ends.
+    """A temporary failure began, and the collector keeps trying. Reported once until it ends.
 
     Attributes:
         subject: The failing part: `telemetry`, `devices`, `store` or `history`.
-        error: Why.
+        error: The error.
     """
 
     subject: str
@@ -32,8 +32,8 @@ class ProblemEnded:
 
     Attributes:
         subject: As in `ProblemBegan`.
-        count: How often it failed.
-        seconds: How long it lasted.
+        count: Number of failures.
+        seconds: Duration in seconds.
     """
 
     subject: str
@@ -47,12 +47,12 @@ class ProblemEnded:
 
 @attrs.frozen(kw_only=True)
 class Skipped:
-    """Something of one device cannot be collected; nothing else is affected. Reported once for each of them.
+    """A part of a device cannot be collected. Nothing else is affected. Reported once for each part.
 
     Attributes:
         device_id: The device.
-        attribute: Its attribute; None where it concerns the whole device.
-        reason: Why.
+        attribute: The attribute, or None for the whole device.
+        reason: The reason.
     """
 
     device_id: str
@@ -82,7 +82,7 @@ class DeviceAdded:
 
 @attrs.frozen(kw_only=True)
 class DeviceRemoved:
-    """A device is not collected any more: it is gone, or the token cannot see it.
+    """A device is no longer collected: it was deleted, or the token cannot see it.
 
     Attributes:
         device_id: Its ID.
@@ -96,13 +96,13 @@ class DeviceRemoved:
 
 @attrs.frozen(kw_only=True)
 class AttributesChanged:
-    """The manifest of a device has other attributes or other units than before.
+    """The attributes or units in the manifest of a device have changed.
 
     Attributes:
         device_id: The device.
         added: Attributes that are collected from now on.
-        removed: Attributes that are not collected any more.
-        units: New unit of each attribute whose unit has changed.
+        removed: Attributes that are no longer collected.
+        units: New units, by attribute.
     """
 
     device_id: str
@@ -121,7 +121,7 @@ class AttributesChanged:
 
 @attrs.frozen(kw_only=True)
 class GapsNoted:
-    """Telemetry is missing; the gaps are in the journal, or in the file beside the output.
+    """Telemetry is missing. The gaps are in the journal, or in the file next to the output.
 
     Attributes:
         gaps: The gaps.
@@ -136,13 +136,13 @@ class GapsNoted:
 
 @attrs.frozen(kw_only=True)
 class GapsFilled:
-    """A span was read from history, and its rows are committed.
+    """A time range was read from history, and its rows are committed.
 
     Attributes:
-        devices: How many devices.
-        start: First moment, in microseconds since 1970.
-        before: First moment after the span.
-        rows: How many rows were missing.
+        devices: Number of devices.
+        start: Start of the range, in microseconds since 1970.
+        before: End of the range (exclusive).
+        rows: Number of rows that were missing.
     """
 
     devices: int
@@ -158,4 +158,4 @@ class GapsFilled:
 CollectorEvent: TypeAlias = (
     ProblemBegan | ProblemEnded | Skipped | DeviceAdded | DeviceRemoved | AttributesChanged | GapsNoted | GapsFilled
 )
-"""What `on_event` of a collector gets."""
+"""Any event that a collector passes to `on_event`."""

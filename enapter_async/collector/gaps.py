@@ -1,4 +1,4 @@
-"""Spans of time whose telemetry is missing, as the journal of a store holds them."""
+"""Gaps: time ranges with missing telemetry, as recorded in the journal of a store."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from enapter_async.rows import format_time
 
 @attrs.frozen(kw_only=True)
 class Gap:
-    """A span in which telemetry is missing or may be missing.
+    """A time range in which telemetry is or may be missing.
 
     Attributes:
         device_id: ID of the device; None for all devices.
-        start: First moment of the gap, in microseconds since 1970-01-01T00:00:00Z.
-        before: First moment after the gap, in the same unit.
-        reason: Why, as text for people.
-        id: Number of the gap in the journal of its store; None for one that is not in a journal.
+        start: Start of the gap, in microseconds since 1970-01-01T00:00:00Z.
+        before: End of the gap (exclusive), in the same unit.
+        reason: Human-readable reason.
+        id: Number of the gap in the journal of its store; None if it is not in a journal.
     """
 
     device_id: str | None
@@ -33,7 +33,7 @@ class Gap:
         return (self.before - self.start) / 1e6
 
     def without(self, start: int, before: int) -> list[Gap]:
-        """Return what remains of the gap outside of a span; the rest has no `id`."""
+        """Return the parts of the gap outside a time range, without `id`."""
         spans = ((self.start, min(start, self.before)), (max(before, self.start), self.before))
         return [attrs.evolve(self, start=one, before=other, id=None) for one, other in spans if one < other]
 
@@ -45,7 +45,7 @@ class Gap:
 
 
 def merge_gaps(gaps: Sequence[Gap]) -> list[Gap]:
-    """Join gaps of one device that overlap or touch; the first one's reason stays, and no `id` does."""
+    """Merge gaps of one device that overlap or touch. The first reason is kept, and `id` is dropped."""
     merged: dict[str | None, list[Gap]] = {}
     for gap in sorted(gaps, key=_start):
         there = merged.setdefault(gap.device_id, [])

@@ -1,4 +1,4 @@
-"""Which devices and attributes are collected, and how that changes while a collector runs."""
+"""The selection of devices and attributes, and its changes while a collector runs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Units: TypeAlias = Mapping[str, Mapping[str, str | None]]
 """Unit by attribute, by device."""
 
 _EVERY_DEVICE_HAS: Final = ("alerts", "alert_details")
-"""Added by the platform, in no manifest (reference.md, Manifest)."""
+"""Added by the platform; not in manifests (reference.md, Manifest)."""
 _MOST_NAMED: Final = 12
 _PAGE: Final = 50
 
 
 class EmptyShardError(SelectionError):
-    """Devices are there, and nothing of them belongs to this shard: others may come."""
+    """There are devices, but none belongs to this shard. More devices may be added."""
 
 
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -60,10 +60,10 @@ class Selection:
     """The devices and attributes to collect.
 
     Attributes:
-        devices: IDs, slugs or names of devices; None for all that the token can see.
+        devices: IDs, slugs or names of devices; None for all devices that the token can see.
         attributes: `numeric` for all numeric telemetry, `all` for all telemetry and alerts, or names of attributes.
         site_id: Only devices of this site.
-        shard: Only the devices of this collector, where several share them.
+        shard: Only the devices of this collector, if several share them.
     """
 
     devices: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
@@ -78,7 +78,7 @@ class Targets:
 
     Attributes:
         units: Unit by attribute, by device ID.
-        visible: How many devices the token can see, or were named.
+        visible: Number of devices that the token can see, or that were named.
     """
 
     units: Units
@@ -86,11 +86,11 @@ class Targets:
 
     @property
     def attributes(self) -> int:
-        """How many attributes."""
+        """Number of attributes."""
         return sum(map(len, self.units.values()))
 
     def changes_from(self, before: Targets) -> Iterator[CollectorEvent]:
-        """Yield what is different from before."""
+        """Yield the differences from an earlier selection."""
         for device, units in self.units.items():
             old = before.units.get(device)
             if old is None:
@@ -117,7 +117,7 @@ class _Found:
 
 
 class Finder:
-    """Finds what a selection means. A device that was named stays the same one when it is renamed."""
+    """Resolves a selection. A named device stays the same device if it is renamed."""
 
     def __init__(self, client: EnapterClient, selection: Selection) -> None:
         self._client = client
@@ -126,12 +126,12 @@ class Finder:
         self.skipped: list[Skipped] = []
 
     async def find(self) -> Targets:
-        """Ask the API.
+        """Request the devices from the API.
 
         Raises:
             SelectionError: There is nothing to collect.
-            InvalidArgumentError: Several devices have a name that was given.
-            EnapterError: The API cannot be asked.
+            InvalidArgumentError: Several devices have the same requested name.
+            EnapterError: A request failed.
         """
         self.skipped = []
         devices = await self._all() if self._selection.devices is None else await self._named(self._selection.devices)
@@ -151,7 +151,7 @@ class Finder:
             return await self._one_by_one()
 
     async def _one_by_one(self) -> list[_Found]:
-        """List the devices although one of them cannot be read."""
+        """List the devices even if one of them is unreadable."""
         path = "v3/devices" if self._selection.site_id is None else f"v3/sites/{self._selection.site_id}/devices"
         found: dict[str, _Found] = {}
         offset = 0
@@ -190,14 +190,14 @@ class Finder:
             except NotFoundError:
                 unknown.append(name)
             except InvalidArgumentError:
-                unknown.append(name)  # a name need not be one that can be an ID
+                unknown.append(name)  # a name need not be a valid ID
             except (DecodeError, PermissionDeniedError) as error:
                 self.skipped.append(Skipped(device_id=name, attribute=None, reason=str(error)))
             else:
                 found[device.id] = _found(device)
                 self._known[name] = device.id
         if unknown:
-            # On the Cloud a slug alone does not lead to a device, and a name nowhere does.
+            # The Cloud does not find a device by slug alone, and no server finds one by name.
             listed = await self._all()
             for name in unknown:
                 matching = [one for one in listed if name == one.slug or name.casefold() == one.name.casefold()]
@@ -227,7 +227,7 @@ class Finder:
             units = {name: one.unit for name, one in declared.items()}
             units.update({name: None for name in _EVERY_DEVICE_HAS if name not in units})
         elif manifest is None:
-            # Of a device without a manifest nobody knows: it is asked only if it was named.
+            # The attributes of a device without a manifest are unknown: poll it only if it was named.
             units = dict.fromkeys(wanted) if self._selection.devices is not None else {}
         else:
             units = {

@@ -1,4 +1,4 @@
-"""Which of several collectors a device belongs to, so that each device is collected by exactly one."""
+"""Distribution of devices among several collectors, so that each device is collected by exactly one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ _TEXT: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
 class Shard:
     """One of several collectors that share the devices (rendezvous hashing).
 
-    Every collector finds out by itself which devices are its own; they need not know each other. One more shard takes
-    its devices evenly from the others: going from 4 to 5 moves about a fifth of the devices, and each of them to the
-    fifth.
+    Every collector determines its own devices, without contacting the others. An additional shard takes its devices
+    evenly from the others: going from 4 to 5 moves about a fifth of the devices, all of them to the fifth shard.
 
     Attributes:
         index: Number of this collector, from 1 to `count`.
-        count: How many collectors there are.
+        count: Number of collectors.
     """
 
     index: int
@@ -35,10 +34,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `2/5`: the second of five.
+        """Parse `2/5`, the second of five.
 
         Raises:
-            InvalidArgumentError: The text is something else.
+            InvalidArgumentError: The text is invalid.
         """
         found = _TEXT.fullmatch(text.strip())
         if found is None:
@@ -46,7 +45,7 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def holds(self, device_id: str) -> bool:
-        """Whether a device is this collector's."""
+        """Whether a device belongs to this collector."""
         name = device_id.encode("utf-8", "surrogatepass")
         return max(range(1, self.count + 1), key=lambda index: (_weigh(index, name), index)) == self.index
 

@@ -12,27 +12,27 @@ class CollectorStatistics:
     """Statistics of a collector since it was created.
 
     Attributes:
-        devices: Devices that are collected.
-        visible_devices: Devices that the token can see, or that were named.
-        attributes: Attributes that are collected.
-        seen: Attributes that had a datapoint.
-        datapoints: New datapoints that came.
-        rows: Rows that were new and are committed, without those that were filled in.
-        duplicates: Rows that the store had already.
-        rows_filled: Rows that were filled in from history.
-        gaps_noted: Gaps that were noted.
-        gaps_open: Gaps in the journal.
-        gap_seconds_open: Seconds in them.
-        gap_span: Start of the first and end of the last gap that was noted, in microseconds since 1970.
-        seconds_repaired: Seconds that were looked up in history.
+        devices: Number of devices collected.
+        visible_devices: Number of devices that the token can see, or that were named.
+        attributes: Number of attributes collected.
+        seen: Number of attributes with a datapoint.
+        datapoints: Number of new datapoints received.
+        rows: Number of new rows committed, not counting rows filled in from history.
+        duplicates: Number of rows that the store already had.
+        rows_filled: Number of rows filled in from history.
+        gaps_noted: Number of gaps recorded.
+        gaps_open: Number of gaps in the journal.
+        gap_seconds_open: Total length of these gaps, in seconds.
+        gap_span: Start of the first and end of the last recorded gap, in microseconds since 1970.
+        seconds_repaired: Seconds of gaps looked up in history.
         can_repair: Whether gaps are filled.
-        skipped: Devices, attributes and values that could not be collected.
-        without_value: Attributes for which the server warned instead of giving a value.
-        longest_gap: Most seconds between two datapoints of one attribute, with device and attribute.
-        waiting: Rows that wait to be written.
-        stalls: How often polling had to wait for the store.
+        skipped: Number of devices, attributes and values that could not be collected.
+        without_value: Number of attributes for which the server returned a warning instead of a value.
+        longest_gap: Longest time in seconds between two datapoints of an attribute, with device and attribute.
+        waiting: Number of rows waiting to be written.
+        stalls: Number of times that polling had to wait for the store.
         committed_at: Unix time of the last commit; None before the first.
-        polls: Statistics of the polling.
+        polls: Statistics of polling.
     """
 
     devices: int = 0

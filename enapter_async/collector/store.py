@@ -1,4 +1,4 @@
-"""The protocols that a collector's store implements."""
+"""Protocols for the store of a collector."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from enapter_async.collector.gaps import Gap
 from enapter_async.rows import Row
 
 RowKey: TypeAlias = tuple[str, str, int]
-"""device_id, attribute and time of a row: what makes it one."""
+"""The key of a row: device_id, attribute and time."""
 
 
 @runtime_checkable
 class Store(Protocol):
-    """Where rows go. A store of your own needs these three methods and nothing else.
+    """A store for rows. Your own store needs only these three methods.
 
-    The collector calls one method at a time. A method that fails raises `StorageError`; with `temporary=True` the
-    collector keeps the rows and tries again, without it collecting ends.
+    The collector calls one method at a time. A method that fails raises `StorageError`. With `temporary=True` the
+    collector keeps the rows and retries, otherwise it stops.
     """
 
     async def __aenter__(self) -> Self:
@@ -32,10 +32,10 @@ class Store(Protocol):
         ...
 
     async def write(self, rows: Sequence[Row]) -> int:
-        """Write all rows or none of them; rows whose device, attribute and time are there already are left alone.
+        """Write all rows or none. Existing rows with the same device, attribute and time are kept.
 
         Returns:
-            How many rows were new.
+            The number of new rows.
 
         Raises:
             StorageError: The rows cannot be written.
@@ -45,10 +45,10 @@ class Store(Protocol):
 
 @runtime_checkable
 class GapNotingStore(Store, Protocol):
-    """A store that can note gaps for people to look up, but not fill them: files."""
+    """A store that records gaps for people, but cannot fill them, such as files."""
 
     async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
-        """Return the newest time of each device, as far as it is known.
+        """Return the newest known time of each device.
 
         Args:
             devices: IDs of the devices.
@@ -57,31 +57,31 @@ class GapNotingStore(Store, Protocol):
         ...
 
     async def note_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Note gaps, on the disk when this returns."""
+        """Record gaps. They are on disk when this returns."""
         ...
 
 
 @runtime_checkable
 class JournaledStore(Store, Protocol):
-    """A store that can tell what it has, and holds a journal of gaps: databases.
+    """A store that can be searched and has a journal of gaps, such as databases.
 
     Its journal is the table `telemetry_gaps`. All methods raise `StorageError`.
     """
 
     async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
-        """Return up to when each device has been collected: its newest row, or the newest time given to `mark`.
+        """Return the time up to which each device has been collected: its newest row, or the newest `mark`.
 
         Args:
-            devices: IDs of the devices. Those of which nothing is known are left out.
+            devices: IDs of the devices. Unknown devices are left out of the result.
             before: Only rows before this time count, in microseconds since 1970.
         """
         ...
 
     async def mark(self, reached: Mapping[str, int]) -> None:
-        """Remember up to when devices have been collected.
+        """Store the times up to which devices have been collected.
 
-        The collector marks a device when it begins to collect it, before there are rows, and now and then later, so
-        that `read_newest` need not look through all rows of a large table.
+        The collector marks a device when it begins to collect it, before there are rows, and periodically afterwards.
+        So `read_newest` need not scan all rows of a large table.
         """
         ...
 
@@ -90,13 +90,13 @@ class JournaledStore(Store, Protocol):
         ...
 
     async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
-        """Return device, attribute and time of all rows of some devices in a span of time."""
+        """Return device, attribute and time of all rows of some devices in a time range."""
         ...
 
     async def commit(
         self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
     ) -> int:
-        """Change journal and rows in one transaction: all of it is done or nothing.
+        """Change the journal and rows in one transaction.
 
         Args:
             rows: Rows to write, as `write` does.

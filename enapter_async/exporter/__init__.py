@@ -1,4 +1,4 @@
-"""History of telemetry into one file, resumable after any end: Parquet, CSV or JSON lines.
+"""Resumable export of telemetry history to a Parquet, CSV or JSON lines file.
 
 ```python
 from datetime import timedelta

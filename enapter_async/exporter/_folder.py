@@ -1,9 +1,9 @@
-"""An export on its way: a folder beside the file that is to be, with what is needed to resume it after any end.
+"""The state of an unfinished export, in a folder next to the target file, so that it can be resumed.
 
-`history.csv.partial` holds `export.json` (what is exported), a file for each part that is finished, and
-`finished.jsonl`, a line for each of these, written after its file reached the disk. A part is finished when its
-line is there and its file has the size that the line says; anything else is done again. The file itself gets its
-name only when it is complete, and the folder is removed after that.
+`history.csv.partial` contains `export.json` (the request), a file for each finished part, and `finished.jsonl`, with a
+line for each part that is written after its file is on disk. A part is finished if its line exists and its file has the
+size in that line. All others are exported again. The target file gets its name only when it is complete, and then the
+folder is removed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _LOCK: Final = "lock"
 
 
 class ExportFolder:
-    """The folder of one export; held by one process at a time.
+    """The folder of one export, locked by one process at a time.
 
     Attributes:
-        target: The file that is to be; where the name is a symbolic link, the file that it points to.
+        target: The target file. If the name is a symbolic link, the file that it points to.
         path: The folder.
-        finished: Parts that are finished.
+        finished: Finished parts.
         missing: IDs of devices that no longer exist.
     """
 
@@ -47,13 +47,13 @@ class ExportFolder:
 
     @contextmanager
     def held(self) -> Generator[None, None, None]:
-        """Make the folder where it is missing, and hold it for the length of a block.
+        """Create the folder if necessary, and lock it during a block.
 
-        It is removed in the end where nothing in it is needed any more.
+        It is removed at the end if it is no longer needed.
 
         Raises:
-            StorageError: Another process holds it, or it is something else.
-            OSError: The file system refuses.
+            StorageError: Another process has locked it, or it contains something else.
+            OSError: The file system rejects an operation.
         """
         if not self.path.exists() and self.target.exists():
             raise self._already_exists()
@@ -74,10 +74,10 @@ class ExportFolder:
                     self.path.rmdir()
 
     def is_complete(self) -> bool:
-        """Return whether the file was made already; then only the folder is left to be removed.
+        """Return whether the file is already complete, so that only the folder must be removed.
 
         Raises:
-            StorageError: There is a file of that name which this export did not make.
+            StorageError: There is a file of that name from elsewhere.
         """
         if not self.target.exists():
             return False
@@ -86,25 +86,25 @@ class ExportFolder:
         raise self._already_exists()
 
     def read_record(self) -> dict[str, Any] | None:
-        """Return what was given to `begin`; None for an export that has not begun."""
+        """Return the value passed to `begin`, or None if the export has not begun."""
         path = self.path / _RECORD
         return json.loads(path.read_bytes()) if path.exists() else None
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Keep what is exported, durably."""
+        """Store the request durably."""
         with NewFile(self.path / _RECORD) as new:
             new.file.write(json.dumps(record, ensure_ascii=True, indent=1).encode())
 
     def begin_part(self, index: int) -> NewFile:
-        """Begin the file of a part."""
+        """Create the file of a part."""
         return NewFile(self._part_path(index))
 
     def note_finished(self, part: FinishedPart) -> None:
-        """Write down, durably, that a part is finished; its file is there. Threads may do so at the same time."""
+        """Record durably that a part is finished. Its file is already on disk. Threads may call this concurrently."""
         self._write_line(attrs.asdict(part))
 
     def note_missing(self, devices: Collection[str]) -> None:
-        """Write down, durably, that devices no longer exist."""
+        """Record durably that devices no longer exist."""
         if new := sorted(set(devices) - self.missing):
             self._write_line({"missing": new})
             self.missing.update(new)
@@ -115,18 +115,18 @@ class ExportFolder:
 
     @contextmanager
     def whole(self) -> Generator[IO[bytes], None, None]:
-        """Give the file; it takes its name when the block ends well."""
+        """Provide the target file, which gets its name if the block succeeds."""
         with NewFile(self.target, self.path / f"whole{TEMPORARY}") as new:
             yield new.file
             if self.target.exists():
                 raise self._already_exists()
-            # From here on a file of this name and size is known to be ours.
+            # From here on, a file with this name and size belongs to this export.
             self._write_line({"joined": new.file.tell()})
 
     def remove(self) -> None:
-        """Remove what is in the folder, the journal late: until then it tells that the file is complete.
+        """Remove the content of the folder. The journal is removed late, since it records that the file is complete.
 
-        The folder itself goes when it is no longer held.
+        The folder itself is removed when it is unlocked.
         """
         last = {_RECORD: 1, _JOURNAL: 2}
         for path in sorted(self.path.iterdir(), key=lambda path: last.get(path.name, 0)):
@@ -134,7 +134,7 @@ class ExportFolder:
                 path.unlink()
 
     def _measure(self, part: FinishedPart) -> int:
-        """Return the size that the file of a part has now; -1 where there is none."""
+        """Return the current size of the file of a part, or -1 if there is none."""
         try:
             return self._part_path(part.part).stat().st_size
         except FileNotFoundError:
@@ -144,7 +144,7 @@ class ExportFolder:
         return self.path / f"part-{index:07}"
 
     def _already_exists(self) -> StorageError:
-        return StorageError(self.target, "exists already; remove it or choose another name")
+        return StorageError(self.target, "already exists; remove it or choose another name")
 
     def _write_line(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, separators=(",", ":")) + "\n"
@@ -153,7 +153,7 @@ class ExportFolder:
             sync_file(journal)
 
     def _load(self) -> None:
-        """Read the journal; a line that a crash cut is cut off, so that the next one begins a line."""
+        """Read the journal. A line that a crash interrupted is removed, so that the next one starts on a new line."""
         for path in self.path.glob(f"*{TEMPORARY}"):
             path.unlink()
         path = self.path / _JOURNAL

@@ -1,4 +1,4 @@
-"""The formats of an export: how a part is written, and how parts become one file."""
+"""The formats of an export: writing parts, and joining them into one file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS: Final = ("parquet", "csv", "jsonl")
 
 _SUFFIXES: Final = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _ROWS_AT_ONCE: Final = 2_000
-"""Of text; a fifth faster than all rows of a batch, as the memory of so many tuples is used again."""
+"""Rows to format at once. This is a fifth faster than whole batches, since the memory of the tuples is reused."""
 
 
 class PartWriter(Protocol):
@@ -29,43 +29,43 @@ class PartWriter(Protocol):
     rows: int
 
     def write(self, batch: TimeseriesBatch) -> None:
-        """Write what a batch has."""
+        """Write the rows of a batch."""
         ...
 
     def close(self) -> None:
-        """Write what is left; the file stays open."""
+        """Write the remaining rows. The file stays open."""
         ...
 
     def give_up(self) -> None:
-        """Write no more; does nothing after `close`."""
+        """Discard the rest. Does nothing after `close`."""
         ...
 
 
 class Format(Protocol):
-    """A kind of file. The same rows always give the same bytes, however they were cut into parts and batches."""
+    """A file format. The same rows always produce the same bytes, independent of parts and batches."""
 
     def begin_part(self, file: IO[bytes], units: Units) -> PartWriter:
         """Begin a part."""
         ...
 
     def join_parts(self, parts: Iterable[Path], file: IO[bytes], on_joined: Callable[[], None]) -> None:
-        """Write the whole file from its parts.
+        """Write the complete file from its parts.
 
         Args:
             parts: The parts in order.
-            file: Where to.
-            on_joined: Called after each part; what it raises ends the work.
+            file: File to write to.
+            on_joined: Called after each part. Its exceptions stop the work.
         """
         ...
 
 
 def guess_format(path: Path) -> str | None:
-    """Return the name of the format that the name of a file tells; None if it tells none."""
+    """Return the format that the name of a file implies, if any."""
     return _SUFFIXES.get(path.suffix.lower())
 
 
 def get_format(name: str) -> Format:
-    """Return the format of a name.
+    """Return the format with a name.
 
     Raises:
         InvalidArgumentError: The format is unknown.
@@ -104,7 +104,7 @@ class _TextWriter:
 
 
 class _TextFormat:
-    """A format whose files are the lines of their parts under a header."""
+    """A format that concatenates the lines of all parts under one header."""
 
     def __init__(self, lines: LineFormat) -> None:
         self._lines = lines

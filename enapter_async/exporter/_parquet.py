@@ -1,6 +1,6 @@
 """An export as Parquet (extra `arrow`)."""
 
-# pyarrow has no types.
+# pyarrow has no type annotations.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _PartWriter:
 
 
 class ParquetFormat:
-    """Parquet: the rows in groups of a fixed size, compressed with zstd."""
+    """Parquet, with row groups of a fixed size and zstd compression."""
 
     def begin_part(self, file: IO[bytes], units: Units) -> _PartWriter:
         """Begin a part."""

@@ -1,4 +1,4 @@
-"""Export history into a database. Each part is written as it arrives, and existing rows are kept."""
+"""Export of history to a database. Each part is written as it arrives, and existing rows are kept."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ T = TypeVar("T")
 _CONCURRENCY: Final = 8
 _FIRST_PAUSE: Final = 0.25
 _PATIENCE_SECONDS: Final = 60.0
-"""How long a database that is away is waited for."""
+"""Seconds to wait for an unavailable database."""
 
 
 class RowStore(Protocol):
-    """The part of a store of `enapter_async.collector` that an export needs."""
+    """The methods of a store of `enapter_async.collector` that an export needs."""
 
     async def write(self, rows: Sequence[Row]) -> int:
-        """Write rows that are not there yet; returns how many these were."""
+        """Write new rows. Return their number."""
         ...
 
 
@@ -61,7 +61,7 @@ class ResumableStore(RowStore, Protocol):
 
 @attrs.frozen
 class DatabaseExportResult:
-    """The outcome of an export into a store.
+    """The result of an export to a store.
 
     Attributes:
         rows: Rows of the history, those of earlier runs included.
@@ -87,31 +87,31 @@ async def export_to_store(
     on_progress: Callable[[float, int], object] = lambda _share, _rows: None,
     on_resume: Callable[[datetime, datetime], object] = lambda _start, _end: None,
 ) -> DatabaseExportResult:
-    """Export history into a store, such as a table of PostgreSQL.
+    """Export history to a store, such as a table in PostgreSQL.
 
     Existing rows are kept. A `PostgresStore` remembers what is finished: after an interruption, an equal request
     resumes the export, with the span, the devices and the attributes of the first start. Other stores start over.
 
     Args:
         client: The client to read with.
-        store: The store to write to, open already. It stays open.
+        store: The open store to write to. It stays open.
         request: The history to export.
         source: Name of the server; by default its address. An export of one server is not resumed with the data of
             another.
-        concurrency: Most requests at once.
+        concurrency: Maximum number of concurrent requests.
         on_progress: A quick synchronous callable that gets the share of the parts that are written, 0 to 1, and the
             number of rows.
         on_resume: Called with start and end if an unfinished export is resumed.
 
     Raises:
-        EnapterError: The API refuses or cannot be reached.
+        EnapterError: A request failed.
         SelectionError: A device or an attribute does not exist.
         InvalidArgumentError: An argument is invalid.
         StorageError: The store cannot be written.
     """
     if concurrency < 1:
         raise InvalidArgumentError("concurrency", f"must be at least 1, got {concurrency}")
-    request.resolve(datetime.now(UTC))  # an invalid span is told before anything is asked
+    request.resolve(datetime.now(UTC))  # report an invalid time range before sending requests
     question = {"source": client.config.base_url if source is None else source, **request.to_json()}
     notes = _Notes(store, question)
     record = await notes.load(request)
@@ -132,7 +132,7 @@ async def export_to_store(
                 async for batch in history:
                     found = make_batch_rows(batch, units)
                     written = await _patiently(partial(store.write, found))
-                    new += written  # not in one line: other tasks add to it during the wait
+                    new += written  # not in one line, because other tasks add to it during the wait
                     count += len(found)
                     silent -= list_with_values(batch, silent)
         done = FinishedPart(part.index, count, 0, tuple(sorted(silent)))

@@ -1,4 +1,4 @@
-"""The export itself: from the API into the files of the parts, several at a time, and from these into one file."""
+"""The export: several parts at a time are read into files, which are then joined into one file."""
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ class ExportResult:
 
     Attributes:
         path: The file.
-        rows: Its rows; None where an earlier run completed the file and was stopped right after that.
-        without_value: Series for which no value came, as device ID and attribute: there is none in this span, or
-            the token may not read it.
-        missing_devices: IDs of devices that were deleted while the export was under way. Their rows up to then
-            may be in the file.
+        rows: Number of rows; None if an earlier run completed the file and was stopped right after that.
+        without_value: Series without a value, as device ID and attribute. There is none in this time range, or the
+            token may not read it.
+        missing_devices: IDs of devices that were deleted during the export. Their rows up to then may be in the file.
     """
 
     path: Path
@@ -51,11 +50,11 @@ class ExportResult:
 
 
 class HistoryExport:
-    """One export, step by step; `export_history` takes all the steps.
+    """One export, step by step. `export_history` runs all steps.
 
-    An async context manager, which holds the folder `<file>.partial` against other processes. Whatever ends the
-    program, an export of an equal request continues where this one ended, with the span, the devices and the
-    attributes of the first start. The file appears when it is complete; a file that exists is never replaced.
+    An async context manager, which locks the folder `<file>.partial`. After an interruption or a crash, an export with
+    an equal request resumes it, with the time range, the devices and the attributes of the first start. The file is
+    created when it is complete. An existing file is never replaced.
 
     Example:
         ```python
@@ -68,13 +67,12 @@ class HistoryExport:
     def __init__(
         self, target: str | os.PathLike[str], request: ExportRequest, *, source: str, file_format: str | None = None
     ) -> None:
-        """Prepare the export; nothing is read or written yet.
+        """Prepare the export. Nothing is read or written yet.
 
         Args:
-            target: The file to make.
+            target: File to create.
             request: Devices, attributes and time range to export.
-            source: Name of the server, such as its address. An export of one server is
-                not continued with the data of another.
+            source: Name of the server, such as its address. An export is not resumed with the data of another server.
             file_format: `"parquet"`, `"csv"` or `"jsonl"`; by default as the name of the file ends.
 
         Raises:
@@ -99,11 +97,11 @@ class HistoryExport:
         self._rows = 0
 
     async def __aenter__(self) -> Self:
-        """Take the folder, and what an earlier start left in it.
+        """Lock the folder, and load the state of an earlier start.
 
         Raises:
-            StorageError: The folder or the file is something else, or another process holds it.
-            InvalidArgumentError: The folder is of an export of something else; the argument is named.
+            StorageError: The folder or the file is something else, or another process uses it.
+            InvalidArgumentError: The folder belongs to another request. The error names the argument.
         """
         with ExitStack() as held:
             try:
@@ -121,48 +119,48 @@ class HistoryExport:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Release the folder, which stays where something is left to be done."""
+        """Unlock the folder, which is kept if the export is not complete."""
         self._held.close()
 
     @property
     def is_complete(self) -> bool:
-        """Whether the file is complete: nothing is left to be done but to `join`."""
+        """Whether the file is complete, so that only `join` remains to be called."""
         return self._is_complete
 
     @property
     def is_read(self) -> bool:
-        """Whether all of the history is on the disk: `join` needs no server."""
+        """Whether all history is on disk, so that `join` needs no server."""
         return self._is_complete or (self._record is not None and len(self._folder.finished) == len(self._record.plan))
 
     @property
     def rows(self) -> int:
-        """Rows so far, those of earlier runs included."""
+        """Number of rows so far, including earlier runs."""
         return self._rows + sum(writer.rows for writer in self._writers.values())
 
     @property
     def share_read(self) -> float:
-        """Share of the whole span of all devices that has been read, 0 to 1."""
+        """Share of the history that has been read, 0 to 1."""
         if self._record is None:
             return 0.0
         return (len(self._folder.finished) + sum(self._shares.values())) / len(self._record.plan)
 
     @property
     def share_joined(self) -> float:
-        """Share of what was read that is in the file, 0 to 1."""
+        """Share of the data read that is in the file, 0 to 1."""
         return self._joined / len(self._record.plan) if self._record is not None else 0.0
 
     async def read(self, client: EnapterClient, *, concurrency: int = _CONCURRENCY) -> None:
-        """Read what is not on the disk yet; sends nothing if everything is.
+        """Read the parts that are not on disk yet. If all are, this sends nothing.
 
         Args:
             client: Where from.
             concurrency: Most requests at once.
 
         Raises:
-            EnapterError: The API refuses or cannot be reached; what is finished stays.
+            EnapterError: A request failed. Finished parts are kept.
             SelectionError: A device or an attribute does not exist.
             InvalidArgumentError: An argument of the request is invalid.
-            StorageError: A file cannot be written; what is finished stays.
+            StorageError: A file cannot be written. Finished parts are kept.
         """
         if concurrency < 1:
             raise InvalidArgumentError("concurrency", f"must be at least 1, got {concurrency}")
@@ -171,7 +169,7 @@ class HistoryExport:
         record = self._record
         try:
             if record is None:
-                self._request.resolve(datetime.now(UTC))  # an invalid span is told before anything is asked
+                self._request.resolve(datetime.now(UTC))  # report an invalid time range before sending requests
                 selected = await select_devices(client, self._request.devices, self._request.attributes)
                 record = ExportRecord.make(self._request, datetime.now(UTC), selected)
                 self._folder.begin(record.to_json(self._question))
@@ -194,14 +192,14 @@ class HistoryExport:
             raise _storage_error(self._folder.path, error) from error
 
     async def join(self) -> ExportResult:
-        """Make the file of what was read, and remove the folder.
+        """Create the file from the parts, and remove the folder.
 
         Raises:
-            StorageError: The file cannot be written, or has appeared meanwhile.
-            RuntimeError: Not everything was read yet.
+            StorageError: The file cannot be written, or was created by another program in the meantime.
+            RuntimeError: Not all parts have been read yet.
         """
         if not self.is_read:
-            raise RuntimeError("read() has to end before join()")
+            raise RuntimeError("read() must end before join()")
         if self._is_complete or self._record is None:
             await anyio.to_thread.run_sync(self._folder.remove)
             return ExportResult(self._path, None, (), tuple(sorted(self._folder.missing)))
@@ -225,7 +223,7 @@ class HistoryExport:
     async def _write_part(
         self, client: EnapterClient, record: ExportRecord, part: HistoryPart, left: HistoryPart | None
     ) -> FinishedPart:
-        """Read and write a part, or what is left of it without the devices that no longer exist."""
+        """Read and write a part, without devices that no longer exist."""
         silent = list_series(part)
         new = self._folder.begin_part(part.index)
         writer = self._writers[part.index] = self._format.begin_part(new.file, record.units)
@@ -271,20 +269,20 @@ async def export_history(
     file_format: str | None = None,
     concurrency: int = _CONCURRENCY,
 ) -> ExportResult:
-    """Export history into a file, or continue an export that was stopped.
+    """Export history to a file, or resume an interrupted export.
 
     Args:
         client: Where from.
-        target: The file to make; it appears when it is complete. Until then the folder `<file>.partial` holds what
-            is finished.
+        target: File to create when the export is complete. Until then the folder `<file>.partial` contains the
+            finished parts.
         request: Devices, attributes and time range to export.
         file_format: `"parquet"`, `"csv"` or `"jsonl"`; by default as the name of the file ends.
         concurrency: Most requests at once.
 
     Raises:
-        EnapterError: The API refuses or cannot be reached; the same call continues from there.
+        EnapterError: A request failed. The same call resumes the export.
         SelectionError: A device or an attribute does not exist.
-        InvalidArgumentError: An argument is invalid, or the folder is of an export of something else.
+        InvalidArgumentError: An argument is invalid, or the folder belongs to another request.
         StorageError: A file cannot be read or written, exists already, or is used by another process.
         MissingExtraError: Parquet needs the extra `arrow`.
     """

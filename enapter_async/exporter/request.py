@@ -1,4 +1,4 @@
-"""The request of an export, and how it is stored: a second start asks exactly what the first one did."""
+"""The request of an export, which is stored so that a later start sends exactly the same queries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from enapter_async.models.duration import to_timedelta
 from enapter_async.rows.batches import Units
 
 _VERSION: Final = 3
-"""The rows of 1 had other columns, and the requests of 2 could have more."""
+"""Version 1 had other columns in its rows, version 2 more options in its requests."""
 _DEVICES_PER_REQUEST: Final = 10
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING: Final = timedelta(0)
@@ -38,7 +38,7 @@ def _to_moment(value: datetime | timedelta, argument: str) -> datetime | timedel
     if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument(argument, "must be a datetime, or a timedelta before now", value)
     if value < _NOTHING:
-        raise refuse_argument(argument, "must not be in the future, as a negative timedelta before now is", value)
+        raise refuse_argument(argument, "must not be in the future: use a positive timedelta", value)
     return value
 
 
@@ -91,21 +91,21 @@ def _attributes(values: Attributes) -> Attributes:
 
 @attrs.frozen(kw_only=True)
 class ExportRequest:
-    """A request for an export of history. An export that was stopped is resumed by an equal request.
+    """A request for an export of history. An equal request resumes an interrupted export.
 
     Attributes:
-        start: First moment: an aware datetime, or how long before now. The latter is settled when the export
-            begins: resumed the next day, it has the same span.
-        end: Moment after the last one, in the same way; by default now.
-        granularity: Length of a step: a timedelta, or seconds; whole seconds, at least one.
-        aggregation: How the values of a step become one; None leaves it to the server.
-        window: Longest span of one HTTP request: a timedelta, or seconds; None for 10,000 steps.
-        devices: IDs, slugs or names; none for all devices that the token can see.
+        start: Start of the time range: an aware datetime, or a timedelta before now. The latter is fixed when the
+            export begins, so an export that you resume the next day has the same time range.
+        end: End of the time range (exclusive), in the same form. The default is now.
+        granularity: Length of a step: a timedelta or seconds, in whole seconds, at least one.
+        aggregation: How to combine the values of a step; None leaves it to the server.
+        window: Longest time range of one HTTP request: a timedelta or seconds; None for 10,000 steps.
+        devices: IDs, slugs or names. Empty for all devices that the token can see.
         attributes: `"numeric"`, `"all"`, or names of attributes. `"all"` includes texts, enumerations, booleans
             and alerts.
 
     Raises:
-        InvalidArgumentError: An argument is invalid; it is named.
+        InvalidArgumentError: An argument is invalid.
     """
 
     start: datetime | timedelta = attrs.field(converter=_start)
@@ -117,7 +117,7 @@ class ExportRequest:
     attributes: Attributes = attrs.field(default="numeric", converter=_attributes)
 
     def resolve(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return start and end, those relative to now cut down to whole steps.
+        """Return start and end. Relative ones are rounded down to whole steps.
 
         Raises:
             InvalidArgumentError: The end is not later than the start, or the time does not exist.
@@ -141,7 +141,7 @@ class ExportRequest:
             raise InvalidArgumentError(name, f"is before the year 1: {moment.days:,} days ago") from None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the request in the form that it is kept in."""
+        """Return the request in the form in which it is stored."""
         return {
             "start": _moment_to_json(self.start),
             "end": _moment_to_json(self.end),
@@ -161,11 +161,11 @@ def _moment_to_json(moment: datetime | timedelta) -> str:
 
 @attrs.frozen
 class ExportRecord:
-    """An export that has begun.
+    """A started export.
 
     Attributes:
-        plan: Its requests.
-        units: Units of what it asks for, by device and attribute.
+        plan: Requests of the export.
+        units: Units of the series, by device and attribute.
     """
 
     plan: HistoryPlan
@@ -193,10 +193,10 @@ class ExportRecord:
         return cls(plan_history(query, window=request.window, devices_per_request=_DEVICES_PER_REQUEST), units)
 
     def to_json(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Return what is to be kept.
+        """Return the state to store.
 
         Args:
-            question: The request, its source and its format, to compare with those of the next start.
+            question: Request, source and format, to compare with those of the next start.
         """
         query = self.plan.query
         return {
@@ -211,17 +211,17 @@ class ExportRecord:
     def from_json(
         cls, kept: dict[str, Any], request: ExportRequest, question: dict[str, Any], folder: str
     ) -> ExportRecord:
-        """Read what was kept.
+        """Read the stored state.
 
         Args:
             kept: The value that `to_json` returned.
             request: The request of this run.
-            question: As in `to_json`, of now.
-            folder: Where it was kept, for messages.
+            question: As in `to_json`, for this run.
+            folder: Folder of the state, for messages.
 
         Raises:
-            StorageError: It is of another version.
-            InvalidArgumentError: It is an export of something else.
+            StorageError: The state is from another version.
+            InvalidArgumentError: The state belongs to another request.
         """
         if kept.get("version") != _VERSION:
             raise StorageError(

@@ -1,4 +1,4 @@
-"""Devices and attributes as users name them, and what the manifests say about them."""
+"""Selection of devices and attributes by name, with their declarations in the manifests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from enapter_async import (
 from enapter_async.models.arguments import is_sendable
 
 Attributes: TypeAlias = "Literal['numeric', 'all'] | Sequence[str]"
-"""All attributes whose values are numbers, all that there are, or those of some names."""
+"""All numeric attributes, all attributes, or attributes by name."""
 
 T = TypeVar("T")
 
@@ -34,9 +34,9 @@ class SelectedDevice:
     """A device and some of its telemetry attributes.
 
     Attributes:
-        device_id: Its ID.
-        name: Its name for people.
-        attributes: Declarations by name, in the order asked for; None where the manifest has none.
+        device_id: ID of the device.
+        name: Display name.
+        attributes: Declarations by name, in the requested order; None for names that the manifest does not declare.
     """
 
     device_id: str
@@ -55,15 +55,15 @@ async def select_devices(
     """Find devices and attributes.
 
     Args:
-        client: For asking.
-        devices: IDs, slugs or names; none for all devices that the token can see.
+        client: Client for the requests.
+        devices: IDs, slugs or names. Empty for all devices that the token can see.
         attributes: `"numeric"` or `"all"` attributes of the manifests, alerts among the latter, or names. Of all
             devices, those that have any of these names are taken; a device that was named must have all of them.
 
     Raises:
-        SelectionError: There is nothing of that name.
-        InvalidArgumentError: Several devices have that name.
-        EnapterError: The API cannot be asked.
+        SelectionError: A device or attribute does not exist.
+        InvalidArgumentError: Several devices have the same name.
+        EnapterError: A request failed.
     """
     selected: list[SelectedDevice] = []
     if devices:
@@ -96,7 +96,7 @@ async def _find_device(client: EnapterClient, name: str) -> Device:
         return await client.devices.get(name, expand={"manifest"})
     except NotFoundError:
         pass
-    # On the Cloud a slug alone does not lead to a device, and a name nowhere does.
+    # The Cloud does not find a device by slug alone, and no server finds one by name.
     matching = [
         one.id async for one in client.devices.list() if name == one.slug or name.casefold() == one.name.casefold()
     ]
@@ -112,7 +112,7 @@ def _select_required(device: Device, attributes: Attributes) -> SelectedDevice:
     if isinstance(attributes, str):
         selected = _select_existing(device, attributes)
         if device.manifest is None:
-            raise SelectionError(f"{name} has no manifest: name its attributes")
+            raise SelectionError(f"{name} has no manifest: name the attributes")
         if not selected.attributes:
             raise SelectionError(f"{name} has no {_KINDS[attributes]}")
         return selected
@@ -141,7 +141,7 @@ def _select_existing(device: Device, attributes: Attributes) -> SelectedDevice:
 
 
 def _leave_out_invalid(device: Device, declared: Mapping[str, T]) -> dict[str, T]:
-    """Leave out what no request can name: one odd manifest must not fail the export of all devices."""
+    """Leave out invalid names, so that one odd manifest does not fail the export of all devices."""
     valid = {name: one for name, one in declared.items() if is_sendable(name)}
     for name in declared.keys() - valid.keys():
         _logger.warning("device %s: attribute %s is left out: its name is invalid", device.id, ascii(name))

@@ -56,7 +56,7 @@ def _similar(operation: object, known: set[str]) -> str:
     from difflib import get_close_matches
 
     found = get_close_matches(str(operation), sorted(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ", see the page «Operations» of the documentation"
+    return f"; did you mean {found[0]!r}?" if found else ", see the page Operations of the documentation"
 
 
 def list_requests(simulator: Simulator) -> str:

@@ -1,4 +1,4 @@
-"""Runs async fixtures in the event loop of the test, whichever plugin runs that test.
+"""Runs async fixtures in the event loop of the test, with either plugin.
 
 Each fixture exists in several variants, one for anyio and one for each loop scope of pytest-asyncio. The fixture with
 the public name is synchronous and requests the variant that belongs to the test.
@@ -28,7 +28,7 @@ def register_variants(config: pytest.Config, makers: Mapping[str, Callable[[], F
 
     Args:
         config: Configuration of the test run.
-        makers: For each fixture, a function that returns a new copy of it: pytest-asyncio writes on what it is given.
+        makers: For each fixture, a function that returns a new copy of it, since pytest-asyncio modifies it.
     """
     variants = ModuleType("enapter_async_fixtures")
     for name, make in makers.items():
@@ -57,7 +57,7 @@ def _name_variant(name: str, runner: str) -> str:
 
 
 def _find_problem(item: pytest.Item, name: str) -> str | None:
-    """Return why a test cannot have an async fixture, None if it can."""
+    """Return why a test cannot use an async fixture, or None if it can."""
     by_anyio, by_asyncio = _is_run_by_anyio(item), _is_run_by_asyncio(item)
     if by_anyio and by_asyncio:
         remedy = 'set asyncio_mode = "strict"' if _is_auto(item.config) else "remove the asyncio marker"
@@ -68,8 +68,8 @@ def _find_problem(item: pytest.Item, name: str) -> str | None:
     if not is_async(item):
         if taken := _parameters(item) & _NAMES:
             return (
-                f"{item.name} is a def test, in which no event loop runs, and {min(taken)} needs one: "
-                "take enapter_simulator_sync, or make the test async"
+                f"{item.name} is a def test without an event loop, but {min(taken)} needs one: "
+                "use enapter_simulator_sync, or make the test async"
             )
         if not by_anyio and not _has_asyncio(item.config):
             return f"{name} needs a plugin that runs async fixtures: request anyio_backend as well"
@@ -96,7 +96,7 @@ def _is_run_by_asyncio(item: pytest.Item) -> bool:
 
 
 def _has_asyncio(config: pytest.Config) -> bool:
-    # Not by its name: that depends on how the plugin was loaded.
+    # Do not look it up by name, which depends on how the plugin was loaded.
     plugin = sys.modules.get("pytest_asyncio.plugin")
     return plugin is not None and config.pluginmanager.is_registered(plugin)
 
@@ -113,7 +113,7 @@ def _find_loop_scope(item: pytest.Item) -> str:
 
 
 def _default_loop_scope(config: pytest.Config) -> str | None:
-    """Return the scope of the loop of tests without a marker; None without pytest-asyncio, or with an old one."""
+    """Return the loop scope of tests without a marker, or None without pytest-asyncio or with an old version."""
     if not _has_asyncio(config):
         return None
     try:

@@ -1,7 +1,7 @@
-"""Spans and metrics of a client for OpenTelemetry, built on its hooks; needs the extra `otel`.
+"""Spans and metrics of a client for OpenTelemetry, built on its hooks (extra `otel`).
 
-Names have few values: an operation such as `devices.get`, never an identifier. Neither the token, nor headers,
-queries or bodies are recorded; they are in no event either.
+Names have few values: they contain an operation such as `devices.get`, never an identifier. The token, headers, queries
+and bodies are never recorded, since events do not contain them.
 """
 
 from __future__ import annotations
@@ -50,33 +50,33 @@ _Attributes: TypeAlias = dict[str, str | int | float]
 
 
 class OpenTelemetryHook(AttemptHook):
-    """A hook that makes one span of each call, and counts and times them all; a stream's ends when it is open.
+    """A hook that creates a span for each call, and counts and times calls. The span of a stream ends when it is open.
 
-    Give it to any number of clients: `EnapterClient(hooks=[OpenTelemetryHook()])`. A span is a child of the one
-    that is current where the call is made. It is itself the current span while a request of the call is sent, so
-    the spans of an instrumented aiohttp are its children. Attributes follow OpenTelemetry's semantic conventions
-    for HTTP clients where these name them.
+    Pass it to any number of clients: `EnapterClient(hooks=[OpenTelemetryHook()])`. A span is a child of the span that
+    is current when the call is made. It is itself the current span while a request of the call is sent, so the spans
+    of an instrumented aiohttp are its children. Attributes follow OpenTelemetry's semantic conventions for HTTP clients
+    where they apply.
 
-    | metric | kind | what |
+    | metric | kind | meaning |
     |---|---|---|
-    | `enapter.client.call.duration` | histogram, s | whole calls, with waiting and all attempts |
-    | `enapter.client.call.wait` | histogram, s | time of a call spent waiting for a slot |
-    | `enapter.client.calls.active` | up-down counter | calls under way |
-    | `enapter.client.attempts` | counter | requests tried |
-    | `enapter.client.rejections` | counter | answers 429 |
-    | `enapter.client.retries` | counter | requests scheduled to be sent again |
-    | `enapter.client.shared_limit.losses` | counter | how often the shared rate limit was lost |
+    | `enapter.client.call.duration` | histogram, s | whole calls, including waiting and all attempts |
+    | `enapter.client.call.wait` | histogram, s | time of a call spent waiting for the rate limit |
+    | `enapter.client.calls.active` | up-down counter | running calls |
+    | `enapter.client.attempts` | counter | attempts |
+    | `enapter.client.rejections` | counter | 429 responses |
+    | `enapter.client.retries` | counter | scheduled retries |
+    | `enapter.client.shared_limit.losses` | counter | times that the shared rate limit became unavailable |
     | `enapter.client.in_flight`, `.waiting`, `.pace`, `.retry_budget` | gauges | `client.load`; see `observe` |
     """
 
     def __init__(
         self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
     ) -> None:
-        """Make the instruments.
+        """Create the instruments.
 
         Args:
-            tracer_provider: Where spans go; None for the global one.
-            meter_provider: Where metrics go; None for the global one.
+            tracer_provider: Tracer provider; None for the global one.
+            meter_provider: Meter provider; None for the global one.
         """
         self._tracer = get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = get_meter(_SCOPE, meter_provider=meter_provider)
@@ -86,13 +86,13 @@ class OpenTelemetryHook(AttemptHook):
             "enapter.client.call.duration", "s", "Whole calls", explicit_bucket_boundaries_advisory=_SECONDS
         )
         self._wait = meter.create_histogram(
-            "enapter.client.call.wait", "s", "Waiting for a slot", explicit_bucket_boundaries_advisory=_SECONDS
+            "enapter.client.call.wait", "s", "Waiting for the rate limit", explicit_bucket_boundaries_advisory=_SECONDS
         )
-        self._active = meter.create_up_down_counter("enapter.client.calls.active", "{call}", "Calls under way")
+        self._active = meter.create_up_down_counter("enapter.client.calls.active", "{call}", "Running calls")
         self._attempts = meter.create_counter("enapter.client.attempts", "{request}", "Requests tried")
-        self._rejections = meter.create_counter("enapter.client.rejections", "{request}", "Answers 429")
-        self._retries = meter.create_counter("enapter.client.retries", "{request}", "Requests to be sent again")
-        self._losses = meter.create_counter("enapter.client.shared_limit.losses", "{loss}", "Shared rate limit lost")
+        self._rejections = meter.create_counter("enapter.client.rejections", "{request}", "429 responses")
+        self._retries = meter.create_counter("enapter.client.retries", "{request}", "Scheduled retries")
+        self._losses = meter.create_counter("enapter.client.shared_limit.losses", "{loss}", "Shared rate limit losses")
         gauges: dict[str, tuple[str, Callable[[Load], float | None]]] = {
             "in_flight": ("{request}", lambda load: load.in_flight),
             "waiting": ("{call}", lambda load: load.waiting),
@@ -105,15 +105,15 @@ class OpenTelemetryHook(AttemptHook):
     def observe(self, client: EnapterClient) -> None:
         """Report the load of a client in the gauges, for as long as the client exists.
 
-        Those of several clients are summed up: they tell what this process does.
+        The gauges are the sums over all observed clients of the process.
 
         Args:
-            client: A client, not a `with_options` copy of one that is observed already.
+            client: A client, but not a `with_options` copy of an observed client.
         """
         self._clients.add(client)
 
     def around_attempt(self, call: int) -> AbstractContextManager[object]:
-        """Make the span of a call the current one while a request of it is sent.
+        """Make the span of a call current while one of its requests is sent.
 
         Args:
             call: Number of the call.
@@ -124,7 +124,7 @@ class OpenTelemetryHook(AttemptHook):
         return use_span(span, record_exception=False, set_status_on_exception=False)
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Record an event."""
         match event:
             case RequestStarted():
                 self._started(event)
@@ -184,7 +184,7 @@ class OpenTelemetryHook(AttemptHook):
         if event.attempts > 1:
             span.set_attribute("http.request.resend_count", event.attempts - 1)
         if event.error is not None:
-            # Without the stack trace: it would tell the caller's code to whoever reads the traces.
+            # Without the stack trace, which would reveal the caller's code to readers of traces.
             span.add_event(
                 "exception", {"exception.type": _full_name(event.error), "exception.message": str(event.error)}
             )
@@ -202,10 +202,10 @@ class OpenTelemetryHook(AttemptHook):
 def configure_from_environment() -> None:
     """Set up OpenTelemetry's SDK and the installed instrumentations from the `OTEL_*` variables.
 
-    It does nothing if the program has a tracer provider already, for example under `opentelemetry-instrument`.
+    This does nothing if the program already has a tracer provider, for example under `opentelemetry-instrument`.
 
     Raises:
-        MissingExtraError: `opentelemetry-distro`, which does this, is not installed.
+        MissingExtraError: `opentelemetry-distro` is not installed.
     """
     if not isinstance(get_tracer_provider(), ProxyTracerProvider):
         return
@@ -229,7 +229,7 @@ def _described(event: CallEvent) -> _Attributes:
 
 
 def _kind(error: BaseException) -> str:
-    """Return what went wrong in one of few words: the status, or the class of the error."""
+    """Return a low-cardinality name of an error: the status, or the class of the error."""
     return str(error.status) if isinstance(error, APIError) else type(error).__name__
 
 

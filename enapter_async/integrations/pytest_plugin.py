@@ -33,7 +33,7 @@ __all__ = [
 _MARKERS = (
     "enapter_simulator(**options): arguments of the Simulator of this test, such as devices=5 or mode='gateway'.",
     "enapter_client(**options): arguments of the EnapterClient of this test, such as timeouts=Timeouts(total=5).",
-    "enapter_faults(operation, fault, *, method, path, nth=1, when): what goes wrong, as for FaultPlan.on; repeatable.",
+    "enapter_faults(operation, fault, *, method, path, nth=1, when): faults, as for FaultPlan.on; repeatable.",
     "enapter_virtual_time: run this test in a loop whose clock jumps instead of waiting.",
 )
 _ASYNC: Final = {"enapter_simulator", "enapter_environment"}
@@ -171,7 +171,7 @@ def _virtual_clock(node: pytest.Item) -> Callable[[], float] | None:
         return lambda: epoch + loop.time()
     if node.get_closest_marker("enapter_virtual_time") is not None:
         raise pytest.UsageError(
-            "enapter_virtual_time: another loop runs already; this works with @pytest.mark.anyio, and without async "
+            "enapter_virtual_time: another loop is running; this works with @pytest.mark.anyio, and without async "
             "fixtures of a wider scope than the test; with pytest-asyncio, import pytest_asyncio_loop_factories "
             "from enapter_async.integrations.virtual_time in conftest.py"
         )

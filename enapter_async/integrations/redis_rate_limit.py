@@ -64,7 +64,7 @@ class RedisSource:
         else:
             if math.isfinite(wait):
                 return wait
-            reason = f"a wait of {wait} s makes no sense"
+            reason = f"Redis returned an invalid wait of {wait} s"
         raise SourceUnavailableError(reason)
 
     async def aclose(self) -> None:

@@ -1,6 +1,6 @@
 """An asyncio event loop with a virtual clock for tests. A task that sleeps for an hour wakes at once, an hour later.
 
-The clock jumps only when nothing happens any more. So real sockets work if both ends run in this loop, such as a client
+The clock jumps only when the loop is idle. So real sockets work if both ends run in this loop, such as a client
 and a `Simulator`. The loop waits for work in threads, but not for data from other processes or the network.
 """
 
@@ -38,7 +38,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             start: First loop time in seconds. None uses approximately the system's monotonic clock.
             grace: Real seconds of silence before the clock jumps. Use 0 if you use no sockets.
         """
-        # Whole seconds, so that a sleep of 30 is 30 and not 29.999.
+        # Whole seconds, so that a sleep of 30 takes exactly 30 and not 29.999.
         self._now = float(math.ceil(time.monotonic())) if start is None else start
         self._jobs = 0
         super().__init__(_JumpingSelector(self, grace))
@@ -58,7 +58,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return True
         try:
             return to_thread.current_default_thread_limiter().borrowed_tokens > 0
-        except RuntimeError:  # anyio cannot tell what runs: nothing of it does
+        except RuntimeError:  # anyio has no current backend, so no thread of anyio is running
             return False
 
     def run_in_executor(

@@ -1,4 +1,4 @@
-"""Answers of a web application to the errors of this SDK: HTTP statuses and problem details (RFC 9457).
+"""HTTP responses of a web application for errors of this SDK: statuses and problem details (RFC 9457).
 
 It needs no web framework, and works with FastAPI, Starlette, aiohttp.web, Flask and Django alike.
 """
@@ -21,7 +21,7 @@ __all__ = ["HTTP_STATUSES", "Problem", "describe_error"]
 
 HTTP_STATUSES: Final[Mapping[type[EnapterError], int]] = MappingProxyType(
     {
-        # What the caller of your application asked for does not work.
+        # The request of your application's caller is invalid.
         errors.InvalidArgumentError: 422,
         errors.BadRequestError: 400,
         errors.PermissionDeniedError: 403,
@@ -38,30 +38,30 @@ HTTP_STATUSES: Final[Mapping[type[EnapterError], int]] = MappingProxyType(
         errors.ConnectError: 503,
         errors.TokenProviderError: 503,
         errors.ClientClosedError: 503,
-        # The platform did not answer in time, or its answer is unusable.
+        # The platform did not respond in time, or its response is unusable.
         errors.OutcomeUnknownError: 504,
         errors.DeadlineExceededError: 504,
         errors.AttemptTimeoutError: 504,
         errors.ServerOutcomeUnknownError: 502,
         errors.RequestError: 502,
         errors.StreamError: 502,
-        # Your application is misconfigured or wrong; its callers can do nothing about it.
+        # Your application is misconfigured or has a bug. Its callers cannot fix that.
         errors.AuthenticationError: 500,
         EnapterError: 500,
     }
 )
-"""The HTTP status for each class of errors; classes that are missing here have the status of their base class."""
+"""The HTTP status for each class of errors. Other classes have the status of their base class."""
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """An error as an HTTP answer.
+    """An error as an HTTP response.
 
     Attributes:
         status: HTTP status.
         outcome: Whether the request to the platform had an effect; None for errors outside requests. After `unknown`,
-            a command may have been carried out: the caller must not repeat it without looking.
-        headers: `Content-Type`, and `Retry-After` where the platform asked to wait and repeating is safe.
+            a command may have been carried out: the caller must check before repeating it.
+        headers: `Content-Type`, and `Retry-After` if the platform asked to wait and repeating is safe.
         body: Problem details; serialize them as JSON. For status 500 they have no `detail`, because only the
             operators of the application should read it.
     """
@@ -73,7 +73,7 @@ class Problem:
 
 
 def describe_error(error: EnapterError) -> Problem:
-    """Return the HTTP answer for an error.
+    """Return the HTTP response for an error.
 
     Args:
         error: Any error of this SDK.
@@ -84,7 +84,7 @@ def describe_error(error: EnapterError) -> Problem:
     status = next(HTTP_STATUSES[cls] for cls in type(error).__mro__ if cls in HTTP_STATUSES)
     outcome = error.outcome if isinstance(error, RequestError) else None
     if status == HTTPStatus.SERVICE_UNAVAILABLE and outcome == "unknown":
-        status = int(HTTPStatus.BAD_GATEWAY)  # proxies and clients take 503 for an invitation to try again
+        status = int(HTTPStatus.BAD_GATEWAY)  # proxies and clients retry after 503
     headers = {"Content-Type": "application/problem+json"}
     body: dict[str, JSON] = {
         "type": "about:blank",

@@ -1,4 +1,4 @@
-"""All services by name. Each is imported when first used: programs use few, and importing all costs 50 ms."""
+"""All services by name. Each is imported on first use, since importing all of them takes 50 ms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class _resource(cached_property[T]):  # noqa: N801 - a decorator
-    """A cached property that is its value's class where the class of services is asked: `create_autospec` does so."""
+    """A cached property that returns the class of its value if accessed on the class, as `create_autospec` does."""
 
     if not TYPE_CHECKING:
 
@@ -42,35 +42,35 @@ class Services:
 
     @_resource
     def sites(self) -> Sites:
-        """Sites: where devices stand."""
+        """Sites, the places with devices."""
         from enapter_async.resources.sites import Sites
 
         return Sites(self._session)
 
     @_resource
     def devices(self) -> Devices:
-        """Devices, and what they are."""
+        """Devices and their manifests."""
         from enapter_async.resources.devices import Devices
 
         return Devices(self._session)
 
     @_resource
     def commands(self) -> Commands:
-        """Commands: what devices are told to do."""
+        """Commands of devices and their executions."""
         from enapter_async.resources.commands import Commands
 
         return Commands(self._session)
 
     @_resource
     def properties(self) -> Properties:
-        """Properties that devices reported."""
+        """Properties that devices report."""
         from enapter_async.resources.properties import Properties
 
         return Properties(self._session)
 
     @_resource
     def configuration(self) -> Configuration:
-        """Configuration of devices, by group."""
+        """Configuration of devices, in groups."""
         from enapter_async.resources.configuration import Configuration
 
         return Configuration(self._session)
@@ -84,14 +84,14 @@ class Services:
 
     @_resource
     def telemetry(self) -> Telemetry:
-        """Telemetry: latest values, history, and live."""
+        """Telemetry: latest values, history and live values."""
         from enapter_async.resources.telemetry import Telemetry
 
         return Telemetry(self._session)
 
     @_resource
     def streams(self) -> Streams:
-        """Everything that chosen devices send, live."""
+        """Live streams of everything that selected devices send."""
         from enapter_async.resources.streams import Streams
 
         return Streams(self._session)
@@ -105,7 +105,7 @@ class Services:
 
     @_resource
     def blueprints(self) -> Blueprints:
-        """Blueprints: what kinds of devices there are."""
+        """Blueprints, which describe devices to the platform."""
         from enapter_async.resources.blueprints import Blueprints
 
         return Blueprints(self._session)
@@ -129,49 +129,49 @@ _NOBODY: Final = cast("Services", SimpleNamespace(_session=None))
 
 
 class RawServices:
-    """The services of a client whose methods return a `Response`: those that are one request."""
+    """The services whose methods return a `Response`. Only methods that send one request are available."""
 
     def __init__(self, session: RawSession) -> None:
         self._session = session
 
     @cached_property
     def sites(self) -> RawSites:
-        """Sites: where devices stand."""
+        """Sites, the places with devices."""
         from enapter_async.resources.sites import RawSites
 
         return RawSites(self._session)
 
     @cached_property
     def devices(self) -> RawDevices:
-        """Devices, and what they are."""
+        """Devices and their manifests."""
         from enapter_async.resources.devices import RawDevices
 
         return RawDevices(self._session)
 
     @cached_property
     def commands(self) -> RawCommands:
-        """Commands: what devices are told to do."""
+        """Commands of devices and their executions."""
         from enapter_async.resources.commands import RawCommands
 
         return RawCommands(self._session)
 
     @cached_property
     def properties(self) -> RawProperties:
-        """Properties that devices reported."""
+        """Properties that devices report."""
         from enapter_async.resources.properties import RawProperties
 
         return RawProperties(self._session)
 
     @cached_property
     def configuration(self) -> RawConfiguration:
-        """Configuration of devices, by group."""
+        """Configuration of devices, in groups."""
         from enapter_async.resources.configuration import RawConfiguration
 
         return RawConfiguration(self._session)
 
     @cached_property
     def telemetry(self) -> RawTelemetry:
-        """Telemetry: latest values, history, and live."""
+        """Telemetry: latest values, history and live values."""
         from enapter_async.resources.telemetry import RawTelemetry
 
         return RawTelemetry(self._session)
@@ -185,7 +185,7 @@ class RawServices:
 
     @cached_property
     def blueprints(self) -> RawBlueprints:
-        """Blueprints: what kinds of devices there are."""
+        """Blueprints, which describe devices to the platform."""
         from enapter_async.resources.blueprints import RawBlueprints
 
         return RawBlueprints(self._session)

@@ -154,15 +154,15 @@ def test_a_crash_while_the_folder_is_removed_costs_nothing(
 
 def test_a_file_of_somebody_else_is_never_replaced(target: Path) -> None:
     target.write_bytes(b"dear diary")
-    with pytest.raises(StorageError, match="exists already"), ExportFolder(target).held():
+    with pytest.raises(StorageError, match="already exists"), ExportFolder(target).held():
         pass
     assert [path.name for path in target.parent.iterdir()] == ["history.csv"]
     target.unlink()
     begun(target)
     folder = ExportFolder(target)
-    with folder.held(), pytest.raises(StorageError, match="exists already"), folder.whole():
+    with folder.held(), pytest.raises(StorageError, match="already exists"), folder.whole():
         target.write_bytes(b"dear diary")
-    with folder.held(), pytest.raises(StorageError, match="exists already"):
+    with folder.held(), pytest.raises(StorageError, match="already exists"):
         folder.is_complete()
     assert target.read_bytes() == b"dear diary"
 
@@ -201,7 +201,7 @@ def test_a_symbolic_link_is_followed(tmp_path: Path, *, exists: bool) -> None:
     link.symlink_to(target)
     if exists:
         target.write_bytes(b"dear diary")
-        with pytest.raises(StorageError, match=r"march.csv: exists already"), ExportFolder(link).held():
+        with pytest.raises(StorageError, match=r"march.csv: already exists"), ExportFolder(link).held():
             pass
         assert target.read_bytes() == b"dear diary"
     else:

@@ -92,7 +92,7 @@ async def test_an_export_that_failed_is_resumed_by_an_equal_request(tmp_path: Pa
             await export_history(client, target, attrs.evolve(request, granularity=120))
         result = await export_history(client, target, request)
         assert 3 <= len(sim.requests_of("queryTimeseries")) - before <= 5
-        with pytest.raises(StorageError, match="exists already"):
+        with pytest.raises(StorageError, match="already exists"):
             await export_history(client, target, request)
     assert result.rows == len(target.read_text().splitlines())
 
@@ -181,7 +181,7 @@ async def test_a_proxy_that_finds_nothing_has_deleted_no_device(tmp_path: Path) 
 async def test_nothing_to_export_is_told(tmp_path: Path) -> None:
     async with plant() as (_, client):
         for request, message in (
-            (attrs.evolve(HOURS, devices=["toaster"]), "no device 'toaster'"),
+            (attrs.evolve(HOURS, devices=["toaster"]), "cannot see device 'toaster'"),
             (attrs.evolve(HOURS, attributes=["powr"]), "none with an attribute powr"),
         ):
             with pytest.raises(SelectionError, match=message):

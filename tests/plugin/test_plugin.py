@@ -383,7 +383,7 @@ def test_virtual_time_that_cannot_be_had_is_an_error(project: Project) -> None:
     )
     done = project.run()
     assert done.returncode == 1
-    assert "another loop runs already" in done.stdout or "ScopeMismatch" in done.stdout
+    assert "another loop is running" in done.stdout or "ScopeMismatch" in done.stdout
 
 
 @pytest.mark.skipif(find_spec("pytest_asyncio") is None, reason="pytest-asyncio is not installed")

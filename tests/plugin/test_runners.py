@@ -157,8 +157,8 @@ def test_a_test_that_two_plugins_would_run(project: Project, options: str, mark:
     ("test", "advice"),
     [
         ("async def test_it(enapter_client): pass", "no plugin runs the async test test_it: mark it with"),
-        ("def test_it(enapter_client): pass", "take enapter_simulator_sync, or make the test async"),
-        ("def test_it(enapter_simulator): pass", "take enapter_simulator_sync, or make the test async"),
+        ("def test_it(enapter_client): pass", "use enapter_simulator_sync, or make the test async"),
+        ("def test_it(enapter_simulator): pass", "use enapter_simulator_sync, or make the test async"),
     ],
 )
 def test_a_test_that_no_plugin_runs(project: Project, test: str, advice: str) -> None:

@@ -1,1 +1,1 @@
-"""Places that a collector writes to, one module each."""
+"""Stores for collectors, one module each."""

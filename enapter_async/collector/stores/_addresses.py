@@ -17,7 +17,7 @@ _PASSWORD: Final = re.compile(r"((?://|^)[^/@:]*:(?!//))[^/].*(?=@)")
 
 
 def hide_password(url: str) -> str:
-    """Return a URL of PostgreSQL without passwords, for people to read.
+    """Return a PostgreSQL URL without passwords, for display.
 
     Raises:
         InvalidArgumentError: The URL is invalid.
@@ -44,12 +44,12 @@ def hide_password(url: str) -> str:
 
 
 def mask_password(text: str) -> str:
-    """Return what may be an address, in any form, with `***` for what may be a password."""
+    """Return a possible address in any form, with `***` instead of possible passwords."""
     return _PASSWORD.sub(r"\1***", text)
 
 
 def find_passwords(url: str) -> Iterator[str]:
-    """Yield every password that a message may contain about a URL, as written and as meant."""
+    """Yield every password of a URL that a message may contain, encoded and decoded."""
     parts = urlsplit(url)
     candidates = [parts.password, *(value for name, value in parse_qsl(parts.query) if "password" in name)]
     candidates.append(os.environ.get("PGPASSWORD"))
@@ -59,9 +59,9 @@ def find_passwords(url: str) -> Iterator[str]:
 
 
 def choose_service(url: str) -> str | None:
-    """Return the section of the service file that a URL or PGSERVICE names; None without one.
+    """Return the section of the service file that a URL or PGSERVICE names, if any.
 
-    asyncpg ignores a service that does not exist, and would write into whichever database is the default.
+    asyncpg ignores a service that does not exist, and would write to the default database.
 
     Raises:
         LookupError: The section does not exist, or the file cannot be read.
@@ -79,7 +79,7 @@ def choose_service(url: str) -> str | None:
             return service
     except OSError as error:
         raise LookupError(f"the service file {path} cannot be read: {error.strerror}") from None
-    except (configparser.Error, UnicodeDecodeError):  # their messages quote the file, passwords included
+    except (configparser.Error, UnicodeDecodeError):  # their messages quote the file, including passwords
         raise LookupError(
             f"the service file {path} cannot be read: a % must be doubled, and each line be NAME=VALUE"
         ) from None

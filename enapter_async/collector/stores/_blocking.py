@@ -1,4 +1,4 @@
-"""Stores whose work blocks: it is done in a worker thread, one call at a time."""
+"""Base for stores with blocking calls, which run in a worker thread one at a time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Worker:
-    """Runs functions in a thread, one at a time and in order; what was begun is completed when cancelled."""
+    """Runs functions in a thread, one at a time and in order. A cancelled call still completes."""
 
     def __init__(self) -> None:
         self._lock = anyio.Lock()
 
     async def run(self, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
-        """Run a function."""
+        """Run a function in the thread."""
         async with self._lock:
-            # A cancelled call waits for its thread: whoever comes next finds the store as that left it.
+            # A cancelled call waits for its thread, so that the next call finds a consistent store.
             return await anyio.to_thread.run_sync(function, *arguments)

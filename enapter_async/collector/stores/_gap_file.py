@@ -1,4 +1,4 @@
-"""Gaps in a file beside the output, one JSON object a line, for people and scripts."""
+"""The file of gaps next to the output, with one JSON object per line, for people and scripts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SUFFIX: Final = ".gaps.jsonl"
 
 
 def gap_file(path: Path) -> Path:
-    """Return where the gaps of an output are noted."""
+    """Return the path of the gap file of an output."""
     return path.with_name(path.name + SUFFIX)
 
 
 def append_gaps(path: Path, gaps: Sequence[Gap]) -> None:
-    """Note gaps, on the disk when this returns.
+    """Record gaps. They are on disk when this returns.
 
     Args:
         path: The output.

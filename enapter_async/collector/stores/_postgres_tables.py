@@ -1,4 +1,4 @@
-"""The tables of a PostgreSQL store: their names, how they are made, and what is asked of those that exist."""
+"""The tables of a PostgreSQL store: names, creation, and requirements for existing tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias
 Record: TypeAlias = Mapping[str | int, Any]
 
 INCOMING: Final = "enapter_async_incoming"
-"""The temporary table that rows are copied into."""
+"""The temporary table for incoming rows."""
 
 # Series first in the key: charts ask for one attribute over time. The block range index serves what asks for a span of
 # time only, and is a few kilobytes large.
@@ -79,7 +79,7 @@ _TYPES: Final[Mapping[str, Sequence[str]]] = {
 
 
 class Connection(Protocol):
-    """The part of a connection of asyncpg that is needed here."""
+    """The methods of an asyncpg connection used here."""
 
     def transaction(self) -> AbstractAsyncContextManager[object]: ...
     async def execute(self, query: str, *args: object) -> str: ...
@@ -88,16 +88,16 @@ class Connection(Protocol):
 
 
 class WrongTableError(Exception):
-    """A table exists, and cannot be used."""
+    """An existing table is unsuitable."""
 
 
 class Tables:
     """The tables of one store, by their quoted names.
 
     Attributes:
-        telemetry: The rows.
-        gaps: The journal.
-        devices: Up to when each device was collected.
+        telemetry: Table of the rows.
+        gaps: Table of the journal.
+        devices: Table of the times up to which each device was collected.
         exports: Notes about exports that are not finished.
     """
 
@@ -121,10 +121,10 @@ class Tables:
         return quoted if self._schema is None else f"{quote_identifier(self._schema)}.{quoted}"
 
     async def prepare(self, connection: Connection) -> None:
-        """Create what does not exist, and check what does.
+        """Create missing tables, and check existing ones.
 
         Raises:
-            WrongTableError: The table of rows cannot be used.
+            WrongTableError: The table of rows is unsuitable.
         """
         async with connection.transaction():
             await self._lock(connection)
@@ -169,5 +169,5 @@ class Tables:
 
 
 def quote_identifier(name: str) -> str:
-    """Return a name as a quoted identifier of SQL."""
+    """Return a name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""The newest rows of files: they cannot be searched for every row."""
+"""Memory of the newest rows of files, which cannot be searched for every row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REMEMBERED: Final = 4
 
 
 class Recent:
-    """The last few times of each attribute of what was written before: the first answers bring them once more."""
+    """The last few written times of each attribute, since the first responses repeat them."""
 
     def __init__(self) -> None:
         self._times: dict[tuple[str, str], tuple[int, ...]] = {}
@@ -23,7 +23,7 @@ class Recent:
             self._times[key] = (row[2], *self._times.get(key, ())[: _REMEMBERED - 1])
 
     def select_new(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows that are not remembered."""
+        """Return the rows that are not among the remembered ones."""
         if not self._times:
             return rows
         times = self._times

@@ -1,4 +1,4 @@
-"""Telemetry as lines of a file, CSV or JSON: whole rows only, whatever ends the program."""
+"""Telemetry as CSV or JSON lines in a file, with complete rows even after a crash."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from enapter_async.errors import StorageError
 from enapter_async.rows import CSV, JSON_LINES, ReadableLineFormat, Row, make_row, parse_time
 
 _FIRST: Final = 64 * 1024
-"""Bytes among which the first line must end."""
+"""Number of bytes within which the first line must end."""
 _TAIL: Final = 16 * 1024 * 1024
-"""Bytes at the end of a file in which its newest rows are looked for: about 150,000."""
+"""Number of bytes at the end of a file to search for its newest rows, about 150,000."""
 _OLD_COLUMNS: Final = ("time", "device_id", "attribute", "value", "unit")
 _OLD_HEADER: Final = (",".join(_OLD_COLUMNS) + "\n").encode()
 _OLD_JSON: Final = b'{"time":'
@@ -30,18 +30,17 @@ _ROWS_AT_ONCE: Final = 10_000
 
 
 class LineStore:
-    """A file of CSV or JSON lines that grows by whole rows; a row that is near its end already is not written again.
+    """A file of CSV or JSON lines that always consists of complete rows. A row near its end is not written again.
 
-    A file that is removed, renamed, truncated or replaced while it is open is noticed before the next write and opened
-    again. Gaps are noted in a file beside it, `NAME.gaps.jsonl`. A file of an earlier version is rewritten in place
-    when it is opened.
+    If the open file is removed, renamed, truncated or replaced, it is reopened before the next write. Gaps are recorded
+    in a file next to it, `NAME.gaps.jsonl`. A file of an earlier version is rewritten in place when it is opened.
 
     Attributes:
         path: The file.
     """
 
     def __init__(self, path: str | os.PathLike[str], form: Literal["csv", "jsonl"]) -> None:
-        """Name the file; it is opened by `async with`, and created if it does not exist.
+        """Set the file. `async with` opens it, and creates it if it does not exist.
 
         Args:
             path: The file.
@@ -64,7 +63,7 @@ class LineStore:
             await self._worker.run(file.close)
 
     async def write(self, rows: Sequence[Row]) -> int:
-        """Append rows; returns how many were new."""
+        """Append rows. Return the number of new ones."""
         return await self._worker.run(self._open().write, rows)
 
     async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
@@ -72,11 +71,11 @@ class LineStore:
         return self._open().recent.newest(devices, before)
 
     async def note_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Note gaps in the file beside this one."""
+        """Record gaps in the file next to this one."""
         await self._worker.run(append_gaps, self.path, gaps)
 
     async def reopen(self) -> None:
-        """Open the file again, as after a rotation."""
+        """Reopen the file, for example after log rotation."""
         await self._worker.run(self._open().reopen)
 
     def _open(self) -> LineFile:
@@ -88,14 +87,14 @@ class LineStore:
 class LineFile:
     """An open file of lines, for use in one thread at a time.
 
-    A write that was cut off, by a kill or a full disk, leaves a row without an end: it is cut away, when the write
-    fails or when the file is opened next.
+    A write that was interrupted by a kill or a full disk leaves an incomplete row. It is removed when the write fails,
+    or when the file is next opened.
 
     Attributes:
         path: The file.
         recent: The newest rows of the file.
-        size: Bytes of the file.
-        torn: Bytes that were cut away when it was opened.
+        size: Size of the file, in bytes.
+        torn: Number of bytes removed when it was opened.
     """
 
     def __init__(self, path: Path, form: ReadableLineFormat, recent: Recent | None = None) -> None:
@@ -104,10 +103,10 @@ class LineFile:
         Args:
             path: The file.
             form: Format of its lines.
-            recent: Gets what is near its end.
+            recent: Receives the rows near its end.
 
         Raises:
-            StorageError: It cannot be opened, or holds something else.
+            StorageError: The file cannot be opened, or contains something else.
         """
         self.path = path
         self.recent: Recent = Recent() if recent is None else recent
@@ -120,7 +119,7 @@ class LineFile:
         """Append rows; returns how many were new.
 
         Raises:
-            StorageError: They cannot be written; what was written before stays.
+            StorageError: The rows cannot be written. Earlier rows are kept.
         """
         new = self.recent.select_new(rows)
         data = self._form.encode(new)
@@ -128,7 +127,7 @@ class LineFile:
             self._follow_rotation()
             self._append(data)
             if self._identity() != identify_file(self.path):
-                # The file was taken away in the meantime: what went into it is nowhere.
+                # The file was removed in the meantime, and with it the rows just written.
                 self.reopen()
                 self._append(data)
         except OSError as error:
@@ -136,13 +135,13 @@ class LineFile:
         return len(new)
 
     def reopen(self) -> None:
-        """Open the file again."""
+        """Reopen the file."""
         self._file.close()
         self._file = self._open()
 
     def close(self) -> None:
-        """Bring everything to the disk and close the file."""
-        with self._file, contextlib.suppress(OSError):  # what has no disk below it has nothing to sync
+        """Write everything to disk and close the file."""
+        with self._file, contextlib.suppress(OSError):  # special files cannot be synced
             os.fsync(self._file.fileno())
 
     def _open(self) -> IO[bytes]:
@@ -169,7 +168,7 @@ class LineFile:
         return file
 
     def _follow_rotation(self) -> None:
-        """Open the file again if it was taken away, and continue at its end if it was truncated."""
+        """Reopen the file if it was removed, and continue at its end if it was truncated."""
         there = identify_file(self.path)
         if there is None or there != self._identity():
             self.reopen()
@@ -213,7 +212,7 @@ class LineFile:
         self.torn = whole - self.size if ended or whole else 0
 
     def _may_be_begun(self, data: bytes) -> bool:
-        """Whether a file that has no whole line yet can have been begun by us."""
+        """Whether a file without a complete line may be an interrupted file of this program."""
         start = self._form.header or b'{"device_id":'
         return start.startswith(data[: len(start)])
 
@@ -243,7 +242,7 @@ class LineFile:
         self._cut(self.size)
 
     def _records(self, data: bytes) -> Iterator[tuple[str, int]]:
-        """Yield the whole records of some lines, and where each ends: text in CSV may hold line breaks."""
+        """Yield complete records and their ends. Text in CSV may contain line breaks."""
         begin = position = quotes = 0
         while (end := data.find(b"\n", position) + 1) > 0:
             if self._form.header:
@@ -259,14 +258,14 @@ class LineFile:
     # -- files of earlier versions -------------------------------------------------------------------------
 
     def _convert_old(self) -> bool:
-        """Rewrite a file without the column `text`, which earlier versions made; returns whether it was one."""
+        """Rewrite a file of an earlier version, without the column `text`. Return whether it was one."""
         self._file.seek(0)
         start = self._file.read(len(_OLD_HEADER) + 2)
         old = start.replace(b"\r", b"").startswith(_OLD_HEADER) if self._form.header else start.startswith(_OLD_JSON)
         if not old:
             return False
         tail = self._file.seek(max(0, self._file.seek(0, os.SEEK_END) - _FIRST))
-        self._cut(tail + self._file.read().rfind(b"\n") + 1)  # what a kill left behind is no whole line
+        self._cut(tail + self._file.read().rfind(b"\n") + 1)  # an interrupted row is not a complete line
         with self.path.open(encoding="utf-8", errors="replace", newline="") as lines, NewFile(self.path) as new:
             new.file.write(self._form.header)
             rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""Which store a target means: a file, a folder, a database or standard output."""
+"""Selection of the store for a target: a file, a folder, a database or standard output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from enapter_async.collector.stores.sqlite import SqliteStore
 from enapter_async.errors import InvalidArgumentError, StorageError
 
 FORMATS: Final = ("sqlite", "csv", "jsonl", "parquet", "postgres", "influx")
-"""Formats that `make_store` knows."""
+"""Formats that `make_store` supports."""
 SUFFIXES: Final = {
     ".db": "sqlite",
     ".sqlite": "sqlite",
@@ -28,13 +28,13 @@ SUFFIXES: Final = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
-"""What the end of a name means."""
+"""Formats by the suffix of the name."""
 STANDARD_OUTPUT: Final = "-"
 _DATABASES: Final = ("postgresql:", "postgres:")
 
 
 def guess_store_format(target: str) -> str | None:
-    """Return which of `FORMATS` a target has by its name; None if the name does not tell."""
+    """Return the format that the name of a target implies, if any."""
     if target == STANDARD_OUTPUT:
         return "jsonl"
     if target.lower().startswith(_DATABASES):
@@ -43,7 +43,7 @@ def guess_store_format(target: str) -> str | None:
 
 
 def show_target(target: str) -> str:
-    """Return a target without a password in it, for people to read."""
+    """Return a target without its password, for display."""
     form = guess_store_format(target)
     if form == "postgres":
         return hide_password(target)
@@ -51,17 +51,17 @@ def show_target(target: str) -> str:
 
 
 def make_store(target: str | os.PathLike[str], form: str | None = None, *, schema: str | None = None) -> Store:
-    """Return the store that a target means; `async with` opens it.
+    """Return the store for a target. Open it with `async with`.
 
     Args:
         target: File, folder of Parquet files, address of a PostgreSQL database (`postgresql://...`), or `-` for
             standard output.
-        form: One of `FORMATS`; by default as the target tells.
-        schema: Schema of the tables in PostgreSQL; by default the first one of the role's search path.
+        form: One of `FORMATS`. The default depends on the target.
+        schema: Schema of the tables in PostgreSQL. The default is the first one in the role's search path.
 
     Raises:
-        InvalidArgumentError: The target does not tell the format, or the two do not fit together.
-        MissingExtraError: Parquet needs pyarrow, PostgreSQL asyncpg, and it is not installed.
+        InvalidArgumentError: The target does not imply a format, or does not support the given one.
+        MissingExtraError: Parquet needs pyarrow, PostgreSQL needs asyncpg, and it is not installed.
     """
     name = os.fspath(target)
     guess = guess_store_format(name)
@@ -72,15 +72,15 @@ def make_store(target: str | os.PathLike[str], form: str | None = None, *, schem
             f"{show_target(name)} must end in {', '.join(SUFFIXES)}, be postgresql://... or -, or give the format",
         )
     if (form == "postgres") != (guess == "postgres"):
-        raise InvalidArgumentError("form", f"{form} does not fit {show_target(name)}")
+        raise InvalidArgumentError("form", f"{form} does not work with {show_target(name)}")
     if schema is not None and form != "postgres":
-        raise InvalidArgumentError("schema", "is for PostgreSQL only")
+        raise InvalidArgumentError("schema", "works only with PostgreSQL")
     if name == STANDARD_OUTPUT:
         from enapter_async.collector.stores.pipe import PipeStore
 
         return PipeStore(form)
     if form == "influx":
-        raise InvalidArgumentError("form", "influx is for standard output only: -")
+        raise InvalidArgumentError("form", "influx works only with standard output, -")
     if form == "postgres":
         from enapter_async.collector.stores.postgres import PostgresStore
 
@@ -104,15 +104,15 @@ def _make_file_store(path: Path, form: str) -> Store:
 async def opened_store(
     store: Store, *, wait: bool, on_event: Callable[[CollectorEvent], object] = lambda _: None
 ) -> AsyncGenerator[None, None]:
-    """Open a store for the length of a block, and wait for one that is locked or not there yet.
+    """Open a store during a block. If it is locked or not available yet, wait for it.
 
     Args:
         store: The store.
         wait: Wait for it. Otherwise the first failure is raised.
-        on_event: Gets `ProblemBegan` when waiting begins and `ProblemEnded` when it ends.
+        on_event: Receives `ProblemBegan` when waiting begins and `ProblemEnded` when it ends.
 
     Raises:
-        StorageError: It cannot be opened, for a reason that does not pass.
+        StorageError: The store cannot be opened for a permanent reason.
     """
 
     def report(event: CollectorEvent) -> None:

@@ -1,13 +1,13 @@
-"""Telemetry as a folder of Parquet files (extra `arrow`), each of which appears when it is complete.
+"""Telemetry as a folder of Parquet files (extra `arrow`). Each file is created when it is complete.
 
-A Parquet file can be read when its end is written, not before. So rows first go, line by line, into a CSV file for
-their day, which survives a kill: `2026-03-14.000001.csv` in the folder `.NAME.unfinished` beside the folder of Parquet
-files, since programs that read such a folder stumble over anything else in it. When it is large enough, when its day
-is over, or at the end, it becomes `2026-03-14.000001.parquet`. Polars and DuckDB refuse a folder without any file: a
-file without rows is in it until there is another one.
+A Parquet file is readable only when its end has been written. So rows are first appended to a CSV file for their day,
+which survives a kill: `2026-03-14.000001.csv` in the folder `.NAME.unfinished` next to the folder of Parquet files,
+since programs that read such a folder fail on other files in it. When the CSV file is large enough, when its day is
+over, or at the end, it becomes `2026-03-14.000001.parquet`. Polars and DuckDB reject a folder without files, so a file
+without rows is in it until there is another one.
 """
 
-# pyarrow has no types.
+# pyarrow has no type annotations.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 from __future__ import annotations
@@ -40,9 +40,9 @@ except ImportError as _error:
     raise MissingExtraError("pyarrow", "arrow") from _error
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
-"""Of lines, about 600,000 rows; as Parquet they take a tenth or less."""
+"""Size of lines in bytes, about 600,000 rows. As Parquet they take a tenth or less."""
 _QUIET_SECONDS: Final = 60.0
-"""A day that is not the newest is over when nothing came for it for so long."""
+"""Seconds without new rows after which a day that is not the newest is over."""
 _NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)\.(\d{6})\.parquet")
 _LINES_NAME: Final = re.compile(r"\.?(\d{4}-\d\d-\d\d)\.(\d{6})\.csv")
 _NO_ROWS: Final = "no-rows-yet.parquet"
@@ -51,7 +51,7 @@ _EPOCH_DAY: Final = 86_400_000_000
 
 
 class ParquetStore:
-    """A folder of Parquet files, each of one day (UTC). Gaps are noted in `NAME.gaps.jsonl` beside the folder.
+    """A folder of Parquet files, each for one day (UTC). Gaps are recorded in `NAME.gaps.jsonl` next to the folder.
 
     Attributes:
         path: The folder.
@@ -64,7 +64,7 @@ class ParquetStore:
         most_bytes: int = _MOST_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Name the folder; it is opened by `async with`, and created if it does not exist.
+        """Set the folder. `async with` opens it, and creates it if it does not exist.
 
         Args:
             path: The folder.
@@ -89,7 +89,7 @@ class ParquetStore:
             await self._worker.run(folder.close)
 
     async def write(self, rows: Sequence[Row]) -> int:
-        """Keep rows; returns how many were new."""
+        """Keep rows. Return the number of new ones."""
         return await self._worker.run(self._write, rows)
 
     async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
@@ -97,11 +97,11 @@ class ParquetStore:
         return self._opened().recent.newest(devices, before)
 
     async def note_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Note gaps in the file beside the folder."""
+        """Record gaps in the file next to the folder."""
         await self._worker.run(append_gaps, self.path, gaps)
 
     async def reopen(self) -> None:
-        """Complete what is open, and open the folder again."""
+        """Complete the open files, and reopen the folder."""
         await self._worker.run(self._reopen)
 
     def _open(self) -> ParquetFolder:
@@ -127,7 +127,7 @@ class ParquetStore:
 
 @attrs.define(eq=False)
 class _Day:
-    """The lines of a day that are not Parquet yet."""
+    """The lines of a day that have not been converted to Parquet yet."""
 
     number: int
     lines: LineFile
@@ -144,7 +144,7 @@ class ParquetFolder:
     def __init__(
         self, folder: Path, *, most_bytes: int = _MOST_BYTES, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Open the folder, and create it if it does not exist; what a kill left behind is continued.
+        """Open the folder, and create it if it does not exist. Lines left by a kill are continued.
 
         Args:
             folder: The folder.
@@ -152,7 +152,7 @@ class ParquetFolder:
             clock: Seconds.
 
         Raises:
-            StorageError: It is not a folder, or cannot be used.
+            StorageError: The path is not a folder, or is unusable.
         """
         self.recent: Recent = Recent()
         self._folder = folder
@@ -183,14 +183,14 @@ class ParquetFolder:
             raise
 
     def is_in_place(self) -> bool:
-        """Whether the path still leads to the folder that is open."""
+        """Whether the path still refers to the open folder."""
         return identify_file(self._folder) == self._identity is not None
 
     def write(self, rows: Sequence[Row]) -> int:
         """Keep rows; returns how many were new.
 
         Raises:
-            StorageError: They cannot be written; what was written before stays.
+            StorageError: The rows cannot be written. Earlier rows are kept.
         """
         days: dict[int, list[Row]] = {}
         for row in rows:
@@ -210,10 +210,10 @@ class ParquetFolder:
         return new
 
     def close(self) -> None:
-        """Make Parquet of all lines.
+        """Convert all lines to Parquet.
 
         Raises:
-            StorageError: It cannot be written; the lines stay, and the next run continues with them.
+            StorageError: The file cannot be written. The lines are kept, and the next run continues with them.
         """
         with self._lock:
             try:
@@ -229,7 +229,7 @@ class ParquetFolder:
                 self._unfinished.rmdir()
 
     def abandon(self) -> None:
-        """Close what is open, and complete nothing."""
+        """Close the open files without completing them."""
         for day in self._days.values():
             day.lines.close()
         self._lock.close()
@@ -237,7 +237,7 @@ class ParquetFolder:
     def _recover(self) -> None:
         newest: Path | None = None
         left: list[tuple[str, int, Path]] = []
-        # Earlier versions had the unfinished lines in the folder itself.
+        # Earlier versions kept the unfinished lines in the folder itself.
         for path in (*sorted(self._folder.iterdir()), *sorted(self._unfinished.iterdir())):
             if match := _NAME.fullmatch(path.name):
                 newest = path
@@ -256,7 +256,7 @@ class ParquetFolder:
                 ParquetWriter(new.file).close()
         for name, number, path in left:
             if self._target(name, number).exists():
-                path.unlink()  # the kill came between the two
+                path.unlink()  # a kill happened between the two steps
                 continue
             lines = self._unfinished / f"{name}.{number:06}.csv"
             if path != lines:
@@ -270,7 +270,7 @@ class ParquetFolder:
         self._numbers[name] = max(number, self._numbers.get(name, 0))
 
     def _convert_old(self, path: Path) -> None:
-        """Give a file of an earlier version the column `text` and the order of columns of today."""
+        """Convert a file of an earlier version: add the column `text` and reorder the columns."""
         with parquet.ParquetFile(path) as file:
             if file.schema_arrow.names == SCHEMA.names:
                 return
@@ -324,7 +324,7 @@ class ParquetFolder:
 
 
 def _convert(lines: Path, target: IO[bytes]) -> None:
-    """Write lines as Parquet."""
+    """Convert lines to Parquet."""
     writer = ParquetWriter(target)
     try:
         for rows in _read_rows(lines):

@@ -1,4 +1,4 @@
-"""Telemetry as lines on standard output, for Telegraf, Vector and whatever else reads a pipe."""
+"""Telemetry as lines on standard output, for Telegraf, Vector and other programs that read a pipe."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from enapter_async.rows.line_protocol import LINE_PROTOCOL
 from enapter_async.rows.lines import JSON_LINES, LineFormat
 
 FORMATS: Final[dict[str, LineFormat]] = {"jsonl": JSON_LINES, "influx": LINE_PROTOCOL}
-"""How a row is a line."""
+"""Format of a line."""
 
 _NAME: Final = "standard output"
 _CHUNK: Final = 4096
-"""Bytes that a pipe takes whole, and without blocking once it is ready (PIPE_BUF on Linux)."""
+"""Number of bytes that a ready pipe accepts atomically, without blocking (PIPE_BUF on Linux)."""
 _LOOK_SECONDS: Final = 0.2
 
 
 class PipeStore:
     """Writes rows as lines to standard output, or to another file descriptor.
 
-    A reader that does not keep up holds `write` up, and with it the collector: nothing is dropped. A reader that has
-    gone ends it with a `StorageError`. Lines of up to 4096 bytes go into a pipe whole or not at all, whatever ends the
-    program. A pipe cannot tell what it has, so rows that come again are written again.
+    A slow reader delays `write`, and with it the collector. Nothing is dropped. If the reader closes the pipe, `write`
+    raises `StorageError`. Lines of up to 4096 bytes are written to a pipe completely or not at all, even after a kill.
+    A pipe cannot be searched, so repeated rows are written again.
 
         async with PipeStore("influx") as store:
             await Collector(client, store).run()
@@ -43,7 +43,7 @@ class PipeStore:
 
         Args:
             form: `jsonl` for JSON lines, `influx` for InfluxDB's line protocol with times in nanoseconds.
-            descriptor: File descriptor to write to; by default that of standard output.
+            descriptor: File descriptor to write to. The default is standard output.
 
         Raises:
             InvalidArgumentError: The format is unknown.
@@ -57,7 +57,7 @@ class PipeStore:
     async def __aenter__(self) -> Self:
         if self._descriptor is None:
             try:
-                if sys.__stdout__ is None:  # closed from the start; the command puts the null device in its place
+                if sys.__stdout__ is None:  # closed from the start; the command replaces it with the null device
                     raise ValueError
                 self._descriptor = sys.stdout.fileno()
             except (AttributeError, OSError, ValueError):
@@ -70,7 +70,7 @@ class PipeStore:
         self._ending.set()
 
     async def write(self, rows: Sequence[Row]) -> int:
-        """Write rows; returns their number. Waits for a reader that is behind."""
+        """Write rows and return their number. This waits for a slow reader."""
         data = self._format.encode(rows)
         try:
             await to_thread.run_sync(self._write, data, abandon_on_cancel=True)
@@ -88,17 +88,17 @@ class PipeStore:
         position = 0
         while position < len(data):
             end = _end_of_piece(data, position)
-            if sys.platform == "win32":  # there, select() is for sockets only
+            if sys.platform == "win32":  # there, select() works only with sockets
                 position += os.write(descriptor, data[position:end])
-            # In small pieces, so that a thread whose task was cancelled is not stuck in a write for ever.
+            # In small pieces, so that a thread whose task was cancelled is not blocked in a write forever.
             elif select.select([], [descriptor], [], _LOOK_SECONDS)[1]:
-                with suppress(BlockingIOError):  # the other side may have made it non-blocking
+                with suppress(BlockingIOError):  # the other process may have made it non-blocking
                     position += os.write(descriptor, data[position:end])
             elif self._ending.is_set():
                 return
 
 
 def _end_of_piece(data: bytes, start: int) -> int:
-    """Return where to cut: after as many whole lines as a pipe takes at once, or inside a line that is longer."""
+    """Return where to split: after as many whole lines as a pipe accepts at once, or inside a longer line."""
     most = start + _CHUNK
     return len(data) if most >= len(data) else data.rfind(b"\n", start, most) + 1 or most

@@ -1,4 +1,4 @@
-"""Telemetry in a PostgreSQL table: rows, the journal of gaps, and up to when each device was collected."""
+"""Telemetry in PostgreSQL: rows, the journal of gaps, and the time up to which each device was collected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class _Connection(Connection, Protocol):
-    """The methods of an asyncpg connection that are used here, whose own types leave much open."""
+    """The methods of an asyncpg connection used here, whose type annotations are incomplete."""
 
     async def executemany(self, command: str, args: Iterable[Sequence[object]]) -> None: ...
     async def copy_records_to_table(
@@ -42,15 +42,15 @@ class _Connection(Connection, Protocol):
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_BACK: Final = timedelta(hours=1)
-"""Before the newest mark of all: newer rows of each device are looked for from then on."""
+"""Time before the newest mark from which newer rows of each device are searched."""
 _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 60.0
-"""How long the server may take for one statement before the connection counts as lost."""
+"""Seconds for one statement before the connection counts as lost."""
 _SCAN_SECONDS: Final = 3_600.0
-"""How long it may take to go through the whole table, where there are no marks yet."""
+"""Seconds for a scan of the whole table if there are no marks yet."""
 _NAMES: Final = 1 << 16
 _PASSING_CLASSES: Final = ("08", "40", "53", "57", "58")
-"""Classes of SQLSTATE that pass: connection, rollback, resources (a full disk among them), intervention, system."""
+"""Temporary classes of SQLSTATE: connection, rollback, resources (including a full disk), intervention, system."""
 _PASSING: Final = frozenset({"25006", "25P03", "25P04", "55P03", "XX000"})
 """A standby that is read-only until the failover is done; two timeouts; a lock; a backend that died in the middle."""
 
@@ -58,10 +58,9 @@ _PASSING: Final = frozenset({"25006", "25P03", "25P04", "55P03", "XX000"})
 class PostgresStore:
     """The table `telemetry` of a PostgreSQL database, with a journal of gaps in `telemetry_gaps`.
 
-    Rows are copied into a temporary table and inserted from there in one transaction; a row that is there already is
-    left alone. A connection that is lost is made again. A table that exists is used as it is, so it may be
-    partitioned, or a hypertable of TimescaleDB, as long as it has the columns and a unique key of device_id, attribute
-    and time.
+    Rows are copied to a temporary table and inserted from there in one transaction. Existing rows are kept. A lost
+    connection is restored. An existing table is used as it is, so it may be partitioned or a hypertable of TimescaleDB,
+    as long as it has the columns and a unique key of device_id, attribute and time.
 
         async with PostgresStore("postgresql://collector@db.example.net/plant") as store:
             await Collector(client, store).run()
@@ -71,7 +70,7 @@ class PostgresStore:
     """
 
     def __init__(self, url: str = "postgresql://", *, schema: str | None = None, table: str = "telemetry") -> None:
-        """Name the database; `async with` connects, and creates the tables that do not exist.
+        """Set the database. `async with` connects, and creates missing tables.
 
         Args:
             url: `postgresql://user:password@host:port/database`, each part optional; what is missing comes from
@@ -81,7 +80,7 @@ class PostgresStore:
             table: Name of the table of rows; those of the journal and the marks begin with it.
 
         Raises:
-            InvalidArgumentError: The URL or a name cannot work.
+            InvalidArgumentError: The URL or a name is invalid.
             MissingExtraError: asyncpg, of the extra `postgres`, is not installed.
         """
         self.address: str = hide_password(url)
@@ -108,18 +107,18 @@ class PostgresStore:
         self._entered = False
         connection, self._connection = self._connection, None
         if connection is not None:
-            # What was committed is safe; a server that is gone must not keep the program from ending.
+            # Commits are safe, and a server that is down must not keep the program from ending.
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=_CONNECT_SECONDS)
 
     async def write(self, rows: Sequence[Row]) -> int:
-        """Write rows in one transaction; returns how many were new."""
+        """Write rows in one transaction. Return the number of new ones."""
         return await self.commit(rows)
 
     async def commit(
         self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
     ) -> int:
-        """Change journal and rows in one transaction; returns how many rows were new."""
+        """Change the journal and rows in one transaction. Return the number of new rows."""
 
         async def work(connection: _Connection) -> int:
             async with connection.transaction():
@@ -144,7 +143,7 @@ class PostgresStore:
         return await self._run(work)
 
     async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
-        """Return up to when each device has been collected."""
+        """Return the time up to which each device has been collected."""
 
         async def work(connection: _Connection) -> dict[str, int]:
             names = list(devices)
@@ -171,10 +170,10 @@ class PostgresStore:
         return await self._run(work)
 
     async def mark(self, reached: Mapping[str, int]) -> None:
-        """Remember up to when devices have been collected."""
+        """Store the times up to which devices have been collected."""
 
         async def work(connection: _Connection) -> None:
-            # In the order of the key: two collectors that mark the same devices must not wait for each other.
+            # In key order, so that two collectors that mark the same devices do not deadlock.
             await connection.execute(
                 f"INSERT INTO {self._tables.devices} AS known (device_id, reached)"  # noqa: S608
                 " SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS new (device_id, reached) ORDER BY device_id"
@@ -206,7 +205,7 @@ class PostgresStore:
         ]
 
     async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
-        """Return device, attribute and time of all rows of some devices in a span of time."""
+        """Return device, attribute and time of all rows of some devices in a time range."""
 
         async def work(connection: _Connection) -> set[RowKey]:
             found = await connection.fetch(
@@ -269,7 +268,7 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _failures(self) -> AsyncGenerator[None]:
-        """Turn what goes wrong into a `StorageError` that says whether it passes, without a password."""
+        """Convert errors to `StorageError`, marked as temporary or permanent, without passwords."""
         failed: StorageError
         try:
             yield
@@ -281,13 +280,13 @@ class PostgresStore:
             passing = code.startswith(_PASSING_CLASSES) or code in _PASSING
             failed = self._failure(str(error), passing=passing)
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            # Of asyncpg's own errors, a `ValueError` is about what it was given.
+            # A `ValueError` of asyncpg means an invalid argument.
             passing = not isinstance(error, (ssl.SSLCertVerificationError, ValueError))
             failed = self._failure(str(error) or "the server does not answer", passing=passing)
         except (ValueError, OverflowError, LookupError) as error:
             failed = self._failure(str(error.args[0] if isinstance(error, LookupError) else error), passing=False)
         except BaseException:
-            # Cancelled in the middle: a connection in an unknown state is of no use, and making one takes milliseconds.
+            # Cancelled: the state of the connection is unknown, and opening another one takes milliseconds.
             self._drop_connection()
             raise
         if failed.temporary:
@@ -329,7 +328,7 @@ def _require_name(name: str, argument: str) -> str:
 
 
 async def _nothing(_: _Connection) -> None:
-    """Do nothing with a connection that has been made."""
+    """Do nothing with a new connection."""
 
 
 def _to_records(rows: Sequence[Row]) -> Iterator[tuple[str, str, datetime, float | None, str | None, str | None]]:
@@ -346,11 +345,11 @@ def _to_records(rows: Sequence[Row]) -> Iterator[tuple[str, str, datetime, float
 
 
 def _without_nul(text: str) -> str:
-    """Return text that PostgreSQL can hold: every character but one."""
+    """Return text without NUL, the only character that PostgreSQL cannot store."""
     return clean_text(text).replace("\0", "\ufffd")
 
 
-_clean: Final = lru_cache(maxsize=_NAMES)(_without_nul)  # the same names over and over
+_clean: Final = lru_cache(maxsize=_NAMES)(_without_nul)  # the same names repeat
 
 
 def _gap_record(gap: Gap) -> tuple[str | None, datetime, datetime, str]:
@@ -358,6 +357,6 @@ def _gap_record(gap: Gap) -> tuple[str | None, datetime, datetime, str]:
     return device, _to_time(gap.start), _to_time(gap.before), _without_nul(gap.reason)
 
 
-@lru_cache(maxsize=4_096)  # the same few seconds over and over
+@lru_cache(maxsize=4_096)  # the same few seconds repeat
 def _to_time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)

@@ -1,4 +1,4 @@
-"""Telemetry in a SQLite database: rows, the journal of gaps, and up to when each device was collected."""
+"""Telemetry in SQLite: rows, the journal of gaps, and the time up to which each device was collected."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from enapter_async.rows import COLUMNS, Row, format_time, parse_time
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
-# Time comes first in the key: new rows are then neighbours, and a commit writes a few pages. With the device
-# first each series would have a page of its own, and 1,600 datapoints a second would write 6 MB a second.
-# The key being the table itself (WITHOUT ROWID), nothing is stored twice.
+# Time is first in the key, so that new rows are neighbours and a commit writes only a few pages. With the device first,
+# each series would have a separate page, and 1,600 datapoints a second would write 6 MB a second. The key is the table
+# itself (WITHOUT ROWID), so nothing is stored twice.
 _TELEMETRY: Final = """
 CREATE TABLE IF NOT EXISTS telemetry (
     device_id TEXT NOT NULL,
@@ -54,7 +54,7 @@ CREATE TABLE telemetry_devices (
 _INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, text, unit) VALUES "
 _PLACES: Final = "(?,?,?,?,?,?)"
 _ROWS_IN_STATEMENT: Final = 500
-"""The interpreter's lock changes hands for each statement; one for each row would wait for the event loop each time."""
+"""Rows per statement. Each statement releases the GIL and then waits for the event loop, so one per row is slow."""
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
 _MARK: Final = (
     "INSERT INTO telemetry_devices VALUES (?,?) ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
@@ -62,18 +62,18 @@ _MARK: Final = (
 )
 _OLDER: Final = "noted by an earlier version"
 _BUSY_SECONDS: Final = 5.0
-"""How long a lock of another program is waited for before the collector is told."""
+"""Seconds to wait for a lock of another program before reporting it to the collector."""
 _LOOK_BACK: Final = 3_600_000_000
-"""Microseconds before the newest row of all in which the newest row of each device is looked for."""
+"""Microseconds before the newest row in which to search for the newest row of each device."""
 _TEMPORARY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 
 
 class SqliteStore:
     """A SQLite file with the table `telemetry`, whose journal of gaps is the table `telemetry_gaps`.
 
-    A row that is there already is not written again. Whatever ends the program, the file holds all transactions that
-    were committed (write-ahead log). A file of an earlier version gets what it lacks when it is opened. A file that
-    is removed or replaced while it is open is noticed before the next write, and opened again.
+    Existing rows are not written again. Even after a crash, the file has all committed transactions (write-ahead log).
+    A file of an earlier version is upgraded when it is opened. If the open file is removed or replaced, it is reopened
+    before the next write.
 
         async with SqliteStore("telemetry.sqlite") as store:
             await Collector(client, store).run()
@@ -83,7 +83,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Name the file; it is opened by `async with`, and created if it does not exist.
+        """Set the file. `async with` opens it, and creates it if it does not exist.
 
         Args:
             path: The file.
@@ -104,21 +104,21 @@ class SqliteStore:
             await self._worker.run(database.close)
 
     async def write(self, rows: Sequence[Row]) -> int:
-        """Write rows in one transaction; returns how many were new."""
+        """Write rows in one transaction. Return the number of new ones."""
         return await self.commit(rows)
 
     async def commit(
         self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
     ) -> int:
-        """Change journal and rows in one transaction; returns how many rows were new."""
+        """Change the journal and rows in one transaction. Return the number of new rows."""
         return await self._worker.run(self._commit, rows, note, replace or {})
 
     async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
-        """Return up to when each device has been collected."""
+        """Return the time up to which each device has been collected."""
         return await self._worker.run(self._read, _Database.read_newest, devices, before)
 
     async def mark(self, reached: Mapping[str, int]) -> None:
-        """Remember up to when devices have been collected."""
+        """Store the times up to which devices have been collected."""
         await self._worker.run(self._read, _Database.mark, reached)
 
     async def read_gaps(self) -> list[Gap]:
@@ -126,11 +126,11 @@ class SqliteStore:
         return await self._worker.run(self._read, _Database.read_gaps)
 
     async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
-        """Return device, attribute and time of all rows of some devices in a span of time."""
+        """Return device, attribute and time of all rows of some devices in a time range."""
         return await self._worker.run(self._read, _Database.read_keys, devices, start, before)
 
     async def reopen(self) -> None:
-        """Open the file again, as after a rotation."""
+        """Reopen the file, for example after log rotation."""
         await self._worker.run(self._reopen)
 
     # -- in the worker thread ------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class SqliteStore:
         try:
             new = database.commit(rows, note, replace)
             if not database.is_in_place():
-                # The file was taken away in the meantime: what went into it is nowhere.
+                # The file was removed in the meantime, and with it the rows just written.
                 database = self._reopen()
                 new = database.commit(rows, note, {})
         except sqlite3.Error as error:
@@ -190,9 +190,9 @@ class _Database:
             raise
 
     def close(self) -> None:
-        """Close the database; the write-ahead log is merged into the file.
+        """Close the database and merge the write-ahead log into the file.
 
-        A file that was truncated stays empty: what the log holds are some of the pages of what was in it.
+        A file that was truncated stays empty, because the log has only some of its former pages.
         """
         truncated = identify_file(self._path) == self._file and self._is_empty()
         self._connection.close()
@@ -202,7 +202,7 @@ class _Database:
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def is_in_place(self) -> bool:
-        """Whether the path still leads to the file that is open, and that holds something."""
+        """Whether the path still refers to the open file, and the file is not empty."""
         return self._file is not None and identify_file(self._path) == self._file and not self._is_empty()
 
     def _is_empty(self) -> bool:
@@ -244,7 +244,7 @@ class _Database:
         connection.executemany(_INSERT + _PLACES, map(_record, rows[whole:]))
 
     def read_newest(self, devices: Collection[str], before: int) -> dict[str, int]:
-        """Look at the rows of the last hour, then at the marks: going through the whole table would take minutes."""
+        """Search the rows of the last hour, then the marks. Scanning the whole table would take minutes."""
         execute = self._connection.execute
         (last,) = execute("SELECT max(time) FROM telemetry WHERE time < ?", (_bound(before),)).fetchone()
         newest: dict[str, int] = {}
@@ -275,7 +275,7 @@ class _Database:
 
     def read_keys(self, devices: Collection[str], start: int, before: int) -> set[RowKey]:
         wanted = set(devices)
-        # Read once for each second, not once for each row.
+        # Parse each second once instead of each row.
         times: dict[str, int] = {}
         keys: set[RowKey] = set()
         for device, attribute, text in self._connection.execute(
@@ -312,7 +312,7 @@ class _Database:
         execute("PRAGMA synchronous = NORMAL")
 
     def _make_tables(self, columns: Collection[str], gaps: Collection[str], devices: Collection[str]) -> None:
-        """Make what is missing, in a new file or in one of an earlier version."""
+        """Create missing tables, in a new file or in one of an earlier version."""
         execute = self._connection.execute
         if not columns:
             execute(_TELEMETRY)
@@ -322,7 +322,7 @@ class _Database:
             self._make_journal(gaps)
         if not devices:
             execute(_DEVICES)
-            if columns:  # once; later the marks tell
+            if columns:  # only once; later the marks are used
                 tomorrow = _bound(round((time.time() + 86_400) * 1e6))
                 execute(
                     "INSERT INTO telemetry_devices SELECT device_id, max(time) FROM telemetry WHERE time < ?"
@@ -365,7 +365,7 @@ def _gap_record(gap: Gap) -> tuple[str | None, str, str, str]:
 
 
 def _bound(moment: int) -> str:
-    """Return a time for comparing: without the Z at its end, since fractions of a second sort before it."""
+    """Return a time for comparison, without its final Z, because fractions of a second sort before Z."""
     return format_time(moment)[:-1]
 
 
