@@ -32,7 +32,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 def skip_without_libraries(block: str) -> list[pytest.MarkDecorator]:
     """Return the marks of a test that runs a block, which may need libraries of the group `test`."""
-    missing = [name for name in ("fastapi",) if f"from {name} " in block and find_spec(name) is None]
+    missing = [name for name in ("fastapi", "aiogram") if f"from {name}" in block and find_spec(name) is None]
     return [pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}")]
 
 
