@@ -34,6 +34,7 @@ class Intake:
 
     Attributes:
         datapoints: Number of datapoints received.
+        without_history: Attributes of which history had no values when it should have.
         longest_gap: Most seconds between two times at which a device reported anything, with the device and an
             attribute that ended it.
     """
@@ -48,6 +49,7 @@ class Intake:
             skip: Called with device, attribute and reason for each value that cannot be stored.
         """
         self.datapoints: int = 0
+        self.without_history: set[Key] = set()
         self.longest_gap: tuple[float, str, str] = (0.0, "", "")
         self._step = step
         self._interval = interval
@@ -63,11 +65,12 @@ class Intake:
 
     @property
     def seen(self) -> int:
-        """Number of attributes with a datapoint."""
-        return sum(len(track.last) for track in self._tracks.values())
+        """Number of selected attributes with a datapoint."""
+        tracks = self._tracks
+        return sum(len(tracks[device].last) - len(tracks[device].dropped) for device in self._units)
 
-    def without_datapoint(self, most: int) -> list[Key]:
-        """Return up to some selected attributes that had no datapoint."""
+    def list_without_datapoint(self, most: int) -> list[Key]:
+        """Return up to some of the selected attributes that had no datapoint."""
         found = (
             (device, name)
             for device, names in self._units.items()
@@ -94,7 +97,8 @@ class Intake:
                 self.doubt((device,), min(back), since, "it was not selected")
         for device, names in before.items():
             left = units.get(device, {})
-            self._tracks[device].dropped.update((name, since) for name in names if name not in left)
+            track = self._tracks[device]
+            track.dropped.update((name, since) for name in names if name not in left and name in track.last)
 
     def knows(self, device: str) -> bool:
         """Whether a datapoint of the device was received."""
@@ -186,20 +190,32 @@ class Intake:
             gaps.append(Gap(device_id=device, start=start, before=before, reason="some attributes were not answered"))
         return gaps
 
-    def settle(self, devices: Collection[str], found: Collection[Key]) -> None:
+    def settle(self, spans: Mapping[str, tuple[int, int]], missing: Collection[Key], there: Collection[Key]) -> int:
         """Learn the normal intervals from history.
 
         Args:
-            devices: Devices that were looked up.
-            found: Attributes with missing rows.
+            spans: Start and end of the range that was looked up, by device.
+            missing: Attributes with missing rows.
+            there: Attributes with rows in the store in this range.
+
+        Returns:
+            Number of attributes that report often enough to have rows and had none.
         """
         attributes: defaultdict[str, set[str]] = defaultdict(set)
-        for device, attribute in found:
+        for device, attribute in missing:
             attributes[device].add(attribute)
-        for device in devices:
+        empty = 0
+        for device, (start, before) in spans.items():
             track = self._tracks.get(device)
-            if track is not None:
-                track.settle(attributes.get(device, ()))
+            if track is None:
+                continue
+            found = attributes[device]
+            track.settle(found)
+            for name in track.list_expected(before - start, self._step):
+                if name not in found and (device, name) not in there:
+                    empty += 1
+                    self.without_history.add((device, name))
+        return empty
 
     def reached(self) -> dict[str, int]:
         """Return the newest time of each device."""

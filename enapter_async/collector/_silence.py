@@ -127,6 +127,10 @@ class DeviceTrack:
                 self._usual[key] = max(size, self._usual.get(key, 0))
         self._in_question.clear()
 
+    def list_expected(self, length: int, step: int) -> list[str]:
+        """Return the attributes that report so often that a span of some microseconds should have several values."""
+        return [name for name in self.moved_at if 3 * self.slow.get(name, step) <= length]
+
     def advance(self, top: int, advances: Collection[Advance], now: int, rhythm: Rhythm) -> tuple[int, int] | None:
         """Take the times of an answer into account.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -26,7 +27,7 @@ from enapter_async.collector._intake import DAY, SECOND, Intake
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, GapsNoted, ProblemBegan, Skipped
-from enapter_async.collector.gaps import Gap
+from enapter_async.collector.gaps import Gap, NotedGaps
 from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets
 from enapter_async.collector.statistics import CollectorStatistics
@@ -112,8 +113,7 @@ class Collector:
         self._problems = Problems(self._report)
         self._skipped: set[tuple[str, str | None]] = set()
         self._without_value: set[tuple[str, str]] = set()
-        self._gaps_noted = 0
-        self._gap_span: tuple[int, int] | None = None
+        self._noted = NotedGaps()
         self._discovered = False
         self._committed_at: float | None = None
         self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip)
@@ -137,6 +137,7 @@ class Collector:
     def statistics(self) -> CollectorStatistics:
         """Statistics since the collector was created."""
         repairer = self._repairer
+        polls = self._watch.statistics if self._watch is not None else WatchStatistics()
         return CollectorStatistics(
             devices=len(self._targets.units),
             visible_devices=self._targets.visible,
@@ -144,27 +145,37 @@ class Collector:
             seen=self._intake.seen,
             datapoints=self._intake.datapoints,
             rows=self._writer.written,
-            duplicates=self._writer.duplicates,
+            duplicates=polls.repeats + self._writer.duplicates,
+            duplicate_rows=self._writer.duplicates,
             rows_filled=repairer.rows if repairer else 0,
-            gaps_noted=self._gaps_noted,
-            gaps_open=repairer.open if repairer else self._gaps_noted,
+            gaps_noted=self._noted.count,
+            gaps_open=repairer.open if repairer else self._noted.count,
             gap_seconds_open=repairer.open_seconds if repairer else 0.0,
-            gap_span=self._gap_span,
+            gap_span=self._noted.span,
             seconds_repaired=repairer.seconds if repairer else 0.0,
             can_repair=repairer is not None,
             skipped=len(self._skipped),
             without_value=len(self._without_value),
+            without_history=len(self._intake.without_history),
             longest_gap=self._intake.longest_gap,
             waiting=self._writer.waiting,
             stalls=self._writer.stalls,
             committed_at=self._committed_at,
-            polls=self._watch.statistics if self._watch is not None else WatchStatistics(),
+            polls=polls,
         )
 
     @property
     def targets(self) -> Targets:
         """The devices and attributes that are currently collected."""
         return self._targets
+
+    def list_without_value(self, most: int = 3) -> list[tuple[str, str]]:
+        """Return attributes that have not had a value yet, each with its device.
+
+        Args:
+            most: Maximum number of attributes.
+        """
+        return self._intake.list_without_datapoint(most)
 
     def stop(self) -> None:
         """Let `run` end after writing everything received so far. asyncio's signal handlers may call this."""
@@ -226,6 +237,9 @@ class Collector:
         if problem := self._writer.failure or problem:
             raise problem
         await self._mark()
+        if self._repairer is not None:
+            with suppress(StorageError):
+                await self._repairer.count_gaps()
 
     # -- the beginning -------------------------------------------------------------------------------------
 
@@ -458,11 +472,8 @@ class Collector:
             self._skip(one.device_id, one.attribute, one.reason)
 
     def _gaps_were_noted(self, gaps: Sequence[Gap]) -> None:
-        self._gaps_noted += len(gaps)
-        start, before = min(gap.start for gap in gaps), max(gap.before for gap in gaps)
-        known = self._gap_span or (start, before)
-        self._gap_span = min(start, known[0]), max(before, known[1])
-        self._report(GapsNoted(gaps=tuple(gaps)))
+        self._noted.add(gaps)
+        self._report(GapsNoted(gaps=tuple(gap.until(self._now()) for gap in gaps)))
         if self._repairer is not None:
             self._repairer.wake()
 

@@ -8,6 +8,7 @@ import attrs
 
 from enapter_async.collector.gaps import Gap
 from enapter_async.models.visible import make_visible
+from enapter_async.rows import format_time
 
 
 @attrs.frozen(kw_only=True)
@@ -130,8 +131,13 @@ class GapsNoted:
     gaps: tuple[Gap, ...]
 
     def __str__(self) -> str:
-        more = len(self.gaps) - 1
-        return make_visible(f"gap noted: {self.gaps[0]}" + (f" and {more} more" if more > 0 else ""))
+        first, *others = self.gaps
+        if not others:
+            return make_visible(f"gap noted: {first}")
+        start, before = min(gap.start for gap in self.gaps), max(gap.before for gap in self.gaps)
+        devices = len({gap.device_id for gap in self.gaps})
+        span = f"{format_time(start)} to {format_time(before)}"
+        return make_visible(f"gaps noted: {devices:,} devices, {span} ({first.reason})")
 
 
 @attrs.frozen(kw_only=True)
@@ -143,16 +149,22 @@ class GapsFilled:
         start: Start of the range, in microseconds since 1970.
         before: End of the range (exclusive).
         rows: Number of rows that were missing.
+        without_history: Number of attributes that are collected live and had no value in history.
     """
 
     devices: int
     start: int
     before: int
     rows: int
+    without_history: int = 0
 
     def __str__(self) -> str:
-        seconds = (self.before - self.start) / 1e6
-        return f"{seconds:,.0f} s of {self.devices:,} devices checked, {self.rows:,} rows filled in"
+        seconds, devices, rows, empty = (self.before - self.start) / 1e6, self.devices, self.rows, self.without_history
+        return (
+            f"checked {seconds:,.0f} s of history for {devices:,} device{'s' * (devices != 1)}, "
+            f"added {rows:,} row{'s' * (rows != 1)}"
+            + (f"; history had nothing for {empty:,} attribute{'s' * (empty != 1)}" if empty else "")
+        )
 
 
 CollectorEvent: TypeAlias = (

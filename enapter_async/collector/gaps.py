@@ -37,11 +37,38 @@ class Gap:
         spans = ((self.start, min(start, self.before)), (max(before, self.start), self.before))
         return [attrs.evolve(self, start=one, before=other, id=None) for one, other in spans if one < other]
 
+    def until(self, now: int) -> Gap:
+        """Return the gap up to now: a part of it may not have come yet."""
+        return attrs.evolve(self, before=now) if self.start < now < self.before else self
+
     def __str__(self) -> str:
         who = "all devices" if self.device_id is None else self.device_id
         return f"{who}: {format_time(self.start)} to {format_time(self.before)}" + (
             f" ({self.reason})" if self.reason else ""
         )
+
+
+class NotedGaps:
+    """Counts gaps that were noted.
+
+    Attributes:
+        count: How many. A gap that lasts is noted several times while it grows, and counts once.
+        span: Start of the first and end of the last one, in microseconds since 1970.
+    """
+
+    def __init__(self) -> None:
+        self.count: int = 0
+        self.span: tuple[int, int] | None = None
+        self._until: dict[str | None, int] = {}
+
+    def add(self, gaps: Sequence[Gap]) -> None:
+        """Count gaps, at least one."""
+        for gap in gaps:
+            until = self._until.get(gap.device_id)
+            self.count += until is None or gap.start > until
+            self._until[gap.device_id] = gap.before if until is None else max(gap.before, until)
+        start, before = min(gap.start for gap in gaps), max(gap.before for gap in gaps)
+        self.span = (start, before) if self.span is None else (min(start, self.span[0]), max(before, self.span[1]))
 
 
 def merge_gaps(gaps: Sequence[Gap]) -> list[Gap]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 import attrs
@@ -46,6 +46,11 @@ _SETTLE: Final = 2 * _SECOND
 """How long after its end a step has its history."""
 _REFUSED_SECONDS: Final = 600.0
 """How long a device whose history is refused is left alone."""
+Settled: TypeAlias = Callable[
+    [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], Collection[tuple[str, str]]], int
+]
+"""Gets the span of each device that was looked up, the attributes of which rows were missing, and those of which the
+store had rows; returns of how many attributes values were expected and are nowhere."""
 _get_attribute: Final[Callable[[Row], tuple[str, str]]] = itemgetter(0, 1)
 
 
@@ -84,7 +89,7 @@ class Repairer:
         now: Callable[[], int],
         problems: Problems,
         report: Callable[[CollectorEvent], None],
-        settled: Callable[[Collection[str], Collection[tuple[str, str]]], None] = lambda _, __: None,
+        settled: Settled = lambda _, __, ___: 0,
     ) -> None:
         """Get ready.
 
@@ -96,7 +101,7 @@ class Repairer:
             now: Gives the server's time in microseconds since 1970.
             problems: Is told when history cannot be read and when it can again.
             report: Gets events.
-            settled: Is called with the devices that were looked up, and the attributes of which rows were missing.
+            settled: Is called after each span that was looked up.
         """
         self.rows: int = 0
         self.seconds: float = 0.0
@@ -139,6 +144,14 @@ class Repairer:
             with anyio.move_on_after(wait):
                 await self._wake.wait()
 
+    async def count_gaps(self) -> None:
+        """Read the journal into `open` and `open_seconds`.
+
+        Raises:
+            StorageError: The store cannot be read.
+        """
+        await self._read_gaps()
+
     async def fill_all(self) -> None:
         """Fill what can be filled now, and end.
 
@@ -152,8 +165,7 @@ class Repairer:
 
     async def _next_job(self) -> tuple[_Job | None, float | None]:
         """Return what is to be filled next, or None and the seconds until there may be something."""
-        gaps = await self._store.read_gaps()
-        self.open, self.open_seconds = len(gaps), sum(gap.seconds for gap in gaps)
+        gaps = await self._read_gaps()
         width = self._step * _SECOND
         over = (self._now() - _SETTLE) // width * width
         units, monotonic = self._units(), time.monotonic()
@@ -169,6 +181,11 @@ class Repairer:
         waits = [(gap.start - over + width) / 1e6 for gap in possible]
         waits += [until - monotonic for until in self._refused.values()]
         return None, max(0.05, min(waits)) if waits else None
+
+    async def _read_gaps(self) -> list[Gap]:
+        gaps = await self._store.read_gaps()
+        self.open, self.open_seconds = len(gaps), sum(gap.seconds for gap in gaps)
+        return gaps
 
     def _make_job(self, gaps: Sequence[Gap], over: int) -> _Job:
         """Take the oldest gap, and those that lie near it."""
@@ -226,10 +243,13 @@ class Repairer:
             self._refused[device] = time.monotonic() + _REFUSED_SECONDS
             self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {error}"))
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
-        self._settled([device for device in job.spans if device not in refused], found)
+        spans = {device: span for device, span in job.spans.items() if device not in refused}
+        empty = self._settled(spans, found, job.there.keys())
         self.seconds += (job.before - job.start) / 1e6
         rows = self.rows - rows_before
-        self._report(GapsFilled(devices=len(job.spans), start=job.start, before=job.before, rows=rows))
+        self._report(
+            GapsFilled(devices=len(job.spans), start=job.start, before=job.before, rows=rows, without_history=empty)
+        )
 
     def _rest(self, gap: Gap, job: _Job, refused: Mapping[str, EnapterError]) -> list[Gap]:
         if gap.device_id is not None and gap.device_id in refused:

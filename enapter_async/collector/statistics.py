@@ -15,10 +15,11 @@ class CollectorStatistics:
         devices: Number of devices collected.
         visible_devices: Number of devices that the token can see, or that were named.
         attributes: Number of attributes collected.
-        seen: Number of attributes with a datapoint.
+        seen: Number of these attributes with a datapoint.
         datapoints: Number of new datapoints received.
         rows: Number of new rows committed, not counting rows filled in from history.
-        duplicates: Number of rows that the store already had.
+        duplicates: Number of datapoints that were skipped because they were received again or are already in the store.
+        duplicate_rows: Number of those that are already in the store.
         rows_filled: Number of rows filled in from history.
         gaps_noted: Number of gaps recorded.
         gaps_open: Number of gaps in the journal.
@@ -28,7 +29,9 @@ class CollectorStatistics:
         can_repair: Whether gaps are filled.
         skipped: Number of devices, attributes and values that could not be collected.
         without_value: Number of attributes for which the server returned a warning instead of a value.
-        longest_gap: Longest time in seconds between two datapoints of an attribute, with device and attribute.
+        without_history: Number of attributes that are collected live and had no value in history in a gap.
+        longest_gap: Longest time in seconds without a new datapoint of a device, with the device and an attribute of
+            the datapoint after it. A repair does not change it.
         waiting: Number of rows waiting to be written.
         stalls: Number of times that polling had to wait for the store.
         committed_at: Unix time of the last commit; None before the first.
@@ -42,6 +45,7 @@ class CollectorStatistics:
     datapoints: int = 0
     rows: int = 0
     duplicates: int = 0
+    duplicate_rows: int = 0
     rows_filled: int = 0
     gaps_noted: int = 0
     gaps_open: int = 0
@@ -51,6 +55,7 @@ class CollectorStatistics:
     can_repair: bool = False
     skipped: int = 0
     without_value: int = 0
+    without_history: int = 0
     longest_gap: tuple[float, str, str] = (0.0, "", "")
     waiting: int = 0
     stalls: int = 0

@@ -243,7 +243,7 @@ class _Metrics(MetricsSource):
             ("datapoints", "New datapoints received.", done.datapoints),
             ("rows_committed", "New rows committed, not counting rows filled in from history.", done.rows),
             ("rows_filled", "Rows filled in from history.", done.rows_filled),
-            ("rows_duplicate", "Rows that the store already had.", done.duplicates),
+            ("rows_duplicate", "Datapoints received again or already in the store.", done.duplicates),
             ("gaps_noted", "Gaps recorded.", done.gaps_noted),
             ("repaired_seconds", "Seconds of gaps looked up in history.", done.seconds_repaired),
             ("ticks", "Polls started.", polls.ticks),

@@ -40,7 +40,7 @@ from tests.collector.platform import SECOND, read_journal, read_platform
 
 _ENDS: Final = (0, 7, 143, -signal.SIGKILL, -signal.SIGTERM)
 """Exit codes of a collector that was told to end or met a full disk."""
-_REPAIRED: Final = re.compile(r"([\d,]+) rows filled in$", re.MULTILINE)
+_REPAIRED: Final = re.compile(r"added ([\d,]+) rows?\b", re.MULTILINE)
 _CATCH_UP_SECONDS: Final = 300.0
 _COMPARED_AT_ONCE: Final = 600
 _MAKE_ROOM: Final = 200_000

@@ -136,8 +136,9 @@ def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> No
         if now in (5, 12):
             plant.second += 3
         if plant.noted:
-            plant.intake.settle({"d"}, set())
+            plant.intake.settle({"d": (6 * SECOND, 9 * SECOND)}, set(), set())
     assert plant.noted == [(6, 9)]
+    assert plant.intake.without_history == {("d", "a"), ("d", "b")}
     plant.intake.doubt_answers(["d"])
     plant.second += 3
     plant.poll({"a": every(1, plant.second), "b": every(1, plant.second)})

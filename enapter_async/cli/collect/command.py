@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,6 +23,7 @@ from enapter_async.cli.collect.display import Display
 from enapter_async.cli.collect.log import Log
 from enapter_async.cli.collect.service import Service, parse_address, serving
 from enapter_async.cli.collect.summary import summarize
+from enapter_async.cli.collect.waiting import Waiting
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, from_environment, option
@@ -256,6 +257,7 @@ async def _collect(options: Options) -> None:
     display: Display | None = None
 
     def report(event: CollectorEvent) -> None:
+        waiting.note(event)
         if display is not None:
             display.note(event)
         if not on_terminal:
@@ -269,6 +271,7 @@ async def _collect(options: Options) -> None:
 
     latest = _make_latest(options)
     async with connected(options.simulator, console, [traffic], **options.limits) as client:
+        waiting = Waiting(options.seconds)
         store = make_store(options.to, options.form, schema=options.schema)
         collector = Collector(
             client,
@@ -285,25 +288,34 @@ async def _collect(options: Options) -> None:
             _reloading(service),
             serving(options.serve, collector, client, latest, interval=options.interval, tell=tell),
             service.reporting(),
+            AsyncExitStack() as stack,
         ):
-            await collector.discover()
-            async with opened_store(store, wait=options.wait, on_event=report):
-                display = Display(client, collector, traffic, options.seconds)
-                started = anyio.current_time()
-                shown = partial(display.show, console) if on_terminal else partial(display.log, log)
-                try:
-                    # The first signal stops cleanly, the second one at once.
-                    with interruption.listening(soon(service.stop), signal.SIGINT, signal.SIGTERM):
-                        async with _shown(shown, quiet=options.quiet and on_terminal):
-                            service.start()
-                            await collector.run(seconds=options.seconds)
-                finally:
-                    elapsed = anyio.current_time() - started
-                    target = show_target(options.to)
-                    # Standard output must contain only rows.
-                    to_stderr = options.to == "-"
-                    _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
-                    _say(summarize(collector.statistics, traffic, elapsed, target=target), to_stderr=to_stderr)
+            with waiting.limited():
+                await collector.discover()
+                await stack.enter_async_context(opened_store(store, wait=options.wait, on_event=report))
+            display = Display(client, collector, traffic, options.seconds)
+            started = anyio.current_time()
+            shown = partial(display.show, console) if on_terminal else partial(display.log, log)
+            try:
+                # The first signal stops cleanly, the second one at once.
+                with interruption.listening(soon(service.stop), signal.SIGINT, signal.SIGTERM):
+                    async with _shown(shown, quiet=options.quiet and on_terminal):
+                        service.start()
+                        await collector.run(seconds=waiting.rest())
+            finally:
+                elapsed = anyio.current_time() - started
+                target = show_target(options.to)
+                # Standard output must contain only rows.
+                to_stderr = options.to == "-"
+                _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
+                figures = summarize(
+                    collector.statistics,
+                    traffic,
+                    elapsed,
+                    target=target,
+                    without_value=collector.list_without_value(),
+                )
+                _say(figures, to_stderr=to_stderr)
 
 
 @asynccontextmanager

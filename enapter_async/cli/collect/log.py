@@ -50,7 +50,7 @@ class Log:
 
     def write_event(self, event: CollectorEvent) -> None:
         """Write an event of a collector."""
-        if isinstance(event, GapsFilled) and not event.rows:
+        if isinstance(event, GapsFilled) and not (event.rows or event.without_history):
             return  # nothing was missing
         level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
         self.write(level, str(event), event=type(event).__name__)

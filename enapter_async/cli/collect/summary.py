@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from enapter_async.cli.traffic import Traffic, clock
@@ -9,7 +10,14 @@ from enapter_async.collector import CollectorStatistics, guess_store_format
 from enapter_async.models.visible import make_visible
 
 
-def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, target: str) -> str:
+def summarize(
+    done: CollectorStatistics,
+    traffic: Traffic,
+    elapsed: float,
+    *,
+    target: str,
+    without_value: Sequence[tuple[str, str]] = (),
+) -> str:
     """Print a summary of the collected data.
 
     Args:
@@ -17,26 +25,29 @@ def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, ta
         traffic: Counts of requests.
         elapsed: Duration in seconds.
         target: File, folder or database.
+        without_value: Some of the attributes without a value, each with its device.
     """
     polls = done.polls
-    without = done.attributes - done.seen
     rows = done.rows + done.rows_filled
     gap, device, attribute = done.longest_gap
     lines = [
         ("devices", f"{done.devices:,}", f"of {done.visible_devices:,}"),
-        ("attributes", f"{done.attributes:,}", f"{without:,} had no value" if without else ""),
+        ("attributes", f"{done.seen:,}", _describe_attributes(done, without_value)),
         ("datapoints", f"{rows:,}", f"{rows / max(elapsed, 0.001):,.0f} a second"),
         (
             "duplicates skipped",
-            f"{polls.repeats + done.duplicates:,}",
-            f"{done.duplicates:,} were already in the store" if done.duplicates else "",
+            f"{done.duplicates:,}",
+            f"{done.duplicate_rows:,} were already in the store" if done.duplicate_rows else "",
         ),
         ("requests", f"{traffic.requests:,}", ""),
         ("429 answers", f"{traffic.rate_limited:,}", ""),
         ("errors", f"{traffic.errors:,}", f"{polls.failures:,} polls failed" if polls.failures else ""),
         ("missed ticks", f"{polls.missed_ticks:,}", f"of {polls.ticks:,}"),
-        ("longest gap", f"{polls.longest_gap:.3g} s", "between two answers for the same attributes"),
-        ("", f"{gap:.3g} s", f"between two datapoints ({device} {attribute})" if gap else "between two datapoints"),
+        (
+            "longest gap",
+            f"{gap:.3g} s",
+            f"between two answers with new values of one device ({f'{device} {attribute}'.strip()})" if gap else "",
+        ),
     ]
     if done.can_repair:
         lines.append(("filled in", f"{done.rows_filled:,}", _describe_gaps(done)))
@@ -52,13 +63,26 @@ def summarize(done: CollectorStatistics, traffic: Traffic, elapsed: float, *, ta
     )
 
 
+def _describe_attributes(done: CollectorStatistics, without_value: Sequence[tuple[str, str]]) -> str:
+    without = done.attributes - done.seen
+    if without <= 0:
+        return f"of {done.attributes:,}"
+    named = ", ".join(f"{device} {attribute}" for device, attribute in without_value)
+    more = without - len(without_value)
+    if named and more > 0:
+        named += f" and {more:,} more"
+    return f"of {done.attributes:,}; without a value: {named or f'{without:,}'}"
+
+
 def _describe_gaps(done: CollectorStatistics) -> str:
     if done.gaps_open:
         gaps = "1 gap remains" if done.gaps_open == 1 else f"{done.gaps_open:,} gaps remain"
-        return f"{gaps} ({clock(done.gap_seconds_open)} in total); the next run continues"
-    if done.seconds_repaired:
-        return f"the gap of {clock(done.seconds_repaired)} is filled"
-    return "no gaps"
+        return f"{gaps} ({clock(done.gap_seconds_open)} in total); the next run fills them"
+    if not done.seconds_repaired:
+        return "no gaps" if not done.gaps_noted else "all gaps are filled"
+    empty = done.without_history
+    nothing = f"; history had nothing for {empty:,} attribute{'s' * (empty != 1)}" if empty else ""
+    return f"all gaps are filled: checked {clock(done.seconds_repaired)} of history{nothing}"
 
 
 def _describe_export(done: CollectorStatistics, target: str) -> str:
