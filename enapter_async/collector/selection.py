@@ -16,6 +16,14 @@ from enapter_async import (
     Safety,
     ValueDeclaration,
 )
+from enapter_async._selection import (
+    choose_attributes,
+    describe_attributes,
+    find_named_device,
+    list_names,
+    require_attributes,
+    require_names,
+)
 from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
 from enapter_async.collector.shard import Shard
 from enapter_async.errors import InvalidArgumentError, SelectionError
@@ -27,9 +35,6 @@ from enapter_async.rows.row import clean_text
 Units: TypeAlias = Mapping[str, Mapping[str, str | None]]
 """Unit by attribute, by device."""
 
-_EVERY_DEVICE_HAS: Final = ("alerts", "alert_details")
-"""Added by the platform; not in manifests (reference.md, Manifest)."""
-_MOST_NAMED: Final = 12
 _PAGE: Final = 50
 
 
@@ -38,21 +43,7 @@ class EmptyShardError(SelectionError):
 
 
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        raise InvalidArgumentError("devices", f"must be a list of names, got {value!r}")
-    return tuple(dict.fromkeys(value))
-
-
-def _attributes(value: str | Iterable[str]) -> Literal["numeric", "all"] | tuple[str, ...]:
-    if value == "numeric":
-        return "numeric"
-    if value == "all":
-        return "all"
-    if isinstance(value, str):
-        raise InvalidArgumentError("attributes", f"must be 'numeric', 'all' or a list of names, got {value!r}")
-    return tuple(dict.fromkeys(value))
+    return None if value is None else require_names(value, "devices")
 
 
 @attrs.frozen
@@ -67,7 +58,9 @@ class Selection:
     """
 
     devices: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
-    attributes: Literal["numeric", "all"] | tuple[str, ...] = attrs.field(default="numeric", converter=_attributes)
+    attributes: Literal["numeric", "all"] | tuple[str, ...] = attrs.field(
+        default="numeric", converter=require_attributes
+    )
     site_id: str | None = None
     shard: Shard | None = None
 
@@ -197,20 +190,16 @@ class Finder:
                 found[device.id] = _found(device)
                 self._known[name] = device.id
         if unknown:
-            # The Cloud does not find a device by slug alone, and no server finds one by name.
             listed = await self._all()
             for name in unknown:
-                matching = [one for one in listed if name == one.slug or name.casefold() == one.name.casefold()]
-                if len(matching) > 1:
-                    listing = _listed([one.id for one in matching])
-                    raise InvalidArgumentError("devices", f"{len(matching)} devices are called {name!r}: {listing}")
-                if not matching:
+                named = find_named_device(listed, name)
+                if named is None:
                     self.skipped.append(
                         Skipped(device_id=name, attribute=None, reason="the token can see no such device")
                     )
                     continue
-                found[matching[0].id] = matching[0]
-                self._known[name] = matching[0].id
+                found[named.id] = named
+                self._known[name] = named.id
         return list(found.values())
 
     def _units(self, device: _Found) -> dict[str, str | None]:
@@ -218,49 +207,31 @@ class Finder:
             self.skipped.append(Skipped(device_id=device.id, attribute=None, reason="no request can contain its ID"))
             return {}
         wanted = self._selection.attributes
-        manifest = device.manifest
-        declared: Mapping[str, ValueDeclaration] = {} if manifest is None else manifest.telemetry
-        units: dict[str, str | None]
-        if wanted == "numeric":
-            units = {name: one.unit for name, one in declared.items() if one.is_numeric}
-        elif wanted == "all":
-            units = {name: one.unit for name, one in declared.items()}
-            units.update({name: None for name in _EVERY_DEVICE_HAS if name not in units})
-        elif manifest is None:
+        if device.manifest is None and self._selection.devices is not None and not isinstance(wanted, str):
             # The attributes of a device without a manifest are unknown: poll it only if it was named.
-            units = dict.fromkeys(wanted) if self._selection.devices is not None else {}
+            chosen: dict[str, ValueDeclaration | None] = {name: None for name in wanted if fits_in_list(name)}
+            invalid = [name for name in wanted if name not in chosen]
         else:
-            units = {
-                name: declared[name].unit if name in declared else None
-                for name in wanted
-                if name in declared or name in _EVERY_DEVICE_HAS
-            }
-        for name in [name for name in units if not fits_in_list(name)]:
-            del units[name]
+            chosen, invalid = choose_attributes(device.manifest, wanted, is_valid=fits_in_list)
+        for name in invalid:
             self.skipped.append(
                 Skipped(device_id=device.id, attribute=name, reason="the API cannot be asked for a name like this")
             )
+        units = {name: None if one is None else one.unit for name, one in chosen.items()}
         return {name: None if unit is None else clean_text(unit) for name, unit in units.items()}
 
     def _nothing(self, devices: Sequence[_Found]) -> str:
         selection, count = self._selection, len(devices)
         if selection.devices is not None and not devices:
-            return f"nothing to collect: the token cannot see device {_listed(selection.devices)}"
+            return f"nothing to collect: the token cannot see device {list_names(selection.devices)}"
         if not count:
             return "nothing to collect: the token cannot see any device"
         if selection.shard is not None and not any(selection.shard.holds(one.id) for one in devices):
             return f"nothing to collect: none of the {count} devices belongs to shard {selection.shard}"
-        wanted = selection.attributes
-        what = {"numeric": "numeric telemetry", "all": "telemetry"}.get(wanted if isinstance(wanted, str) else "")
         seen = "1 device" if count == 1 else f"{count} devices"
-        return f"nothing to collect: the token can see {seen}, none with {what or f'an attribute {_listed(wanted)}'}"
+        what = describe_attributes(selection.attributes)
+        return f"nothing to collect: the token can see {seen}, none with {what}"
 
 
 def _found(device: Device) -> _Found:
     return _Found(device.id, device.slug or "", device.name or "", device.manifest)
-
-
-def _listed(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = len(listed) - _MOST_NAMED
-    return ", ".join(listed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

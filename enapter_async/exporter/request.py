@@ -19,8 +19,9 @@ from enapter_async import (
     TimeseriesQuery,
     plan_history,
 )
-from enapter_async.exporter.selection import Attributes, SelectedDevice
-from enapter_async.models.arguments import refuse_argument, require_aware_time, require_several
+from enapter_async._selection import Attributes, require_attributes, require_names
+from enapter_async.exporter.selection import SelectedDevice
+from enapter_async.models.arguments import refuse_argument, require_aware_time
 from enapter_async.models.common import Duration
 from enapter_async.models.duration import to_timedelta
 from enapter_async.rows.batches import Units
@@ -58,16 +59,6 @@ def _window(value: Duration | None) -> float | None:
     return None if value is None else to_timedelta(value, "window").total_seconds()
 
 
-def _to_names(values: Iterable[str], argument: str) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise refuse_argument(argument, "must be a list of names", values)
-    names = require_several(values, argument)
-    for name in names:
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise refuse_argument(argument, "every one must be a name", name)
-    return tuple(dict.fromkeys(names))
-
-
 def _aggregation(value: Aggregation | str | None) -> Aggregation | str | None:
     if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("aggregation", "must be a name such as 'avg', or None", value)
@@ -75,18 +66,7 @@ def _aggregation(value: Aggregation | str | None) -> Aggregation | str | None:
 
 
 def _devices(values: Iterable[str]) -> tuple[str, ...]:
-    return _to_names(values, "devices")
-
-
-def _attributes(values: Attributes) -> Attributes:
-    if isinstance(values, str):
-        if values not in {"numeric", "all"}:
-            raise InvalidArgumentError("attributes", f'must be "numeric", "all" or a list of names, got {values!r}')
-        return values
-    names = _to_names(values, "attributes")
-    if not names:
-        raise InvalidArgumentError("attributes", "must have at least one name")
-    return names
+    return require_names(values, "devices")
 
 
 @attrs.frozen(kw_only=True)
@@ -114,7 +94,7 @@ class ExportRequest:
     aggregation: Aggregation | str | None = attrs.field(default=None, converter=_aggregation)
     window: float | None = attrs.field(default=None, converter=_window)
     devices: tuple[str, ...] = attrs.field(default=(), converter=_devices)
-    attributes: Attributes = attrs.field(default="numeric", converter=_attributes)
+    attributes: Attributes = attrs.field(default="numeric", converter=require_attributes)
 
     def resolve(self, now: datetime) -> tuple[datetime, datetime]:
         """Return start and end. Relative ones are rounded down to whole steps.

@@ -20,7 +20,7 @@ MODULES: Final = {
 # Each may import what stands in its own line or above it.
 LEVELS: Final = [
     {"models", "errors", "simulator"},
-    {"config", "hooks", "_files", "_host", "rows"},
+    {"config", "hooks", "_files", "_host", "_selection", "rows"},
     {"_protocol"},
     {"response", "pagination"},
     {"_transport"},
