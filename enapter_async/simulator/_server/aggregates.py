@@ -7,13 +7,18 @@ against each other. Buckets begin at multiples of the granularity since 1970.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any
 
 import attrs
 
-from .cells import writer
+from .cells import stated_cell, writer
 from .signals import MINUTES, Signal, minute_levels
+from .stated import Stated
 from .tracks import DAY, Span, Track, merged
 
 _LONGEST_GAP = 7_200
@@ -72,6 +77,48 @@ class Reduction:
         return min(levels) if self.aggregation == "min" else max(levels)
 
 
+@attrs.frozen
+class Run:
+    """Samples in a row.
+
+    Attributes:
+        count: How many.
+        least: The lowest value.
+        most: The highest value.
+        last: The newest value.
+        mean: Their mean, if they are numbers.
+    """
+
+    count: int
+    least: Any
+    most: Any
+    last: Any
+    mean: Any
+
+
+def merge_runs(runs: Iterable[Run], aggregation: str, steps: int) -> Any:
+    """Aggregate runs, in order. Return None if there are no samples.
+
+    Args:
+        runs: The runs.
+        aggregation: avg, min, max, last or bool_or.
+        steps: A mean of different values is rounded to this part of one.
+    """
+    present = [run for run in runs if run.count]
+    if not present:
+        return None
+    if aggregation == "last":
+        return present[-1].last
+    least, most = min(run.least for run in present), max(run.most for run in present)
+    if aggregation != "avg" or least == most:
+        return least if aggregation == "min" else most
+    count = sum(run.count for run in present)
+    if not all(math.isfinite(run.mean) for run in present):
+        return sum(float(run.mean) * run.count for run in present) / count
+    mean = sum(Fraction(run.mean) * run.count for run in present) / count
+    return math.floor(mean * steps + Fraction(1, 2)) / steps
+
+
 class Column:
     """One column of a time series.
 
@@ -81,6 +128,7 @@ class Column:
         aggregation: auto, avg, min, max, last or bool_or.
         look_around: Seconds for which the last known value fills a gap; 0 fills nothing.
         outages: When the device was offline.
+        stated: Values that were reported instead of the simulated ones, in order.
     """
 
     def __init__(
@@ -89,15 +137,19 @@ class Column:
         granularity: int,
         aggregation: str,
         look_around: float = 0,
+        *,
         outages: tuple[Span, ...] = (),
+        stated: tuple[Stated, ...] = (),
     ) -> None:
         self._track = track
         self._outages = outages
+        self._stated = stated
         self.granularity = granularity
         profile = self._profile = track.signal
         aggregation = DEFAULTS[profile.data_type] if aggregation == "auto" else aggregation
         averages_integers = aggregation == "avg" and profile.data_type == "integer"
-        self.data_type = "float" if averages_integers else profile.data_type
+        has_fractions = profile.data_type == "integer" and any(isinstance(span.value, float) for span in stated)
+        self.data_type = "float" if averages_integers or has_fractions else profile.data_type
         # An average of integers has two digits, so levels are scaled by 100.
         scale = self._scale = 100 if averages_integers else 1
         self._reduction = Reduction(profile, aggregation, scale)
@@ -125,7 +177,9 @@ class Column:
         else:
             buckets = self._buckets(first, count)
             cells = [self._cell(self._reduction.samples, samples) for samples in buckets]
-        self._cut_gaps(cells, first)
+        parted = self._put_stated(cells, first) | self._cut_gaps(cells, first)
+        for bucket in parted:  # a long bucket has many gaps, and is made but once
+            cells[bucket - first] = self._parted(bucket)
         return cells
 
     def _of_minutes(self, first: int, count: int) -> list[str]:
@@ -173,18 +227,64 @@ class Column:
         edges = [-(-bucket * step // period) - origin for bucket in range(first, first + count + 1)]
         return [levels[edges[place] : edges[place + 1]] for place in range(count)]
 
-    def _cut_gaps(self, cells: list[str], first: int) -> None:
-        """Take the samples of gaps out: whole buckets at once, of those at their ends a part."""
+    def _cut_gaps(self, cells: list[str], first: int) -> set[int]:
+        """Empty the buckets within gaps. Return the buckets of which gaps take a part."""
         step, last = self.granularity, first + len(cells)
-        parted: set[int] = set()  # a long bucket has many gaps, and is made but once
-        for begin, stop in self._gaps(first * step, last * step):
-            low, high = max(-(-begin // step), first), min(stop // step, last)
-            if low < high:
-                cells[low - first : high - first] = [""] * (high - low)
-            parted |= {bucket for bucket in (begin // step, stop // step) if not low <= bucket < high}
-        for bucket in parted:
-            if first <= bucket < last:
-                cells[bucket - first] = self._outside_gaps(bucket)
+        return _fill(cells, first, step, ((*gap, "") for gap in self._gaps(first * step, last * step)))
+
+    def _put_stated(self, cells: list[str], first: int) -> set[int]:
+        """Fill the buckets within spans of a stated value. Return the buckets of which such spans take a part."""
+        step, last = self.granularity, first + len(cells)
+        spans = self._stated_within(first * step, last * step)
+        filled = ((begin, stop, stated_cell(value, self.data_type)) for begin, stop, value in spans)
+        return _fill(cells, first, step, filled)
+
+    def _stated_within(self, start: int, end: int) -> list[tuple[int, int, Any]]:
+        """Return the spans of stated values that overlap some time: begin, end and value."""
+        unit = 60 if self.granularity > DAY else 1
+        return [
+            (-(-span.begin // unit) * unit, -(-span.end // unit) * unit, span.value)
+            for span in self._stated
+            if span.begin < end and span.end > start
+        ]
+
+    def _parted(self, bucket: int) -> str:
+        """Return the cell of a bucket of which gaps or stated values take a part."""
+        begin, end = bucket * self.granularity, (bucket + 1) * self.granularity
+        stated = self._stated_within(begin, end)
+        if not stated:
+            return self._outside_gaps(bucket)
+        gaps = self._gaps(begin, end)
+        runs: list[Run] = []
+        place = begin
+        for start, stop, value in stated:
+            runs += self._simulated_runs(place, start, gaps)
+            place = min(stop, end)
+            if stated_cell(value, self.data_type):
+                seconds = sum(high - low for low, high in outside(max(start, begin), place, gaps))
+                runs.append(Run(seconds, value, value, value, value))
+        runs += self._simulated_runs(place, end, gaps)
+        steps = 10**self._profile.digits * self._scale
+        return stated_cell(merge_runs(runs, self._reduction.aggregation, steps), self.data_type)
+
+    def _simulated_runs(self, begin: int, end: int, gaps: list[tuple[int, int]]) -> Iterator[Run]:
+        """Summarize the simulated samples of a span: whole minutes at once, and those at its ends."""
+        profile, offset = self._profile, self._track.offset
+        for low, high in outside(begin, end, gaps):
+            edges = sorted({low, min(-(-low // 60) * 60, high), max(high // 60 * 60, low), high})
+            for start, stop in itertools.pairwise(edges):
+                first, last = start // 60, -(-stop // 60)
+                minutes = self._track.minutes(first, last - first)
+                # A part of a minute lies in one; of whole minutes, all seconds count.
+                seconds = range(start - first * 60, stop - first * 60 if last - first == 1 else 60)
+                ripple = [profile.ripple[second] for second in seconds if second % profile.period == 0]
+                if not ripple:
+                    continue
+                mean = Fraction(sum(minutes), len(minutes)) + Fraction(sum(ripple), len(ripple)) + offset
+                least, most, newest = (
+                    profile.value(pick(minutes) + pick(ripple) + offset) for pick in (min, max, operator.itemgetter(-1))
+                )
+                yield Run(len(minutes) * len(ripple), least, most, newest, mean / 10**profile.digits)
 
     def _outside_gaps(self, bucket: int) -> str:
         """Return the cell of a bucket of which gaps take a part."""
@@ -218,6 +318,28 @@ class Column:
 
     def _cell(self, reduce: Callable[[Sequence[int]], int], levels: Sequence[int]) -> str:
         return self._write([reduce(levels) + self._offset])[0] if levels else ""
+
+
+def outside(begin: int, end: int, gaps: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a span that no gap covers."""
+    for low, high in gaps:
+        if begin < min(low, end):
+            yield begin, min(low, end)
+        begin = max(begin, high)
+    if begin < end:
+        yield begin, end
+
+
+def _fill(cells: list[str], first: int, step: int, spans: Iterable[tuple[int, int, str]]) -> set[int]:
+    """Set the cells of the buckets within spans. Return the buckets of which a span takes a part."""
+    last = first + len(cells)
+    parted: set[int] = set()
+    for begin, stop, cell in spans:
+        low, high = max(-(-begin // step), first), min(stop // step, last)
+        if low < high:
+            cells[low - first : high - first] = [cell] * (high - low)
+        parted |= {bucket for bucket in (begin // step, stop // step) if not low <= bucket < high}
+    return {bucket for bucket in parted if first <= bucket < last}
 
 
 def carry_forward(cells: list[str], reach: int) -> None:

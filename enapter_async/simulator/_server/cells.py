@@ -17,6 +17,7 @@ Writer = Callable[[Sequence[int]], list[str]]
 """Turns levels into cells."""
 
 _LONGEST_TABLE = 1 << 18  # what the widest range of `signals` needs
+_LARGEST_FLOAT = 1e308
 _SPECIAL = re.compile(r'[",\r\n]')
 
 
@@ -36,6 +37,30 @@ def writer(profile: Signal, data_type: str, scale: int = 1) -> Writer:
     if highest - min(lowest, 0) >= _LONGEST_TABLE or profile.shape == "counter":
         return lambda levels: list(map(write, levels))
     return functools.partial(_look_up, _table(data_type, 10**profile.digits * scale, lowest, highest))
+
+
+def stated_cell(value: Any, data_type: str) -> str:
+    """Write the cell of a value that was set, or none if its type is not that of the column."""
+    match data_type, value:
+        case "boolean", bool():
+            return _word(value)
+        case "integer", int() if not isinstance(value, bool):
+            return str(value)
+        case "float", int() | float() if not isinstance(value, bool):
+            return repr(float(value)) if isinstance(value, float) or abs(value) < _LARGEST_FLOAT else ""
+        case "string_array", list() if all(isinstance(item, str) for item in _items(value)):
+            text = json.dumps(value, ensure_ascii=False)
+        case "string", str():
+            text = value
+        case "string", _ if value is not None:
+            text = json.dumps(value, ensure_ascii=False)
+        case _:
+            return ""
+    return quote(text.encode("utf-8", "replace").decode())  # half a surrogate pair is not UTF-8
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value)
 
 
 def quote(text: str) -> str:

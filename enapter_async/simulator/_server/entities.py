@@ -11,6 +11,7 @@ import attrs
 
 from .roles import Role, access_level
 from .signals import AUTOMATIC, Signal, signal
+from .timeline import BEGINNING, END, Stretch, Timeline
 from .wire_manifest import settle_manifest
 
 
@@ -68,14 +69,31 @@ class LogRecord:
     persistent: bool = True
 
 
-def _note_connectivity(device: Device, _: object, connectivity: str) -> str:
-    """Remember when a device goes offline and comes back. It measures nothing in between."""
-    if (connectivity == "OFFLINE") != (device.offline_since is not None):
-        now = device.clock()
-        if device.offline_since is not None:
-            device.past_outages.append((device.offline_since, now))
-        device.offline_since = now if connectivity == "OFFLINE" else None
-    return connectivity
+def _note_change(device: Device, attribute: attrs.Attribute[Any], value: Any) -> Any:
+    """Note a new connectivity, or new alerts or values, in the timeline."""
+    state: dict[str, Any] = {
+        "connectivity": device.connectivity,
+        "raised_alert_names": device.raised_alert_names,
+        "telemetry": device.telemetry,
+        attribute.name: value,
+    }
+    device.timeline.note(
+        device.clock(),
+        online=state["connectivity"] != "OFFLINE",
+        alerts=state["raised_alert_names"],
+        telemetry=state["telemetry"],
+    )
+    return value
+
+
+def _begin_timeline(device: Device) -> Timeline:
+    now = device.clock()
+    online = device.connectivity != "OFFLINE"
+    begin = math.floor(now) if online else BEGINNING  # one that is built offline has never been online
+    state = Stretch(begin, END, online, list(device.raised_alert_names), dict(device.telemetry))
+    timeline = Timeline(state)
+    timeline.seen = now
+    return timeline
 
 
 @attrs.define(eq=False)
@@ -86,13 +104,14 @@ class Device:
         connectivity: `ONLINE`, `OFFLINE` or `UNKNOWN`. While it is `OFFLINE`, a device sends nothing: `latest`, streams
             and its log have nothing of it, and neither has history later on (but see `store_and_forward` of
             `Behaviour`). One that is built `OFFLINE` has never been online.
-        raised_alert_names: The alerts that are active now; see also `World.raise_alert`.
-        telemetry: Latest values that override the simulated ones.
+        raised_alert_names: The alerts that are active now. `World.raise_alert` notes the time at once; a change of the
+            list itself is noted when values of the device are read the next time.
+        telemetry: Values that override the simulated ones, noted like alerts. History has those that fit the type of
+            the attribute.
         properties: Last reported properties.
         configuration: Values that were set, by group.
-        offline_since: Unix seconds when it went offline; None while it is not.
-        past_outages: When it was offline before: Unix seconds of the beginning and of the end.
         clock: Unix seconds; the world's clock.
+        timeline: Its states over time.
     """
 
     id: str
@@ -103,30 +122,28 @@ class Device:
     site_id: str | None
     updated_at: float
     communication: dict[str, Any] = attrs.field(factory=dict[str, Any])
-    connectivity: str = attrs.field(default="ONLINE", on_setattr=_note_connectivity)
+    connectivity: str = attrs.field(default="ONLINE", on_setattr=_note_change)
     properties: dict[str, Any] = attrs.field(factory=dict[str, Any])
-    raised_alert_names: list[str] = attrs.field(factory=list[str])
-    telemetry: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    raised_alert_names: list[str] = attrs.field(factory=list[str], on_setattr=_note_change)
+    telemetry: dict[str, Any] = attrs.field(factory=dict[str, Any], on_setattr=_note_change)
     configuration: dict[str, dict[str, Any]] = attrs.field(factory=dict[str, dict[str, Any]])
     logs: list[LogRecord] = attrs.field(factory=list[LogRecord])
-    offline_since: float | None = attrs.field(
-        default=attrs.Factory(lambda device: -math.inf if device.connectivity == "OFFLINE" else None, takes_self=True)
-    )
-    past_outages: list[tuple[float, float]] = attrs.field(factory=list[tuple[float, float]])
     clock: Callable[[], float] = attrs.field(default=time.time, repr=False)
+    timeline: Timeline = attrs.field(default=attrs.Factory(_begin_timeline, takes_self=True), repr=False)
 
-    def outages(self, *, past: bool = True) -> tuple[tuple[float, float], ...]:
-        """Return the spans of time without values, including the one that has not ended.
-
-        Args:
-            past: Include the outages that are over.
-        """
-        now = () if self.offline_since is None else ((self.offline_since, math.inf),)
-        return (*self.past_outages, *now) if past else now
+    def note(self) -> Timeline:
+        """Note the state of now in the timeline, and return that."""
+        self.timeline.note(
+            self.clock(),
+            online=self.connectivity != "OFFLINE",
+            alerts=self.raised_alert_names,
+            telemetry=self.telemetry,
+        )
+        return self.timeline
 
     def was_online(self, at: float) -> bool:
         """Return whether the device was online at a time in Unix seconds."""
-        return not any(begin <= at < end for begin, end in self.outages())
+        return all(part.online for part in self.timeline.stretches() if part.begin <= at < part.end)
 
     @property
     def upstream_id(self) -> str | None:

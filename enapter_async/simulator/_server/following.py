@@ -47,17 +47,13 @@ def telemetry_frame(call: Call, device: Device) -> dict[str, Any] | None:
     """Return a telemetry frame, unless the device is offline."""
     if device.connectivity == "OFFLINE":
         return None
-    now = call.world.now()
-    values: dict[str, Any] = {}
-    for name in call.world.readable(device, call.grant.role_on(device.site_id)):
-        latest = call.world.latest(device, name)
-        if latest is not None and device.was_online(latest[1]):
-            values[name] = latest[0]
+    readable = call.world.readable(device, call.grant.role_on(device.site_id))
+    latest = call.world.serve_latest(device, readable)
     return {
         "device_id": device.id,
-        "received_at": format_time(now),
-        "timestamp": int(now),
-        "telemetry": values,
+        "received_at": format_time(call.world.now()),
+        "timestamp": device.timeline.newest,
+        "telemetry": {name: found[0] for name, found in latest.items() if found is not None},
     }
 
 

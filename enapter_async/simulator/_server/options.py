@@ -29,6 +29,7 @@ class BehaviourOptions(TypedDict, total=False):
     log_interval: float
     store_and_forward: bool
     allow_http: bool
+    dropouts: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +57,8 @@ class Behaviour:
             back; otherwise it is lost.
         allow_http: Serve plain http in the modes `cloud` and `gateway` to clients, too, that do not send
             `X-Enapter-Allow-HTTP`, instead of redirecting them to https.
+        dropouts: Devices and attributes fall silent for some minutes now and then. Until they are back, the latest
+            value is the one before, and history has a gap. The history before the start always has such gaps.
     """
 
     mode: Mode = attrs.field(default="any", validator=attrs.validators.in_(("any", "cloud", "gateway")))
@@ -76,3 +79,4 @@ class Behaviour:
     log_interval: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
     store_and_forward: bool = False
     allow_http: bool = False
+    dropouts: bool = False

@@ -129,6 +129,7 @@ def _build_device(
         connectivity="OFFLINE" if number % 40 == 39 else "ONLINE",
         properties=report_properties(blueprint, number),
         raised_alert_names=[alerts[chance % len(alerts)]] if alerts and chance % 11 == 0 else [],
+        clock=lambda: now,
     )
 
 

@@ -80,7 +80,7 @@ class Server:
         self.ledger.open(record)
         try:
             response = await self._serve_recorded(request, operation, record)
-            if isinstance(response, web.WebSocketResponse) or not is_broken(request):
+            if response.status == 101 or not is_broken(request):  # a stream was answered when it began
                 record.status = response.status
         finally:
             record.duration = time.perf_counter() - started

@@ -58,8 +58,9 @@ _DATA_TYPES = {
     "json": "string",
     "object": "string",
 }
+ALERTS = "alerts"
 ALERT_DETAILS = "alert_details"
-AUTOMATIC: dict[str, dict[str, Any]] = {"alerts": {"type": "alerts"}, ALERT_DETAILS: {"type": "json"}}
+AUTOMATIC: dict[str, dict[str, Any]] = {ALERTS: {"type": "alerts"}, ALERT_DETAILS: {"type": "json"}}
 """Attributes that every device has, declared or not (reference.md, section 13)."""
 
 

@@ -188,7 +188,7 @@ class Simulator:
     def build_world(self) -> World:
         """Build the initial world."""
         seed, devices, sites = self._shape
-        return World(seed=seed, devices=devices, sites=sites, clock=self._clock)
+        return World(seed=seed, devices=devices, sites=sites, clock=self._clock, dropouts=self.behaviour.dropouts)
 
     def add_token(self, token: str, role: Role | str = Role.OWNER) -> Grant:
         """Accept another token. You can change the returned grant while the simulator runs."""

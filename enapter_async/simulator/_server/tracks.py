@@ -2,13 +2,13 @@
 
 Every minute has a level, every second adds the signal's ripple, and devices differ by the day's variant and by an
 offset. This is enough to aggregate millions of samples exactly without creating them.
-History has gaps (persistence lost something); the latest value never has.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,10 +42,13 @@ class Track:
         signal: The signal of the attribute.
         seed: The world's seed.
         device_id: The device.
+        gaps_until: Until when device and attribute fall silent for some minutes now and then; the beginning of a
+            minute, in Unix seconds.
     """
 
-    def __init__(self, signal: Signal, seed: int, device_id: str) -> None:
+    def __init__(self, signal: Signal, seed: int, device_id: str, gaps_until: float = math.inf) -> None:
         self.signal = signal
+        self._gaps_until = gaps_until
         self._key = key(seed, device_id, signal.name)
         self._outage_key = key(seed, device_id)
         self.offset: int = self._key % (signal.spread + 1)
@@ -86,8 +89,9 @@ class Track:
         return levels
 
     def gaps(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Return the spans of whole minutes within some time for which history has nothing, in order."""
+        """Return the spans of whole minutes within some time in which nothing was reported, in order."""
         spans: list[tuple[int, int]] = []
+        end = int(min(end, self._gaps_until))
         for day in range(start // DAY, (end - 1) // DAY + 1):
             for salt, odds, longest in ((self._outage_key, 5, 30), (self._key, 4, 15)):
                 number = _mix(salt, day + 1)
@@ -96,7 +100,7 @@ class Track:
                     stop = begin + (2 + (number >> 24) % longest) * 60
                     if begin < end and stop > start:
                         spans.append((begin, stop))
-        return merged(spans)
+        return merged([(begin, int(min(stop, self._gaps_until))) for begin, stop in spans])
 
 
 def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -111,6 +115,6 @@ def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 @functools.lru_cache(maxsize=16_384)
-def track_of(signal: Signal, seed: int, device_id: str) -> Track:
+def track_of(signal: Signal, seed: int, device_id: str, gaps_until: float) -> Track:
     """Return the track of one attribute of one device."""
-    return Track(signal, seed, device_id)
+    return Track(signal, seed, device_id, gaps_until)

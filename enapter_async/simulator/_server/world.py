@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import attrs
 
 from .catalogue import STOCK
 from .entities import Blueprint, Device, LogRecord, Site
@@ -14,11 +17,18 @@ from .executions import ExecutionStore
 from .plant import build_devices, build_sites, make_id, report_properties
 from .roles import Role
 from .rules import SAMPLES, Rule, RuleEngine, sample_rules
+from .stated import SIMULATED, Record, build_record, stated_value
 from .store import DeviceStore
+from .timeline import BEGINNING, END
 from .times import format_time, parse_time
 from .tracks import Track, track_of
 
 Listener = Callable[[Any], None]
+
+
+def minute_of(seconds: float) -> int:
+    """Return the beginning of a minute in Unix seconds."""
+    return math.floor(seconds / 60) * 60
 
 
 class World:
@@ -29,14 +39,23 @@ class World:
         devices: How many devices to build.
         sites: How many sites to build.
         clock: Returns the current time in Unix seconds, for everything that happens.
+        dropouts: Whether devices and attributes fall silent for some minutes now and then, as they did before the
+            start.
     """
 
     def __init__(
-        self, *, seed: int = 1, devices: int = 20, sites: int = 1, clock: Callable[[], float] = time.time
+        self,
+        *,
+        seed: int = 1,
+        devices: int = 20,
+        sites: int = 1,
+        clock: Callable[[], float] = time.time,
+        dropouts: bool = False,
     ) -> None:
         self.seed = seed
         self.clock = clock
         self.started_at: float = clock()
+        self.gaps_until: float = END if dropouts else minute_of(self.started_at)
         self.made: int = 0
         self.sites: dict[str, Site] = {site.id: site for site in build_sites(seed, sites)}
         self.built_sites: set[str] = set(self.sites)
@@ -68,12 +87,23 @@ class World:
         return self.clock()
 
     def adopt(self, other: World) -> None:
-        """Replace the content with that of another world. Clock and listeners stay."""
+        """Replace the content with that of another world. Clock, listeners and options stay."""
         for name, value in vars(other).items():
-            if name not in ("clock", "_listeners"):
+            if name not in ("clock", "gaps_until", "_listeners"):
                 setattr(self, name, value)
+        if self.gaps_until < END:  # what was served without gaps has none later on
+            self.gaps_until = min(self.gaps_until, minute_of(other.started_at))
         for device in self.devices.values():
             device.clock = self.now
+
+    def move_clock(self, move: Callable[[], None]) -> None:
+        """Set the clock with a function. Devices remember which time was skipped, and which is seen again."""
+        for device in self.devices.values():
+            device.note()
+        move()
+        for device in self.devices.values():
+            device.timeline.skip(self.now())
+            device.note()
 
     def new_id(self, kind: str) -> str:
         """Return a new ID for an entity that is created at run time."""
@@ -194,12 +224,12 @@ class World:
     def raise_alert(self, device: Device, name: str) -> None:
         """Raise an alert, declared or not."""
         if name not in device.raised_alert_names:
-            device.raised_alert_names.append(name)
+            device.raised_alert_names = [*device.raised_alert_names, name]
 
     def clear_alert(self, device: Device, name: str) -> None:
         """End an alert."""
         if name in device.raised_alert_names:
-            device.raised_alert_names.remove(name)
+            device.raised_alert_names = [other for other in device.raised_alert_names if other != name]
 
     def log(self, device: Device, message: str, severity: str = "info", *, persistent: bool = True) -> LogRecord:
         """Write a record to a device's log."""
@@ -245,19 +275,53 @@ class World:
     # Telemetry
 
     def track(self, device: Device, attribute: str) -> Track | None:
-        """Return the telemetry of an attribute, or None if the device does not have it."""
+        """Return the simulated telemetry of an attribute, or None if the device does not declare it."""
         profile = device.blueprint.signals.get(attribute)
-        return None if profile is None else track_of(profile, self.seed, device.id)
+        return None if profile is None else track_of(profile, self.seed, device.id, self.gaps_until)
 
     def latest(self, device: Device, attribute: str) -> tuple[Any, int] | None:
-        """Return an attribute's newest value and its timestamp, or None if the attribute does not exist."""
-        now = int(self.now())
-        if attribute in device.telemetry:
-            return device.telemetry[attribute], now
-        if attribute == "alerts":
-            return list(device.raised_alert_names), now
-        track = self.track(device, attribute)
-        return None if track is None else track.latest(now)
+        """Return an attribute's newest value and its timestamp, or None if there is none."""
+        return self.serve_latest(device, [attribute])[attribute]
+
+    def serve_latest(self, device: Device, attributes: Iterable[str]) -> dict[str, tuple[Any, int] | None]:
+        """Return the newest values of attributes and their timestamps, for a client. History keeps them."""
+        device.note().serve()
+        return {name: self.peek(device, name) for name in attributes}
+
+    def peek(self, device: Device, attribute: str) -> tuple[Any, int] | None:
+        """Return what `latest` would return, without making it final: changes within this second still count."""
+        timeline, track = device.timeline, self.track(device, attribute)
+        second = timeline.newest
+        while second > BEGINNING:
+            stretch = timeline.at(second)
+            earlier = math.ceil(stretch.begin) - 1
+            dropout = track.gaps(second, second + 1) if track is not None and second < self.gaps_until else []
+            if not stretch.online:
+                second = earlier
+            elif dropout:
+                second = dropout[0][0] - 1
+            else:
+                value = stated_value(device, stretch, attribute)
+                if value is not SIMULATED:
+                    return value, second
+                sample = earlier if track is None else second - second % track.signal.period
+                if track is not None and sample > earlier:
+                    return track.signal.value(track.level(sample)), sample
+                second = earlier
+        return None
+
+    def record(self, device: Device, attribute: str, *, store_and_forward: bool) -> Record | None:
+        """Return the values of an attribute over time, or None if the device never had the attribute.
+
+        Args:
+            device: The device.
+            attribute: The attribute.
+            store_and_forward: Whether values from past outages were handed in when the device was back.
+        """
+        stretches = device.note().stretches()
+        if store_and_forward:
+            stretches = [attrs.evolve(one, online=one.online or one.end < END) for one in stretches]
+        return build_record(device, stretches, attribute, self.track(device, attribute), self.seed)
 
     def readable(self, device: Device, role: Role) -> list[str]:
         """List the attributes that a role may read."""

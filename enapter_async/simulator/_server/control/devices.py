@@ -136,7 +136,7 @@ async def override_telemetry(exchange: Exchange) -> Payload:
     device, body = exchange.device(), exchange.body()
     if set(body.fields()) != {"value"}:
         raise body.refuse("value", "is required, and nothing else")
-    device.telemetry[exchange.path["attribute"]] = body.value("value")
+    device.telemetry = {**device.telemetry, exchange.path["attribute"]: body.value("value")}
     return _one(exchange, device)
 
 
@@ -144,7 +144,7 @@ async def override_telemetry(exchange: Exchange) -> Payload:
 async def restore_telemetry(exchange: Exchange) -> Payload:
     """Let the simulated value stand again."""
     device = exchange.device()
-    device.telemetry.pop(exchange.path["attribute"], None)
+    device.telemetry = {name: value for name, value in device.telemetry.items() if name != exchange.path["attribute"]}
     return _one(exchange, device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from ..body import Body
@@ -100,9 +101,10 @@ async def change_clock(exchange: Exchange) -> Payload:
     if len(chosen) > 1:
         raise body.refuse(chosen[1], f"give it or {chosen[0]}")
     frozen = body.boolean("frozen", clock.frozen)
+    world = exchange.simulator.world
     install_clock(exchange.simulator, clock)
     for name in chosen:
-        _move(clock, name, body)
+        world.move_clock(functools.partial(_move, clock, name, body))
     if frozen != clock.frozen:
         (clock.freeze if frozen else clock.run)()
     return {"clock": unstructure(show_clock(exchange.simulator, clock))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -120,10 +119,8 @@ def dump_state(simulator: Simulator, clock: AdjustableClock) -> dict[str, Any]:
 
 
 def _dump_device(device: Device) -> dict[str, Any]:
-    left_out = {"blueprint", "clock"}
-    if device.offline_since is not None and math.isinf(device.offline_since):
-        left_out.add("offline_since")  # always offline: JSON cannot express this number, and it is the default
-    return {**unstructure(device, leave_out=left_out), "blueprint_id": device.blueprint.id}
+    device.note()
+    return {**unstructure(device, leave_out={"blueprint", "clock"}), "blueprint_id": device.blueprint.id}
 
 
 def restore_state(simulator: Simulator, clock: AdjustableClock, document: Mapping[str, Any]) -> None:
@@ -143,6 +140,8 @@ def restore_state(simulator: Simulator, clock: AdjustableClock, document: Mappin
     install_clock(simulator, clock)
     clock.restore(state.clock.offset, state.clock.frozen_at)
     simulator.world.adopt(world)
+    for device in world.devices.values():
+        device.timeline.resume(clock())
     apply_settings(simulator, state.settings)
     _restore_faults(simulator.faults, state.faults)
 

@@ -34,6 +34,7 @@ def show_device(world: World, device: Device, telemetry: Telemetry = "none", sam
     """
     readings: tuple[Reading, ...] = ()
     if telemetry != "none":
+        device.note()
         names = headline(device) if telemetry == "headline" else [*device.blueprint.signals, *device.telemetry]
         readings = tuple(_read(world, device, name, samples) for name in dict.fromkeys(names))
     return DeviceInfo(
@@ -72,7 +73,8 @@ def _alerts(device: Device) -> Iterator[AlertInfo]:
 
 def _read(world: World, device: Device, name: str, samples: int) -> Reading:
     entry = _declaration(device.blueprint, "telemetry", name) or AUTOMATIC.get(name, {})
-    value, timestamp = world.latest(device, name) or (None, int(world.now()))
+    value, timestamp = world.peek(device, name) or (None, int(world.now()))
+    value = device.telemetry.get(name, value)  # what was set is shown for a device that is offline, too
     unit = entry.get("unit")
     return Reading(
         name=name,

@@ -146,8 +146,8 @@ async def assign_blueprint(call: Call) -> web.Response:
     device.blueprint = _blueprint(call, call.body())
     device.properties = report_properties(device.blueprint, len(call.world.devices))
     device.configuration.clear()
-    device.telemetry.clear()
-    device.raised_alert_names.clear()
+    device.telemetry = {}
+    device.raised_alert_names = []
     call.world.touch(device)
     return json_answer({"device": render_device(call, device, [])})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -22,19 +23,21 @@ _DEVICES = re.compile(r"devices\[(.+)\]", re.DOTALL)
 
 def _datapoints(call: Call, device: Device, attributes: list[str], relevance: float) -> dict[str, Any]:
     readable = set(call.world.readable(device, call.grant.role_on(device.site_id)))
-    return {name: _datapoint(call, device, name, relevance, name in readable) for name in attributes}
+    latest = call.world.serve_latest(device, attributes)
+    oldest = math.inf if device.connectivity == "OFFLINE" else call.world.now() - relevance
+    return {name: _datapoint(device, name, found, oldest, name in readable) for name, found in latest.items()}
 
 
-def _datapoint(call: Call, device: Device, attribute: str, relevance: float, readable: bool) -> dict[str, Any]:
-    latest = call.world.latest(device, attribute)
-    if latest is None:
+def _datapoint(
+    device: Device, attribute: str, found: tuple[Any, int] | None, oldest: float, readable: bool
+) -> dict[str, Any]:
+    if attribute not in device.blueprint.signals and attribute not in device.telemetry:
         return {"warning": "Telemetry attribute is not found."}
     if not readable:
         return {"warning": "Telemetry attribute is not readable with this role."}
-    value, timestamp = latest
-    if device.connectivity == "OFFLINE" or not device.was_online(timestamp) or call.world.now() - timestamp > relevance:
+    if found is None or found[1] < oldest:
         return {"warning": "Telemetry attribute has no recent value."}
-    return {"value": value, "timestamp": timestamp}
+    return {"value": found[0], "timestamp": found[1]}
 
 
 @operations.add("GET", "/v3/telemetry/latest", "getLatestTelemetry")

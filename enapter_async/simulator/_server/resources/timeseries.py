@@ -20,8 +20,8 @@ from ..cells import quote
 from ..connections import TRUNCATE_AT, break_connection
 from ..errors import Refusal, no_telemetry, unprocessable
 from ..operations import Operations
+from ..stated import Record
 from ..times import format_duration, parse_duration, parse_time
-from ..tracks import Span, Track
 
 operations = Operations()
 
@@ -131,13 +131,14 @@ def _series(call: Call, body: Body) -> list[Series]:
         attributes = _attributes(selector)
         options = default.of(selector)
         role = call.grant.role_on(device.site_id)
-        outages = device.outages(past=not call.behaviour.store_and_forward)
+        forward = call.behaviour.store_and_forward
         for attribute in attributes:
-            track = call.world.track(device, attribute)
-            exists = exists or track is not None
+            record = call.world.record(device, attribute, store_and_forward=forward)
+            exists = exists or record is not None
             # Attributes that the caller may not read are left out, like those that do not exist.
-            if track is not None and device.blueprint.attribute_role(attribute) <= role:
-                series.append(_one_series(track, device.id, options, outages))
+            if record is not None and device.blueprint.attribute_role(attribute) <= role:
+                build = _one_series.__wrapped__ if record.stated else _one_series
+                series.append(build(device.id, record, options))
     most = call.behaviour.max_devices
     if most is not None and len(devices) > most:
         raise unprocessable(f"a query may have {most} devices at most", code="too_many_devices")
@@ -155,9 +156,10 @@ def _attributes(selector: Body) -> list[str]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _one_series(track: Track, device_id: str, options: Options, outages: tuple[Span, ...]) -> Series:
+def _one_series(device_id: str, record: Record, options: Options) -> Series:
     """Return a column. It is cached, because long histories are requested in parts with the same columns."""
-    attribute, data_type, aggregation = track.signal.name, track.signal.data_type, options.aggregation
+    signal, aggregation = record.track.signal, options.aggregation
+    attribute, data_type = signal.name, signal.data_type
     if not supports(data_type, aggregation):
         raise unprocessable(
             f"{attribute}: {data_type} values have no {aggregation}",
@@ -174,7 +176,10 @@ def _one_series(track: Track, device_id: str, options: Options, outages: tuple[S
     }
     heading = quote(" ".join(f"{name}={value}" for name, value in labels.items()))
     look_around = options.look_around if options.method == "locf" else 0
-    return Series(heading, Column(track, options.granularity, aggregation, look_around, outages))
+    column = Column(
+        record.track, options.granularity, aggregation, look_around, outages=record.outages, stated=record.stated
+    )
+    return Series(heading, column)
 
 
 def _rows(series: list[Series], start: float, end: float) -> Iterator[str]:
