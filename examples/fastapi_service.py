@@ -45,7 +45,7 @@ class RunningCommands:
         known, task = self._commands[key]
         if known != wanted:
             raise HTTPException(422, "this Idempotency-Key belongs to another command")
-        # A browser that goes away cancels its request and not the command.
+        # A browser that disconnects cancels its request, not the command.
         return await asyncio.shield(task)
 
     async def finish(self) -> None:
@@ -108,7 +108,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def get_client(request: Request) -> EnapterClient:
-    """Give endpoints the client; tests may override it."""
+    """Return the client for endpoints. Tests may override it."""
     client: EnapterClient = request.app.state.client
     return client
 
@@ -172,7 +172,7 @@ async def relay_telemetry(client: EnapterClient, device_id: str, stopping: async
 
 
 async def until(stop: asyncio.Task[Any], events: AsyncIterator[object]) -> AsyncGenerator[object, None]:
-    """Yield events until a task is done, and None where nothing comes for a while."""
+    """Yield events until a task is done, and None while nothing arrives."""
     following: asyncio.Task[object] | None = None
     try:
         while not stop.done():
@@ -189,7 +189,7 @@ async def until(stop: asyncio.Task[Any], events: AsyncIterator[object]) -> Async
 
 
 def format_event(event: object) -> str:
-    """Format what a stream gives: a frame, or what happened between two frames."""
+    """Format an event of a stream: a frame, or an event between two frames."""
     if not isinstance(event, TelemetryFrame):
         return f"event: gap\ndata: {json.dumps({'kind': type(event).__name__})}\n\n"
     time = event.timestamp.isoformat() if event.timestamp else None
