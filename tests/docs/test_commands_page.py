@@ -74,14 +74,15 @@ def _row(option: click.Option) -> str:
         value = "|".join(map(str, option.type.choices))
     else:
         value = "" if option.is_flag else option.metavar or option.type.name.upper()
-    shown = f"{names} {value}".strip().replace("|", "\\|")
+    shown = f"{names} {value}".strip()
+    code = f"<code>{shown.replace('|', '&#124;')}</code>" if "|" in shown else f"`{shown}`"  # a pipe ends a cell
     default: Any = option.default
     usual = f" Default: `{default}`." if option.show_default and not callable(default) else ""
-    return f"| `{shown}` | {_one_line(option.help)}{usual} |\n"
+    return f"| {code} | {_one_line(option.help)}{usual} |\n"
 
 
 def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("|", "\\|").replace("[default:", "(default:").replace("]", ")")
+    return " ".join((text or "").split()).replace("[default:", "(default:").replace("]", ")")
 
 
 def test_every_command_is_on_the_page() -> None:

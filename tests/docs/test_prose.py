@@ -22,7 +22,7 @@ SOURCES: Final = sorted([*(ROOT / "enapter_async").rglob("*.py"), *(ROOT / "exam
 EXCEPTIONS: Final[frozenset[str]] = frozenset()
 
 _FENCE: Final = re.compile(r"^( *)(```|~~~).*?^\1\2\s*$", re.MULTILINE | re.DOTALL)
-_CODE: Final = re.compile(r"`[^`\n]*`|<[^>\n]*>|\]\([^)\n]*\)|https?://\S+")
+_CODE: Final = re.compile(r"`[^`\n]*`|<code>.*?</code>|<[^>\n]*>|\]\([^)\n]*\)|https?://\S+")
 
 
 def load_rule(path: Path) -> tuple[str, list[re.Pattern[str]]]:
