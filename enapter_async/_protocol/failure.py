@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -30,6 +31,8 @@ from enapter_async.errors import (
     error_class,
 )
 from enapter_async.models.common import JSON
+
+E = TypeVar("E", bound=EnapterError)
 
 _EXCERPT: Final = 300
 _PASSING: Final = frozenset({408, 425, 429})
@@ -163,6 +166,19 @@ def refuses_request(error: EnapterError) -> bool:
     if not isinstance(error, APIError) or not error.errors or may_pass(error) or refuses_token(error):
         return False
     return 400 <= error.status < 500
+
+
+def copy_error(error: E) -> E:
+    """Return an equal error to raise instead of a stored one.
+
+    Each raise extends an error's traceback, and each call adds its own details. An error raised repeatedly would grow
+    without limit, or show one caller the details of another call.
+    """
+    other = copy(error)
+    if hasattr(error, "__notes__"):
+        other.__notes__ = list(error.__notes__)
+    other.__cause__ = error.__cause__
+    return other
 
 
 @attrs.frozen

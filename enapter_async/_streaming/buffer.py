@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
-from enapter_async._transport.aiohttp_errors import copy_error
+from enapter_async._protocol.failure import copy_error
 from enapter_async.errors import EnapterError
 
 E = TypeVar("E")

@@ -12,10 +12,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from enapter_async._protocol.backoff import full_jitter
+from enapter_async._protocol.failure import copy_error
 from enapter_async._protocol.timeseries.plan import HistoryPart
 from enapter_async._session import Session
 from enapter_async._streaming.timeseries import stream_timeseries
-from enapter_async._transport.aiohttp_errors import copy_error
 from enapter_async.errors import ClientClosedError, EnapterError, TransportError
 from enapter_async.models.arguments import require_whole_number
 from enapter_async.models.timeseries import TimeseriesBatch

@@ -13,11 +13,10 @@ import attrs
 from enapter_async._protocol.backoff import full_jitter
 from enapter_async._protocol.closing import refusal_of
 from enapter_async._protocol.decoding.frames import excerpt
-from enapter_async._protocol.failure import may_pass
+from enapter_async._protocol.failure import copy_error, may_pass
 from enapter_async._protocol.request import Request
 from enapter_async._session import Session
 from enapter_async._streaming.buffer import Buffer
-from enapter_async._transport.aiohttp_errors import copy_error
 from enapter_async._transport.websocket import WebSocket
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import (

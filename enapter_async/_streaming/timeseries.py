@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from enapter_async._protocol.body import json_request
+from enapter_async._protocol.failure import copy_error
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.timeseries.header import DATA_TYPES_HEADER
 from enapter_async._protocol.timeseries.query import timeseries_body
 from enapter_async._protocol.timeseries.reader import TimeseriesReader
 from enapter_async._protocol.timeseries.table_builder import TimeseriesCollector
 from enapter_async._session import Session
-from enapter_async._transport.aiohttp_errors import copy_error
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async.errors import (
     AttemptTimeoutError,

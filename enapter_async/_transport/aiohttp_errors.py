@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 import ssl
-from copy import copy
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 
 from enapter_async.errors import (
     ConnectError,
     ConnectionLostError,
-    EnapterError,
     NameResolutionError,
     TLSError,
     TransportError,
 )
-
-E = TypeVar("E", bound=EnapterError)
 
 _IN_EVERY_ANSWER: Final = ("got more than", "too many headers")
 """Parser errors caused by headers that a server or proxy puts into every response."""
@@ -27,7 +23,7 @@ _QUOTE: Final = re.compile(r":?\s+(?:b?['\"]|bytearray\()")
 _WORDS: Final = re.compile(r"[A-Z][A-Za-z0-9 ,/:()'.-]{5,150}").fullmatch
 
 
-def described(error: BaseException, *, sent: bool, phase: str) -> TransportError:
+def convert_error(error: BaseException, *, sent: bool, phase: str) -> TransportError:
     """Return the SDK's error for an exception of aiohttp. It keeps only text that contains no headers.
 
     Call it inside the `except` block and raise the result after leaving it. Then neither `__cause__` nor
@@ -53,19 +49,6 @@ def described(error: BaseException, *, sent: bool, phase: str) -> TransportError
     if sent:
         return ConnectionLostError(f"the connection was lost: {_reason(error)}", phase=phase)
     return ConnectionLostError(f"the request could not be sent: {_reason(error)}", phase="connect", outcome="not_sent")
-
-
-def copy_error(error: E) -> E:
-    """Return an equal error to raise instead of a stored one.
-
-    Each raise extends an error's traceback, and each call adds its own details. An error raised repeatedly would grow
-    without limit, or show one caller the details of another call.
-    """
-    other = copy(error)
-    if hasattr(error, "__notes__"):
-        other.__notes__ = list(error.__notes__)
-    other.__cause__ = error.__cause__
-    return other
 
 
 def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._protocol.request import Answer, Headers, Request, Safety
-from enapter_async._transport.aiohttp_errors import described
+from enapter_async._transport.aiohttp_errors import convert_error
 from enapter_async._transport.connection import UnusableConnectionError, check_unused
 from enapter_async._transport.environment import check_environment_proxy
 from enapter_async._transport.lifetime import Lifetime
@@ -186,7 +186,7 @@ class HttpTransport:
             return ClientClosedError("the injected aiohttp.ClientSession is closed")
         if isinstance(error, TimeoutError):
             return _timed_out(error, opening, phase)
-        return described(error, sent=opening.sent, phase=phase)
+        return convert_error(error, sent=opening.sent, phase=phase)
 
     async def stream(
         self, request: Request, headers: Mapping[str, str], *, deadline: float, connect_timeout: float
@@ -295,7 +295,7 @@ def _timeout(connect: float) -> aiohttp.ClientTimeout:
 
 def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportError:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return described(error, sent=False, phase="connect")
+        return convert_error(error, sent=False, phase="connect")
     return AttemptTimeoutError(
         "no complete answer in time", phase=phase if opening.sent else "connect", outcome=opening.outcome
     )
@@ -337,7 +337,7 @@ class Opening:
             try:
                 response = await handler(request)
             except _NO_REPEAT as error:
-                self._failure = described(error, sent=self.sent, phase="wait")
+                self._failure = convert_error(error, sent=self.sent, phase="wait")
             except UnusableConnectionError as error:
                 if error.reused:
                     continue  # other idle connections may be dead too; finally a new one is opened

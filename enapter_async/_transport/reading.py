@@ -10,7 +10,7 @@ from aiohttp import hdrs
 
 from enapter_async._protocol.gzip import GzipDecoder
 from enapter_async._protocol.request import Headers
-from enapter_async._transport.aiohttp_errors import described
+from enapter_async._transport.aiohttp_errors import convert_error
 from enapter_async._transport.lifetime import Lifetime
 from enapter_async.errors import (
     AttemptTimeoutError,
@@ -170,7 +170,7 @@ class StreamedAnswer:
         except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
             # Closing also ends the connection, which may be detected before the timer.
             closed = self._lifetime.closed
-            failure = ClientClosedError() if closed else described(error, sent=True, phase="body")
+            failure = ClientClosedError() if closed else convert_error(error, sent=True, phase="body")
         finally:
             self._lifetime.end(timer)
         raise failure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from enapter_async._transport.aiohttp_errors import copy_error
+from enapter_async._protocol.failure import copy_error
 from enapter_async.config import TokenProvider, checked_token
 from enapter_async.errors import ConfigurationError, EnapterError, TokenProviderError
 

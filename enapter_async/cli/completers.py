@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 from click.shell_completion import CompletionItem
 
+from enapter_async._files import NewFile
 from enapter_async.cli.profiles import profile_of
 from enapter_async.models.visible import make_visible
 
@@ -130,5 +131,5 @@ def _write_cache(path: Path, names: Names) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         temporary.touch(mode=0o600, exist_ok=False)
-        temporary.write_text(json.dumps(names), encoding="utf-8")
-        temporary.replace(path)
+        with NewFile(path, temporary) as cache:
+            cache.file.write(json.dumps(names).encode())

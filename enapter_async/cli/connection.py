@@ -9,10 +9,10 @@ from typing import Final, TypeVar, Unpack
 import click
 from rich.console import Console
 
-from enapter_async import CLOUD_URL, EnapterClient, Hook, __version__
+from enapter_async import CLOUD_URL, EnapterClient, Hook
 from enapter_async.cli.otel import environment_hooks
 from enapter_async.cli.parameters import option
-from enapter_async.cli.profiles import RateOptions, chosen_profile, profile_option
+from enapter_async.cli.profiles import APP, RateOptions, chosen_profile, profile_option
 from enapter_async.cli.simulate import MODES
 from enapter_async.cli.simulator_process import simulator_process
 
@@ -103,7 +103,7 @@ async def connected(
         async with EnapterClient(
             base_url=address.url,
             token=address.token,
-            app=f"enapter-async-cli/{__version__}",
+            app=APP,
             hooks=(*hooks, *exporters),
             **options,
         ) as client:

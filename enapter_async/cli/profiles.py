@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from enapter_async import EnapterClient, Hook, RateLimit, SharedRateLimit
 
 _CHOSEN: Final = "enapter_async.cli.profile"
-_APP: Final = f"enapter-async-cli/{__version__}"
+APP: Final = f"enapter-async-cli/{__version__}"
+"""Name of the command in the User-Agent."""
 _TOKEN_COMMAND_SECONDS: Final = 120.0
 _TOKENS: Final = ("token", "token_env", "token_command")
 _FOLDER: Final = "enapter-async"
@@ -132,7 +133,7 @@ class Profile:
             base_url=self.base_url,
             token=token if self.token_command else known[0],
             user=self.user,
-            app=_APP,
+            app=APP,
             hooks=(*hooks, *exporters),
             ssl_context=self.ssl_context(),
             **options,

@@ -5,7 +5,6 @@ Every pytest run in an environment loads this module, so it imports only pytest 
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -101,11 +100,12 @@ def _make_simulator_fixture() -> FixtureFunction:
 
 def _make_client_fixture() -> FixtureFunction:
     async def open_client(enapter_simulator: Simulator, request: pytest.FixtureRequest) -> AsyncIterator[EnapterClient]:
+        from enapter_async._files import load_ca_file
         from enapter_async.client import EnapterClient
 
         options: dict[str, Any] = {"base_url": enapter_simulator.url, "token": enapter_simulator.token}
         if enapter_simulator.ca_file is not None:
-            options["ssl_context"] = ssl.create_default_context(cafile=enapter_simulator.ca_file)
+            options["ssl_context"] = load_ca_file(enapter_simulator.ca_file)
         options.update(read_options(request.node, "enapter_client"))
         async with EnapterClient(**options) as client:
             yield client

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -54,7 +56,31 @@ HOMES: Final = {
     "opentelemetry": ("integrations.opentelemetry",),
     "rich": ("cli",),
     "rich_click": ("cli",),
+    "click": ("cli",),
+    "pyarrow": ("_protocol.timeseries.arrow", "collector.stores.parquet", "models.timeseries", "rows.parquet"),
+    "pandas": ("models.timeseries",),
+    "polars": ("models.timeseries",),
+    "multidict": ("_transport",),
+    "pytest": ("integrations",),
+    "trustme": ("simulator._server.tls",),
+    "yaml": ("simulator._server.manifest_file",),
 }
+ONCE: Final = {
+    r"https://api\.enapter\.com": ("config",),
+    r"create_default_context\(cafile|load_verify_locations": ("_files",),
+    r"fcntl\.|msvcrt\.": ("_files",),
+    r"os\.replace\(|(?i:temporary|partial)\.(replace|rename)\(": ("_files",),
+    r"class \w+\(.*EventLoop\)": ("integrations.virtual_time",),
+    r"enapter-async-cli": ("cli.profiles",),
+}
+"""Things of which HOUSE.md wants one each: the Cloud's address, CA files, locks, files that appear when they are
+complete, loops with a clock of their own, and the name of the command in the User-Agent."""
+INNER: Final = {
+    ("client", "resources._catalogue"),  # the client's list of its resources
+    ("cli.collect.service", "collector._problems"),  # the growing pause
+    ("integrations._pytest_markers", "simulator._server.resources"),  # names of operations, to refuse a misspelt one
+}
+"""Inner modules that another room imports all the same."""
 IMPURE: Final = {
     "aiohttp", "anyio", "asyncio", "concurrent", "http", "multiprocessing", "os", "selectors", "shutil", "signal",
     "socket", "ssl", "subprocess", "tempfile", "threading", "time",
@@ -185,3 +211,40 @@ def test_what_is_not_public_has_an_underscore(name: str) -> None:
                for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
                if isinstance(target, ast.Name)}  # fmt: skip
     assert any(not found.startswith("_") for found in public), f"{name} defines nothing public: give it an underscore"
+
+
+def test_inner_modules_stay_in_their_room() -> None:
+    """A module with an underscore inside a room is imported in this room only; others import the room's public face."""
+    found = set()
+    for name in MODULES:
+        for imported in ours(name):
+            steps = imported.split(".")
+            rooms = [".".join(steps[:number]) for number, step in enumerate(steps) if number > 1 and step[0] == "_"]
+            if any(name != room and not name.startswith(f"{room}.") for room in rooms):
+                found.add((name.partition(".")[2], imported.partition(".")[2]))
+    assert found == INNER
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_imports_private_names_of_another(name: str) -> None:
+    for node in ast.walk(parsed(name)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("enapter_async"):
+            private = {one.name for one in node.names if one.name.startswith("_") and not one.name.startswith("__")}
+            assert {one for one in private if f"{node.module}.{one}" not in MODULES} == set()
+
+
+@pytest.mark.parametrize("pattern", ONCE)
+def test_a_thing_is_written_once(pattern: str) -> None:
+    homes = {
+        name.partition(".")[2]
+        for name, path in MODULES.items()
+        if part(name) != "simulator" and re.search(pattern, path.read_text(encoding="utf-8"))  # shares nothing
+    }
+    assert homes == set(ONCE[pattern])
+
+
+def test_no_library_is_without_a_place() -> None:
+    """The libraries that everything is built on are free; each other one has a home."""
+    free = {"anyio", "attrs", "enapter_async", *sys.stdlib_module_names}
+    used = {found.split(".")[0] for name in MODULES for found in imports(name)}
+    assert used - free == set(HOMES)
