@@ -432,6 +432,8 @@ class Collector:
         return round((time.time() + self._clock_offset) * SECOND)
 
     def _take_event(self, event: WatchEvent) -> None:
+        if self._repairer is not None and isinstance(event, (PollFailed, PollLate, TickMissed)):
+            self._repairer.slow_down()
         if isinstance(event, PollLate):
             self._intake.doubt_answers(event.devices or self._targets.units)
         elif isinstance(event, (PollFailed, TickMissed)):

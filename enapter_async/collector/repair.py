@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from operator import itemgetter
 from typing import Final, TypeAlias
 
 import anyio
@@ -24,21 +23,21 @@ from enapter_async import (
 from enapter_async._protocol.failure import refuses_request
 from enapter_async._protocol.timeseries.plan import DEVICES_PER_REQUEST
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
+from enapter_async.collector._repair_job import RepairJob, plan_job
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Finder, Selection, Units
 from enapter_async.collector.store import JournaledStore
 from enapter_async.errors import EnapterError, StorageError
-from enapter_async.rows import Row, make_batch_rows
-from enapter_async.rows.batches import none_is_empty
+from enapter_async.rows import Row
+from enapter_async.rows.batches import RowBlock, make_row_block, none_is_empty
 
 _SECOND: Final = 1_000_000
 _WINDOW: Final = 3_600
 """Most steps that are filled before the journal is told."""
-_NEAR: Final = 60
-"""Steps between two gaps that are read as one: a request costs more than a few rows too many."""
-_REQUESTS: Final = 2
-"""At once: live collection goes first."""
+_FIRST_REQUESTS: Final = 2
+_MOST_REQUESTS: Final = 8
+"""At once: one more after each part if live collection was in time, and half as many when it is late."""
 _SHARE: Final = 0.2
 """Of the client's pace, where there is one."""
 _ROWS_IN_COMMIT: Final = 50_000
@@ -51,19 +50,6 @@ Settled: TypeAlias = Callable[
 ]
 """Gets the span of each device that was looked up, the attributes of which rows were missing, and those of which the
 store had rows; returns of how many attributes values were expected and are nowhere."""
-_get_attribute: Final[Callable[[Row], tuple[str, str]]] = itemgetter(0, 1)
-
-
-@attrs.frozen
-class _Job:
-    """Gaps that are filled together, as far as they reach into a span."""
-
-    start: int
-    before: int
-    gaps: tuple[Gap, ...]
-    spans: dict[str, tuple[int, int]]
-    there: dict[tuple[str, str], bytearray] = attrs.field(factory=dict[tuple[str, str], bytearray])
-    """By attribute, a 1 for each step of which the store had a row when the job began."""
 
 
 class Repairer:
@@ -117,10 +103,19 @@ class Repairer:
         self._settled = settled
         self._wake = anyio.Event()
         self._refused: dict[str, float] = {}
+        self._requests = _FIRST_REQUESTS
+        self._times_late = 0
+        # Live collection waits for one commit of the repair at most.
+        self._commits = anyio.Lock()
 
     def wake(self) -> None:
         """Read the journal again: there are new gaps."""
         self._wake.set()
+
+    def slow_down(self) -> None:
+        """Send fewer requests at once: live collection is late."""
+        self._times_late += 1
+        self._requests = max(1, self._requests // 2)
 
     async def run(self) -> None:
         """Fill gaps until cancelled."""
@@ -163,7 +158,7 @@ class Repairer:
 
     # -- what to do next -----------------------------------------------------------------------------------
 
-    async def _next_job(self) -> tuple[_Job | None, float | None]:
+    async def _next_job(self) -> tuple[RepairJob | None, float | None]:
         """Return what is to be filled next, or None and the seconds until there may be something."""
         gaps = await self._read_gaps()
         width = self._step * _SECOND
@@ -177,7 +172,8 @@ class Repairer:
         ]
         ready = [gap for gap in possible if gap.start < over]
         if ready:
-            return self._make_job(ready, over), None
+            devices = [device for device in units if device not in self._refused]
+            return plan_job(ready, devices, over=over, step=width, longest=_WINDOW * width), None
         waits = [(gap.start - over + width) / 1e6 for gap in possible]
         waits += [until - monotonic for until in self._refused.values()]
         return None, max(0.05, min(waits)) if waits else None
@@ -187,71 +183,74 @@ class Repairer:
         self.open, self.open_seconds = len(gaps), sum(gap.seconds for gap in gaps)
         return gaps
 
-    def _make_job(self, gaps: Sequence[Gap], over: int) -> _Job:
-        """Take the oldest gap, and those that lie near it."""
-        width = self._step * _SECOND
-        start = gaps[0].start // width * width
-        most = start + _WINDOW * width
-        reached = start
-        taken: list[Gap] = []
-        for gap in gaps:
-            if gap.start >= most or (taken and gap.start > reached + _NEAR * width):
-                break
-            taken.append(gap)
-            reached = max(reached, gap.before)
-        before = min(-(-min(reached, most) // width) * width, over)
-        everyone = [device for device in self._units() if device not in self._refused]
-        spans: dict[str, tuple[int, int]] = {}
-        for gap in taken:
-            begin, end = max(gap.start // width * width, start), min(-(-gap.before // width) * width, before)
-            for device in everyone if gap.device_id is None else (gap.device_id,):
-                known = spans.get(device)
-                spans[device] = (begin, end) if known is None else (min(begin, known[0]), max(end, known[1]))
-        return _Job(start, before, tuple(taken), {device: span for device, span in spans.items() if span[0] < span[1]})
-
     # -- doing it ------------------------------------------------------------------------------------------
 
-    async def _fill(self, job: _Job) -> None:
+    async def _fill(self, job: RepairJob) -> None:
         rows_before = self.rows
         found: set[tuple[str, str]] = set()
         refused: dict[str, EnapterError] = {}
-        last: list[Row] = []
+        last: Sequence[Row] = ()
         if query := self._query(job):
             await self._look_up_rows(job)
-            parts = iter(plan_history(query))
-            problem: Exception | None = None
-
-            async def work() -> None:
-                nonlocal problem, last
-                try:
-                    for part in parts:
-                        await self._yield_to_live()
-                        # The rows of one part wait for the transaction that ends the job.
-                        rows = await self._read_tolerating(job, part, found, refused)
-                        last, rows = rows, last
-                        await self._commit(rows, {})
-                except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                    problem = problem or error
-                    tasks.cancel_scope.cancel()
-
-            async with anyio.create_task_group() as tasks:
-                for _ in range(_REQUESTS):
-                    tasks.start_soon(work)
-            if problem is not None:
-                raise problem
+            last = await self._read_all(job, query, found, refused)
         for device, error in refused.items():
             self._refused[device] = time.monotonic() + _REFUSED_SECONDS
             self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {error}"))
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         spans = {device: span for device, span in job.spans.items() if device not in refused}
-        empty = self._settled(spans, found, job.there.keys())
+        empty = self._settled(spans, found, job.stored_attributes)
         self.seconds += (job.before - job.start) / 1e6
         rows = self.rows - rows_before
         self._report(
             GapsFilled(devices=len(job.spans), start=job.start, before=job.before, rows=rows, without_history=empty)
         )
 
-    def _rest(self, gap: Gap, job: _Job, refused: Mapping[str, EnapterError]) -> list[Gap]:
+    async def _read_all(
+        self,
+        job: RepairJob,
+        query: TimeseriesQuery,
+        found: set[tuple[str, str]],
+        refused: dict[str, EnapterError],
+    ) -> Sequence[Row]:
+        """Read and commit the history of a job; returns the last rows, which are not committed yet."""
+        last: Sequence[Row] = ()
+        parts = iter(plan_history(query))
+        problem: Exception | None = None
+        working = 0
+
+        def start_work() -> None:
+            nonlocal working
+            while working < self._requests:
+                working += 1
+                tasks.start_soon(work)
+
+        async def work() -> None:
+            nonlocal problem, last, working
+            try:
+                for part in parts:
+                    times_late = self._times_late
+                    await self._yield_to_live()
+                    # The rows of one part wait for the transaction that ends the job.
+                    rows = await self._read_tolerating(job, part, found, refused)
+                    last, rows = rows, last
+                    await self._commit(rows, {})
+                    if times_late == self._times_late:
+                        self._requests = min(_MOST_REQUESTS, self._requests + 1)
+                    if working > self._requests:
+                        break
+                    start_work()
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                problem = problem or error
+                tasks.cancel_scope.cancel()
+            working -= 1
+
+        async with anyio.create_task_group() as tasks:
+            start_work()
+        if problem is not None:
+            raise problem
+        return last
+
+    def _rest(self, gap: Gap, job: RepairJob, refused: Mapping[str, EnapterError]) -> list[Gap]:
         if gap.device_id is not None and gap.device_id in refused:
             return [attrs.evolve(gap, id=None)]
         rest = gap.without(job.start, job.before)
@@ -266,9 +265,10 @@ class Repairer:
                 ]
         return rest
 
-    def _query(self, job: _Job) -> TimeseriesQuery | None:
+    def _query(self, job: RepairJob) -> TimeseriesQuery | None:
         units = self._units()
-        series = [Series(device, list(units[device])) for device in job.spans if units.get(device)]
+        # In the order of a store's key: rows of one request are then neighbours.
+        series = [Series(device, sorted(units[device])) for device in sorted(job.spans) if units.get(device)]
         if not series:
             return None
         return TimeseriesQuery(
@@ -280,8 +280,8 @@ class Repairer:
         )
 
     async def _read_tolerating(
-        self, job: _Job, part: HistoryPart, found: set[tuple[str, str]], refused: dict[str, EnapterError]
-    ) -> list[Row]:
+        self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]], refused: dict[str, EnapterError]
+    ) -> Sequence[Row]:
         """Read a part; if the server refuses it, device by device, so that one of them costs itself only."""
         try:
             return await self._read(job, part, found)
@@ -297,61 +297,46 @@ class Repairer:
             rows += await self._read_tolerating(job, single, found, refused)
         return rows
 
-    async def _read(self, job: _Job, part: HistoryPart, found: set[tuple[str, str]]) -> list[Row]:
+    async def _read(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
         """Read a part; returns the last of its rows, which are not committed yet."""
-        rows: list[Row] = []
+        batches: list[TimeseriesBatch] = []
+        cells = 0
+
+        def take_missing() -> RowBlock:
+            block = job.select_missing(make_row_block(batches, self._units()))
+            found.update(block.keys)
+            return block
+
         async with self._client.telemetry.history([part], concurrency=1) as history:
             with none_is_empty():
                 async for batch in history:
-                    rows += self._missing(job, batch)
-                    if len(rows) >= _ROWS_IN_COMMIT:
-                        found.update(map(_get_attribute, rows))
-                        await self._commit(rows, {})
-                        rows = []
-        found.update(map(_get_attribute, rows))
-        return rows
+                    batches.append(batch)
+                    cells += len(batch) * len(batch.columns)
+                    if cells >= _ROWS_IN_COMMIT:
+                        await self._commit(take_missing(), {})
+                        batches, cells = [], 0
+        return take_missing()
 
-    async def _look_up_rows(self, job: _Job) -> None:
+    async def _look_up_rows(self, job: RepairJob) -> None:
         """Learn which steps have rows, before the first is filled in: what is filled need not be read again."""
-        width = self._step * _SECOND
-        steps = (job.before - job.start) // width
         devices = list(job.spans)
         for first in range(0, len(devices), DEVICES_PER_REQUEST):
             group = devices[first : first + DEVICES_PER_REQUEST]
-            for device, attribute, moment in await self._store.read_keys(group, job.start, job.before):
-                there = job.there.get((device, attribute))
-                if there is None:
-                    there = job.there[device, attribute] = bytearray(steps)
-                there[(moment - job.start) // width] = 1
-
-    def _missing(self, job: _Job, batch: TimeseriesBatch) -> list[Row]:
-        if not len(batch):
-            return []
-        rows = make_batch_rows(batch, self._units())
-        first, last = batch.unix_seconds[0] * _SECOND, batch.unix_seconds[-1] * _SECOND
-        spans = job.spans
-        nowhere = (0, 0)
-        found = {column.device: spans.get(column.device, nowhere) for column in batch.columns}
-        if not all(start <= first and last < before for start, before in found.values()):
-            rows = [row for row in rows if (span := spans.get(row[0], nowhere))[0] <= row[2] < span[1]]
-        if job.there:
-            width = self._step * _SECOND
-            there, none = job.there, bytes((job.before - job.start) // width)
-            rows = [row for row in rows if not there.get(row[:2], none)[(row[2] - job.start) // width]]
-        return rows
+            job.add_rows(await self._store.read_keys(group, job.start, job.before))
 
     async def _commit(self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]]) -> None:
         if rows or replace:
-            with anyio.CancelScope(shield=True):
-                # Not `self.rows += await ...`: that forgets what others commit meanwhile.
-                new = await self._store.commit(rows, replace=replace)
-                self.rows += new
+            async with self._commits:
+                with anyio.CancelScope(shield=True):
+                    # Not `self.rows += await ...`: that forgets what others commit meanwhile.
+                    new = await self._store.commit(rows, replace=replace)
+                    self.rows += new
 
     async def _yield_to_live(self) -> None:
         """Let live requests go first, and take no more than a share of the pace."""
         load = self._client.load
         if load.requests_per_second:
-            await anyio.sleep(_REQUESTS / (load.requests_per_second * _SHARE))
+            await anyio.sleep(self._requests / (load.requests_per_second * _SHARE))
         for _ in range(20):
             if not self._client.load.waiting:
                 return

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from enapter_async import EnapterClient, StorageError
+from enapter_async import EnapterClient, Event, RequestFinished, RequestStarted, StorageError
 from enapter_async.collector import CollectorEvent, Gap, RowKey, Selection, SqliteStore, Targets
 from enapter_async.collector import repair as repair_module
 from enapter_async.collector._problems import Problems
@@ -181,6 +181,34 @@ async def test_rows_of_concurrent_parts_are_all_counted_and_never_read_back(
     assert repairing.repairer.rows == len(read_rows(database)) > 0
     assert store.calls[:3] == ["read_keys"] * 3
     assert set(store.calls[3:]) == {"commit"}
+
+
+@pytest.mark.parametrize(("is_late", "most"), [(False, 8), (True, 2)])
+async def test_requests_at_once_grow_to_eight_unless_live_collection_is_late(
+    database: Path, is_late: bool, most: int
+) -> None:
+    under_way: set[int] = set()
+    highest = 0
+
+    def count(event: Event) -> None:
+        nonlocal highest
+        if isinstance(event, RequestStarted) and event.operation == "telemetry.query_timeseries":
+            under_way.add(event.call)
+            highest = max(highest, len(under_way))
+        elif isinstance(event, RequestFinished) and event.call in under_way:
+            under_way.discard(event.call)
+            if is_late:
+                repairing.repairer.slow_down()
+
+    async with Simulator(devices=250, latency=0.03) as sim:
+        async with EnapterClient(base_url=sim.url, token=sim.token, hooks=[count]) as client:
+            targets = await Finder(client, Selection()).find()
+            async with SqliteStore(database) as store:
+                await store.commit([], note=[gap(START, START + 2)])
+                repairing = Repairing(client, store, targets)
+                await repairing.repairer.fill_all()
+    assert highest == most
+    assert read_journal(database) == []
 
 
 async def test_many_rows_of_one_commit_are_each_stored_once(database: Path) -> None:

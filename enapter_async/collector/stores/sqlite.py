@@ -7,7 +7,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
@@ -16,6 +15,7 @@ from enapter_async._files import identify_file
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._sqlite_rows import insert_rows
 from enapter_async.errors import StorageError
 from enapter_async.rows import COLUMNS, Row, format_time, parse_time
 
@@ -51,10 +51,6 @@ CREATE TABLE telemetry_devices (
     reached   TEXT NOT NULL  -- up to when the device was collected, at least
 ) WITHOUT ROWID
 """
-_INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, text, unit) VALUES "
-_PLACES: Final = "(?,?,?,?,?,?)"
-_ROWS_IN_STATEMENT: Final = 500
-"""Rows per statement. Each statement releases the GIL and then waits for the event loop, so one per row is slow."""
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
 _MARK: Final = (
     "INSERT INTO telemetry_devices VALUES (?,?) ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
@@ -224,7 +220,7 @@ class _Database:
                 connection.executemany("DELETE FROM telemetry_gaps WHERE id = ?", [(number,) for number in replaced])
                 connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
             before = connection.total_changes
-            self._insert(rows)
+            insert_rows(connection, rows)
             new = connection.total_changes - before
             connection.execute("COMMIT")
         except BaseException:
@@ -232,16 +228,6 @@ class _Database:
                 connection.execute("ROLLBACK")
             raise
         return new
-
-    def _insert(self, rows: Sequence[Row]) -> None:
-        connection = self._connection
-        places = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(COLUMNS)
-        size = min(_ROWS_IN_STATEMENT, places)
-        whole = len(rows) // size * size
-        statement = _INSERT + ",".join([_PLACES] * size)
-        for first in range(0, whole, size):
-            connection.execute(statement, list(chain.from_iterable(map(_record, rows[first : first + size]))))
-        connection.executemany(_INSERT + _PLACES, map(_record, rows[whole:]))
 
     def read_newest(self, devices: Collection[str], before: int) -> dict[str, int]:
         """Search the rows of the last hour, then the marks. Scanning the whole table would take minutes."""
@@ -353,11 +339,6 @@ class _Database:
     def _columns(self, table: str) -> tuple[set[str], set[str]]:
         found = list(self._connection.execute(f"PRAGMA table_info({table})"))
         return {name for _, name, *_ in found}, {name for _, name, _, _, _, key in found if key}
-
-
-def _record(row: Row) -> tuple[str, str, str, float | None, str | None, str | None]:
-    device, attribute, moment, value, text, unit = row
-    return device, attribute, format_time(moment), value, text, unit
 
 
 def _gap_record(gap: Gap) -> tuple[str | None, str, str, str]:
