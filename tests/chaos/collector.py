@@ -270,8 +270,7 @@ async def _compare(client: EnapterClient, database: Path, first: int, before: in
         for (device, attribute, moment), row in platform.items():
             compared += 1
             there = stored.get((device, attribute, moment // SECOND))
-            # The simulator's history of alerts knows nothing of the alerts that are raised.
-            if there is None or (there != (row[3], row[4]) and attribute != "alerts"):
+            if there != (row[3], row[4]):
                 difference.append(f"{device} {attribute} {moment // SECOND}: {there} instead of {row[3:5]}")
     return difference, compared
 
