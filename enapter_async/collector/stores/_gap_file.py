@@ -9,7 +9,7 @@ from typing import Final
 
 from enapter_async._files import sync_file
 from enapter_async.collector.gaps import Gap
-from enapter_async.errors import StorageError
+from enapter_async.collector.stores._failures import storage_error
 from enapter_async.rows import format_time
 
 SUFFIX: Final = ".gaps.jsonl"
@@ -49,4 +49,4 @@ def append_gaps(path: Path, gaps: Sequence[Gap]) -> None:
             file.write(lines.encode("utf-8", "replace"))
             sync_file(file)
     except OSError as error:
-        raise StorageError(target, f"cannot be written: {error.strerror}") from error
+        raise storage_error(target, "cannot be written", error) from error

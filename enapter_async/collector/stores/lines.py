@@ -14,6 +14,7 @@ from typing import IO, Final, Literal, Self, cast
 from enapter_async._files import NewFile, identify_file, try_to_lock
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._failures import explain_unopened, storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
 from enapter_async.errors import StorageError
@@ -131,13 +132,32 @@ class LineFile:
                 self.reopen()
                 self._append(data)
         except OSError as error:
-            raise StorageError(self.path, f"cannot be written: {error.strerror}") from error
+            raise storage_error(self.path, "cannot be written", error) from error
         return len(new)
 
     def reopen(self) -> None:
-        """Reopen the file."""
-        self._file.close()
-        self._file = self._open()
+        """Reopen the file if the path refers to another one. If that fails, the old one stays open.
+
+        Raises:
+            StorageError: The file cannot be opened.
+        """
+        if identify_file(self.path) == self._identity():
+            self._follow_truncation()
+            return
+        old = self._file, self.size, self.torn
+        try:
+            file = self._open()
+        except BaseException:
+            self._file, self.size, self.torn = old
+            raise
+        self._file = file
+        old[0].close()
+
+    def take_back(self, size: int) -> None:
+        """Cut away everything after a former size of the file, as far as that works."""
+        with contextlib.suppress(OSError):
+            self._cut(size)
+            self.size = size
 
     def close(self) -> None:
         """Write everything to disk and close the file."""
@@ -150,7 +170,9 @@ class LineFile:
                 os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", buffering=0
             )
         except OSError as error:
-            raise StorageError(self.path, f"cannot be opened: {error.strerror}") from error
+            reason = explain_unopened(self.path)
+            failed = StorageError(self.path, reason) if reason else storage_error(self.path, "cannot be opened", error)
+            raise failed from error
         try:
             if not try_to_lock(file):
                 raise StorageError(self.path, f"another process collects into {self.path} now")
@@ -161,7 +183,7 @@ class LineFile:
             self._prepare()
         except OSError as error:
             file.close()
-            raise StorageError(self.path, f"cannot be used: {error.strerror}") from error
+            raise storage_error(self.path, "cannot be used", error) from error
         except BaseException:
             file.close()
             raise
@@ -172,7 +194,11 @@ class LineFile:
         there = identify_file(self.path)
         if there is None or there != self._identity():
             self.reopen()
-        elif os.fstat(self._file.fileno()).st_size < self.size:
+        else:
+            self._follow_truncation()
+
+    def _follow_truncation(self) -> None:
+        if os.fstat(self._file.fileno()).st_size < self.size:
             self._prepare()
 
     def _identity(self) -> tuple[int, int]:

@@ -26,6 +26,7 @@ import attrs
 from enapter_async._files import NewFile, identify_file, try_to_lock
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
 from enapter_async.collector.stores.lines import LineFile
@@ -197,16 +198,24 @@ class ParquetFolder:
             days.setdefault(row[2] // _EPOCH_DAY, []).append(row)
         now = self._clock()
         new = 0
-        for number, some in days.items():
-            name = format_time(number * _EPOCH_DAY)[:10]
-            day = self._days.get(name) or self._begin(name)
-            day.touched = now
-            new += day.lines.write(some)
-            if day.lines.size >= self._most_bytes:
-                self._finish(name)
+        sizes: dict[str, int] = {}
+        try:
+            for number, some in days.items():
+                name = format_time(number * _EPOCH_DAY)[:10]
+                day = self._days.get(name) or self._begin(name)
+                sizes[name] = day.lines.size
+                new += day.lines.write(some)
+                day.touched = now
+        except StorageError:
+            # The caller writes all of them again.
+            for name, size in sizes.items():
+                self._days[name].lines.take_back(size)
+            raise
         newest = max(self._days, default="")
-        for name in [name for name, day in self._days.items() if name < newest and now - day.touched > _QUIET_SECONDS]:
-            self._finish(name)
+        for name, day in list(self._days.items()):
+            is_over = name < newest and now - day.touched > _QUIET_SECONDS
+            if is_over or day.lines.size >= self._most_bytes:
+                self._try_to_finish(name)
         return new
 
     def close(self) -> None:
@@ -308,18 +317,28 @@ class ParquetFolder:
         day = self._days[name] = _Day(number, lines, self._clock())
         return day
 
+    def _try_to_finish(self, name: str) -> None:
+        """Convert the lines of a day to Parquet, unless the disk is full. Then they stay lines for now."""
+        try:
+            self._finish(name)
+        except StorageError as error:
+            if not error.temporary:
+                raise
+
     def _finish(self, name: str) -> None:
         day = self._days[name]
-        day.lines.close()
-        del self._days[name]
         target = self._target(name, day.number)
         try:
             if day.lines.size > len(CSV.header):
                 with self._new(target) as new:
                     _convert(day.lines.path, new.file)
                 self._remove_placeholder()
+            day.lines.close()
+            del self._days[name]
             day.lines.path.unlink()
-        except (OSError, pa.ArrowException) as error:
+        except OSError as error:
+            raise storage_error(target, "cannot be written", error) from error
+        except pa.ArrowException as error:
             raise StorageError(target, f"cannot be written: {error}") from error
 
 

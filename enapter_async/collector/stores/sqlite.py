@@ -15,6 +15,7 @@ from enapter_async._files import identify_file
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._failures import explain_unopened
 from enapter_async.collector.stores._sqlite_rows import insert_rows
 from enapter_async.errors import StorageError
 from enapter_async.rows import COLUMNS, Row, format_time, parse_time
@@ -61,7 +62,9 @@ _BUSY_SECONDS: Final = 5.0
 """Seconds to wait for a lock of another program before reporting it to the collector."""
 _LOOK_BACK: Final = 3_600_000_000
 """Microseconds before the newest row in which to search for the newest row of each device."""
-_TEMPORARY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+_TEMPORARY: Final = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL}
+)
 
 
 class SqliteStore:
@@ -87,15 +90,17 @@ class SqliteStore:
         self.path: Path = Path(path)
         self._worker = Worker()
         self._open: _Database | None = None
+        self._entered = False
 
     async def __aenter__(self) -> Self:
         self._open = await self._worker.run(_Database, self.path)
+        self._entered = True
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        database, self._open = self._open, None
+        database, self._open, self._entered = self._open, None, False
         if database is not None:
             await self._worker.run(database.close)
 
@@ -132,16 +137,18 @@ class SqliteStore:
     # -- in the worker thread ------------------------------------------------------------------------------
 
     def _database(self) -> _Database:
-        database = self._open
-        if database is None:
+        if not self._entered:
             raise StorageError(self.path, "is not open: use `async with`")
-        return database if database.is_in_place() else self._reopen()
+        database = self._open
+        return database if database is not None and database.is_in_place() else self._reopen()
 
     def _reopen(self) -> _Database:
-        if self._open is not None:
-            self._open.close()
-        self._open = _Database(self.path)
-        return self._open
+        # The old one is closed first: closing removes the log beside the path, which must not be that of a new file.
+        database, self._open = self._open, None
+        if database is not None:
+            database.close()
+        self._open = opened = _Database(self.path)
+        return opened
 
     def _read(self, call: Callable[[_Database, *Arguments], T], *arguments: *Arguments) -> T:
         database = self._database()
@@ -174,7 +181,8 @@ class _Database:
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
-            raise _failed(path, "cannot be opened", error) from error
+            reason = explain_unopened(path)
+            raise StorageError(path, reason) if reason else _failed(path, "cannot be opened", error) from error
         try:
             self._prepare()
             self._file = identify_file(path)

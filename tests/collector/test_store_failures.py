@@ -1,0 +1,172 @@
+"""Stores whose disk is full, whose file is taken away, or whose place cannot be used."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import pytest
+
+from enapter_async import StorageError
+from enapter_async.collector import CollectorEvent, Gap, ProblemBegan, ProblemEnded, SqliteStore
+from enapter_async.collector import _writer as writer_module
+from enapter_async.collector._problems import Problems
+from enapter_async.collector._writer import Writer
+from enapter_async.collector.stores.lines import LineFile, LineStore
+from enapter_async.collector.stores.parquet import ParquetFolder
+from enapter_async.rows import CSV, Row
+from tests.collector.platform import SECOND, read_journal, read_rows
+
+pytestmark = pytest.mark.anyio
+
+START = 1_773_480_000
+"""2026-03-14T09:20:00Z"""
+DAY = 86_400
+
+
+def made(first: int, count: int) -> list[Row]:
+    return [("d1", "power", (START + n) * SECOND, float(n), None, "W") for n in range(first, first + count)]
+
+
+class SmallSqlite(SqliteStore):
+    """A database that may not grow beyond a number of pages."""
+
+    def limit(self, pages: int) -> None:
+        assert self._open is not None
+        self._open._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+async def test_a_full_disk_is_waited_for_and_told_once(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(writer_module, "next_pause", lambda pause: pause)
+    events: list[CollectorEvent] = []
+    gap = Gap(device_id="d1", start=START * SECOND, before=(START + 5) * SECOND, reason="test")
+    async with SmallSqlite(database) as store:
+        store.limit(1)
+        writer = Writer(store, Problems(events.append))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 5_000), [gap])
+            with anyio.fail_after(20):
+                while not events:
+                    await anyio.sleep(0.01)
+            await writer.put(made(5_000, 10))
+            await anyio.sleep(0.1)
+            store.limit(1_000_000)
+            writer.close()
+    assert [type(event) for event in events] == [ProblemBegan, ProblemEnded]
+    assert "full" in str(events[0])
+    assert writer.failure is None
+    assert read_rows(database) == made(0, 5_010)
+    assert len(read_journal(database)) == 1
+
+
+class Full:
+    """A file on a full disk."""
+
+    def __init__(self, file: object) -> None:
+        self._file = file
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+
+async def test_a_text_file_on_a_full_disk_may_be_tried_again(tmp_path: Path) -> None:
+    file = LineFile(tmp_path / "t.csv", CSV)
+    file.write(made(0, 3))
+    real = file._file
+    file._file = Full(real)  # type: ignore[assignment]
+    with pytest.raises(StorageError, match="No space left on device") as failed:
+        file.write(made(3, 3))
+    assert failed.value.temporary
+    file._file = real
+    file.write(made(3, 3))
+    file.close()
+    assert (tmp_path / "t.csv").read_bytes() == CSV.header + CSV.encode(made(0, 6))
+
+
+async def test_rows_of_two_days_on_a_full_disk_are_there_once_in_the_end(tmp_path: Path) -> None:
+    storage = ParquetFolder(tmp_path / "p")
+    storage.write([*made(0, 1), *made(DAY, 1)])
+    second = storage._days["2026-03-15"].lines
+    real = second._file
+    second._file = Full(real)  # type: ignore[assignment]
+    both = [*made(1, 3), *made(DAY + 1, 3)]
+    with pytest.raises(StorageError) as failed:
+        storage.write(both)
+    assert failed.value.temporary
+    second._file = real
+    storage.write(both)
+    assert [day.lines.path.read_bytes().count(b"\n") for day in storage._days.values()] == [5, 5]
+    storage.close()
+
+
+async def test_a_conversion_that_finds_the_disk_full_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    storage = ParquetFolder(tmp_path / "p", most_bytes=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("enapter_async.collector.stores.parquet._convert", fill)
+        assert storage.write(made(0, 3)) == 3
+        assert storage.write(made(3, 3)) == 3
+    storage.write(made(6, 3))
+    (path,) = (tmp_path / "p").glob("2026*.parquet")
+    assert storage._days == {}
+    storage.close()
+    pq = pytest.importorskip("pyarrow.parquet")
+    assert pq.read_table(path).num_rows == 9
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+async def test_a_file_that_cannot_be_reopened_stays_open(tmp_path: Path, form: Literal["csv", "jsonl"]) -> None:
+    path, moved = tmp_path / "t", tmp_path / "t.1"
+    async with LineStore(path, form) as store:
+        await store.write(made(0, 3))
+        path.rename(moved)
+        path.mkdir()
+        with pytest.raises(StorageError, match="is a folder; choose a file in it"):
+            await store.reopen()
+        path.rmdir()
+        moved.rename(path)
+        await store.write(made(3, 3))
+        await store.reopen()
+        await store.write(made(6, 1))
+    assert path.read_text().count("d1") == 7
+
+
+async def test_a_database_that_cannot_be_reopened_is_tried_again(database: Path) -> None:
+    moved = database.with_name("moved")
+    async with SqliteStore(database) as store:
+        await store.write(made(0, 3))
+        database.rename(moved)
+        database.mkdir()
+        for _ in range(2):
+            with pytest.raises(StorageError, match="is a folder; choose a file in it"):
+                await store.write(made(3, 3))
+        database.rmdir()
+        await store.write(made(3, 3))
+    assert read_rows(database) == made(3, 3)
+
+
+@pytest.mark.parametrize("make", [SqliteStore, lambda path: LineStore(path, "csv")])
+async def test_a_place_that_cannot_be_used_says_why(
+    tmp_path: Path, make: type[SqliteStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def open_at(path: Path) -> str:
+        with pytest.raises(StorageError) as failed:
+            async with make(path):
+                pass
+        assert not failed.value.temporary
+        return str(failed.value)
+
+    assert f"there is no folder {tmp_path / 'none'}; create it first" in await open_at(tmp_path / "none" / "t")
+    (tmp_path / "folder").mkdir()
+    assert "is a folder; choose a file in it" in await open_at(tmp_path / "folder")
