@@ -298,10 +298,22 @@ UNIT = EXAMPLES / "enapter-collect.service"
 
 
 def test_the_command_of_the_unit_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in read_unit_environment().items():
+        monkeypatch.setenv(name, value)
     (line,) = [one for one in UNIT.read_text().splitlines() if one.startswith("ExecStart=")]
     _, command, *arguments = line.removeprefix("ExecStart=").split()
     assert command == "collect"
-    assert collect.make_context("collect", arguments).params["serve"] == "127.0.0.1:9464"
+    options = collect.make_context("collect", list(arguments)).params
+    assert (options["to"], options["serve"]) == ("telemetry.sqlite", "127.0.0.1:9464")
+    # The environment file comes later and wins: it can name a database, which an argument would overrule.
+    monkeypatch.setenv("ENAPTER_COLLECT_TO", "postgresql://collector@db/plant")
+    assert collect.make_context("collect", list(arguments)).params["to"] == "postgresql://collector@db/plant"
+
+
+def read_unit_environment() -> dict[str, str]:
+    lines = [line for line in UNIT.read_text().splitlines() if line.startswith("Environment")]
+    assert lines[-1].startswith("EnvironmentFile=")
+    return dict(line.removeprefix("Environment=").split("=", 1) for line in lines[:-1])
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -323,6 +335,20 @@ def test_prometheus_understands_the_alert_rules() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "SUCCESS: 6 rules found" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's prometheus)")
+def test_prometheus_understands_the_configuration_of_the_page(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "how-to" / "run-as-a-service.md").read_text()
+    (configuration,) = [block.partition("```")[0] for block in page.split("```yaml\n") if "scrape_configs" in block]
+    (tmp_path / "prometheus.yml").write_text(configuration)
+    shutil.copy(EXAMPLES / "enapter-alerts.yml", tmp_path)
+    done = subprocess.run(
+        ["promtool", "check", "config", str(tmp_path / "prometheus.yml")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "SUCCESS: 1 rule files found" in done.stdout
 
 
 def test_the_number_of_a_pod_becomes_its_shard() -> None:

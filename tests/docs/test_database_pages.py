@@ -79,12 +79,13 @@ def collect(url: str, folder: Path, *then: str) -> str:
 
 
 def test_statements_run_as_they_stand(url: str, tmp_path: Path) -> None:
-    tables, role, retention, partitions, newest, grafana = blocks(PAGE, "sql")
+    tables, role, retention, partitions, newest, hourly, grafana = blocks(PAGE, "sql")
     execute(url, tables)
     collect(url, tmp_path)  # into the table of the page
     execute(url, role)
     device = execute(url, "SELECT device_id FROM telemetry LIMIT 1")[0]["device_id"]
     assert execute(url, newest.replace("battery-1", device))
+    assert execute(url, hourly)
     for macro, meaning in GRAFANA.items():
         assert macro in grafana
         grafana = grafana.replace(macro, meaning)
