@@ -45,6 +45,9 @@ COMMANDS: Final = {
     "rule-engine": ("resources.rule_engine", "Show, suspend and resume a rule engine."),
 }
 
+_EXPECTED: Final = (click.ClickException, click.Abort, KeyboardInterrupt)
+"""Ends of a command for which `--debug` shows no traceback."""
+
 add_completion_class(PowerShellComplete)
 
 
@@ -106,25 +109,30 @@ class Application(Group):
         code: object = None
         try:
             code = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.UsageError as error:
-            _leave(f"{error.format_message()}{_hint(error)}", Exit.USAGE)
-        except Failure as error:
-            _leave(error.format_message(), error.code)
-        except click.ClickException as error:
-            _leave(error.format_message(), error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            _leave("stopped", Exit.INTERRUPTED)
         except SystemExit as left:
             # click exits with 1 if the reader has closed our output. As with `| head`, that is not an error.
             sys.exit(Exit.OK if isinstance(left.__context__, BrokenPipeError) else left.code)
-        except Exception as error:
-            if "--debug" in arguments:
+        except (Exception, KeyboardInterrupt) as error:
+            if "--debug" in arguments and not isinstance(error, _EXPECTED):
                 raise
-            end = failure(error)
-            if end.code == Exit.DEFECT and (ended_by := interruption.ended_by()) is not None:
-                _leave(*ended_by)  # Ctrl-C can cause any exception
-            _leave(end.format_message(), end.code)
+            _leave(*_describe_end(error))
         sys.exit(code if isinstance(code, int) else Exit.OK)
+
+
+def _describe_end(error: BaseException) -> tuple[str, int]:
+    """Return the message and the exit code for an error that ends the command."""
+    if isinstance(error, click.UsageError):
+        return f"{error.format_message()}{_hint(error)}", Exit.USAGE
+    if isinstance(error, Failure):
+        return error.format_message(), error.code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return "stopped", Exit.INTERRUPTED
+    end = failure(error)
+    if end.code == Exit.DEFECT and (ended_by := interruption.ended_by()) is not None:
+        return ended_by  # Ctrl-C can cause any exception
+    return end.format_message(), end.code
 
 
 def _leave(message: str, code: int) -> NoReturn:

@@ -313,13 +313,8 @@ def profile_named(name: str | None) -> Profile:
         ConfigurationError: The profile does not exist, or no profile is configured.
     """
     name = name or os.environ.get("ENAPTER_PROFILE") or None
-    token = os.environ.get("ENAPTER_HTTP_API_TOKEN", "").strip()
-    if name is None and token:
-        return Profile(
-            token=token,
-            base_url=os.environ.get("ENAPTER_HTTP_API_BASE_URL", "").strip() or CLOUD_URL,
-            user=os.environ.get("ENAPTER_HTTP_API_USER", "").strip() or None,
-        )
+    if name is None and (profile := _environment_profile()) is not None:
+        return profile
     path = config_path()
     file = ProfileFile.read(path)
     if name is None and (file is None or file.default is None):
@@ -328,6 +323,14 @@ def profile_named(name: str | None) -> Profile:
     if file is None:
         raise ConfigurationError(f"there is no profile {name!r}: {path} does not exist")
     return file.profile(name or file.default or "")
+
+
+def _environment_profile() -> Profile | None:
+    """Return the profile of ENAPTER_HTTP_API_*, if there is a token."""
+    token, base_url, user = (
+        os.environ.get(f"ENAPTER_HTTP_API_{name}", "").strip() for name in ("TOKEN", "BASE_URL", "USER")
+    )
+    return Profile(token=token, base_url=base_url or CLOUD_URL, user=user or None) if token else None
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:

@@ -120,23 +120,8 @@ def export(
     are added to the table that `collect` uses, and existing rows are kept.
     """
     chosen = chosen_simulator(simulator)
-    database = to if guess_store_format(to) == "postgres" else None
-    path = Path(to)
-    if database is not None:
-        if name is not None:
-            raise click.UsageError("--format works only with files")
-        name = "postgres"
-    else:
-        if schema is not None:
-            raise click.UsageError("--schema works only with PostgreSQL")
-        name = name or guess_format(path)
-    if name is None:
-        raise click.BadParameter(
-            f"{show_target(to)} must end in .parquet, .csv or .jsonl, or be postgresql://...; or give --format",
-            param_hint="--to",
-        )
-    if database is None and path.is_dir():
-        raise click.BadParameter(f"{path} is a directory", param_hint="--to")
+    form = _choose_format(to, name, schema)
+    database = to if form == "postgres" else None
     request = ExportRequest(
         start=since.value,
         end=until.value,
@@ -147,8 +132,8 @@ def export(
         attributes=choose_attributes(names, attributes),
     )
     options = Options(
-        to=path,
-        form=name,
+        to=Path(to),
+        form=form,
         database=database,
         schema=schema,
         request=request,
@@ -165,6 +150,29 @@ def export(
                     f"{until.text} is not later than --from {since.text}", param_hint="--until"
                 ) from error
             raise
+
+
+def _choose_format(to: str, name: str | None, schema: str | None) -> str:
+    """Return the format of a file, or `postgres` for a database.
+
+    Raises:
+        click.UsageError: The target is invalid, or an option does not go with it.
+    """
+    if guess_store_format(to) == "postgres":
+        if name is not None:
+            raise click.UsageError("--format works only with files")
+        return "postgres"
+    if schema is not None:
+        raise click.UsageError("--schema works only with PostgreSQL")
+    form = name or guess_format(Path(to))
+    if form is None:
+        raise click.BadParameter(
+            f"{show_target(to)} must end in .parquet, .csv or .jsonl, or be postgresql://...; or give --format",
+            param_hint="--to",
+        )
+    if Path(to).is_dir():
+        raise click.BadParameter(f"{to} is a directory", param_hint="--to")
+    return form
 
 
 async def _export(options: Options) -> None:

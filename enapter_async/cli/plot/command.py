@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -182,9 +183,13 @@ def _lines(selected: SelectedDevice, batches: list[TimeseriesBatch], start: date
         span = f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
         unfit = " that can be drawn" if left_out else ""
         raise Failure(f"{selected.name} has no value of {', '.join(silent)}{unfit} {span}", Exit.NOT_FOUND)
+    _warn_of_missing(silent, left_out)
+    return lines
+
+
+def _warn_of_missing(silent: Iterable[str], left_out: Mapping[str, int]) -> None:
     for attribute, count in left_out.items():
         warn(f"{count:,} values of {attribute} are infinite, not a number, or too large to draw")
     for attribute in silent:
         if attribute not in left_out:
             warn(f"no value of {attribute} in this time range")
-    return lines
