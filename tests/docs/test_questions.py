@@ -39,7 +39,11 @@ QUESTIONS: Final = [
     ("How do I run behind a proxy?", "how-to/network.md#use-a-proxy", "proxy"),
     ("How do I trust the certificate of a Gateway?", "how-to/gateway.md#use-https", "gateway certificate"),
     ("How do I call an endpoint without a method?", "how-to/requests.md#call-an-endpoint-without-a-method", "endpoint"),
-    ("How do I read the headers of an answer?", "how-to/requests.md#read-the-status-and-the-headers", "headers status"),
+    (
+        "How do I read the headers of a response?",
+        "how-to/requests.md#read-the-status-and-the-headers",
+        "headers status",
+    ),
     ("Why is a field None?", "how-to/troubleshoot.md#nonetype-object-has-no-attribute-on-a-device", "NoneType"),
     ("How do I use it from Flask or Django?", "how-to/blocking.md#flask-django-and-other-wsgi-applications", "Flask"),
     ("How do I share a session in Home Assistant?", "how-to/web.md#home-assistant", "Home Assistant"),
