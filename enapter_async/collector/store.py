@@ -68,11 +68,11 @@ class JournaledStore(Store, Protocol):
     Its journal is the table `telemetry_gaps`. All methods raise `StorageError`.
     """
 
-    async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+    async def read_newest(self, devices: Collection[str] | None, before: int) -> Mapping[str, int]:
         """Return the time up to which each device has been collected: its newest row, or the newest `mark`.
 
         Args:
-            devices: IDs of the devices. Unknown devices are left out of the result.
+            devices: IDs of the devices. Unknown devices are left out of the result. None means all that are known.
             before: Only rows before this time count, in microseconds since 1970.
         """
         ...

@@ -7,7 +7,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 from served import invoke, served
+
+from enapter_async.collector import SqliteStore
 
 
 def note(database: Path) -> None:
@@ -46,3 +49,34 @@ def test_a_store_that_is_missing_or_has_no_journal(tmp_path: Path) -> None:
     lines = invoke("gaps", "list", str(tmp_path / "t.csv"))
     assert lines.exit_code == 2
     assert "t.csv.gaps.jsonl" in lines.stderr
+
+
+def test_the_list_tells_how_far_the_store_reaches(database: Path) -> None:
+    note(database)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        ((latest,),) = connection.execute("SELECT max(time) FROM telemetry")
+        for number in range(12):
+            device = f"old{number:02}"
+            connection.execute(
+                "INSERT INTO telemetry_devices VALUES (?, ?)", (device, f"2026-03-14T09:20:{number:02}Z")
+            )
+            connection.execute(
+                "INSERT INTO telemetry_gaps (device_id, start, before, reason)"
+                " VALUES (?, '2026-03-14T09:30:00Z', '2026-03-14T09:31:00Z', 'polls failed')",
+                (device,),
+            )
+    listed = invoke("gaps", "list", str(database))
+    assert listed.exit_code == 0, listed.output
+    assert "2026-03-14T09:30:00Z  2026-03-14T09:31:00Z  12 devices  polls failed" in listed.stdout
+    assert f"collected up to {latest} (" in listed.stderr
+    assert "12 devices are behind: old00 up to 2026-03-14T09:20:00Z, old01" in listed.stderr
+    assert listed.stderr.strip().endswith("old09 up to 2026-03-14T09:20:09Z and 2 more")
+
+
+def test_a_store_without_rows_says_so(database: Path) -> None:
+    async def make() -> None:
+        async with SqliteStore(database):
+            pass
+
+    anyio.run(make)
+    assert "no gaps\nnothing has been collected yet" in invoke("gaps", "list", str(database)).stderr

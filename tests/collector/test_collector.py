@@ -70,6 +70,27 @@ async def test_an_outage_is_filled_and_told_once(database: Path) -> None:
     assert any(isinstance(event, GapsNoted) for event in events)
 
 
+async def test_an_outage_that_lasts_is_in_the_journal_before_it_ends(database: Path) -> None:
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, on_event=lambda _: None)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                await wait_until(lambda: collector.statistics.rows)
+                before = time.time() * SECOND
+                sim.faults.on("getLatestTelemetry", Fault.answer(502, "<html></html>"), nth=None)
+                sim.faults.on("queryTimeseries", Fault.answer(502, "<html></html>"), nth=None)
+                await wait_until(lambda: len(read_journal(database)) == 3)
+                noted = read_journal(database)
+                sim.faults.clear()
+                await wait_until(lambda: not read_journal(database))
+                collector.stop()
+    assert {gap[0] for gap in noted} == set(collector.targets.units)
+    assert all(parse_time(gap[1]) <= before for gap in noted)
+    assert all(parse_time(gap[2]) <= time.time() * SECOND for gap in noted)
+    assert collector.statistics.gaps_open == 0
+
+
 class Memory:
     """A store of somebody's own."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -18,6 +19,7 @@ from enapter_async.cli.groups import group
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
 from enapter_async.cli.selection import choose_attributes, selection_options
+from enapter_async.cli.traffic import clock
 from enapter_async.collector import (
     CollectorEvent,
     Gap,
@@ -27,9 +29,13 @@ from enapter_async.collector import (
     make_store,
     repair_gaps,
 )
+from enapter_async.models.visible import make_visible
 from enapter_async.rows import format_time
 
 _STORE: Final = click.argument("store", metavar="STORE")
+_BEHIND: Final = 60_000_000
+"""Microseconds behind the newest row after which a device is named."""
+_MOST_NAMED: Final = 10
 _SCHEMA: Final = option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL.")
 
 
@@ -47,18 +53,43 @@ def gaps() -> None:
 @option("--output", type=click.Choice(("table", "json")), default="table", show_default=True, help="Output format.")
 def list_gaps(*, store: str, schema: str | None, output: str) -> None:
     """List the gaps in the journal of STORE, oldest first."""
-    found = run(_read, _existing(store, schema))
-    for gap in found:
-        record = {"device_id": gap.device_id, "start": format_time(gap.start), "before": format_time(gap.before)}
-        if output == "json":
+    found, newest = run(_read, _existing(store, schema))
+    if output == "json":
+        for gap in found:
+            record = {"device_id": gap.device_id, "start": format_time(gap.start), "before": format_time(gap.before)}
             click.echo(json.dumps({**record, "reason": gap.reason}, ensure_ascii=False))
-        else:
-            click.echo(f"{record['start']}  {record['before']}  {gap.device_id or 'all devices'}  {gap.reason}")
-    if output == "table":
-        total = sum(gap.seconds for gap in found)
-        click.echo(
-            f"{len(found):,} gap{'' if len(found) == 1 else 's'}, {total:,.0f} s" if found else "no gaps", err=True
-        )
+        return
+    for line in _describe_gaps(found):
+        click.echo(line)
+    for line in _describe_reach(found, newest):
+        click.echo(line, err=True)
+
+
+def _describe_gaps(found: Sequence[Gap]) -> Iterator[str]:
+    """Yield a line for each gap; devices with the same one share a line."""
+    groups: dict[tuple[int, int, str], list[str]] = {}
+    for gap in found:
+        groups.setdefault((gap.start, gap.before, gap.reason), []).append(gap.device_id or "all devices")
+    for (start, before, reason), devices in groups.items():
+        who = devices[0] if len(devices) == 1 else f"{len(devices):,} devices"
+        yield make_visible(f"{format_time(start)}  {format_time(before)}  {who}  {reason}")
+
+
+def _describe_reach(found: Sequence[Gap], newest: Mapping[str, int]) -> Iterator[str]:
+    total = sum(gap.seconds for gap in found)
+    yield f"{len(found):,} gap{'' if len(found) == 1 else 's'}, {total:,.0f} s" if found else "no gaps"
+    if not newest:
+        yield "nothing has been collected yet"
+        return
+    latest = max(newest.values())
+    ago = clock(max(0.0, time.time() - latest / 1e6))
+    yield f"collected up to {format_time(latest)} ({ago} ago); `collect` reads newer data from history when it starts"
+    behind = sorted((reached, device) for device, reached in newest.items() if latest - reached > _BEHIND)
+    if behind:
+        named = ", ".join(f"{device} up to {format_time(reached)}" for reached, device in behind[:_MOST_NAMED])
+        more = len(behind) - _MOST_NAMED
+        count = "1 device is" if len(behind) == 1 else f"{len(behind):,} devices are"
+        yield make_visible(f"{count} behind: {named}" + (f" and {more:,} more" if more > 0 else ""))
 
 
 @gaps.command("repair", epilog=help_epilog("gaps repair"))
@@ -92,9 +123,10 @@ def repair(
         run(_repair, _existing(store, schema), selection, interval, chosen_simulator(simulator))
 
 
-async def _read(store: JournaledStore) -> list[Gap]:
+async def _read(store: JournaledStore) -> tuple[list[Gap], Mapping[str, int]]:
     async with store:
-        return await store.read_gaps()
+        tomorrow = round((time.time() + 86_400) * 1e6)
+        return await store.read_gaps(), await store.read_newest(None, tomorrow)
 
 
 async def _repair(

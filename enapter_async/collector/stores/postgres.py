@@ -142,22 +142,23 @@ class PostgresStore:
 
         return await self._run(work)
 
-    async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+    async def read_newest(self, devices: Collection[str] | None, before: int) -> Mapping[str, int]:
         """Return the time up to which each device has been collected."""
 
         async def work(connection: _Connection) -> dict[str, int]:
-            names = list(devices)
+            names = None if devices is None else list(devices)
             bound = _to_time(before)
             marks = await connection.fetch(
                 f"SELECT device_id, reached AS newest FROM {self._tables.devices}"  # noqa: S608
-                " WHERE device_id = ANY ($1::text[]) AND reached < $2",
+                " WHERE ($1::text[] IS NULL OR device_id = ANY ($1)) AND reached < $2",
                 names, bound,
             )  # fmt: skip
             newest = {record["device_id"]: record["newest"] for record in marks}
             since = max(newest.values()) - _LOOK_BACK if newest else None
             recent = await connection.fetch(
                 f"SELECT device_id, max(time) AS newest FROM {self._tables.telemetry}"  # noqa: S608
-                " WHERE device_id = ANY ($1::text[]) AND time < $2 AND ($3::timestamptz IS NULL OR time >= $3)"
+                " WHERE ($1::text[] IS NULL OR device_id = ANY ($1))"
+                " AND time < $2 AND ($3::timestamptz IS NULL OR time >= $3)"
                 " GROUP BY device_id",
                 names, bound, since,
                 timeout=_ANSWER_SECONDS if newest else _SCAN_SECONDS,

@@ -114,7 +114,7 @@ class SqliteStore:
         """Change the journal and rows in one transaction. Return the number of new rows."""
         return await self._worker.run(self._commit, rows, note, replace or {})
 
-    async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+    async def read_newest(self, devices: Collection[str] | None, before: int) -> Mapping[str, int]:
         """Return the time up to which each device has been collected."""
         return await self._worker.run(self._read, _Database.read_newest, devices, before)
 
@@ -237,7 +237,7 @@ class _Database:
             raise
         return new
 
-    def read_newest(self, devices: Collection[str], before: int) -> dict[str, int]:
+    def read_newest(self, devices: Collection[str] | None, before: int) -> dict[str, int]:
         """Search the rows of the last hour, then the marks. Scanning the whole table would take minutes."""
         execute = self._connection.execute
         (last,) = execute("SELECT max(time) FROM telemetry WHERE time < ?", (_bound(before),)).fetchone()
@@ -250,7 +250,7 @@ class _Database:
         for device, reached in marks.items():
             if reached < before:
                 newest.setdefault(device, reached)
-        return {device: newest[device] for device in devices if device in newest}
+        return newest if devices is None else {device: newest[device] for device in devices if device in newest}
 
     def mark(self, reached: Mapping[str, int]) -> None:
         connection = self._connection
