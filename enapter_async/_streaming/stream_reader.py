@@ -257,16 +257,8 @@ class StreamReader(Generic[T]):
         clock = asyncio.get_running_loop().time
         began = clock()
         since = datetime.now(UTC) - timedelta(seconds=began - websocket.heard)
-        # A connection that was silent for so long has at least answered a ping.
-        lasted = began - websocket.opened >= max(policy.max_delay, policy.heartbeat)
-        if self._outage is None or lasted:
-            self._outage = _Outage(began)
-        outage = self._outage
+        outage = self._note_loss(websocket, lost, began)
         ends = outage.began + (_FOREVER if policy.max_outage is None else policy.max_outage)
-        if began - websocket.opened >= policy.max_delay:
-            self._failures = 0
-        _logger.warning("%s: %s", self._request.operation.name, lost)
-        self._check_refused(websocket, lost, outage, useful=lasted or websocket.messages > 0)
         before = outage.attempts
         last: EnapterError = lost
         while policy.reconnect and (left := ends - clock()) > 0:
@@ -293,6 +285,23 @@ class StreamReader(Generic[T]):
                 device_ids=self._device_ids,
             )
         raise self._given_up(lost, last, outage.attempts) from last
+
+    def _note_loss(self, websocket: WebSocket, lost: RequestError, began: float) -> _Outage:
+        """Return the outage that a lost connection begins, or continues if it brought nothing.
+
+        Raises:
+            StreamError: The server refuses permanently.
+        """
+        open_for = began - websocket.opened
+        # A connection that was silent for so long has at least answered a ping.
+        lasted = open_for >= max(self._policy.max_delay, self._policy.heartbeat)
+        if self._outage is None or lasted:
+            self._outage = _Outage(began)
+        if open_for >= self._policy.max_delay:
+            self._failures = 0
+        _logger.warning("%s: %s", self._request.operation.name, lost)
+        self._check_refused(websocket, lost, self._outage, useful=lasted or websocket.messages > 0)
+        return self._outage
 
     def _check_refused(self, websocket: WebSocket, lost: RequestError, outage: _Outage, *, useful: bool) -> None:
         """Renew the token if the server closed the connection because of it.
