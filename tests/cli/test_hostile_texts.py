@@ -107,3 +107,10 @@ def test_the_summary_of_collect_shows_names_and_nothing_else() -> None:
     text = summarize(done, Traffic(), 1.0, target="telemetry.sqlite")
     assert not ACTING.search(text)
     assert len(text.splitlines()) == len(summarize(CollectorStatistics(), Traffic(), 1.0, target="").splitlines())
+
+
+def test_a_done_message_shows_what_was_named() -> None:
+    with answering({"/v3/devices/d%E2%80%AE": {}}) as server:
+        result = server.run("devices", "delete", "d\u202e", "--yes")
+    assert result.exit_code == 0, result.output
+    assert not ACTING.search(result.output)

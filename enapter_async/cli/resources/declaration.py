@@ -23,6 +23,7 @@ from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import chosen_profile, default_site, profile_option
 from enapter_async.cli.resources.question import ask, yes_option
 from enapter_async.cli.running import run
+from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
@@ -134,7 +135,7 @@ class Resource:
                     with_doubt = f"check before repeating it: enapter-async {look.format_map(names)}"
                     result = await without_doubt(function(client, **given), with_doubt)
                     if result is None or shape is None:
-                        click.echo(done.format_map(names), err=True)
+                        click.echo(make_visible(done.format_map(names)), err=True)
                     else:
                         _print_result(Printer(form, shape), result)
 

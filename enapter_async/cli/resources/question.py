@@ -9,6 +9,7 @@ import click
 from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import option
+from enapter_async.models.visible import make_visible
 
 yes_option = option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
@@ -29,7 +30,7 @@ def ask(question: str, *, yes: bool) -> None:
         raise Failure(f"{question} Cannot ask for confirmation without a terminal: add --yes", Exit.USAGE)
     try:
         with interruption.raising():  # undo the changes of readline to the terminal
-            wanted = click.confirm(question, err=True)
+            wanted = click.confirm(make_visible(question), err=True)
     except click.Abort:
         click.echo(err=True)
         wanted = False

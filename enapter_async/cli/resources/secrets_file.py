@@ -13,6 +13,7 @@ import click
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.output import Format, Printer, Shape, json_text, output_option, plain, secrets_option
 from enapter_async.cli.parameters import option
+from enapter_async.models.visible import make_visible
 
 to_option: Final = option(
     "--to",
@@ -55,5 +56,5 @@ def give_out(record: object, to: Path | None, form: Format, shape: Shape, *, sho
     """Write a record with its secrets to the reserved file, and print it with or without them."""
     if to is not None:
         to.write_text(json_text(plain(record, show_secrets=True), indent=2) + "\n", encoding="utf-8")
-        click.echo(f"wrote the secrets to {to}", err=True)
+        click.echo(make_visible(f"wrote the secrets to {to}"), err=True)
     Printer(form, shape, show_secrets=show_secrets).one(record)
