@@ -1,4 +1,4 @@
-"""Devices and attributes as users name them: what collector and exporter have in common."""
+"""Selection of devices and attributes by name, shared by collector and exporter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ D = TypeVar("D", bound=_NamedDevice)
 
 
 def require_names(values: Iterable[str], argument: str) -> tuple[str, ...]:
-    """Return names without those that are there twice.
+    """Return names without duplicates.
 
     Raises:
         InvalidArgumentError: The value is not a list of names.
@@ -47,7 +47,7 @@ def require_names(values: Iterable[str], argument: str) -> tuple[str, ...]:
 
 
 def require_attributes(values: str | Iterable[str]) -> Literal["numeric", "all"] | tuple[str, ...]:
-    """Return a choice of attributes.
+    """Return a valid choice of attributes.
 
     Raises:
         InvalidArgumentError: The value is neither `numeric` nor `all` nor a list of names.
@@ -65,7 +65,7 @@ def require_attributes(values: str | Iterable[str]) -> Literal["numeric", "all"]
 
 
 def has_attribute(manifest: Manifest, name: str) -> bool:
-    """Return whether a device of this manifest has a telemetry attribute."""
+    """Return whether a manifest has a telemetry attribute."""
     return name in manifest.telemetry or name in _EVERY_DEVICE_HAS
 
 
@@ -75,9 +75,9 @@ def choose_attributes(
     """Choose attributes that a device has.
 
     Args:
-        manifest: Manifest of the device. Without one, it has no attributes that are known.
+        manifest: Manifest of the device. Without one, its attributes are unknown.
         attributes: The choice.
-        is_valid: Tells whether a request can contain a name.
+        is_valid: Checks whether a request can contain a name.
 
     Returns:
         Declarations by name, in the order of the choice or of the manifest, and the names that are invalid.
@@ -96,7 +96,7 @@ def choose_attributes(
 
 
 def find_named_device(devices: Iterable[D], name: str) -> D | None:
-    """Return the device with a slug or a name; None if there is none.
+    """Return the device with a slug or a name, if any.
 
     The Cloud does not find a device by slug alone, and no server finds one by name.
 
@@ -111,12 +111,12 @@ def find_named_device(devices: Iterable[D], name: str) -> D | None:
 
 
 def describe_attributes(attributes: Attributes) -> str:
-    """Return a choice of attributes for people to read."""
+    """Return a choice of attributes as text."""
     return _KINDS[attributes] if isinstance(attributes, str) else f"an attribute {list_names(attributes)}"
 
 
 def list_names(names: Iterable[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of the others."""
     listed = list(names)
     more = len(listed) - _MOST_NAMED
     return ", ".join(listed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -89,7 +89,7 @@ class BlockingClient:
         return self._wait(running, run)
 
     def iterate(self, function: Callable[[EnapterClient], AsyncIterable[T]]) -> Generator[T, None, None]:
-        """Iterate over a list, a stream, a watch, a history or an async generator of your own.
+        """Iterate over a list, a stream, a watch, a history or your own async generator.
 
         The iterator opens a stream or a watch, and closes it when the iteration ends. If you leave the iteration early
         and keep the iterator, call its `close`. At most one item is read ahead.

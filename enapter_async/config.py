@@ -185,7 +185,7 @@ class SharedRateLimit:
     """A rate limit shared by clients in several processes through Redis or Valkey, version 5 or newer.
 
     All clients with the same `name` on the same server together stay below `requests_per_second`. It needs the extra
-    `redis`. While Redis is unavailable, each client uses a rate limit of its own, with `requests_per_second` as the
+    `redis`. While Redis is unavailable, each client uses its own rate limit, with `requests_per_second` as the
     upper limit. The change is logged and reported to hooks, and sharing resumes automatically.
 
     Attributes:

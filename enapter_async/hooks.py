@@ -100,7 +100,7 @@ class RequestFinished(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class SharedLimitLost(Event):
-    """The shared rate limit is unavailable, and the client uses a rate limit of its own.
+    """The shared rate limit is unavailable, and the client uses its own rate limit.
 
     Attributes:
         name: Name of the shared limit.

@@ -226,7 +226,7 @@ class Call:
         error: OutcomeUnknownError
         if isinstance(cause, APIError):
             error = ServerOutcomeUnknownError(
-                f"{cause.args[0]}; the request may have been carried out; check before repeating it",
+                f"{cause.args[0]}; the request may have been carried out: check before repeating it",
                 status=cause.status,
                 started_at=started_at,
                 errors=cause.errors,

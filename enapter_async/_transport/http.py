@@ -137,7 +137,7 @@ class HttpTransport:
                 return answer
         except EnapterError as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+        except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
             failure = self._failure(error, opening, phase)
         finally:
             if response is not None:
@@ -201,7 +201,7 @@ class HttpTransport:
                 return StreamedAnswer(response, self._lifetime)
         except EnapterError:
             raise
-        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+        except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
             failure = self._failure(error, opening, "wait")
         finally:
             self._lifetime.end(timer)
@@ -244,7 +244,7 @@ class HttpTransport:
             raise
         except aiohttp.WSServerHandshakeError as error:
             failure = StreamError(f"the WebSocket handshake is invalid: {error.message}", status=error.status)
-        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+        except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
             failure = self._failure(error, opening, "wait")
         finally:
             self._lifetime.end(timer)

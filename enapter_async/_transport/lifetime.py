@@ -36,7 +36,7 @@ class Timer:
     __slots__ = ("_cancelling", "_expired", "_handle", "_task")
 
     def __init__(self, task: asyncio.Task[object] | None) -> None:
-        assert task is not None  # noqa: S101 - for type checkers: whoever waits is a task
+        assert task is not None  # noqa: S101 - for type checkers: only a task can wait
         self._task: asyncio.Task[object] | None = task
         self._cancelling = task.cancelling()
         self._expired = False

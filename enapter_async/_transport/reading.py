@@ -167,7 +167,7 @@ class StreamedAnswer:
                 if self._lifetime.closed
                 else AttemptTimeoutError("no more data arrived in time", phase="body")
             )
-        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+        except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
             # Closing also ends the connection, which may be detected before the timer.
             closed = self._lifetime.closed
             failure = ClientClosedError() if closed else convert_error(error, sent=True, phase="body")

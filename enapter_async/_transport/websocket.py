@@ -194,7 +194,7 @@ class WebSocket:
                 pinged = True
                 await self._send(self._connection.ping())
                 continue
-            except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+            except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
                 failure = _lost(f"the connection was lost: {type(error).__name__}")
                 break
             self.heard = self._clock()
@@ -226,7 +226,7 @@ class WebSocket:
                 return await self._connection.send_str(message)
         except TimeoutError:
             reason = f"a message could not be written within {self._heartbeat:g} s"
-        except Exception as error:  # noqa: BLE001 only EnapterError may come out, whatever aiohttp raises
+        except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
             reason += f": {type(error).__name__}"
         raise _lost(reason)
 

@@ -13,7 +13,7 @@ _HELP: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(rich_click.RichCommand):
-    """A command with `-h`, whichever command it is invoked through."""
+    """A command with `-h`, also if another command invokes it."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

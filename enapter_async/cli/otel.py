@@ -45,7 +45,7 @@ def environment_hooks() -> tuple[OpenTelemetryHook, ...]:
 def export_rest(seconds: float = 5.0) -> bool:
     """Export what is left when the command ends, until a signal comes or the time is up.
 
-    OpenTelemetry would do it when the interpreter exits: for longer than anybody waits, and deaf to Ctrl-C.
+    OpenTelemetry would do it when the interpreter exits, which takes too long and ignores Ctrl-C.
 
     Args:
         seconds: The most to wait.

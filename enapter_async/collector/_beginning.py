@@ -1,4 +1,4 @@
-"""Before collecting begins: the time of the server, and the gaps since the last run."""
+"""Preparation of a run: the time of the server, and the gaps since the last run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _CLOCK_TOLERANCE: Final = 5.0
 
 
 async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | None:
-    """Return the seconds by which the server's clock is ahead; 0 for a few of them, None if the server does not tell.
+    """Return the seconds by which the server's clock is ahead: 0 for a small difference, None if it is unknown.
 
-    With a wrong clock of our own, gaps would be looked for in the wrong place.
+    With a wrong local clock, gaps would be searched at the wrong time.
     """
     device, units = next(iter(targets.units.items()))
     response = await client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
@@ -37,20 +37,20 @@ def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: in
     """Return the gaps between the newest time of each device in the store and now.
 
     Args:
-        devices: Devices that begin to be collected.
-        newest: Newest time of each device in the store, as far as it has any.
-        since: Now, in microseconds since 1970.
+        devices: Devices that are collected from now on.
+        newest: Newest time of each device in the store, if any.
+        since: Current time, in microseconds since 1970.
         step: Microseconds between two rows.
     """
     latest = max(newest.values(), default=None)
-    # What the first poll brings shows what was missed after this.
+    # The first poll reveals what was missed after this.
     before = (since // step + 1) * step
     gaps: list[Gap] = []
     for device in devices:
         reached = newest.get(device, latest)
         if reached is None or reached > since:
             continue
-        # One step earlier: a kill may have cost some of the newest datapoints and spared others.
+        # One step earlier, because a kill may have lost only some of the newest datapoints.
         start = max((reached // step - 1) * step, since - LONGEST_GAP)
         if before - start > 2 * step:
             gaps.append(Gap(device_id=device, start=start, before=before, reason="no collector was running"))

@@ -23,7 +23,7 @@ _LAG_AHEAD: Final = 10 * SECOND
 _LASTING_POLLS: Final = 3
 """Failed polls in a row after which an outage is noted although it is not over."""
 _NOTED_AGAIN: Final = 30 * SECOND
-"""Time after which the gap of an outage that lasts is noted anew, as it is then."""
+"""Time after which the gap of a continuing outage is recorded again, with its current length."""
 _MOST_TIMES: Final = 4_096
 
 Key = tuple[str, str]
@@ -106,36 +106,36 @@ class Intake:
         return track is not None and track.newest is not None
 
     def begin(self, gap: Gap) -> None:
-        """Take note of a gap that ends when a device begins to be collected: the first answer may extend it."""
+        """Record a gap that ends when a device begins to be collected. The first response may extend it."""
         if gap.device_id is not None:
             track = self._tracks.setdefault(gap.device_id, DeviceTrack(gap.before))
             track.since, track.is_continued = gap.before - self._step, True
 
     def divide(self, devices: Collection[str]) -> None:
-        """Say which devices need several requests, some of which may fail while others are answered."""
+        """Set the devices that need several requests, some of which may fail while others succeed."""
         for device, track in self._tracks.items():
             track.is_divided = device in devices
 
     def doubt_answers(self, devices: Iterable[str]) -> None:
-        """Take note that answers for some devices came late."""
+        """Record that responses for some devices were late."""
         moment = self._now()
         for device in devices:
             if device in self._tracks:
                 self._tracks[device].doubt(moment)
 
     def doubt_values(self, device: str, attribute: str | None) -> None:
-        """Take note that an answer had no value that can be read."""
+        """Record that a response had no readable value."""
         if attribute is not None and device in self._tracks:
             self._tracks[device].unsteady.add(attribute)
 
     def doubt(self, devices: Iterable[str], first: int, last: int, reason: str) -> None:
-        """Take note that polls of some devices failed or were missed.
+        """Record that polls of some devices failed or were missed.
 
         Args:
             devices: The devices.
             first: When the last poll before was due, in the server's time.
             last: When the next poll is due.
-            reason: Why, as text for people.
+            reason: Human-readable reason.
         """
         moment = self._now()
         for device in devices:
@@ -247,7 +247,7 @@ class Intake:
                     track = self._tracks[device]
                     last, slow, moved_at = track.last, track.slow, track.moved_at
             if units is None:
-                continue  # nobody asked for this device
+                continue  # this device was not requested
             attribute, timestamp, value = point.attribute, point.timestamp, point.value
             time = moments.get(timestamp)
             if time is None:

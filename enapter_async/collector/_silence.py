@@ -1,4 +1,4 @@
-"""The times of one device, and the silences that they show."""
+"""The times of a device's datapoints, and the silences that they reveal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import attrs
 from enapter_async.collector.gaps import Gap
 
 LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
-"""A longer one is cut: reading years of seconds takes days, and most of them are wrong clocks."""
+"""Longer gaps are shortened: reading years of seconds takes days, and most such gaps come from wrong clocks."""
 
 Advance = tuple[str, int, int]
-"""An attribute, its newest time before an answer, and its newest time after it."""
+"""An attribute with its newest time before and after a response."""
 
 
 @attrs.frozen(kw_only=True)
 class Rhythm:
-    """How often a collector polls, and how far apart its rows are.
+    """The intervals between polls and between rows of a collector.
 
     Attributes:
         step: Microseconds between two rows.
@@ -31,14 +31,14 @@ class Rhythm:
 
 @attrs.frozen
 class _Arrival:
-    """An answer of a device.
+    """A response for a device.
 
     Attributes:
         previous: Newest time of the device before it.
         top: Newest time in it.
         waited: Microseconds between the arrivals of the two.
         now: When it arrived.
-        in_doubt: Whether a poll in between did not go as it should.
+        in_doubt: Whether a poll in between failed, was missed or was late.
     """
 
     previous: int
@@ -50,13 +50,13 @@ class _Arrival:
 
 @attrs.define
 class Doubt:
-    """A span of the server's time in which polls of a device failed or were missed.
+    """A range of the server's time in which polls of a device failed or were missed.
 
     Attributes:
         first: When the last poll before it was due.
         last: When the next poll was due.
-        reason: Why, as text for people.
-        noted_at: When the gap was noted as one that lasts; None if it was not.
+        reason: Human-readable reason.
+        noted_at: When the gap was recorded as one that lasts, if it was.
     """
 
     first: int
@@ -69,20 +69,20 @@ class Doubt:
 class DeviceTrack:
     """The times of one device, in microseconds.
 
-    An attribute reports at a cadence of its own: each second, every ten seconds or when its value changes. So the time
-    between two of its datapoints shows no gap by itself. There is one if the device as a whole was silent for longer
-    than the attributes that were alive before, since it may have kept its values, or if an attribute advanced by
+    Each attribute reports at its own cadence: each second, every ten seconds or when its value changes. So the time
+    between two of its datapoints does not prove a gap. There is a gap if the device as a whole was silent for longer
+    than the attributes that were alive before, since it may have stored its values, or if an attribute advanced by
     several of its cadences from one poll to the next.
 
     Attributes:
-        since: From when on the device is collected.
-        is_continued: Whether a gap was noted that ends at `since`.
+        since: Time from which the device is collected.
+        is_continued: Whether a gap that ends at `since` was recorded.
         is_divided: Whether its attributes need several requests.
-        unsteady: Attributes that could not be read from some answers.
+        unsteady: Attributes that were unreadable in some responses.
         dropped: When attributes that were selected before left the selection.
         last: The newest time of each attribute.
         newest: The newest time of all; None before the first.
-        heard_at: When that arrived.
+        heard_at: When that datapoint arrived.
         moved_at: When each attribute last advanced.
         slow: The shortest advance of each attribute that has never advanced by a step or less.
     """
@@ -108,18 +108,18 @@ class DeviceTrack:
         self.last[attribute] = self._first[attribute] = time
 
     def doubt(self, moment: int) -> None:
-        """Take note that a poll did not go as it should: from now on nothing counts as usual until the next answer."""
+        """Record a failed, missed or late poll. Until the next response, no silence counts as normal."""
         self._doubted_at = moment
 
     def lag(self) -> int:
-        """Return how long after its time the newest datapoint arrived."""
+        """Return the time from the newest datapoint to its arrival."""
         return 0 if self.newest is None else self.heard_at - self.newest
 
     def settle(self, found: Collection[str]) -> None:
-        """Learn from history which silences are usual.
+        """Learn from history which silences are normal.
 
         Args:
-            found: Attributes of which rows were missing.
+            found: Attributes with missing rows.
         """
         for key, size in self._in_question.items():
             had_rows = bool(found) if key is None else key in found
@@ -128,20 +128,20 @@ class DeviceTrack:
         self._in_question.clear()
 
     def list_expected(self, length: int, step: int) -> list[str]:
-        """Return the attributes that report so often that a span of some microseconds should have several values."""
+        """Return the attributes that report often enough to have several values in a given time."""
         return [name for name in self.moved_at if 3 * self.slow.get(name, step) <= length]
 
     def advance(self, top: int, advances: Collection[Advance], now: int, rhythm: Rhythm) -> tuple[int, int] | None:
-        """Take the times of an answer into account.
+        """Record the times of a response.
 
         Args:
             top: Newest time in it.
-            advances: Its attributes that advanced by more than a step, or are known to do so.
+            advances: Attributes that advanced by more than a step, or usually do.
             now: When it arrived.
-            rhythm: Of the collector.
+            rhythm: Intervals of the collector.
 
         Returns:
-            Start and end of a gap that it shows, if any.
+            Start and end of a gap that the response reveals, if any.
         """
         step = rhythm.step
         found: list[tuple[int, int]] = []
@@ -165,7 +165,7 @@ class DeviceTrack:
     def _judge(
         self, attribute: str, before: int, time: int, arrival: _Arrival, rhythm: Rhythm
     ) -> tuple[int, int] | None:
-        """Return the gap that an attribute shows by its advance, if any."""
+        """Return the gap that the advance of an attribute reveals, if any."""
         size = time - before
         cadence = self.slow.get(attribute)
         if cadence is None and before == self._first.get(attribute):
@@ -179,14 +179,14 @@ class DeviceTrack:
             return None
         if arrival.top - arrival.previous > rhythm.step and arrival.previous - before <= limit:
             return self._unless_usual(None, (arrival.previous, arrival.top), arrival)
-        # It may have stood still while the device was online, but not if the poll before brought something new.
+        # It may have paused while the device was online, but not if the previous poll returned a new value.
         waited = arrival.now - self.moved_at.get(attribute, 0)
         if self.is_divided or attribute in self.unsteady or waited <= rhythm.interval + rhythm.interval // 2:
             return self._unless_usual(attribute, (before, time), arrival)
         return None
 
     def _judge_first(self, attribute: str, size: int, arrival: _Arrival, step: int) -> tuple[int, int] | None:
-        """Judge the first advance of an attribute, whose cadence is unknown."""
+        """Judge the first advance of an attribute, when its cadence is unknown."""
         self._learn(attribute, size, step)
         silence = arrival.top - arrival.previous
         if silence <= step:
@@ -194,7 +194,7 @@ class DeviceTrack:
         span = arrival.previous, arrival.top
         if silence - arrival.waited > 2 * step:
             return span
-        # The device may have had nothing to say meanwhile: the next advance tells.
+        # The device may have had nothing to report: the next advance decides.
         self._candidates[attribute] = span
         return None
 
@@ -216,13 +216,13 @@ class DeviceTrack:
 
 
 def find_doubt_start(doubt: Doubt, track: DeviceTrack, step: int) -> int:
-    """Return since when something may be missing, in the time of the device."""
+    """Return the time since which data may be missing, by the device's clock."""
     return max(doubt.first - track.lag() - step, track.since, doubt.last - LONGEST_GAP) // step * step
 
 
 def make_doubt_gap(device: str, doubt: Doubt, track: DeviceTrack, *, step: int, now: int) -> Gap | None:
-    """Return the gap of polls that failed or were missed, in the time of the device; None if it is empty."""
+    """Return the gap of failed or missed polls, by the device's clock, or None if it is empty."""
     start, ahead = find_doubt_start(doubt, track, step), max(0, -track.lag())
-    # The step that is not over yet gets its row from the next answer.
+    # The current step gets its row from the next response.
     before = min(-(-(doubt.last + ahead) // step), (now + ahead) // step) * step
     return Gap(device_id=device, start=start, before=before, reason=doubt.reason) if start < before else None

@@ -161,7 +161,7 @@ class Writer:
                     self._rows[:0], self._gaps[:0] = rows, gaps
                     raise
                 pause = next_pause(pause)
-            except Exception as error:  # noqa: BLE001 - a store of somebody else's; whoever collects is told
+            except Exception as error:  # noqa: BLE001 - a store is foreign code: the collector gets the error
                 self.failure = error
                 self._notify()
                 return

@@ -269,7 +269,7 @@ class Collector:
         if not self._discovered:
             await self.discover()
         self._intake.select(self._targets.units, self._now())
-        # A store that is away is waited for: what is missing by then ends when it is there.
+        # Wait for an unavailable store: the gap ends when it is available.
         await self._persist("store", lambda: self._note_start(self._targets.units, self._now()))
 
     async def _persist(self, subject: str, work: Callable[[], Awaitable[Targets]]) -> Targets:

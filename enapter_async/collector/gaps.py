@@ -52,7 +52,7 @@ class NotedGaps:
     """Counts gaps that were noted.
 
     Attributes:
-        count: How many. A gap that lasts is noted several times while it grows, and counts once.
+        count: Number of gaps. A gap that lasts is recorded several times while it grows, but counts once.
         span: Start of the first and end of the last one, in microseconds since 1970.
     """
 

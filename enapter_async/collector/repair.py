@@ -1,4 +1,4 @@
-"""Filling gaps of the journal from history, beside live collection."""
+"""Fills gaps of the journal from history, during live collection."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ from enapter_async.rows.batches import RowBlock, make_row_block, none_is_empty
 
 _SECOND: Final = 1_000_000
 _WINDOW: Final = 3_600
-"""Most steps that are filled before the journal is told."""
+"""Maximum number of steps to fill before updating the journal."""
 _FIRST_REQUESTS: Final = 2
 _MOST_REQUESTS: Final = 8
-"""At once: one more after each part if live collection was in time, and half as many when it is late."""
+"""Concurrent requests: one more after each part if live collection was on time, half as many if it was late."""
 _SHARE: Final = 0.2
-"""Of the client's pace, where there is one."""
+"""Share of the client's rate limit, if it has one."""
 _ROWS_IN_COMMIT: Final = 50_000
 _SETTLE: Final = 2 * _SECOND
-"""How long after its end a step has its history."""
+"""Seconds after the end of a step until it is in history."""
 _REFUSED_SECONDS: Final = 600.0
-"""How long a device whose history is refused is left alone."""
+"""Seconds to wait before retrying a device whose history was rejected."""
 Settled: TypeAlias = Callable[
     [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], Collection[tuple[str, str]]], int
 ]
-"""Gets the span of each device that was looked up, the attributes of which rows were missing, and those of which the
-store had rows; returns of how many attributes values were expected and are nowhere."""
+"""Takes the time range of each device that was looked up, the attributes with missing rows, and the attributes with rows in
+the store. Returns the number of attributes whose expected values are nowhere."""
 
 
 class Repairer:
     """Reads history into the gaps of a journal, oldest first.
 
-    A gap leaves the journal in the transaction that commits the last of its rows. A row is added only where its
-    attribute has none in the same step.
+    A gap is removed from the journal in the transaction that commits its last row. A row is added only if its attribute
+    has none in the same step.
 
     Attributes:
-        rows: Rows that were filled in.
-        seconds: Seconds that were looked up.
-        open: Gaps in the journal when it was last read.
-        open_seconds: Their length together, in seconds.
+        rows: Number of rows filled in.
+        seconds: Seconds looked up in history.
+        open: Number of gaps in the journal when it was last read.
+        open_seconds: Total length of these gaps, in seconds.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class Repairer:
         report: Callable[[CollectorEvent], None],
         settled: Settled = lambda _, __, ___: 0,
     ) -> None:
-        """Get ready.
+        """Prepare the repair.
 
         Args:
             client: To read with.
-            store: With the journal.
-            units: Gives what is collected.
+            store: Store with the journal.
+            units: Returns the collected units, by device and attribute.
             step: Seconds between two datapoints.
-            now: Gives the server's time in microseconds since 1970.
-            problems: Is told when history cannot be read and when it can again.
-            report: Gets events.
-            settled: Is called after each span that was looked up.
+            now: Returns the server's time in microseconds since 1970.
+            problems: Reports when history cannot be read, and when it can be read again.
+            report: Receives events.
+            settled: Called after each time range that was looked up.
         """
         self.rows: int = 0
         self.seconds: float = 0.0
@@ -105,15 +105,15 @@ class Repairer:
         self._refused: dict[str, float] = {}
         self._requests = _FIRST_REQUESTS
         self._times_late = 0
-        # Live collection waits for one commit of the repair at most.
+        # Live collection waits for at most one commit of the repair.
         self._commits = anyio.Lock()
 
     def wake(self) -> None:
-        """Read the journal again: there are new gaps."""
+        """Read the journal again, because there are new gaps."""
         self._wake.set()
 
     def slow_down(self) -> None:
-        """Send fewer requests at once: live collection is late."""
+        """Send fewer concurrent requests, because live collection is late."""
         self._times_late += 1
         self._requests = max(1, self._requests // 2)
 
@@ -131,7 +131,7 @@ class Repairer:
                 self._problems.passed("history")
             except EnapterError as error:
                 if is_final(error) and not isinstance(error, StorageError):
-                    return  # live collection meets the same error, and ends with it
+                    return  # live collection gets the same error and ends with it
                 self._problems.failed("history", error)
                 await anyio.sleep(pause)
                 pause = next_pause(pause)
@@ -148,7 +148,7 @@ class Repairer:
         await self._read_gaps()
 
     async def fill_all(self) -> None:
-        """Fill what can be filled now, and end.
+        """Fill the gaps that can be filled now, and return.
 
         Raises:
             EnapterError: History cannot be read, or the store cannot be written.
@@ -159,7 +159,7 @@ class Repairer:
     # -- what to do next -----------------------------------------------------------------------------------
 
     async def _next_job(self) -> tuple[RepairJob | None, float | None]:
-        """Return what is to be filled next, or None and the seconds until there may be something."""
+        """Return the next job, or None and the seconds until there may be one."""
         gaps = await self._read_gaps()
         width = self._step * _SECOND
         over = (self._now() - _SETTLE) // width * width
@@ -282,7 +282,7 @@ class Repairer:
     async def _read_tolerating(
         self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]], refused: dict[str, EnapterError]
     ) -> Sequence[Row]:
-        """Read a part; if the server refuses it, device by device, so that one of them costs itself only."""
+        """Read a part. If the server rejects it, read it device by device, so that only one device is affected."""
         try:
             return await self._read(job, part, found)
         except (APIError, DecodeError) as error:
@@ -298,7 +298,7 @@ class Repairer:
         return rows
 
     async def _read(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
-        """Read a part; returns the last of its rows, which are not committed yet."""
+        """Read a part. Return its last rows, which are not committed yet."""
         batches: list[TimeseriesBatch] = []
         cells = 0
 
@@ -318,7 +318,7 @@ class Repairer:
         return take_missing()
 
     async def _look_up_rows(self, job: RepairJob) -> None:
-        """Learn which steps have rows, before the first is filled in: what is filled need not be read again."""
+        """Determine which steps have rows before filling, so that filled rows need not be read again."""
         devices = list(job.spans)
         for first in range(0, len(devices), DEVICES_PER_REQUEST):
             group = devices[first : first + DEVICES_PER_REQUEST]
@@ -328,12 +328,12 @@ class Repairer:
         if rows or replace:
             async with self._commits:
                 with anyio.CancelScope(shield=True):
-                    # Not `self.rows += await ...`: that forgets what others commit meanwhile.
+                    # Not `self.rows += await ...`, which would lose commits of other tasks during the wait.
                     new = await self._store.commit(rows, replace=replace)
                     self.rows += new
 
     async def _yield_to_live(self) -> None:
-        """Let live requests go first, and take no more than a share of the pace."""
+        """Let live requests go first, and use only a share of the rate limit."""
         load = self._client.load
         if load.requests_per_second:
             await anyio.sleep(self._requests / (load.requests_per_second * _SHARE))
@@ -344,7 +344,7 @@ class Repairer:
 
 
 def _concerns_a_device(error: APIError | DecodeError) -> bool:
-    """Whether asking for fewer devices may help: the API itself refuses, or one of its answers cannot be read."""
+    """Whether requesting fewer devices may help: the API itself rejects the request, or a response is unreadable."""
     return isinstance(error, DecodeError) or refuses_request(error)
 
 
@@ -356,20 +356,20 @@ async def repair_gaps(
     interval: float = 1.0,
     on_event: Callable[[CollectorEvent], object] = lambda _: None,
 ) -> int:
-    """Fill the gaps in the journal of a store, without collecting anything new.
+    """Fill the gaps in the journal of a store, without collecting new data.
 
     Args:
         client: To read with.
         store: With the journal, open already.
-        selection: Whose gaps are filled, and which attributes; by default all numeric telemetry of all devices.
+        selection: Devices and attributes to fill. The default is all numeric telemetry of all devices.
         interval: Seconds between two rows.
-        on_event: A quick synchronous callable that gets every event.
+        on_event: A quick synchronous callable that receives every event.
 
     Returns:
-        How many rows were filled in. Gaps that cannot be filled stay in the journal.
+        The number of rows filled in. Gaps that cannot be filled stay in the journal.
 
     Raises:
-        SelectionError: The token can see nothing of the selection.
+        SelectionError: The token cannot see any device or attribute of the selection.
         EnapterError: History cannot be read, or the store cannot be written.
     """
     targets = await Finder(client, selection or Selection()).find()

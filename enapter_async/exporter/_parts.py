@@ -1,4 +1,4 @@
-"""Reading the parts of an export: several at once, without those that are finished and devices that are gone."""
+"""Reads the parts of an export concurrently, without finished parts and deleted devices."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SeriesKey: TypeAlias = tuple[str, str]
 
 @attrs.frozen
 class FinishedPart:
-    """A part that is finished.
+    """A finished part.
 
     Attributes:
-        part: Its index.
-        rows: How many rows it has.
+        part: Index of the part.
+        rows: Number of rows.
         bytes: Size of its file; 0 in a database.
-        without: Series of it that had no value, as device and attribute.
+        without: Series without a value, as device and attribute.
     """
 
     part: int
@@ -35,11 +35,11 @@ class FinishedPart:
 
 
 WritePart: TypeAlias = Callable[[HistoryPart, HistoryPart | None], Awaitable[FinishedPart]]
-"""Reads and writes a part: the whole part, and what is left of it without the devices that no longer exist."""
+"""Reads and writes a part, or its rest without devices that no longer exist."""
 
 
 class PartsReader:
-    """Reads all parts of an export that are not finished."""
+    """Reads all unfinished parts of an export."""
 
     def __init__(
         self,
@@ -51,15 +51,15 @@ class PartsReader:
         write_part: WritePart,
         note_missing: Callable[[set[str]], Awaitable[None]],
     ) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare the reader. Nothing is sent yet.
 
         Args:
-            client: Where to read from.
-            record: The export.
-            finished: Parts that are finished; others are added.
-            missing: Devices that are known to be gone; others are added.
+            client: Client to read with.
+            record: Record of the export.
+            finished: Finished parts. Others are added.
+            missing: Devices that no longer exist. Others are added.
             write_part: Reads and writes a part.
-            note_missing: Remembers devices that are gone.
+            note_missing: Records devices that no longer exist.
         """
         self._client = client
         self._record = record
@@ -69,7 +69,7 @@ class PartsReader:
         self._note_missing = note_missing
 
     async def read(self, concurrency: int) -> None:
-        """Read the parts, and then look whether the devices without any value still exist."""
+        """Read the parts, then check whether devices without values still exist."""
         left = iter([index for index in range(len(self._record.plan)) if index not in self._finished])
         problem: Exception | None = None
 
@@ -96,8 +96,8 @@ class PartsReader:
                 return await self._write_part(part, left)
             except NotFoundError as error:
                 if not error.errors:
-                    raise  # a proxy's answer says nothing about devices
-                # Without the code of an empty history: a device does not exist, and the answer may not say which one.
+                    raise  # a proxy's response says nothing about devices
+                # Without the code of an empty history, a device does not exist, and the response may not say which one.
                 missing = await self._find_missing_among({series.device for series in left.query.series})
                 if not missing:
                     raise
@@ -105,7 +105,7 @@ class PartsReader:
         return await self._write_part(part, None)
 
     async def _find_missing_among(self, devices: set[str]) -> set[str]:
-        """Return those of some devices that no longer exist."""
+        """Return the devices that no longer exist."""
         missing: set[str] = set()
         for device in sorted(devices):
             try:
@@ -119,20 +119,20 @@ class PartsReader:
         return missing
 
     async def _find_missing(self) -> None:
-        """Look whether devices without values still exist: a server may leave out what it does not know."""
+        """Check whether devices without values still exist, since a server may leave out unknown devices."""
         silent: set[str] = set()
         for finished in self._finished.values():
             with_values = list_series(self._record.plan[finished.part]) - set(finished.without)
             silent |= {device for device, _ in finished.without} - {device for device, _ in with_values}
         if silent := silent - self._missing:
             known = {device.id async for device in self._client.devices.list()}
-            # Only an answer about the device itself is certain: the list may have changed while it was read.
+            # Only a response about the device itself is reliable: the list may have changed while it was read.
             await self._find_missing_among(silent - known)
 
 
 @asynccontextmanager
 async def opened_part(client: EnapterClient, part: HistoryPart) -> AsyncGenerator[History]:
-    """Open the history of a part. An answer that nothing of it has any history ends the block."""
+    """Open the history of a part. The block ends if the server responds that none of it has history."""
     async with client.telemetry.history([part], concurrency=1) as history:
         with none_is_empty():
             yield history
@@ -144,7 +144,7 @@ def list_series(part: HistoryPart) -> set[SeriesKey]:
 
 
 def list_with_values(batch: TimeseriesBatch, series: set[SeriesKey]) -> set[SeriesKey]:
-    """Return those of the series that have a value in a batch."""
+    """Return the series with a value in a batch."""
     return {
         key
         for column in batch.columns
@@ -153,7 +153,7 @@ def list_with_values(batch: TimeseriesBatch, series: set[SeriesKey]) -> set[Seri
 
 
 def list_without_value(record: ExportRecord, finished: Mapping[int, FinishedPart]) -> tuple[SeriesKey, ...]:
-    """Return the series of an export that have no value in any of the finished parts."""
+    """Return the series without a value in any finished part."""
     silent = {(device, attribute) for device, units in record.units.items() for attribute in units}
     for part in finished.values():
         silent -= list_series(record.plan[part.part]) - set(part.without)
@@ -161,6 +161,6 @@ def list_without_value(record: ExportRecord, finished: Mapping[int, FinishedPart
 
 
 def _without_devices(part: HistoryPart, devices: set[str]) -> HistoryPart | None:
-    """Return a part without some devices; None where nothing is left."""
+    """Return a part without some devices, or None if nothing is left."""
     series = [one for one in part.query.series if one.device not in devices]
     return attrs.evolve(part, query=attrs.evolve(part.query, series=series)) if series else None

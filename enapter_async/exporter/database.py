@@ -44,14 +44,14 @@ class RowStore(Protocol):
 
 @runtime_checkable
 class ResumableStore(RowStore, Protocol):
-    """A store that keeps notes about unfinished exports, so that they can be resumed."""
+    """A store that also stores the progress of exports, so that they can be resumed."""
 
     async def read_export_notes(self, export: str) -> Mapping[str, str]:
         """Return the notes of an export by name."""
         ...
 
     async def note_export(self, export: str, name: str, note: str) -> None:
-        """Add a note, durably. A note of that name that exists is kept."""
+        """Add a note durably. An existing note with this name is kept."""
         ...
 
     async def forget_export(self, export: str) -> None:
@@ -64,11 +64,11 @@ class DatabaseExportResult:
     """The result of an export to a store.
 
     Attributes:
-        rows: Rows of the history, those of earlier runs included.
-        new: Rows that this run added to the database.
-        without_value: Series for which no value came, as device ID and attribute: there is none in this span, or
-            the token may not read it.
-        missing_devices: IDs of devices that were deleted while the export was under way.
+        rows: Number of rows of the history, including earlier runs.
+        new: Number of rows that this run added to the database.
+        without_value: Series without a value, as device ID and attribute. There is none in this time range, or the
+            token may not read it.
+        missing_devices: IDs of devices that were deleted during the export.
     """
 
     rows: int
@@ -89,13 +89,13 @@ async def export_to_store(
 ) -> DatabaseExportResult:
     """Export history to a store, such as a table in PostgreSQL.
 
-    Existing rows are kept. A `PostgresStore` remembers what is finished: after an interruption, an equal request
-    resumes the export, with the span, the devices and the attributes of the first start. Other stores start over.
+    Existing rows are kept. A `PostgresStore` also stores the progress: after an interruption, an equal request resumes
+    the export, with the time range, the devices and the attributes of the first start. Other stores start over.
 
     Args:
-        client: The client to read with.
+        client: Client to read with.
         store: The open store to write to. It stays open.
-        request: The history to export.
+        request: Devices, attributes and time range to export.
         source: Name of the server; by default its address. An export of one server is not resumed with the data of
             another.
         concurrency: Maximum number of concurrent requests.
@@ -155,13 +155,13 @@ async def export_to_store(
 
 
 class _Notes:
-    """The notes about an unfinished export, kept in the store if it can keep notes.
+    """The notes about an unfinished export, which are stored in the database if it supports that.
 
-    The first note is the record of the export. All others carry the number of that record: they count for the plan
-    that they were made with, even if two processes run the same export and one of them begins it again.
+    The first note is the record of the export. All others contain the number of that record, so they apply only to its
+    plan, even if two processes run the same export and one of them starts it over.
 
     Attributes:
-        finished: Parts that are finished.
+        finished: Finished parts.
         missing: IDs of devices that no longer exist.
     """
 
@@ -174,7 +174,7 @@ class _Notes:
         self._number = uuid.uuid4().hex
 
     async def load(self, request: ExportRequest) -> ExportRecord | None:
-        """Return the export that was begun and is unfinished; None if there is none."""
+        """Return the unfinished export, if any."""
         store = self._store
         notes: Mapping[str, str] = (
             {} if store is None else await _patiently(partial(store.read_export_notes, self._export))
@@ -196,24 +196,24 @@ class _Notes:
         return ExportRecord.from_json(kept, request, self._question, "the database")
 
     async def begin(self, request: ExportRequest, record: ExportRecord) -> ExportRecord:
-        """Keep what is exported. Returns the record of another process if that was faster."""
+        """Store the record of the export. Return the record of another process if that was faster."""
         if self._store is None:
             return record
         await self._add(_RECORD, {"number": self._number, **record.to_json(self._question)})
         return await self.load(request) or record
 
     async def add_finished(self, part: FinishedPart) -> None:
-        """Note that a part is finished; its rows are committed."""
+        """Record that a part is finished. Its rows are already committed."""
         line = {"part": part.part, "rows": part.rows, "without": part.without}
         await self._add(f"{_PART} {self._number} {part.part}", line)
 
     async def add_missing(self, devices: set[str]) -> None:
-        """Note that devices no longer exist."""
+        """Record that devices no longer exist."""
         for device in sorted(devices):
             await self._add(f"{_MISSING} {self._number} {hashlib.sha256(device.encode()).hexdigest()}", device)
 
     async def forget(self) -> None:
-        """Remove the notes of an export that is complete."""
+        """Remove the notes of a complete export."""
         if (store := self._store) is not None:
             await _patiently(partial(store.forget_export, self._export))
 
@@ -229,7 +229,7 @@ _MISSING: Final = "missing"
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Do something with a store, again and again while it is away."""
+    """Call a method of a store, and retry while the store is unavailable."""
     pause = _FIRST_PAUSE
     end = anyio.current_time() + _PATIENCE_SECONDS
     while True:

@@ -222,7 +222,7 @@ class ExportRecord:
 
 
 def identify_question(question: dict[str, Any]) -> str:
-    """Return what tells exports apart of which several are kept in one place."""
+    """Return a key that distinguishes several exports in one place."""
     text = json.dumps({"version": _VERSION, **question}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

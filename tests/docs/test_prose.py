@@ -1,4 +1,4 @@
-"""Plain English on every page and in every docstring: the rules of docs/.vale, read without vale.
+"""Plain English on every page and in docstrings, comments and messages: the rules of docs/.vale, read without vale.
 
 `EXCEPTIONS` is the short list of sentences that a rule finds wrongly.
 """
@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,9 +21,10 @@ RULES: Final = sorted((ROOT / "docs" / ".vale" / "Plain").glob("*.yml"))
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md"),
                        *(ROOT / "benchmarks").glob("*.md")])  # fmt: skip
 SOURCES: Final = sorted([*(ROOT / "enapter_async").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
-EXCEPTIONS: Final[frozenset[str]] = frozenset()
+EXCEPTIONS: Final = frozenset({'he said "later"'})
 
 _FENCE: Final = re.compile(r"^( *)(```|~~~).*?^\1\2\s*$", re.MULTILINE | re.DOTALL)
+_NO_PROSE: Final = re.compile(r"\n|-src '")
 _CODE: Final = re.compile(r"`[^`\n]*`|<code>.*?</code>|<[^>\n]*>|\]\([^)\n]*\)|https?://\S+")
 
 
@@ -43,10 +46,37 @@ def read_paragraphs(text: str) -> Iterator[str]:
 
 
 def read_docstrings(path: Path) -> Iterator[str]:
-    """Yield the paragraphs of every docstring of a module."""
+    """Yield the paragraphs of every docstring of a module, those of constants included."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from read_paragraphs(ast.get_docstring(node) or "")
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from read_paragraphs(inspect.cleandoc(node.value.value))
+
+
+def read_comments(path: Path) -> Iterator[str]:
+    """Yield the comments of a module; those on consecutive lines are one."""
+    lines: list[str] = []
+    expected = 0
+    with tokenize.open(path) as file:
+        for token in tokenize.generate_tokens(file.readline):
+            if token.type == tokenize.COMMENT:
+                if lines and token.start[0] != expected:
+                    yield " ".join(lines)
+                    lines = []
+                lines.append(_CODE.sub("x", token.string.strip("# ")))
+                expected = token.start[0] + 1
+    yield " ".join(lines)
+
+
+def read_messages(path: Path) -> Iterator[str]:
+    """Yield the texts of a module on one line, with `x` for the values in them. Docstrings and code are left out."""
+    tree = ast.parse(path.read_text("utf-8"))
+    others = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    others |= {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in others:
+            yield node.value if not _NO_PROSE.search(node.value) else ""
 
 
 def find_alerts(paragraphs: Iterator[str]) -> list[str]:
@@ -76,6 +106,11 @@ def test_docstrings_are_plain_english(source: Path) -> None:
     assert not (found := find_alerts(read_docstrings(source))), "\n".join(found)
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=name)
+def test_comments_and_messages_are_plain_english(source: Path) -> None:
+    assert not (found := find_alerts(read_comments(source)) + find_alerts(read_messages(source))), "\n".join(found)
+
+
 @pytest.mark.parametrize(
     "habit",
     [
@@ -86,6 +121,9 @@ def test_docstrings_are_plain_english(source: Path) -> None:
         "Profiles stand in a folder.",
         "A 429 is no news.",
         "At most as many requests as he used.",
+        "No ID comes twice, even if the store is away.",
+        "Look whether the page «Operations» names it, whatever comes.",
+        "Look before you repeat it.",
     ],
 )
 def test_each_habit_is_found(habit: str) -> None:

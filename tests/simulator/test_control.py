@@ -642,7 +642,7 @@ def test_the_client_says_what_is_wrong() -> None:
         assert SimulatorControl(page).status().devices == 1
         secret = page.partition("=")[2]
         assert secret not in repr(control)
-        with pytest.raises(ValueError, match="the address holds no token"):
+        with pytest.raises(ValueError, match="the address does not contain a token"):
             SimulatorControl(page.partition("#")[0])
         with pytest.raises(ValueError, match="expected the address that the simulator printed") as wrong:
             SimulatorControl(f"ftp://host/#token={secret}")

@@ -1,4 +1,4 @@
-"""The time that `--for` gives, of which waiting for the API and the store is a part."""
+"""The duration of `--for`, which includes waiting for the API and the store."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from enapter_async.cli.exits import Exit, Failure, failure
 from enapter_async.collector import CollectorEvent, ProblemBegan
 
 _USUAL_SECONDS: Final = 5.0
-"""A start that takes no longer than this is not deducted."""
+"""Seconds up to which the time of the start is not deducted."""
 
 
 class Waiting:
-    """Limits how long a start may wait, and tells how much time is left for collecting."""
+    """Limits the waiting time at the start, and returns the time left for collecting."""
 
     def __init__(self, seconds: float | None) -> None:
-        """Begin.
+        """Start the clock.
 
         Args:
             seconds: How long to collect; None for no limit.
@@ -29,7 +29,7 @@ class Waiting:
         self._problem: Exception | None = None
 
     def note(self, event: CollectorEvent) -> None:
-        """Remember why it waits."""
+        """Store the reason for waiting."""
         if isinstance(event, ProblemBegan):
             self._problem = event.error
 
@@ -38,7 +38,7 @@ class Waiting:
         """Limit a block.
 
         Raises:
-            Failure: It took longer than the limit.
+            Failure: The block took longer than the limit.
         """
         if self._seconds is None:
             yield
@@ -53,7 +53,7 @@ class Waiting:
             raise Failure(f"{within}: {reason.message}", reason.code)
 
     def rest(self) -> float | None:
-        """Return how many seconds are left; None without a limit."""
+        """Return the seconds left, or None without a limit."""
         if self._seconds is None:
             return None
         spent = anyio.current_time() - self._began

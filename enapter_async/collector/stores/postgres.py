@@ -52,7 +52,7 @@ _NAMES: Final = 1 << 16
 _PASSING_CLASSES: Final = ("08", "40", "53", "57", "58")
 """Temporary classes of SQLSTATE: connection, rollback, resources (including a full disk), intervention, system."""
 _PASSING: Final = frozenset({"25006", "25P03", "25P04", "55P03", "XX000"})
-"""A standby that is read-only until the failover is done; two timeouts; a lock; a backend that died in the middle."""
+"""Further temporary states: a read-only standby during a failover, two timeouts, a lock, and a crashed backend."""
 
 
 class PostgresStore:

@@ -24,7 +24,7 @@ from .tracks import DAY, Span, Track, merged
 _LONGEST_GAP = 7_200
 
 DEFAULTS = {"float": "avg", "integer": "last", "boolean": "bool_or", "string": "last", "string_array": "last"}
-"""What `auto` picks by data type."""
+"""The aggregation that `auto` chooses for each data type."""
 
 _ALLOWED = {
     "float": ("avg", "min", "max", "last"),
@@ -82,7 +82,7 @@ class Run:
     """Samples in a row.
 
     Attributes:
-        count: How many.
+        count: Number of samples.
         least: The lowest value.
         most: The highest value.
         last: The newest value.

@@ -99,7 +99,7 @@ def compiled(blueprint: Blueprint) -> bytes:
 
 
 def compile_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Turn enums in map form into a list beside `enum_with_metainfo` (reference.md, section 13)."""
+    """Turn enums in map form into a list next to `enum_with_metainfo` (reference.md, section 13)."""
     compiled: dict[str, Any] = _compile(manifest)
     return compiled | {"blueprint_spec": "device_compiled/1.0"}
 

@@ -68,7 +68,7 @@ def quote(text: str) -> str:
     if text and not _SPECIAL.search(text):
         return text
     buffer = io.StringIO()
-    # The writer quotes line breaks only where they are part of its own line end.
+    # The writer quotes line breaks only if they are part of its line ending.
     csv.writer(buffer, lineterminator="\r\n").writerow([text])
     return buffer.getvalue().removesuffix("\r\n")
 

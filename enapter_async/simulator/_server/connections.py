@@ -12,7 +12,7 @@ if TYPE_CHECKING or hasattr(web, "RequestKey"):  # noqa: SIM108 - the type check
     TRUNCATE_AT = web.RequestKey("truncate_at", int)
 else:
     TRUNCATE_AT = "truncate_at"  # aiohttp 3.13, our lowest, knows no other keys
-"""After how many bytes of the body a fault cuts the connection."""
+"""Number of bytes of the body after which a fault closes the connection."""
 
 
 def peer_port(request: web.Request) -> int | None:

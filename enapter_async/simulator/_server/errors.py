@@ -11,7 +11,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
 
     Args:
         status: HTTP status.
-        message: The reason, for people.
+        message: Human-readable reason.
         code: The error code; None leaves it out, as the devices service does.
         details: Fields specific to the error.
         headers: Further response headers.

@@ -124,7 +124,7 @@ class PlannedFault:
     Attributes:
         number: Identifies the rule in its plan.
         rule: The rule.
-        seen: How many requests it has matched.
+        seen: Number of requests that matched.
     """
 
     number: int
@@ -133,7 +133,7 @@ class PlannedFault:
 
     @property
     def remaining(self) -> int | None:
-        """How many faults are still to come, or None for a rule without an end."""
+        """Number of faults still to come, or None for a rule without an end."""
         return None if self.rule.nth is None else sum(number > self.seen for number in self.rule.nth)
 
 

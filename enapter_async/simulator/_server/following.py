@@ -25,7 +25,7 @@ def _log_frame(call: Call, device: Device, record: LogRecord) -> dict[str, Any]:
 
 
 def records_between(call: Call, device: Device, since: float, until: float) -> list[LogRecord]:
-    """List what a device writes by itself from one time on and before another."""
+    """List the records that a device writes spontaneously, from one time on and before another."""
     return own_records(device, call.world.seed, since, until, call.behaviour.log_interval)
 
 

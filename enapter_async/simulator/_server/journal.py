@@ -33,7 +33,7 @@ def _own_record(device_id: str, seed: int, number: int, interval: float) -> LogR
 
 
 def own_records(device: Device, seed: int, since: float, until: float, interval: float) -> list[LogRecord]:
-    """List the records that a device wrote by itself in a span of time. While it is offline, it writes nothing."""
+    """List the records that a device wrote spontaneously in a time range. While it is offline, it writes nothing."""
     numbers = range(int(since // interval) - 1, int(until // interval) + 2)
     records = (_own_record(device.id, seed, number, interval) for number in numbers)
     return [

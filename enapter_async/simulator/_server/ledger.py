@@ -31,7 +31,7 @@ class RequestRecord:
         operation: Its operationId; None if no operation matched.
         status: Status of the answer, or None if there is none yet or the connection closed before the whole answer was
             sent.
-        applied: Whether the handler did its work, whatever the client saw of it.
+        applied: Whether the handler did its work, even if the client did not see the answer.
         fault: Name of the fault that was injected.
         streamed: Whether the answer is a stream: a WebSocket, or a time series.
         duration: Seconds until the answer was ready.
@@ -64,7 +64,7 @@ class Ledger:
     """The last requests, and how many were in flight at once.
 
     Args:
-        limit: How many records to keep. The oldest are forgotten first.
+        limit: Maximum number of records. The oldest are forgotten first.
     """
 
     def __init__(self, limit: int) -> None:
@@ -78,7 +78,7 @@ class Ledger:
 
     @property
     def forgotten(self) -> int:
-        """How many requests came before the oldest record that is kept."""
+        """Number of requests before the oldest record that is kept."""
         return self.total - len(self.records)
 
     def clear(self) -> None:

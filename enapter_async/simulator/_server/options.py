@@ -52,7 +52,7 @@ class Behaviour:
         flat_frames: Send log frames of WebSockets in the older flat form.
         stream_interval: Seconds between two telemetry frames of a device.
         ping_interval: Seconds between two pings on a WebSocket.
-        log_interval: Seconds between two log records that a device makes by itself.
+        log_interval: Seconds between two spontaneous log records of a device.
         store_and_forward: Devices keep what they measure while they are offline, and history has it once they are
             back; otherwise it is lost.
         allow_http: Serve plain http in the modes `cloud` and `gateway` to clients, too, that do not send

@@ -11,7 +11,7 @@ class TokenBucket:
 
     Args:
         rate: Requests per second.
-        burst: How many requests a full bucket holds.
+        burst: Number of requests that a full bucket allows.
         clock: Seconds that only grow.
     """
 

@@ -47,7 +47,7 @@ class Grant:
 
     Attributes:
         token: The secret itself.
-        role: Its role on every site that has no role of its own in `site_roles`.
+        role: Role on every site that is not in `site_roles`.
         site_roles: Roles on single sites. The creator of a site becomes its INSTALLER.
         expired: An expired token is refused with 403.
     """

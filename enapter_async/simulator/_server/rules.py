@@ -76,4 +76,4 @@ def sample_rules(ids: list[str]) -> list[Rule]:
 
 
 SAMPLES = len(_SAMPLES)
-"""How many rules a site begins with."""
+"""Initial number of rules of a site."""

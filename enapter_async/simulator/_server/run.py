@@ -43,7 +43,7 @@ def run(
     Args:
         host: Address to listen on.
         port: Port to listen on, or 0 for a free one.
-        devices: How many devices to build.
+        devices: Number of devices to build.
         mode: any, cloud or gateway.
         seed: The same seed gives the same world.
         token: The API token, by default made from the seed.
@@ -66,7 +66,7 @@ def run(
     if key is not None and cert is None:
         raise ValueError("a key needs its certificate")
     if cert is not None and tls:
-        raise ValueError("give either tls, which makes a certificate, or a certificate of your own")
+        raise ValueError("give either tls, which creates a certificate, or your own certificate")
     simulator = Simulator(
         host=host,
         port=port,
@@ -115,7 +115,7 @@ def _explain(error: OSError, host: str, port: int) -> OSError:
     elif error.errno == errno.EACCES:
         text = f"port {port} on {host} needs more privileges; choose one above 1023 with --port"
     else:
-        # asyncio wraps the reason in a sentence of its own, name resolution does not.
+        # asyncio wraps the reason in its own sentence, name resolution does not.
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         text = f"cannot listen on {host}, port {port}: {reason}; choose another address with --host"
     explained = OSError(text)

@@ -130,7 +130,7 @@ class Server:
         except web.HTTPException:
             raise
         except ConnectionError:
-            return web.Response(status=500)  # never seen: the client has hung up meanwhile
+            return web.Response(status=500)  # never seen: the client has disconnected
         except Exception:
             logger.exception("defect in %s", record.operation)
             response = json_answer(envelope("internal server error", code="internal"), 500)
@@ -190,7 +190,7 @@ class Server:
             if role is None and operation.id == "queryTimeseries":
                 raise no_telemetry()  # history does not tell who exists (reference.md, section 6)
             if role is None:
-                raise Refusal(403, "there is no such user", code="invalid_header", details=_USER_HEADER)
+                raise Refusal(403, "the user does not exist", code="invalid_header", details=_USER_HEADER)
             # Keep the grant: a user who creates a site becomes its installer.
             acting = self._acting.setdefault((record.token, record.user), Grant(token=grant.token))
             acting.role = min(role, grant.role)
@@ -209,7 +209,7 @@ class Server:
         if fault.kind == "hang":
             await self._sleep(fault.seconds)
         break_connection(request, reset=fault.kind == "reset")
-        return web.Response(status=500)  # never seen: the connection is gone
+        return web.Response(status=500)  # never seen: the connection is closed
 
     async def _spoil(self, request: web.Request, response: web.StreamResponse, rule: FaultRule) -> web.StreamResponse:
         """Do to a finished answer what the rule says."""

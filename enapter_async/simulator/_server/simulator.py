@@ -44,8 +44,8 @@ class Simulator:
     Args:
         host: Address to listen on.
         port: Port to listen on, or 0 for a free one.
-        devices: How many devices to build.
-        sites: How many sites, by default one for six devices and at most three, or the Gateway's one.
+        devices: Number of devices to build.
+        sites: Number of sites, by default one for six devices and at most three, or the Gateway's one.
         mode: `any` serves the API of both. `cloud` and `gateway` serve only the API of that kind of
             server.
         seed: The same seed gives the same world, token and random faults.
@@ -54,7 +54,7 @@ class Simulator:
         tokens: Further tokens and their roles.
         users: Names accepted in `X-Enapter-Auth-User` and their roles, or None to ignore the header.
         rate_limit: Requests per second of one token, or None for no limit.
-        burst: How many requests may arrive at once, by default those of one second.
+        burst: Number of requests that may arrive at once, by default one second's worth.
         latency: Seconds before every answer, or the minimum and maximum of a uniform distribution.
         fault_rate: Share of requests that fail in some way, from 0 to 1.
         faults: A fault plan. It is also `sim.faults`, which you can change while the simulator runs.
@@ -65,7 +65,7 @@ class Simulator:
         control: Serve the control API and its page under `/_simulator`.
         control_token: The control token, by default a random one.
         control_hosts: Names under which the control API may be used, in addition to `localhost` and IP addresses.
-        record_limit: How many requests `sim.requests` keeps.
+        record_limit: Number of requests that `sim.requests` keeps.
         **options: Fields of `Behaviour` by name, such as `legacy_rule_engine=True`.
 
     Raises:

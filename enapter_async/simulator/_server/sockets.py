@@ -15,7 +15,7 @@ from .connections import break_connection
 from .errors import Refusal
 
 Frames = Callable[[float, float], list[dict[str, Any]]]
-"""Makes the frames of what happened by itself from one time on and before another."""
+"""Creates the frames of spontaneous events, from one time on and before another."""
 Handler = Callable[[Any], "dict[str, Any] | None"]
 """Makes the frame of an event, or None when the listener does not want it."""
 
@@ -27,7 +27,7 @@ class Socket:
     Attributes:
         operation: operationId.
         path: Path it was opened on.
-        sent: How many frames were sent.
+        sent: Number of frames sent.
     """
 
     operation: str | None
@@ -112,7 +112,7 @@ class Sockets:
         Args:
             call: The request.
             topics: Topics to listen to, and how their events become frames.
-            frames: Makes what happens by itself.
+            frames: Creates the frames of spontaneous events.
             interval: Seconds between two looks at it.
             opened: Called with the socket once it is open.
             received: Called with the socket and each text of the client; by default they are ignored.

@@ -31,7 +31,7 @@ class Stated:
 
 
 SIMULATED: Final = object()
-"""Stands for a value that nobody set."""
+"""Marks a value that was not set."""
 
 
 def stated_value(device: Device, stretch: Stretch, attribute: str) -> Any:

@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own, for code that has no event loop."""
+"""A simulator in a separate thread, for code without an event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .simulator import Simulator
 
 @contextmanager
 def run_in_thread(simulator: Simulator) -> Generator[SimulatorControl, None, None]:
-    """Run a simulator in a thread for the length of a block, for synchronous tests and programs.
+    """Run a simulator in a thread during a block, for synchronous tests and programs.
 
         with run_in_thread(Simulator(devices=5)) as control:
             os.environ["ENAPTER_HTTP_API_BASE_URL"] = control.url

@@ -36,8 +36,8 @@ class World:
 
     Args:
         seed: The same seed gives the same world.
-        devices: How many devices to build.
-        sites: How many sites to build.
+        devices: Number of devices to build.
+        sites: Number of sites to build.
         clock: Returns the current time in Unix seconds, for everything that happens.
         dropouts: Whether devices and attributes fall silent for some minutes now and then, as they did before the
             start.

@@ -1,4 +1,4 @@
-"""Short ways to write manifest entries."""
+"""Helpers to declare manifest entries."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ PV_ARRAY = Stock(
     ),
 )
 
-# The compiled form of older systems: a plain list beside `enum_with_metainfo`.
+# The compiled form of older systems: a plain list next to `enum_with_metainfo`.
 ENERGY_METER = Stock(
     name="energy_meter",
     device_type="CHILD",

@@ -1,6 +1,6 @@
 """The control API of the simulator: change its world over HTTP, from a page or from any language.
 
-It is served under `/_simulator` with a token of its own, and described in `openapi.json` beside this file.
+It is served under `/_simulator` with its own token, and described in `openapi.json` next to this file.
 """
 
 from __future__ import annotations

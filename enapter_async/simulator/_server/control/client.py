@@ -35,7 +35,7 @@ class ControlError(Exception):
 
     Attributes:
         status: HTTP status, or None if there was no answer.
-        message: The reason, for people.
+        message: Human-readable reason.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -78,7 +78,7 @@ class SimulatorControl:
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise ValueError(f"expected the address that the simulator printed, got {parts.scheme}://{parts.netloc}")
         if not given:
-            raise ValueError("the address holds no token: give token=")
+            raise ValueError("the address does not contain a token: pass token=")
         self._https = parts.scheme == "https"
         self._host: str = parts.hostname
         self._port = parts.port
@@ -161,7 +161,7 @@ class SimulatorControl:
         """Add a device.
 
         Args:
-            name: Name for people.
+            name: Display name.
             blueprint: Name of a blueprint in the namespace `enapter`.
             site_id: Its site; by default the first one.
             slug: By default made from the name.
@@ -294,7 +294,7 @@ class SimulatorControl:
 
         Args:
             requests_per_second: Of one token, or None for no limit.
-            burst: How many requests may come at once, or None for those of one second.
+            burst: Number of requests that may arrive at once, or None for one second's worth.
         """
         return self._change_settings({"rate_limit": requests_per_second, "burst": burst})
 
@@ -415,7 +415,7 @@ def _read_answer(status: int, answer: bytes) -> dict[str, Any]:
     try:
         message = str(payload["errors"][0]["message"])
     except (KeyError, IndexError, TypeError):
-        message = "the answer is not that of a simulator"
+        message = "the answer does not come from a simulator"
     raise ControlError(message, status)
 
 

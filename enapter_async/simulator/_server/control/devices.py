@@ -65,9 +65,9 @@ async def add_device(exchange: Exchange) -> Payload:
     world, body = exchange.simulator.world, exchange.body()
     site_id, device_id = body.optional_text("site_id"), body.optional_text("id")
     if site_id is not None and site_id not in world.sites:
-        raise body.refuse("site_id", "there is no such site")
+        raise body.refuse("site_id", "the site does not exist")
     if device_id is not None and device_id in world.devices:
-        raise conflict(f"device {device_id!r} exists already")
+        raise conflict(f"device {device_id!r} already exists")
     blueprint = body.optional_text("blueprint") or "weather_station"
     if world.find_blueprint(blueprint) is None:
         raise body.refuse("blueprint", f"there is no blueprint {blueprint!r}")
@@ -132,7 +132,7 @@ async def clear_alert(exchange: Exchange) -> Payload:
 
 @routes.add("PUT", "/devices/{device_id}/telemetry/{attribute}")
 async def override_telemetry(exchange: Exchange) -> Payload:
-    """Set a value that stands for the simulated one."""
+    """Set a value that replaces the simulated one."""
     device, body = exchange.device(), exchange.body()
     if set(body.fields()) != {"value"}:
         raise body.refuse("value", "is required, and nothing else")
@@ -142,7 +142,7 @@ async def override_telemetry(exchange: Exchange) -> Payload:
 
 @routes.add("DELETE", "/devices/{device_id}/telemetry/{attribute}")
 async def restore_telemetry(exchange: Exchange) -> Payload:
-    """Let the simulated value stand again."""
+    """Return to the simulated value."""
     device = exchange.device()
     device.telemetry = {name: value for name, value in device.telemetry.items() if name != exchange.path["attribute"]}
     return _one(exchange, device)

@@ -110,7 +110,7 @@ def _read_fault(body: Body) -> Fault:
     if fault.count < 0:
         raise body.refuse("count", "must not be negative")
     if any(char in part for header in fault.headers.items() for part in header for char in "\r\n\0"):
-        raise body.refuse("headers", "must not hold line breaks")
+        raise body.refuse("headers", "must not contain line breaks")
     if text is None:
         return fault
     return structure(Fault, fields, given={"body": text.encode("utf-8", "replace")})

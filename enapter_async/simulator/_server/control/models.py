@@ -61,7 +61,7 @@ class AlertInfo:
 
     Attributes:
         name: Name.
-        display_name: Name for people.
+        display_name: Display name.
         severity: `info`, `warning` or `error`.
         raised: Whether the alert is active.
     """
@@ -78,7 +78,7 @@ class Reading:
 
     Attributes:
         name: Name of the attribute.
-        display_name: Name for people.
+        display_name: Display name.
         type: Data type.
         unit: Unit, or None.
         value: The value, as the API answers it.
@@ -106,7 +106,7 @@ class DeviceInfo:
         name: Name.
         slug: Slug.
         type: Device type.
-        blueprint: Name of its blueprint for people.
+        blueprint: Display name of its blueprint.
         site_id: ID of its site.
         connectivity: `ONLINE`, `OFFLINE` or `UNKNOWN`.
         alerts: The alerts that it declares, and those that are raised without a declaration.
@@ -146,7 +146,7 @@ class RequestInfo:
         body: The body as text.
         operation: Its operationId; None if no operation matched.
         status: Status of the answer, or None if there is none yet or the connection was broken first.
-        applied: Whether the request had its effect, whatever the client saw of it.
+        applied: Whether the request had its effect, even if the client did not see the answer.
         fault: Name of the fault that was injected.
         streamed: Whether the answer is a stream.
         duration: Seconds until the answer was ready; None while it is not.
@@ -201,7 +201,7 @@ class SettingsInfo:
 
     Attributes:
         rate_limit: Requests per second of one token, or None for no limit.
-        burst: How many requests may come at once, or None for those of one second.
+        burst: Number of requests that may arrive at once, or None for one second's worth.
         latency: The least and the most seconds before an answer.
         fault_rate: Share of requests that fail at random, from 0 to 1.
     """

@@ -44,7 +44,7 @@ async def change_settings(exchange: Exchange) -> Payload:
 
 
 def show_settings(simulator: Simulator) -> SettingsInfo:
-    """Describe what holds for all requests."""
+    """Describe the settings for all requests."""
     latency = simulator.latency
     return SettingsInfo(
         rate_limit=simulator.limiter.rate,

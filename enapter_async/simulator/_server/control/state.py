@@ -167,7 +167,7 @@ def _build_world(saved: SavedWorld) -> World:
         known = cast("dict[str, Any]", fields)
         blueprint = blueprints.get(str(known.get("blueprint_id")))
         if blueprint is None:
-            raise ShapeError(f"{path}.blueprint_id", "there is no such blueprint")
+            raise ShapeError(f"{path}.blueprint_id", "the blueprint does not exist")
         rest = {name: value for name, value in known.items() if name != "blueprint_id"}
         world.devices.add(structure(Device, rest, path, given={"blueprint": blueprint, "clock": world.now}))
     return world

@@ -30,7 +30,7 @@ def show_device(world: World, device: Device, telemetry: Telemetry = "none", sam
         world: Its world.
         device: The device.
         telemetry: Which of its attributes to show.
-        samples: How many earlier values of each number to add, one a second.
+        samples: Number of earlier values to add for each number, one a second.
     """
     readings: tuple[Reading, ...] = ()
     if telemetry != "none":
@@ -134,7 +134,7 @@ def show_fault(planned: PlannedFault) -> FaultInfo:
 
 
 def _declaration(blueprint: Blueprint, section: str, name: str) -> dict[str, Any]:
-    """Return an entry of a manifest, whatever somebody uploaded there."""
+    """Return an entry of a manifest. Users may have uploaded anything."""
     entry: object = blueprint.section(section).get(name)
     return entry if isinstance(entry, dict) else {}
 

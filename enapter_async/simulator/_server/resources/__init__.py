@@ -34,4 +34,4 @@ _RESOURCES = (
 OPERATIONS = [operation for resource in _RESOURCES for operation in resource.operations.all]
 """Every operation of the specification."""
 UNLISTED = terminal.socket_operations.all
-"""What is served besides."""
+"""Other routes."""

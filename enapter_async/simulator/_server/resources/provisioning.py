@@ -120,7 +120,7 @@ async def provision_lua_device(call: Call) -> web.Response:
         raise not_found("runtime")
     call.require(Role.OWNER, runtime.site_id)
     if runtime.type not in _RUNTIMES:
-        raise unprocessable("the runtime is no UCM", code="invalid_runtime", details={"type": runtime.type})
+        raise unprocessable("the runtime is not a UCM", code="invalid_runtime", details={"type": runtime.type})
     device = call.world.add_device(
         name,
         blueprint=blueprint,
@@ -158,5 +158,5 @@ async def generate_config(call: Call) -> web.Response:
     device = call.device()
     protocol = call.body().choice("protocol", PROTOCOLS)
     if not str(device.communication.get("type", "")).startswith("MQTT"):
-        raise unprocessable("the device runs on another one and has no config of its own", code="no_mqtt")
+        raise unprocessable("the device runs on another device and does not have its own config", code="no_mqtt")
     return json_answer({"config": communication_config(device, protocol)})

@@ -19,7 +19,7 @@ from ..sockets import Socket, wants_socket
 
 operations = Operations()
 socket_operations = Operations()
-"""What no specification lists: only the answer of `runTerminal` leads there."""
+"""Routes outside the specification, which only the response of `runTerminal` refers to."""
 
 
 @operations.device("POST", "/{device_id}/run_terminal", "runTerminal", role=Role.OWNER, mode="cloud")
