@@ -1,4 +1,4 @@
-"""Gaps that are filled together, and the rows that are missing in them."""
+"""Gaps to fill together, and their missing rows."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from enapter_async.collector.store import RowKey
 from enapter_async.rows.batches import RowBlock
 
 _NEAR: Final = 60
-"""Steps between two gaps that are read as one: a request costs more than a few rows too many."""
+"""Number of steps up to which two gaps are read as one, since a request costs more than a few extra rows."""
 
 
 @attrs.frozen
 class RepairJob:
-    """Gaps that are filled together, as far as they reach into a span.
+    """Gaps to fill together, within a time range.
 
     Attributes:
-        start: First moment of the span, in microseconds since 1970.
-        before: First moment after it, in the same unit.
+        start: Start of the time range, in microseconds since 1970.
+        before: End of the time range (exclusive), in the same unit.
         step: Microseconds between two rows.
         gaps: The gaps.
-        spans: First moment and first moment after the gap, by device.
+        spans: Start and end (exclusive) of the gap, by device.
     """
 
     start: int
@@ -33,7 +33,7 @@ class RepairJob:
     gaps: tuple[Gap, ...]
     spans: dict[str, tuple[int, int]]
     _there: dict[tuple[str, str], bytearray] = attrs.field(factory=dict[tuple[str, str], bytearray], init=False)
-    """By attribute, a 1 for each step of which the store had a row when the job began."""
+    """By attribute, a 1 for each step with a row in the store when the job began."""
 
     @property
     def stored_attributes(self) -> Collection[tuple[str, str]]:
@@ -41,7 +41,7 @@ class RepairJob:
         return self._there.keys()
 
     def add_rows(self, keys: Iterable[RowKey]) -> None:
-        """Take note of rows that the store has within the span."""
+        """Record the rows that the store has within the time range."""
         for device, attribute, time in keys:
             there = self._there.get((device, attribute))
             if there is None:
@@ -49,7 +49,7 @@ class RepairJob:
             there[(time - self.start) // self.step] = 1
 
     def select_missing(self, block: RowBlock) -> RowBlock:
-        """Return the rows that lie in the gap of their device, and of whose step the store had none."""
+        """Return the rows within the gap of their device for which the store has no row in the same step."""
         if not block.times:
             return block
         first, last = block.times[0], block.times[-1]
@@ -65,14 +65,14 @@ class RepairJob:
 
 
 def plan_job(gaps: Sequence[Gap], devices: Collection[str], *, over: int, step: int, longest: int) -> RepairJob:
-    """Take the oldest gap, and those that lie near it.
+    """Select the oldest gap and the gaps near it.
 
     Args:
         gaps: The gaps, oldest first.
-        devices: Whom gaps of all devices concern.
-        over: First moment that has no history yet, in microseconds since 1970.
+        devices: Devices to which gaps of all devices apply.
+        over: Time from which there is no history yet, in microseconds since 1970.
         step: Microseconds between two rows.
-        longest: Length of a job in microseconds.
+        longest: Maximum length of a job, in microseconds.
     """
     start = gaps[0].start // step * step
     most = start + longest

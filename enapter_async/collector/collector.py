@@ -198,7 +198,7 @@ class Collector:
 
         Raises:
             SelectionError: There is nothing to collect.
-            EnapterError: The API refuses the token; or it cannot be reached, and `wait` is off.
+            EnapterError: The API rejects the token, or is unavailable while `wait` is off.
         """
         self._targets = await self._persist("devices", self._find)
         self._name_skipped()
@@ -215,7 +215,7 @@ class Collector:
         Raises:
             SelectionError: There is nothing to collect.
             StorageError: The store cannot be written for a permanent reason.
-            EnapterError: The API refuses the token; or it cannot be reached at first, and `wait` is off.
+            EnapterError: The API rejects the token, or is unavailable at first while `wait` is off.
         """
         end = None if seconds is None else anyio.current_time() + seconds
         if not await self._or_stopped(self._start, end):
@@ -425,7 +425,7 @@ class Collector:
         except StorageError as error:
             _logger.debug("marks not written: %s", error)
 
-    # -- what happens meanwhile ----------------------------------------------------------------------------
+    # -- events and callbacks ------------------------------------------------------------------------------
 
     def _now(self) -> int:
         """The server's time, in microseconds since 1970."""

@@ -48,8 +48,8 @@ _REFUSED_SECONDS: Final = 600.0
 Settled: TypeAlias = Callable[
     [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], Collection[tuple[str, str]]], int
 ]
-"""Takes the time range of each device that was looked up, the attributes with missing rows, and the attributes with rows in
-the store. Returns the number of attributes whose expected values are nowhere."""
+"""Takes the time range of each device that was looked up, the attributes with missing rows, and those with rows in the
+store. Returns the number of attributes whose expected values are nowhere."""
 
 
 class Repairer:
