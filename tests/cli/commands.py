@@ -82,19 +82,6 @@ def rows(path: Path) -> list[tuple[str, str, str, float | None, str | None]]:
         connection.close()
 
 
-def longest_gap(path: Path) -> float:
-    """Read the longest time in seconds between two datapoints of one attribute."""
-    connection = sqlite3.connect(path)
-    try:
-        (gap,) = connection.execute(
-            "SELECT max(gap) FROM (SELECT (julianday(time) - lag(julianday(time)) OVER"
-            " (PARTITION BY device_id, attribute ORDER BY time)) * 86400 AS gap FROM telemetry)"
-        ).fetchone()
-    finally:
-        connection.close()
-    return round(gap or 0.0, 3)
-
-
 def figure(ended: Ended, name: str) -> int:
     """Read a figure of the summary."""
     (line,) = [line for line in ended.stdout.splitlines() if line.strip().startswith(name)]
