@@ -15,13 +15,13 @@ Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {
     $env:COMP_INCOMPLETE = $wordToComplete
     $env:%(complete_var)s = "powershell_complete"
     try {
-        %(prog_name)s | ForEach-Object {
+        %(prog_name)s | Where-Object { $_ } | ForEach-Object {
             $value, $about = $_ -split "`t", 2
             if (-not $about) { $about = $value }
             [System.Management.Automation.CompletionResult]::new($value, $value, "ParameterValue", $about)
         }
     } finally {
-        Remove-Item Env:COMP_WORDS, Env:COMP_INCOMPLETE, Env:%(complete_var)s -ErrorAction SilentlyContinue
+        Remove-Item "Env:COMP_WORDS", "Env:COMP_INCOMPLETE", "Env:%(complete_var)s" -ErrorAction SilentlyContinue
     }
 }
 """

@@ -9,12 +9,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from answering import answering
+from served import invoke
 
 from enapter_async.cli.collect.summary import summarize
 from enapter_async.cli.traffic import Traffic
-from enapter_async.collector import CollectorStatistics
+from enapter_async.collector import CollectorStatistics, Gap, SqliteStore
 
 ACTING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 HOSTILE = "Meter\x1b[2J\x07\x9b31m\x85\u2028\u202eend"
@@ -114,3 +116,20 @@ def test_a_done_message_shows_what_was_named() -> None:
         result = server.run("devices", "delete", "d\u202e", "--yes")
     assert result.exit_code == 0, result.output
     assert not ACTING.search(result.output)
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_list_of_gaps(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "telemetry.sqlite"
+
+    async def write() -> None:
+        async with SqliteStore(path) as store:
+            await store.commit([], note=[Gap(device_id=HOSTILE, start=0, before=10**9, reason=HOSTILE)])
+
+    anyio.run(write)
+    result = invoke("gaps", "list", str(path), "--output", form)
+    assert result.exit_code == 0, result.output
+    assert "Meter" in result.stdout
+    assert not ACTING.search(result.output)
+    if form == "json":
+        assert json.loads(result.stdout)["reason"] == HOSTILE

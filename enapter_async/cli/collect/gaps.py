@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -16,6 +15,7 @@ from enapter_async.cli.connection import chosen_simulator, connected, server_opt
 from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.groups import group
+from enapter_async.cli.output import json_text
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
 from enapter_async.cli.selection import choose_attributes, selection_options
@@ -57,7 +57,7 @@ def list_gaps(*, store: str, schema: str | None, output: str) -> None:
     if output == "json":
         for gap in found:
             record = {"device_id": gap.device_id, "start": format_time(gap.start), "before": format_time(gap.before)}
-            click.echo(json.dumps({**record, "reason": gap.reason}, ensure_ascii=False))
+            click.echo(json_text({**record, "reason": gap.reason}))
         return
     for line in _describe_gaps(found):
         click.echo(line)
