@@ -10,8 +10,6 @@ import textwrap
 from pathlib import Path
 from typing import Any, Final
 
-from markdownify import markdownify
-
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 _SOURCE: Final = re.compile(r"^<!-- source: (?P<name>\w+\.py) -->$", re.MULTILINE)
 _FENCE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -57,6 +55,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 def on_page_content(html: str, *, page: Any, **_: Any) -> None:
     """Remember the text of pages that mkdocstrings fills."""
+    from markdownify import markdownify  # so that tests of this file do not need it
+
     if re.search(r"^:::", _texts[page.file.src_uri], re.MULTILINE):
         text = markdownify(html, heading_style="ATX", strip=["a", "img"])
         _texts[page.file.src_uri] = re.sub(r"\n{3,}", "\n\n", text.replace("¶", "")).strip() + "\n"
@@ -70,7 +70,7 @@ def on_nav(nav: Any, **_: Any) -> None:
 def on_post_build(*, config: Any, **_: Any) -> None:
     """Write the files, now that every page has its text."""
     site = Path(config.site_dir)
-    base = config.site_url or ""
+    base = f"{config.site_url.rstrip('/')}/" if config.site_url else ""
     listed = f"# {config.site_name}\n\n> {config.site_description}.\n"
     section = None
     for page in _pages:
