@@ -29,7 +29,7 @@ async def provision(blueprint: Path, name: str, site_id: str | None, target: Pat
         try:
             provisioned = await client.provisioning.standalone(name=name, site_id=site_id)
         except OutcomeUnknownError:
-            # Nobody knows whether the device is there now; a second one would be wrong. So look.
+            # It is unknown whether the device exists now; a second one would be wrong. So look.
             devices = [device async for device in client.devices.list(site_id=site_id) if device.name == name]
             sys.exit(f"no answer came; devices of that name: {[device.id for device in devices] or 'none'}")
         await client.devices.assign_blueprint(provisioned.device_id, uploaded.id)
