@@ -69,6 +69,7 @@ class Writer:
         self._grace = grace
         self._rows: list[Row] = []
         self._gaps: list[Gap] = []
+        self._being_written: Sequence[Row] = ()
         self._commit_scope: anyio.CancelScope | None = None
         self._closing = anyio.Event()
         self._changed = anyio.Event()
@@ -77,6 +78,11 @@ class Writer:
     def waiting(self) -> int:
         """Number of rows waiting to be written."""
         return len(self._rows)
+
+    @property
+    def oldest_waiting(self) -> int | None:
+        """Time of the first row that waits or is being written, in microseconds since 1970; None without one."""
+        return min((rows[0][2] for rows in (self._being_written, self._rows) if rows), default=None)
 
     async def put(self, rows: Sequence[Row], gaps: Sequence[Gap] = ()) -> None:
         """Queue rows, and the gaps known by then. This waits while too many rows are waiting.
@@ -133,6 +139,7 @@ class Writer:
     async def _write(self) -> None:
         rows, self._rows = self._rows, []
         gaps, self._gaps = self._gaps, []
+        self._being_written = rows
         self._notify()
         pause = FIRST_PAUSE
         new = 0
@@ -165,6 +172,7 @@ class Writer:
                 self.failure = error
                 self._notify()
                 return
+        self._being_written = ()
         self.written += new
         self.duplicates += len(rows) - new
         self._problems.passed("store")

@@ -127,7 +127,7 @@ class Collector:
                 self._journal,
                 lambda: self._targets.units,
                 step=self._step,
-                now=self._now,
+                now=self._committed_until,
                 problems=self._problems,
                 report=self._report,
                 settled=self._intake.settle,
@@ -430,6 +430,10 @@ class Collector:
     def _now(self) -> int:
         """The server's time, in microseconds since 1970."""
         return round((time.time() + self._clock_offset) * SECOND)
+
+    def _committed_until(self) -> int:
+        """The server's time, but no later than the first row that waits: a step must not get a second row."""
+        return min(self._now(), self._writer.oldest_waiting or self._now())
 
     def _take_event(self, event: WatchEvent) -> None:
         if self._repairer is not None and isinstance(event, (PollFailed, PollLate, TickMissed)):

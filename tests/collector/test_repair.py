@@ -302,3 +302,21 @@ async def test_gaps_that_touch_become_one_in_the_journal(database: Path) -> None
             for one in await store.read_gaps()
         ]
     assert sorted(noted, key=str) == [("d", 0, 30), ("d", 50, 60), ("other", 0, 10), (None, 0, 9)]
+
+
+async def test_a_live_row_of_a_fraction_of_a_second_keeps_its_second(database: Path) -> None:
+    async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        device, units = next(iter(targets.units.items()))
+        live: list[Row] = [
+            (device, attribute, START * SECOND + microseconds, 1.0, None, None)
+            for attribute in units
+            for microseconds in (300_000, 7_999_999, 8_000_000)
+        ]
+        async with SqliteStore(database) as store:
+            await store.commit(live, note=[gap(START, START + 10)])
+            await Repairing(client, store, targets).repairer.fill_all()
+    rows = read_rows(database)
+    assert set(live) <= set(rows)
+    seconds = [(row[0], row[1], row[2] // SECOND) for row in rows]
+    assert len(seconds) == len(set(seconds)) > len(live)

@@ -185,3 +185,18 @@ async def test_a_store_that_stays_away_at_the_end_is_an_error(database: Path) ->
             await anyio.sleep(0.01)
             writer.close()
     assert isinstance(writer.failure, StorageError)
+
+
+async def test_the_oldest_row_that_is_not_committed_is_known(database: Path) -> None:
+    async with Slow(database) as store:
+        writer = Writer(store, Problems(ignore))
+        assert writer.oldest_waiting is None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 3))
+            await anyio.sleep(0.01)
+            await writer.put(made(3, 3))
+            assert writer.oldest_waiting == START * SECOND
+            store.may_write.set()
+            writer.close()
+    assert writer.oldest_waiting is None
