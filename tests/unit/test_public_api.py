@@ -219,7 +219,7 @@ def test_aliases_and_constants_are_documented(name: str) -> None:
 def _documented() -> list[tuple[str, str]]:
     return [
         (page.name, found)
-        for page in sorted(REFERENCE.glob("*.md"))
+        for page in sorted(REFERENCE.rglob("*.md"))
         for found in re.findall(r"^::: (\S+)", page.read_text(), flags=re.MULTILINE)
     ]
 
