@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS telemetry (
 """
 _GAPS: Final = """
 CREATE TABLE telemetry_gaps (
-    id        INTEGER PRIMARY KEY,
+    id        INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: a repair may hold one
     device_id TEXT,          -- NULL: all devices
     start     TEXT NOT NULL, -- as telemetry.time
     before    TEXT NOT NULL, -- not included
@@ -298,7 +298,7 @@ class _Database:
             raise StorageError(self._path, "has another table 'telemetry'; choose another file")
         gaps, _ = self._columns("telemetry_gaps")
         devices, _ = self._columns("telemetry_devices")
-        if "text" not in columns or "device_id" not in gaps or not devices:
+        if "text" not in columns or not self._is_current_journal() or not devices:
             execute("BEGIN IMMEDIATE")
             with self._connection:
                 self._make_tables(columns, gaps, devices)
@@ -312,7 +312,7 @@ class _Database:
             execute(_TELEMETRY)
         elif "text" not in columns:
             execute("ALTER TABLE telemetry ADD COLUMN text TEXT")
-        if "device_id" not in gaps:
+        if not self._is_current_journal():
             self._make_journal(gaps)
         if not devices:
             execute(_DEVICES)
@@ -323,6 +323,12 @@ class _Database:
                     " GROUP BY device_id",
                     (tomorrow,),
                 )
+
+    def _is_current_journal(self) -> bool:
+        (found,) = self._connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'telemetry_gaps' AND sql LIKE '%AUTOINCREMENT%'"
+        ).fetchone()
+        return bool(found)
 
     def _make_journal(self, old: Collection[str]) -> None:
         execute = self._connection.execute
@@ -338,9 +344,11 @@ class _Database:
                 )
                 for start, before in found
             ]
-            execute("DROP TABLE telemetry_gaps")
+        elif old == {"id", "device_id", "start", "before", "reason"}:  # ids were used again
+            gaps = self.read_gaps()
         elif old:
             raise StorageError(self._path, "has another table 'telemetry_gaps'; choose another file")
+        execute("DROP TABLE IF EXISTS telemetry_gaps")
         execute(_GAPS)
         self._connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
 
