@@ -479,7 +479,7 @@ class Collector:
 
     def _gaps_were_noted(self, gaps: Sequence[Gap]) -> None:
         self._noted.add(gaps)
-        self._report(GapsNoted(gaps=tuple(gap.until(self._now()) for gap in gaps)))
+        self._report(GapsNoted(gaps=tuple(gap.until(self._now() // SECOND * SECOND) for gap in gaps)))
         if self._repairer is not None:
             self._repairer.wake()
 
