@@ -150,7 +150,7 @@ class Writer:
                 with self._committing() as scope:
                     new = await self._commit(rows, gaps)
                 if scope.cancelled_caught:
-                    raise StorageError("store", f"did not take the last {len(rows):,} rows in {self._grace:g} s")
+                    raise StorageError("store", f"did not accept the last {len(rows):,} rows in {self._grace:g} s")
                 break
             except StorageError as error:
                 if self._closing.is_set() and give_up is None:

@@ -423,7 +423,7 @@ class Collector:
         try:
             await self._journal.mark(self._intake.reached())
         except StorageError as error:
-            _logger.debug("marks not written: %s", error)
+            _logger.debug("could not store the progress marks: %s", error)
 
     # -- events and callbacks ------------------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ class GapsNoted:
     def __str__(self) -> str:
         first, *others = self.gaps
         if not others:
-            return make_visible(f"gap noted: {first}")
+            return make_visible(f"gap recorded: {first}")
         start, before = min(gap.start for gap in self.gaps), max(gap.before for gap in self.gaps)
         devices = len({gap.device_id for gap in self.gaps})
         span = f"{format_time(start)} to {format_time(before)}"

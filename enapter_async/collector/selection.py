@@ -214,9 +214,7 @@ class Finder:
         else:
             chosen, invalid = choose_attributes(device.manifest, wanted, is_valid=fits_in_list)
         for name in invalid:
-            self.skipped.append(
-                Skipped(device_id=device.id, attribute=name, reason="the API cannot be asked for a name like this")
-            )
+            self.skipped.append(Skipped(device_id=device.id, attribute=name, reason="no request can contain this name"))
         units = {name: None if one is None else one.unit for name, one in chosen.items()}
         return {name: None if unit is None else clean_text(unit) for name, unit in units.items()}
 

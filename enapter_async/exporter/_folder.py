@@ -59,7 +59,7 @@ class ExportFolder:
             raise self._already_exists()
         self.path.mkdir(exist_ok=True)
         if foreign := [name.name for name in self.path.iterdir() if not _is_ours(name.name)]:
-            raise StorageError(self.path, f"holds something else ({foreign[0]}); choose another name")
+            raise StorageError(self.path, f"contains something else ({foreign[0]}); choose another name")
         with (self.path / _LOCK).open("ab") as lock:
             if not try_to_lock(lock):
                 raise StorageError(self.target, "another process exports to it now")

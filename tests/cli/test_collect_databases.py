@@ -298,7 +298,7 @@ def test_a_reader_that_leaves_ends_it_with_7() -> None:
     with process.stderr:
         said = process.stderr.read()
     assert process.wait(20) == 7
-    assert said.strip().splitlines()[-1].endswith("standard output: the reader has gone")
+    assert said.strip().splitlines()[-1].endswith("standard output: the reader closed the pipe")
     assert "Traceback" not in said
 
 
@@ -335,4 +335,4 @@ def test_a_reader_that_has_stopped_reading_does_not_keep_it_from_ending() -> Non
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 7
     with process.stdout, process.stderr:
-        assert "did not take the last" in process.stderr.read().strip().splitlines()[-1]
+        assert "did not accept the last" in process.stderr.read().strip().splitlines()[-1]

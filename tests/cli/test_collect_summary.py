@@ -99,6 +99,6 @@ def test_a_healthy_run_has_no_gaps(database: Path) -> None:
     ended = run("collect", "--simulate", "10", "--attributes", "all", "--for", "12s", "--to", str(database))
     assert ended.code == 0
     if figure(ended, "missed ticks") == 0:
-        assert "gap noted" not in ended.stderr
+        assert "gap recorded" not in ended.stderr
         assert figure(ended, "filled in") == 0
         assert "no gaps" in ended.stdout

@@ -107,7 +107,7 @@ def test_a_write_cut_at_any_byte_leaves_whole_lines_and_is_gone_on_with(
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, form: ReadableLineFormat, content: bytes) -> None:
     path = tmp_path / "a"
     path.write_bytes(content)
-    with pytest.raises(StorageError, match="holds something else"):
+    with pytest.raises(StorageError, match="contains something else"):
         LineFile(path, form)
     assert path.read_bytes() == content
 

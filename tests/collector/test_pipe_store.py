@@ -103,7 +103,7 @@ async def test_a_reader_that_has_gone_ends_it(pipe: Pipe) -> None:
     reader, writer = pipe.reader, pipe.writer
     pipe.close(reader)
     async with PipeStore("influx", descriptor=writer) as store:
-        with pytest.raises(StorageError, match=r"^standard output: the reader has gone$") as caught:
+        with pytest.raises(StorageError, match=r"^standard output: the reader closed the pipe$") as caught:
             await store.write([row(1)])
     assert not caught.value.temporary
 

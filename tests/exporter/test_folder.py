@@ -171,7 +171,7 @@ def test_a_folder_of_somebody_else_is_left_alone(target: Path) -> None:
     folder = target.with_name("history.csv.partial")
     folder.mkdir()
     (folder / "thesis.tex").write_text("all my work")
-    with pytest.raises(StorageError, match=r"holds something else \(thesis.tex\)"), ExportFolder(target).held():
+    with pytest.raises(StorageError, match=r"contains something else \(thesis.tex\)"), ExportFolder(target).held():
         pass
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 

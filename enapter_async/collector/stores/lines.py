@@ -279,7 +279,7 @@ class LineFile:
                 begin, quotes = end, 0
 
     def _something_else(self) -> StorageError:
-        return StorageError(self.path, "holds something else; choose another file")
+        return StorageError(self.path, "contains something else; choose another file")
 
     # -- files of earlier versions -------------------------------------------------------------------------
 

@@ -284,7 +284,7 @@ class ParquetFolder:
             if file.schema_arrow.names == SCHEMA.names:
                 return
             if set(file.schema_arrow.names) != set(SCHEMA.names) - {"text"}:
-                raise StorageError(self._folder, f"holds something else: {path.name}; choose another folder")
+                raise StorageError(self._folder, f"contains something else: {path.name}; choose another folder")
             with self._new(path) as new:
                 writer = ParquetWriter(new.file)
                 for batch in file.iter_batches():

@@ -76,7 +76,7 @@ class PipeStore:
             await to_thread.run_sync(self._write, data, abandon_on_cancel=True)
         except OSError as error:
             gone = isinstance(error, BrokenPipeError)
-            problem = "the reader has gone" if gone else f"cannot be written: {error.strerror}"
+            problem = "the reader closed the pipe" if gone else f"cannot be written: {error.strerror}"
         else:
             return len(rows)
         raise StorageError(_NAME, problem)
