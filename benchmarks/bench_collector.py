@@ -1,11 +1,15 @@
 """Collecting into SQLite: CPU of a datapoint from the socket to the commit, against `executemany` by hand.
 
-    python -m benchmarks.bench_collector [--devices 1600] [--seconds 15] [--most 10000]
+    python -m benchmarks.bench_collector [--devices 1600] [--seconds 15] [--most 10000] [--gap-devices 100]
 
 The server answers from memory on the last core, with a new timestamp for every attribute each second; the collector
 has the first core and its usual work: journal, clocks, repair, rediscovery. By hand means: the same rows, made
 beforehand, into the same table in transactions of half a second. Collector and hand take turns. `--most N` shows that
 one core holds N devices of ten attributes each second.
+
+`--gap-devices N` lets a collector fill a gap of one hour of N devices at one-second steps while it collects them, in
+turn with `history` alone, which reads the same and discards it. Both may use all cores. The goal is for a platform that
+sends time series at 16 Mbit/s. The same from memory shows the speed of SQLite, since reading takes a fifth of its CPU.
 """
 
 from __future__ import annotations
@@ -16,16 +20,20 @@ import json
 import os
 import resource
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure, table
 from benchmarks.servers import free_port, pinned_process
+from benchmarks.static_server import ATTRIBUTES as NAMES
 
 if TYPE_CHECKING:
     from enapter_async.collector import Selection
@@ -34,6 +42,12 @@ ATTRIBUTES = 10
 MOST = 10_000
 TIMES = 3.5
 """Goal: at most so many times the CPU of `executemany` by hand."""
+HOUR = 3_600
+GAP_DEVICES = 100
+LINK = 2_000_000
+"""Bytes of time series that the platform sends in a second."""
+REPAIR_TIMES = 1.3
+"""Goal: at most so many times the time of `history` alone."""
 
 
 async def collect(url: str, seconds: float, selection: Selection | None = None) -> dict[str, float]:
@@ -69,6 +83,57 @@ async def collect(url: str, seconds: float, selection: Selection | None = None) 
         "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "grown": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024,
     }
+
+
+async def repair(url: str, devices: int) -> dict[str, float]:
+    """Collect, and fill a gap of an hour meanwhile; in a process of its own."""
+    from enapter_async import EnapterClient
+    from enapter_async.collector import Collector, SqliteStore
+
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            EnapterClient(base_url=url, token="token") as client,
+            SqliteStore(Path(folder) / "telemetry.sqlite") as store,
+        ):
+            collector = Collector(client, store, on_event=lambda _: None)
+            reached = (int(time.time()) - HOUR) * 1_000_000
+            await store.mark(dict.fromkeys((await collector.discover()).units, reached))
+            busy, began = time.process_time(), time.monotonic()
+            task = asyncio.create_task(collector.run(seconds=900))
+            while collector.statistics.rows_filled < devices * ATTRIBUTES * HOUR or collector.statistics.gaps_open:
+                await asyncio.sleep(0.05)
+                if task.done():
+                    raise RuntimeError("the gap was not filled in time")
+            took, busy = time.monotonic() - began, time.process_time() - busy
+            collector.stop()
+            await task
+            done = collector.statistics
+    return {
+        "seconds": took,
+        "cpu": busy,
+        "rows": done.rows_filled,
+        "ticks": done.polls.ticks,
+        "missed": done.polls.missed_ticks,
+        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+async def read_history(url: str, devices: int) -> dict[str, float]:
+    """Read what `repair` fills in, and nothing else; in a process of its own."""
+    from enapter_async import EnapterClient, Series, TimeseriesQuery
+
+    end = datetime.fromtimestamp(int(time.time()), UTC)
+    series = [Series(f"00000000-0000-4000-8000-{number:012}", NAMES) for number in range(devices)]
+    query = TimeseriesQuery(
+        start=end - timedelta(seconds=HOUR), end=end, granularity=1, series=series, aggregation="last"
+    )
+    cells = 0
+    async with EnapterClient(base_url=url, token="token") as client:
+        busy, began = time.process_time(), time.monotonic()
+        async with client.telemetry.history(query) as history:
+            async for batch in history:
+                cells += len(batch) * len(batch.columns)
+        return {"seconds": time.monotonic() - began, "cpu": time.process_time() - busy, "rows": cells}
 
 
 def write_by_hand(devices: int, seconds: float) -> dict[str, float]:
@@ -109,14 +174,47 @@ def ask(*work: Any) -> dict[str, float]:
     return result
 
 
-def ask_collector(devices: int, seconds: float) -> dict[str, float]:
+@contextmanager
+def serve(devices: int, bytes_per_second: float = 0) -> Iterator[str]:
+    """Run the server in memory; yields its URL."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.static_server", str(port), "5", str(devices)]
+    command = [sys.executable, "-m", "benchmarks.static_server", str(port), "5", str(devices), str(bytes_per_second)]
     with pinned_process(command, port):
-        return ask("collect", f"http://127.0.0.1:{port}", seconds)
+        yield f"http://127.0.0.1:{port}"
 
 
-def figures(rounds: int = 3, *, devices: int = 1_600, seconds: float = 10, most: int = MOST) -> Iterator[Figure]:
+def ask_collector(devices: int, seconds: float) -> dict[str, float]:
+    with serve(devices) as url:
+        return ask("collect", url, seconds)
+
+
+def compare_repair(rounds: int, devices: int, bytes_per_second: float) -> Iterator[Figure]:
+    """Let `history` alone and a repair take turns."""
+    results: dict[str, list[dict[str, float]]] = {"history": [], "repair": []}
+    with serve(devices, bytes_per_second) as url:
+        for number in range(rounds):
+            for kind in results if number % 2 == 0 else reversed(results):
+                results[kind].append(ask(kind, url, devices))
+    history, filled = (
+        {key: statistics.median(one[key] for one in found) for key in found[0]} for found in results.values()
+    )
+    server = f"at {bytes_per_second * 8 / 1e6:g} Mbit/s" if bytes_per_second else "from memory"
+    yield Figure(
+        f"collector: filling an hour of {devices:,} devices x {ATTRIBUTES} attributes {server}, against reading it",
+        filled["seconds"] / history["seconds"],
+        goal=REPAIR_TIMES if bytes_per_second else None,
+        at_most=True,
+        note=f"{filled['seconds']:.1f} s (CPU {filled['cpu']:.1f} s) against {history['seconds']:.1f} s "
+        f"(CPU {history['cpu']:.1f} s); {filled['rows'] / 1e6:.1f} million rows, "
+        f"{filled['cpu'] / filled['rows'] * 1e6:.2f} µs of CPU each, {filled['mib']:.0f} MiB; live collection: "
+        f"{sum(one['ticks'] for one in results['repair']):.0f} ticks, "
+        f"{sum(one['missed'] for one in results['repair']):.0f} missed",
+    )
+
+
+def figures(
+    rounds: int = 3, *, devices: int = 1_600, seconds: float = 10, most: int = MOST, gap_devices: int = GAP_DEVICES
+) -> Iterator[Figure]:
     """Measure everything of this file."""
     collected: list[dict[str, float]] = []
     by_hand: list[float] = []
@@ -144,6 +242,9 @@ def figures(rounds: int = 3, *, devices: int = 1_600, seconds: float = 10, most:
             note=f"{result['load']:.0%} of one core, {result['microseconds']:.2f} µs a datapoint, "
             f"{result['ticks']:.0f} ticks, {result['mib']:.0f} MiB, {result['grown']:.0f} since the third tick",
         )
+    if gap_devices:
+        yield from compare_repair(rounds, gap_devices, LINK)
+        yield from compare_repair(rounds, gap_devices, 0)
 
 
 def main() -> None:
@@ -152,14 +253,30 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--most", type=int, default=MOST)
+    parser.add_argument("--gap-devices", type=int, default=GAP_DEVICES)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        cores = sorted(os.sched_getaffinity(0))
         kind, *work = json.loads(arguments.work)
-        print(json.dumps(asyncio.run(collect(*work)) if kind == "collect" else write_by_hand(*work)))
+        pinned = kind in ("collect", "hand")
+        os.sched_setaffinity(0, cores[:1] if pinned else cores)
+        if kind == "hand":
+            print(json.dumps(write_by_hand(*work)))
+        else:
+            print(json.dumps(asyncio.run({"collect": collect, "repair": repair, "history": read_history}[kind](*work))))
         return
-    print(table(figures(arguments.rounds, devices=arguments.devices, seconds=arguments.seconds, most=arguments.most)))
+    print(
+        table(
+            figures(
+                arguments.rounds,
+                devices=arguments.devices,
+                seconds=arguments.seconds,
+                most=arguments.most,
+                gap_devices=arguments.gap_devices,
+            )
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Answers made beforehand, after a fixed latency: `python -m benchmarks.static_server PORT LATENCY-MS [DEVICES]`.
+"""Prepared answers after a fixed latency: `python -m benchmarks.static_server PORT LATENCY-MS [DEVICES [BYTES]]`.
 
 A server of asyncio protocols that does next to nothing for a request, so that the client is what is measured.
 `GET /v3/devices` lists so many devices with ten numeric attributes each. `GET /v3/telemetry/latest` gives every
 attribute that is asked for a value of the current second, and `POST /v3/telemetry/query_timeseries` one float column
 for each selector's attribute, a row for each step. Answers are made when first asked for and kept; of latest values
-only the timestamp is then put in.
+only the timestamp is then put in. Time series are sent at so many BYTES a second, all of them together.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 ATTRIBUTES = ["power", "voltage", "current", "energy", "temp_1", "temp_2", "flow", "level", "status", "hours"]
 _MOMENT = b"@moment@"
+_PIECE = 64 * 1024
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
 
 
@@ -96,12 +97,32 @@ class Answers:
         return answer
 
 
+class Link:
+    """A line of limited speed that answers share."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._free_at = 0.0
+
+    def send(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Write data when the line is free, piece by piece."""
+        if not self._bytes_per_second:
+            transport.write(data)
+            return
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            self._free_at = max(self._free_at, loop.time()) + len(piece) / self._bytes_per_second
+            loop.call_at(self._free_at, transport.write, piece)
+
+
 class Connection(asyncio.Protocol):
     """One kept-alive connection; requests on it come one after the other."""
 
-    def __init__(self, answers: Answers, latency: float) -> None:
+    def __init__(self, answers: Answers, latency: float, link: Link) -> None:
         self._answers = answers
         self._latency = latency
+        self._link = link
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -127,20 +148,25 @@ class Connection(asyncio.Protocol):
     def _answer(self, target: bytes, body: bytes) -> None:
         assert self._transport is not None
         if not self._transport.is_closing():
-            self._transport.write(self._answers.to(target, body))
+            answer = self._answers.to(target, body)
+            if target.startswith(b"/v3/telemetry/query"):
+                self._link.send(self._transport, answer)
+            else:
+                self._transport.write(answer)
 
 
-async def serve(port: int, latency: float, devices: int) -> None:
-    answers = Answers(devices)
+async def serve(port: int, latency: float, devices: int, bytes_per_second: float) -> None:
+    answers, link = Answers(devices), Link(bytes_per_second)
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(answers, latency), "127.0.0.1", port, backlog=1024
+        lambda: Connection(answers, latency, link), "127.0.0.1", port, backlog=1024
     )
     await server.serve_forever()
 
 
 def main() -> None:
     devices = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]) / 1000, devices))
+    bytes_per_second = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]) / 1000, devices, bytes_per_second))
 
 
 if __name__ == "__main__":

@@ -304,6 +304,8 @@ class _Database:
                 self._make_tables(columns, gaps, devices)
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
+        # 16 MB instead of 4: pages that several commits change are written to the file once.
+        execute("PRAGMA wal_autocheckpoint = 4000")
 
     def _make_tables(self, columns: Collection[str], gaps: Collection[str], devices: Collection[str]) -> None:
         """Create missing tables, in a new file or in one of an earlier version."""
