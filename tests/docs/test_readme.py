@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import runpy
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from enapter_async.simulator import Fault, Simulator
 
 pytestmark = pytest.mark.anyio
 
+GATEWAY = "192.168.10.22"
 MADE = {
     "telemetry.sqlite": ("collect", "--quiet", "--for", "1s", "--to", "telemetry.sqlite"),
     "history.parquet": ("export", "--from", "1h", "--to", "history.parquet"),
@@ -43,10 +45,18 @@ async def run(*arguments: str, folder: Path, simulator: Simulator) -> str:
     return done.stdout.decode()
 
 
+def reach_gateway(code: str, simulator: Simulator) -> str:
+    """Let a program that names the address of a Gateway use the simulator."""
+    if GATEWAY not in code:
+        return code
+    host = simulator.url.removeprefix("http://").removesuffix("/api")
+    return re.sub(r'token="[^"]*"', f'token="{simulator.token}"', code.replace(GATEWAY, host))
+
+
 @pytest.mark.parametrize("code", list(snippets()))
 async def test_snippet_runs_as_it_stands(code: str, tmp_path: Path) -> None:
-    (tmp_path / "snippet.py").write_text(code, "utf-8")
-    async with Simulator(devices=5) as simulator:
+    async with Simulator(devices=5, mode="gateway" if GATEWAY in code else "any") as simulator:
+        (tmp_path / "snippet.py").write_text(reach_gateway(code, simulator), "utf-8")
         for name, command in MADE.items():
             if name in code:
                 await run("-m", "enapter_async.cli", *command, folder=tmp_path, simulator=simulator)
