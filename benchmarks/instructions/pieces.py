@@ -106,6 +106,26 @@ async def latest() -> AsyncIterator[Pair]:
         yield Pair(lambda: client.telemetry.latest(wanted), bare)
 
 
+async def tick() -> AsyncIterator[Pair]:
+    from enapter_async._streaming.latest_reader import LatestReader
+
+    reader = LatestReader(print)
+    seconds = count(1773482399, 5)
+
+    def answer() -> dict[str, dict[str, dict[str, float]]]:
+        now = next(seconds)
+        point = {f"a{number}": {"value": 1.5 * number, "timestamp": now} for number in range(10)}
+        return {f"device-{number}": point for number in range(100)}
+
+    answers = [answer() for _ in range(8)]
+
+    async def read() -> None:
+        reader.read(answers.pop(), late=False)
+
+    answers.reverse()
+    yield Pair(read, nothing)
+
+
 async def block_of_csv() -> AsyncIterator[Pair]:
     rows = [f"{1773482399 + number},{number * 0.37:.3f},{number},{number % 3 == 0}".lower() for number in range(1000)]
     head = "ts," + ",".join(f"telemetry={name} device=d" for name in ("power", "count", "on"))
@@ -149,6 +169,7 @@ PIECES = {
     "get": Piece("a GET", 1, 20, get),
     "page": Piece("a page of 50 devices", 1, 4, page_of_devices),
     "latest": Piece("a point of a latest answer of 1,000", 1000, 1, latest),
+    "tick": Piece("a point of the next answer of a watch", 1000, 1, tick),
     "csv": Piece("a row of a block of 1,000 rows x 3 columns of CSV", 1000, 1, block_of_csv),
     "slot": Piece("a slot that was waited for", 128 - 16, 1, slot),
     "sqlite": Piece("a row into SQLite, 1,000 at once", 1000, 1, row_into_sqlite),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
 from enapter_async.models.arguments import read_number, refuse_argument, require_aware_time
@@ -17,6 +16,7 @@ from enapter_async.models.common import Duration
 from enapter_async.models.duration import parse_duration, to_timedelta
 
 __all__ = [
+    "MOMENTS",
     "format_duration",
     "format_time",
     "from_unix_seconds",
@@ -29,6 +29,7 @@ __all__ = [
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]+)?", re.ASCII)
+_MOST_MOMENTS: Final = 4_096
 _LEAP_SECOND: Final = re.compile(r"(:[0-5][0-9]):60(?=[.,Z+-])", re.ASCII)
 
 
@@ -73,18 +74,29 @@ def _to_utc(moment: datetime, later: timedelta = timedelta(0)) -> datetime:
         raise ValueError(str(error)) from None
 
 
-@lru_cache(maxsize=4096)
+MOMENTS: Final[dict[int, datetime]] = {}
+"""The latest results of `from_unix_seconds` for whole seconds. Many points share a second.
+
+Look up values of type `int` only: for Python, 1.0 and True are the same key as 1.
+"""
+
+
 def from_unix_seconds(seconds: float) -> datetime:
-    """Convert Unix seconds to a time in UTC. Many points share a second, and looking it up is 3 times as fast.
+    """Convert Unix seconds to a time in UTC.
 
     Raises:
         ValueError: The number is not finite, or outside the years 1 to 9999.
     """
     # Not fromtimestamp(), which rejects negative times on some platforms.
     try:
-        return _EPOCH + timedelta(seconds=seconds)
+        moment = _EPOCH + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
         raise ValueError("expected Unix seconds within the years 1 to 9999") from None
+    if type(seconds) is int:
+        if len(MOMENTS) >= _MOST_MOMENTS:
+            MOMENTS.clear()
+        MOMENTS[seconds] = moment
+    return moment
 
 
 def format_time(value: datetime, argument: str) -> str:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, cast
 
 from enapter_async._protocol.body import loads_object
 from enapter_async._protocol.decoding.converter import structurer
 from enapter_async._protocol.request import Answer
+from enapter_async._protocol.values import MOMENTS
 from enapter_async.errors import SchemaError
 from enapter_async.models.common import JSON
 from enapter_async.models.telemetry import LatestPoint
-from enapter_async.models.watch import ValueMissing, ValueUnreadable, WatchEvent
-
-T = TypeVar("T")
+from enapter_async.models.watch import DatapointTuple, ValueMissing, ValueUnreadable, WatchEvent
 
 REMEMBERED: Final = 4
 """Timestamps kept for each attribute: responses can arrive out of order, and a device's clock can be set back."""
 LEFT_OUT: Final = "not found in the server's answer"
-_MOST_MOMENTS: Final = 4_096
 _FIELDS: Final = 2
 """Fields of a point with only a value and its time."""
+
 
 _read_point = structurer(LatestPoint)
 
@@ -36,7 +35,7 @@ def decode_latest(answer: Answer) -> dict[str, JSON]:
     return points
 
 
-class LatestReader(Generic[T]):
+class LatestReader:
     """Extracts the values of responses that were not returned before.
 
     An unreadable point is reported and does not affect others.
@@ -45,38 +44,38 @@ class LatestReader(Generic[T]):
         repeats: Number of points that had been returned before.
     """
 
-    def __init__(self, make: Callable[[str, str, datetime, JSON], T], report: Callable[[WatchEvent], None]) -> None:
+    def __init__(self, report: Callable[[WatchEvent], None]) -> None:
         """Create a reader.
 
         Args:
-            make: Creates a result from device, attribute, time and value.
             report: Receives missing and unreadable values, each once until the reason changes.
         """
         self.repeats: int = 0
-        self._make = make
         self._report = report
-        self._recent: dict[str, dict[str, tuple[datetime, ...]]] = {}
+        # The newest timestamp of each attribute, then its last ones, the last received first.
+        self._times: dict[str, dict[str, list[datetime]]] = {}
         self._told: dict[tuple[str, str | None], str] = {}
-        self._moments: dict[object, datetime] = {}
 
-    def read(self, answer: Mapping[str, object], *, late: bool) -> list[T]:  # noqa: C901 - one pass: calls cost most
+    def read(  # noqa: C901, PLR0912 - one pass: calls cost most
+        self, answer: Mapping[str, object], *, late: bool
+    ) -> list[DatapointTuple]:
         """Return the values of a response that were not returned before.
 
         Args:
             answer: Points by device and attribute, as JSON or as models.
             late: The response to a later request arrived earlier.
         """
-        batch: list[T] = []
-        make, moments = self._make, self._moments
+        batch: list[DatapointTuple] = []
+        moments = MOMENTS
         repeats = 0
         for device, points in answer.items():
             if type(points) is not dict:
                 if points is not None:  # null counts as absent
                     self._unreadable(device, None, f"expected an object, got {type(points).__name__}")
                 continue
-            series = self._recent.get(device)
+            series = self._times.get(device)
             if series is None:
-                series = self._recent[device] = {}
+                series = self._times[device] = {}
             for attribute, point in cast("dict[str, dict[str, JSON]]", points).items():
                 timestamp: datetime | None = None
                 value: JSON = None
@@ -86,20 +85,24 @@ class LatestReader(Generic[T]):
                         value = point["value"]
                         timestamp = moments[seconds]
                 except (KeyError, TypeError):
-                    pass
+                    pass  # KeyError: also a time that is not known yet
                 if timestamp is None:
                     timestamp, value = self._read(device, attribute, point)
                     if timestamp is None:
                         continue
-                recent = series.get(attribute)
-                if recent is None:
-                    series[attribute] = (timestamp,)
-                elif timestamp in recent or (late and len(recent) == REMEMBERED and timestamp < min(recent)):
-                    repeats += 1
-                    continue
+                times = series.get(attribute)
+                if times is None:
+                    series[attribute] = [timestamp, timestamp]
                 else:
-                    series[attribute] = (timestamp, *recent[: REMEMBERED - 1])
-                batch.append(make(device, attribute, timestamp, value))
+                    if timestamp > times[0]:  # the usual case, without looking at the others
+                        times[0] = timestamp
+                    elif timestamp in times[1:] or (late and len(times) > REMEMBERED and timestamp < min(times[1:])):
+                        repeats += 1
+                        continue
+                    times.insert(1, timestamp)
+                    if len(times) > 1 + REMEMBERED:
+                        times.pop()
+                batch.append((device, attribute, timestamp, value))
         self.repeats += repeats
         return batch
 
@@ -114,14 +117,11 @@ class LatestReader(Generic[T]):
             self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
 
     def _read(self, device: str, attribute: str, point: object) -> tuple[datetime | None, JSON]:
-        """Return time and value of an unusual point, or of one with a new time."""
-        raw: object = None
+        """Return time and value of an unusual point."""
         if point is None:
             self.tell_missing(device, attribute, LEFT_OUT)
             return None, None
         if not isinstance(point, LatestPoint):
-            if isinstance(point, dict):
-                raw = cast("dict[str, JSON]", point).get("timestamp")
             try:
                 point = _read_point(cast("JSON", point))
             except SchemaError as error:
@@ -130,10 +130,6 @@ class LatestReader(Generic[T]):
         if point.warning is not None and self._told.get((device, attribute)) != point.warning:
             self._told[device, attribute] = point.warning
             self._report(ValueMissing(device=device, attribute=attribute, warning=point.warning))
-        if type(raw) is int and point.timestamp is not None:
-            if len(self._moments) >= _MOST_MOMENTS:
-                self._moments.clear()
-            self._moments[raw] = point.timestamp
         return point.timestamp, point.value
 
     def _unreadable(self, device: str, attribute: str | None, reason: str) -> None:

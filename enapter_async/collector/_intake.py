@@ -8,10 +8,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from enapter_async import Datapoint
 from enapter_async.collector._silence import Advance, DeviceTrack, Doubt, Rhythm, find_doubt_start, make_doubt_gap
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Units
+from enapter_async.models.watch import DatapointTuple
 from enapter_async.rows import Row, split_value, to_microseconds
 from enapter_async.rows.row import clean_text
 
@@ -221,7 +221,9 @@ class Intake:
         """Return the newest time of each device."""
         return {device: track.newest for device, track in self._tracks.items() if track.newest is not None}
 
-    def take(self, batch: Sequence[Datapoint]) -> tuple[list[Row], list[Gap]]:  # noqa: C901, PLR0912, PLR0915 - the hot loop
+    def take(  # noqa: C901, PLR0912, PLR0915 - the hot loop
+        self, batch: Sequence[DatapointTuple]
+    ) -> tuple[list[Row], list[Gap]]:
         """Return the rows of a response, and the gaps that it reveals."""
         rows: list[Row] = []
         gaps: list[Gap] = []
@@ -236,11 +238,11 @@ class Intake:
         last, slow, moved_at = track.last, track.slow, track.moved_at
         top = 0
         advances: list[Advance] = []
-        for point in batch:
-            if point.device != device:
+        for device_id, attribute, timestamp, value in batch:
+            if device_id != device:
                 if top:
                     gaps += self._advance(device, top, advances, now)
-                device = point.device
+                device = device_id
                 top, advances = 0, []
                 units = self._units.get(device)
                 if units is not None:
@@ -248,7 +250,6 @@ class Intake:
                     last, slow, moved_at = track.last, track.slow, track.moved_at
             if units is None:
                 continue  # this device was not requested
-            attribute, timestamp, value = point.attribute, point.timestamp, point.value
             time = moments.get(timestamp)
             if time is None:
                 if len(moments) >= _MOST_TIMES:

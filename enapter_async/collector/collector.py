@@ -12,7 +12,6 @@ from typing import Final
 import anyio
 
 from enapter_async import (
-    Datapoint,
     EnapterClient,
     PollFailed,
     PollLate,
@@ -38,6 +37,7 @@ from enapter_async.errors import (
     SelectionError,
     StorageError,
 )
+from enapter_async.models.watch import DatapointTuple
 
 _GRACE_SECONDS: Final = 3.0
 """Seconds for running requests to finish after collecting has been stopped."""
@@ -324,10 +324,10 @@ class Collector:
         async with self._watch as live:
             if self._stop.is_set():
                 return
-            async for batch in live.batches():
+            async for batch in live.tuples():
                 await self._take(batch)
 
-    async def _take(self, batch: Sequence[Datapoint]) -> None:
+    async def _take(self, batch: Sequence[DatapointTuple]) -> None:
         rows, gaps = self._intake.take(batch)
         if self._on_rows is not None:
             try:

@@ -37,6 +37,10 @@ class Datapoint:
         return self.value if type(self.value) in (int, float) else None  # type: ignore[return-value]
 
 
+DatapointTuple: TypeAlias = tuple[str, str, datetime, JSON]
+"""Device, attribute, timestamp and value of a datapoint."""
+
+
 @attrs.frozen(kw_only=True)
 class TickMissed:
     """Ticks at which some or all requests were not sent. They are not made up for.

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from enapter_async import Datapoint
 from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector.gaps import Gap, merge_gaps
 
@@ -33,7 +32,7 @@ class Plant:
     def poll(self, values: Mapping[str, float]) -> None:
         """Take an answer: the time of the newest value of each attribute."""
         batch = [
-            Datapoint("d", name, datetime.fromtimestamp(START, UTC) + timedelta(seconds=time), 1.0)
+            ("d", name, datetime.fromtimestamp(START, UTC) + timedelta(seconds=time), 1.0)
             for name, time in values.items()
             if time > self.known.get(name, time - 1)
         ]
@@ -166,7 +165,7 @@ def test_failed_polls_of_a_device_with_nothing_new_are_noted_too() -> None:
     for _ in range(3):
         plant.second += 1
     plant.intake.select({"d": {"rare": None}, "other": {"a": None}}, plant.now())
-    _, gaps = plant.intake.take([Datapoint("other", "a", datetime.fromtimestamp(START + 7, UTC), 1.0)])
+    _, gaps = plant.intake.take([("other", "a", datetime.fromtimestamp(START + 7, UTC), 1.0)])
     assert [gap.device_id for gap in gaps] == ["d"]
     assert gaps[0].before <= plant.now()
 

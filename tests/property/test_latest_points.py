@@ -62,7 +62,7 @@ def test_points_of_an_answer_are_what_each_is_alone(points: dict[str, Any]) -> N
 def test_a_watch_reads_what_each_point_is_alone(answers: list[dict[str, dict[str, Any] | None]]) -> None:
     """Once for each time: and what has a warning, or cannot be read, is reported and costs itself only."""
     events: list[WatchEvent] = []
-    reader: LatestReader[tuple[str, str, datetime, JSON]] = LatestReader(lambda *found: found, events.append)
+    reader = LatestReader(events.append)
     seen: set[tuple[str, str, datetime]] = set()
     for answer in answers:
         expected: list[tuple[str, str, datetime, JSON]] = []
@@ -89,7 +89,7 @@ def test_a_watch_reads_what_each_point_is_alone(answers: list[dict[str, dict[str
 
 def test_null_is_absent_for_a_watch_too() -> None:
     events: list[WatchEvent] = []
-    reader: LatestReader[object] = LatestReader(lambda *found: found, events.append)
+    reader = LatestReader(events.append)
     assert reader.read({"d1": {"power": None}, "d2": None}, late=False) == []
     assert events == [ValueMissing(device="d1", attribute="power", warning="not found in the server's answer")]
 
@@ -97,9 +97,9 @@ def test_null_is_absent_for_a_watch_too() -> None:
 @pytest.mark.parametrize("twice", [True, 1.0])
 def test_a_time_that_only_python_takes_for_a_known_one_is_looked_at(twice: JSON) -> None:
     events: list[WatchEvent] = []
-    reader: LatestReader[tuple[datetime, JSON]] = LatestReader(lambda _, __, time, value: (time, value), events.append)
+    reader = LatestReader(events.append)
     second = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
-    assert reader.read({"d": {"a": {"value": 5, "timestamp": 1}}}, late=False) == [(second, 5)]
+    assert reader.read({"d": {"a": {"value": 5, "timestamp": 1}}}, late=False) == [("d", "a", second, 5)]
     found = reader.read({"d": {"b": {"value": 6, "timestamp": twice}}}, late=False)
-    assert found == ([] if twice is True else [(second, 6)])
+    assert found == ([] if twice is True else [("d", "b", second, 6)])
     assert len(events) == (twice is True)

@@ -386,6 +386,17 @@ async def test_where_not_all_get_their_turn_nobody_starves() -> None:
     assert max(shares.values()) <= 2 * min(shares.values())
 
 
+async def test_tuples_are_the_same_datapoints_as_batches() -> None:
+    found: list[list[Datapoint]] = []
+    async with Watched(plant(), "d1", "d2").watch as live:
+        batches, tuples = live.batches(), live.tuples()
+        for _ in range(4):
+            found.append(await anext(batches))
+            found.append([Datapoint(*values) for values in await anext(tuples)])
+    assert [len(batch) for batch in found] == [2] * 8
+    assert len({datapoint for batch in found for datapoint in batch}) == 16
+
+
 async def test_a_slow_consumer_misses_ticks_visibly_and_gets_all_that_came() -> None:
     watched = Watched(plant())
     found: list[Datapoint] = []

@@ -7,7 +7,7 @@ from typing import Any, Final
 from enapter_async._protocol.decoding.mismatch import Mismatch
 from enapter_async._protocol.decoding.model_reader import writable_twin
 from enapter_async._protocol.decoding.scalars import Hook, Seen, json_object
-from enapter_async._protocol.values import from_unix_seconds
+from enapter_async._protocol.values import MOMENTS
 from enapter_async.models.common import NO_EXTRA
 from enapter_async.models.telemetry import LatestPoint
 
@@ -34,13 +34,13 @@ def points_reader(read_point: Hook) -> Hook:
                 if type(seconds) is int and len(one) == _USUAL_FIELDS:
                     point = _Twin()
                     point.value = one["value"]
-                    point.timestamp = from_unix_seconds(seconds)
+                    point.timestamp = MOMENTS[seconds]
                     point.warning = None
                     point.extra = NO_EXTRA
                     point.__class__ = LatestPoint
                     points[name] = point
                     continue
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError):  # KeyError: also a time that is not known yet
                 if one is None:  # null counts as absent
                     continue
             try:

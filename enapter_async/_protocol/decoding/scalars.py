@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from enapter_async._protocol.decoding import quirks
 from enapter_async._protocol.decoding.mismatch import Mismatch, expected
-from enapter_async._protocol.values import from_unix_seconds, parse_duration, parse_time
+from enapter_async._protocol.values import MOMENTS, from_unix_seconds, parse_duration, parse_time
 from enapter_async.models.common import JSON, OpenEnum
 
 Seen: TypeAlias = dict[str, tuple[object, object]]
@@ -98,7 +98,7 @@ def time(value: object, _: object) -> datetime:
             if moment.tzinfo is UTC:
                 return moment
         elif type(value) is int:
-            return from_unix_seconds(value)
+            return MOMENTS.get(value) or from_unix_seconds(value)
     except ValueError:
         pass
     try:
