@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from pathlib import Path
 from typing import Literal
 
@@ -153,6 +154,19 @@ async def test_a_database_that_cannot_be_reopened_is_tried_again(database: Path)
                 await store.write(made(3, 3))
         database.rmdir()
         await store.write(made(3, 3))
+    assert read_rows(database) == made(3, 3)
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["renamed", "replaced"])
+async def test_a_database_that_is_moved_away_keeps_its_rows(database: Path, replaced: bool) -> None:
+    moved = database.with_name("moved")
+    async with SqliteStore(database) as store:
+        await store.write(made(0, 3))
+        database.rename(moved)
+        if replaced:
+            sqlite3.connect(database).close()
+        await store.write(made(3, 3))
+    assert read_rows(moved) == made(0, 3)
     assert read_rows(database) == made(3, 3)
 
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
@@ -199,6 +200,10 @@ class _Database:
         A file that was truncated stays empty, because the log has only some of its former pages.
         """
         truncated = identify_file(self._path) == self._file and self._is_empty()
+        if not truncated:
+            # Closing does not merge the log into a file that was moved, which would lose rows.
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
         if truncated:
             os.truncate(self._path, 0)
