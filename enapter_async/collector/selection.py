@@ -130,7 +130,8 @@ class Finder:
         devices = await self._all() if self._selection.devices is None else await self._named(self._selection.devices)
         shard = self._selection.shard
         own = devices if shard is None else [one for one in devices if shard.holds(one.id)]
-        units = {one.id: found for one in own if (found := self._units(one))}
+        # In the order of a store's key, in which devices are then polled: the rows of an answer are neighbours.
+        units = {one.id: found for one in sorted(own, key=_get_id) if (found := self._units(one))}
         if not units:
             kind = SelectionError if shard is None or not devices else EmptyShardError
             raise kind(self._nothing(devices))
@@ -229,6 +230,10 @@ class Finder:
         seen = "1 device" if count == 1 else f"{count} devices"
         what = describe_attributes(selection.attributes)
         return f"nothing to collect: the token can see {seen}, none with {what}"
+
+
+def _get_id(device: _Found) -> str:
+    return device.id
 
 
 def _found(device: Device) -> _Found:

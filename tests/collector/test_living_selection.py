@@ -107,3 +107,24 @@ def test_changes_are_told_by_attribute_and_unit() -> None:
         DeviceRemoved(device_id="d2"),
     ]
     assert list(after.changes_from(after)) == []
+
+
+async def test_an_answer_holds_neighbours_in_the_order_of_ids(database: Path) -> None:
+    answers: list[list[str]] = []
+    async with Simulator(devices=200) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(
+                client, store, on_event=lambda _: None, on_rows=lambda rows: answers.append([row[0] for row in rows])
+            )
+            order = list((await collector.discover()).units)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                with anyio.fail_after(20):
+                    while collector.statistics.rows < 500:
+                        await anyio.sleep(0.02)
+                collector.stop()
+    assert order == sorted(order)
+    for devices in answers:
+        places = [order.index(device) for device in devices]
+        assert places == sorted(places)
+        assert max(places) - min(places) < 100
