@@ -34,7 +34,7 @@ class Intake:
 
     Attributes:
         datapoints: Number of datapoints received.
-        without_history: Attributes of which history had no values when it should have.
+        without_history: Attributes without values in history, although there should be some.
         longest_gap: Most seconds between two times at which a device reported anything, with the device and an
             attribute that ended it.
     """
@@ -174,7 +174,7 @@ class Intake:
         return self._take_doubts(list(self._doubts), self._now())
 
     def list_lagging(self, devices: Iterable[str]) -> list[Gap]:
-        """Return the gaps of devices of which some attributes are collected while polls of others fail.
+        """Return the gaps of devices with some attributes that are collected while polls of others fail.
 
         After a kill, their newest row would not show what the others lack. So a gap reaches some seconds ahead, and is
         noted once for many polls.

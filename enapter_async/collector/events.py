@@ -71,7 +71,7 @@ class DeviceAdded:
 
     Attributes:
         device_id: Its ID.
-        attributes: How many attributes.
+        attributes: Number of attributes.
     """
 
     device_id: str

@@ -106,6 +106,6 @@ class JournaledStore(Store, Protocol):
                 not in the journal is ignored.
 
         Returns:
-            How many rows were new.
+            The number of new rows.
         """
         ...

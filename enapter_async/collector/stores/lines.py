@@ -154,7 +154,7 @@ class LineFile:
         old[0].close()
 
     def take_back(self, size: int) -> None:
-        """Cut away everything after a former size of the file, as far as that works."""
+        """Truncate the file to a former size, if possible."""
         with contextlib.suppress(OSError):
             self._cut(size)
             self.size = size

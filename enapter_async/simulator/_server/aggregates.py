@@ -55,7 +55,7 @@ class Reduction:
     scale: int
 
     def samples(self, levels: Sequence[int]) -> int:
-        """Aggregate the levels of samples, of which there must be one."""
+        """Aggregate the levels of samples, at least one."""
         if self.aggregation == "avg":
             return self._mean(sum(levels), len(levels))
         return self._pick(levels)
@@ -200,7 +200,7 @@ class Column:
         return self._write([level + extra for level in levels])
 
     def _within_minutes(self, first: int, count: int) -> list[str]:
-        """Return the cells of buckets of which a minute has several."""
+        """Return the cells of buckets shorter than a minute."""
         profile, scale = self._profile, self._scale
         parts = 60 // self.granularity
         begin, end = first // parts, -(-(first + count) // parts)
@@ -228,12 +228,12 @@ class Column:
         return [levels[edges[place] : edges[place + 1]] for place in range(count)]
 
     def _cut_gaps(self, cells: list[str], first: int) -> set[int]:
-        """Empty the buckets within gaps. Return the buckets of which gaps take a part."""
+        """Empty the buckets within gaps. Return the buckets that are partly in gaps."""
         step, last = self.granularity, first + len(cells)
         return _fill(cells, first, step, ((*gap, "") for gap in self._gaps(first * step, last * step)))
 
     def _put_stated(self, cells: list[str], first: int) -> set[int]:
-        """Fill the buckets within spans of a stated value. Return the buckets of which such spans take a part."""
+        """Fill the buckets within spans of a stated value. Return the buckets that are partly in such spans."""
         step, last = self.granularity, first + len(cells)
         spans = self._stated_within(first * step, last * step)
         filled = ((begin, stop, stated_cell(value, self.data_type)) for begin, stop, value in spans)
@@ -249,7 +249,7 @@ class Column:
         ]
 
     def _parted(self, bucket: int) -> str:
-        """Return the cell of a bucket of which gaps or stated values take a part."""
+        """Return the cell of a bucket that is partly in gaps or spans of stated values."""
         begin, end = bucket * self.granularity, (bucket + 1) * self.granularity
         stated = self._stated_within(begin, end)
         if not stated:
@@ -287,7 +287,7 @@ class Column:
                 yield Run(len(minutes) * len(ripple), least, most, newest, mean / 10**profile.digits)
 
     def _outside_gaps(self, bucket: int) -> str:
-        """Return the cell of a bucket of which gaps take a part."""
+        """Return the cell of a bucket that is partly in gaps."""
         begin, end = bucket * self.granularity, (bucket + 1) * self.granularity
         gaps = self._gaps(begin, end)
         if self.granularity % 60 == 0 and all(edge % 60 == 0 for gap in gaps for edge in gap):
@@ -303,7 +303,7 @@ class Column:
         return self._cell(reduce, levels)
 
     def _gaps(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Return the spans within some time of which there are no samples: gaps of history, and outages."""
+        """Return the spans without samples within some time: gaps of history, and outages."""
         gaps = self._track.gaps(start, end)
         if not self._outages:
             return gaps
@@ -331,7 +331,7 @@ def outside(begin: int, end: int, gaps: Iterable[tuple[int, int]]) -> Iterator[t
 
 
 def _fill(cells: list[str], first: int, step: int, spans: Iterable[tuple[int, int, str]]) -> set[int]:
-    """Set the cells of the buckets within spans. Return the buckets of which a span takes a part."""
+    """Set the cells of the buckets within spans. Return the buckets that are partly in a span."""
     last = first + len(cells)
     parted: set[int] = set()
     for begin, stop, cell in spans:
