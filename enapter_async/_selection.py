@@ -52,11 +52,11 @@ def require_attributes(values: str | Iterable[str]) -> Literal["numeric", "all"]
     Raises:
         InvalidArgumentError: The value is neither `numeric` nor `all` nor a list of names.
     """
-    if values == "numeric":
-        return "numeric"
-    if values == "all":
-        return "all"
     if isinstance(values, str):
+        if values == "numeric":
+            return "numeric"
+        if values == "all":
+            return "all"
         raise InvalidArgumentError("attributes", f'must be "numeric", "all" or a list of names, got {values!r}')
     names = require_names(values, "attributes")
     if not names:

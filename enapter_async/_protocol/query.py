@@ -173,7 +173,7 @@ def pairs(query: object) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     given = cast("Mapping[object, object]", query).items() if isinstance(query, Mapping) else query
     for pair in require_several(cast("Iterable[object]", given), "query"):
-        items = cast("tuple[object, ...]", pair) if isinstance(pair, tuple) else ()
+        items = _as_tuple(pair)
         if len(items) != 2:
             raise refuse_argument("query", "must map names to values, or consist of (name, value) pairs", pair)
         name, value = items
@@ -182,3 +182,7 @@ def pairs(query: object) -> list[tuple[str, str]]:
             raise refuse_argument("query", "must have strings or numbers as values", value)
         found.append((text(name, "query"), encodable(str(written), "query")))
     return found
+
+
+def _as_tuple(value: object) -> tuple[object, ...]:
+    return cast("tuple[object, ...]", value) if isinstance(value, tuple) else ()

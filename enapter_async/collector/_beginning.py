@@ -11,6 +11,7 @@ from enapter_async import EnapterClient
 from enapter_async.collector._silence import LONGEST_GAP
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Targets
+from enapter_async.errors import DecodeError, InvalidArgumentError, NotFoundError, PermissionDeniedError
 
 _CLOCK_TOLERANCE: Final = 5.0
 """Seconds by which the clocks of server and client may differ before the server's is used."""
@@ -22,7 +23,10 @@ async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | 
     With a wrong local clock, gaps would be searched at the wrong time.
     """
     device, units = next(iter(targets.units.items()))
-    response = await client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
+    try:
+        response = await client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
+    except (NotFoundError, PermissionDeniedError, DecodeError, InvalidArgumentError):
+        return None  # this device was deleted or is faulty; the others are collected all the same
     date = response.headers.get("Date")
     if date is None:
         return None
