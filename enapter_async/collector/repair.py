@@ -21,7 +21,6 @@ from enapter_async import (
     plan_history,
 )
 from enapter_async._protocol.failure import refuses_request
-from enapter_async._protocol.timeseries.plan import DEVICES_PER_REQUEST
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
 from enapter_async.collector._repair_job import RepairJob, plan_job
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
@@ -41,6 +40,9 @@ _MOST_REQUESTS: Final = 8
 _SHARE: Final = 0.2
 """Share of the client's rate limit, if it has one."""
 _ROWS_IN_COMMIT: Final = 50_000
+_ROWS_IN_LOOK_UP: Final = 100_000
+_STEPS_IN_LOOK_UP: Final = 300
+"""The rows of all other devices are read, too, and live rows wait meanwhile."""
 _SETTLE: Final = 2 * _SECOND
 """Seconds after the end of a step until it is in history."""
 _REFUSED_SECONDS: Final = 600.0
@@ -318,11 +320,16 @@ class Repairer:
         return take_missing()
 
     async def _look_up_rows(self, job: RepairJob) -> None:
-        """Determine which steps have rows before filling, so that filled rows need not be read again."""
-        devices = list(job.spans)
-        for first in range(0, len(devices), DEVICES_PER_REQUEST):
-            group = devices[first : first + DEVICES_PER_REQUEST]
-            job.add_rows(await self._store.read_keys(group, job.start, job.before))
+        """Find out which steps have rows before the first one is filled, so that new rows are not read back.
+
+        A query asks for all devices and a short span: a store whose key begins with the time reads all of a span
+        anyway.
+        """
+        units = self._units()
+        attributes = sum(len(units.get(device, ())) for device in job.spans)
+        length = min(_STEPS_IN_LOOK_UP, max(1, _ROWS_IN_LOOK_UP // max(1, attributes))) * job.step
+        for start in range(job.start, job.before, length):
+            job.add_rows(await self._store.read_keys(job.spans, start, min(start + length, job.before)))
 
     async def _commit(self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]]) -> None:
         if rows or replace:

@@ -155,9 +155,11 @@ class Recording(SqliteStore):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.calls: list[str] = []
+        self.asked: list[tuple[Collection[str], int, int]] = []
 
     async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
         self.calls.append("read_keys")
+        self.asked.append((devices, start, before))
         return await super().read_keys(devices, start, before)
 
     async def commit(
@@ -179,8 +181,23 @@ async def test_rows_of_concurrent_parts_are_all_counted_and_never_read_back(
             repairing = Repairing(client, store, targets)
             await repairing.repairer.fill_all()
     assert repairing.repairer.rows == len(read_rows(database)) > 0
-    assert store.calls[:3] == ["read_keys"] * 3
-    assert set(store.calls[3:]) == {"commit"}
+    # 25 devices were three look-ups before each look-up asked for all of them.
+    assert store.calls[0] == "read_keys"
+    assert set(store.calls[1:]) == {"commit"}
+
+
+async def test_a_look_up_asks_for_all_devices_and_few_rows(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(devices=25) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        monkeypatch.setattr(repair_module, "_ROWS_IN_LOOK_UP", 7 * targets.attributes + 1)
+        async with Recording(database) as store:
+            await store.commit([], note=[gap(START, START + 20)])
+            await Repairing(client, store, targets).repairer.fill_all()
+    seconds = [
+        (set(devices), start // SECOND - START, before // SECOND - START) for devices, start, before in store.asked
+    ]
+    everyone = set(targets.units)
+    assert seconds == [(everyone, 0, 7), (everyone, 7, 14), (everyone, 14, 20)]
 
 
 @pytest.mark.parametrize(("is_late", "most"), [(False, 8), (True, 2)])
