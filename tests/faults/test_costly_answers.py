@@ -69,7 +69,7 @@ async def test_a_body_of_more_bytes_than_an_honest_server_sends_is_refused() -> 
         RawServer(sending(answer, then="keep")).running() as server,
         impatient(server, timeouts=Timeouts()) as client,
     ):
-        with pytest.raises(ResponseTooLargeError, match="16777216"):
+        with pytest.raises(ResponseTooLargeError, match="16,777,216 bytes"):
             await client.sites.get("S")
 
 
