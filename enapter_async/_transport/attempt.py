@@ -13,7 +13,6 @@ from enapter_async._protocol.request import Answer, Request
 from enapter_async._transport.call import Call
 from enapter_async._transport.client_state import ClientState
 from enapter_async._transport.http import MAX_REFUSAL
-from enapter_async._transport.rate_limit.limiter import Slot
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async._transport.websocket import WebSocket, connect
 from enapter_async.config import StreamPolicy, Timeouts
@@ -106,7 +105,11 @@ class Attempts:
             refusal: APIError | None = None
             if isinstance(answered, Answer) and not 200 <= answered.status < 300:
                 refusal = self._refusal(answered, token)
-            self._settle(call, slot, refusal)
+            if refusal is not None and refusal.status == 429:
+                call.rejected_slot = slot
+                state.limiter.rejected(slot, refusal.retry_after)
+            else:
+                state.limiter.succeeded(slot)
         finally:
             state.limiter.release(slot)
         if refusal is None:
@@ -148,13 +151,6 @@ class Attempts:
         finally:
             streamed.close()
         return Answer(streamed.status, streamed.headers, body)
-
-    def _settle(self, call: Call, slot: Slot, refusal: APIError | None) -> None:
-        if refusal is not None and refusal.status == 429:
-            call.rejected_slot = slot
-            self._state.limiter.rejected(slot, refusal.retry_after)
-        else:
-            self._state.limiter.succeeded(slot)
 
     def _refusal(self, answer: Answer, token: str | None) -> APIError:
         return failure.api_error(answer, datetime.now(UTC), token)

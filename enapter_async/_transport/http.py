@@ -358,16 +358,16 @@ class Opening:
 
     def _send_unless_used(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
         settling = check_unused(conn)
-        return self._write(conn) if settling is None else self._write_after(settling, conn)
+        if settling is None and not self.closing:
+            return self._send(conn)
+        return self._send_after(settling, conn)
 
-    async def _write_after(self, settling: Awaitable[None], conn: Connection) -> aiohttp.ClientResponse:
-        await settling
-        return await self._write(conn)
-
-    def _write(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
+    async def _send_after(self, settling: Awaitable[None] | None, conn: Connection) -> aiohttp.ClientResponse:
+        if settling is not None:
+            await settling
         if self.closing and conn.protocol is not None:
             conn.protocol.force_close()
-        return self._send(conn)
+        return await self._send(conn)
 
     def _repeated(self) -> aiohttp.ClientResponse:
         """Return the response, or raise the error, of the first attempt. The request must not be written again."""
