@@ -231,7 +231,7 @@ async def test_a_secret_that_no_header_can_have_or_that_anybody_could_read_is_re
         with pytest.raises(InvalidArgumentError, match="session"):
             client.devices.open_terminal(attrs.evolve(session, token=token))
     secure = EnapterClient(token="t")
-    with pytest.raises(InvalidArgumentError, match="plain ws address"):
+    with pytest.raises(InvalidArgumentError, match="unencrypted ws address"):
         secure.devices.open_terminal(attrs.evolve(session, websocket_url="ws://example.net/x"))
     with pytest.raises(InvalidArgumentError, match="session"):
         client.devices.open_terminal("wss://example.net")  # type: ignore[arg-type]
