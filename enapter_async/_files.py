@@ -124,3 +124,17 @@ def load_ca_file(path: str | os.PathLike[str], failure: str = "ca_file cannot be
     except (OSError, ssl.SSLError, TypeError, ValueError) as error:
         message = f"{failure}: {cast('object', error)}"
     raise ConfigurationError(message)
+
+
+def explain_unopened(path: Path) -> str | None:
+    """Return why a file cannot be opened and what to do; None if that is not known."""
+    folder = path.parent
+    if path.is_dir():
+        return "cannot be opened: it is a folder; choose a file in it"
+    if not folder.is_dir():
+        return f"cannot be opened: there is no folder {folder}; create it first"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return "cannot be opened: no permission to read and write it"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"cannot be opened: no permission to write into the folder {folder}"
+    return None

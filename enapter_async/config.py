@@ -266,6 +266,7 @@ def checked_base_url(value: object) -> str:
     for is_wrong, complaint in (
         (parts.scheme not in ("http", "https"), "must start with http:// or https://"),
         (not parts.hostname, "must name a host"),
+        (parts.port == 0, "must not have port 0, which nothing can listen on"),
         ("@" in parts.netloc, "must not contain a user name or a password"),
         ("?" in url or "#" in url, "must not have a query or a fragment"),
         (not parts.path.isascii(), "must have a percent-encoded path: it contains characters that are not ASCII"),

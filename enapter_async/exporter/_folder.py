@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 import attrs
 
 from enapter_async import StorageError
-from enapter_async._files import TEMPORARY, NewFile, sync_file, try_to_lock
+from enapter_async._files import TEMPORARY, NewFile, explain_unopened, sync_file, try_to_lock
 from enapter_async.exporter._parts import FinishedPart
 
 _RECORD: Final = "export.json"
@@ -57,6 +57,8 @@ class ExportFolder:
         """
         if not self.path.exists() and self.target.exists():
             raise self._already_exists()
+        if not self.path.exists() and (reason := explain_unopened(self.target)) is not None:
+            raise StorageError(self.target, reason)
         self.path.mkdir(exist_ok=True)
         if foreign := [name.name for name in self.path.iterdir() if not _is_ours(name.name)]:
             raise StorageError(self.path, f"contains something else ({foreign[0]}); choose another name")

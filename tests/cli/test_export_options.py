@@ -99,7 +99,7 @@ def test_before_all_times(text: str) -> None:
         (["--to", "h.csv", "--concurrency", "0"], 2, "--concurrency"),
         (["--to", "h.csv", "--rate-limit", "3"], 2, "--rate-limit is for the simulator: add --simulate N"),
         (["--to", "h.csv"], 3, "ENAPTER_HTTP_API_TOKEN is not set"),
-        (["--to", "no/h.csv", "--simulate", "1"], 7, "No such file or directory"),
+        (["--to", "no/h.csv", "--simulate", "1"], 7, "no; create it first"),
     ],
 )
 def test_wrong_usage(

@@ -188,7 +188,7 @@ async def test_nothing_to_export_is_told(tmp_path: Path) -> None:
                 await export_history(client, tmp_path / "history.csv", request)
         with pytest.raises(InvalidArgumentError, match="target: must end in"):
             await export_history(client, tmp_path / "history.txt", HOURS)
-        with pytest.raises(StorageError, match="No such file or directory"):
+        with pytest.raises(StorageError, match="there is no folder"):
             await export_history(client, tmp_path / "no" / "history.csv", HOURS)
     assert not list(tmp_path.iterdir())
 

@@ -43,6 +43,7 @@ def test_a_base_url_is_kept_without_what_does_not_matter(given: str, kept: str) 
 @pytest.mark.parametrize(
     "url",
     [
+        "http://gateway:0",
         "",
         " ",
         None,

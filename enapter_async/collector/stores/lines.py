@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self, cast
 
-from enapter_async._files import NewFile, identify_file, try_to_lock
+from enapter_async._files import NewFile, explain_unopened, identify_file, try_to_lock
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
-from enapter_async.collector.stores._failures import explain_unopened, storage_error
+from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
 from enapter_async.errors import StorageError

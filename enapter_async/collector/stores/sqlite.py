@@ -12,11 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
 
-from enapter_async._files import identify_file
+from enapter_async._files import explain_unopened, identify_file
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
-from enapter_async.collector.stores._failures import explain_unopened
 from enapter_async.collector.stores._sqlite_rows import insert_rows
 from enapter_async.errors import StorageError
 from enapter_async.rows import COLUMNS, Row, format_time, parse_time
