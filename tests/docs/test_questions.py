@@ -47,7 +47,11 @@ QUESTIONS: Final = [
     ("Why is a field None?", "how-to/troubleshoot.md#nonetype-object-has-no-attribute-on-a-device", "NoneType"),
     ("How do I use it from Flask or Django?", "how-to/blocking.md#flask-django-and-other-wsgi-applications", "Flask"),
     ("How do I share a session in Home Assistant?", "how-to/web.md#home-assistant", "Home Assistant"),
-    ("Which HTTP status do I answer for an error?", "how-to/web.md#errors-as-http-answers", "errors HTTP answers"),
+    (
+        "Which HTTP status do I return for an error?",
+        "how-to/web.md#map-errors-to-http-responses",
+        "errors HTTP responses",
+    ),
     (
         "How do several processes share a limit?",
         "how-to/several-processes.md#run-several-processes-on-one-token",
