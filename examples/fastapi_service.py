@@ -29,7 +29,7 @@ KEEP_ALIVE = 15.0
 
 
 class RunningCommands:
-    """Commands by idempotency key. A repeated key gets the first answer again."""
+    """Commands by idempotency key. A repeated key gets the first response again."""
 
     def __init__(self) -> None:
         self._commands: dict[str, tuple[object, asyncio.Task[dict[str, Any]]]] = {}
@@ -119,7 +119,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.exception_handler(EnapterError)
 async def answer_error(request: Request, error: EnapterError) -> Response:
-    """Turn every error of the SDK into an HTTP answer."""
+    """Turn every error of the SDK into an HTTP response."""
     problem = describe_error(error)
     return JSONResponse(problem.body, problem.status, problem.headers)
 

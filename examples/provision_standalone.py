@@ -31,7 +31,7 @@ async def provision(blueprint: Path, name: str, site_id: str | None, target: Pat
         except OutcomeUnknownError:
             # It is unknown whether the device exists now; a second one would be wrong. So look.
             devices = [device async for device in client.devices.list(site_id=site_id) if device.name == name]
-            sys.exit(f"no answer came; devices of that name: {[device.id for device in devices] or 'none'}")
+            sys.exit(f"no response arrived; devices of that name: {[device.id for device in devices] or 'none'}")
         await client.devices.assign_blueprint(provisioned.device_id, uploaded.id)
         config = await client.devices.generate_communication_config(provisioned.device_id, protocol="MQTTS")
         write_secret(target, config)

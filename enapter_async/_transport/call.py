@@ -235,7 +235,7 @@ class Call:
             )
         else:
             error = OutcomeUnknownError(
-                "the request may have been carried out, but no answer came; check before repeating it",
+                "the request may have been carried out, but no response arrived; check before repeating it",
                 started_at=started_at,
             )
         error.__cause__ = cause

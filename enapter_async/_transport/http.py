@@ -297,7 +297,7 @@ def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportEr
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return convert_error(error, sent=False, phase="connect")
     return AttemptTimeoutError(
-        "no complete answer in time", phase=phase if opening.sent else "connect", outcome=opening.outcome
+        "no complete response in time", phase=phase if opening.sent else "connect", outcome=opening.outcome
     )
 
 

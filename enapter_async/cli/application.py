@@ -149,11 +149,12 @@ def _hint(error: click.UsageError) -> str:
 @profile_option
 @option("--debug", is_flag=True, help="Log to stderr and show tracebacks of errors.")
 def application(debug: bool) -> None:
-    """Read, control and collect from Enapter energy systems.
+    """Monitor and control Enapter energy systems, and collect their telemetry.
 
-    Choose the server with environment variables: ENAPTER_HTTP_API_TOKEN, ENAPTER_HTTP_API_BASE_URL (by default the
-    Cloud; the address of a Gateway ends in /api) and ENAPTER_HTTP_API_USER. Or use a profile of the configuration
-    file.
+    Set your token in the environment variable ENAPTER_HTTP_API_TOKEN. The default server is the Cloud. To use another
+    server, set ENAPTER_HTTP_API_BASE_URL: the address of a Gateway ends in /api. To choose a user, set
+    ENAPTER_HTTP_API_USER. You can also store these settings in a profile of the configuration file.
+
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

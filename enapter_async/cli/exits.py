@@ -90,9 +90,9 @@ def failure(error: BaseException) -> Failure:
 
 def _advised(error: BaseException) -> str:
     if isinstance(error, AuthenticationError) or (isinstance(error, APIError) and error.code == "invalid_header"):
-        return f"{error}; is ENAPTER_HTTP_API_TOKEN right for this server? (`enapter-async doctor` checks it)"
+        return f"{error}; check ENAPTER_HTTP_API_TOKEN with `enapter-async doctor`"
     if isinstance(error, ConfigurationError) and "ENAPTER_HTTP_API_TOKEN" in str(error):
-        return f"{error} (`enapter-async simulate` runs a local server to try)"
+        return f"{error} (to try without a token, run `enapter-async simulate`)"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else f"cannot write the output: {error.strerror}"
     return str(error) or type(error).__name__

@@ -34,7 +34,7 @@ _OPTIONS: Final = (
     option(
         "--attributes",
         metavar="numeric|all|NAME,...",
-        help="All numeric attributes, all including text, booleans and alerts, or names separated by commas."
+        help="All numeric attributes, all attributes (with text, booleans and alerts), or names separated by commas."
         " [default: numeric]",
         shell_complete=complete_attributes,
     ),

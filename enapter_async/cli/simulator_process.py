@@ -36,7 +36,7 @@ class Address:
     page: str = attrs.field(repr=False)
 
     def __str__(self) -> str:
-        return f"simulator: {self.url}\nwatch and change it: {self.page}"
+        return f"simulator: {self.url}\ncontrol page: {self.page}"
 
 
 @asynccontextmanager

@@ -137,7 +137,7 @@ class GapsNoted:
         start, before = min(gap.start for gap in self.gaps), max(gap.before for gap in self.gaps)
         devices = len({gap.device_id for gap in self.gaps})
         span = f"{format_time(start)} to {format_time(before)}"
-        return make_visible(f"gaps noted: {devices:,} devices, {span} ({first.reason})")
+        return make_visible(f"gaps recorded: {devices:,} devices, {span} ({first.reason})")
 
 
 @attrs.frozen(kw_only=True)

@@ -91,7 +91,7 @@ def test_each_datapoint_of_each_second_is_written_once(database: Path) -> None:
     assert figure(ended, "devices") == 6
     assert figure(ended, "datapoints") == len(written)
     assert figure(ended, "attributes") >= len(series)
-    for nothing in ("429 answers", "errors"):
+    for nothing in ("429 responses", "errors"):
         assert figure(ended, nothing) == 0
 
 
@@ -193,7 +193,7 @@ async def test_a_token_that_is_refused_later_ends_it_with_what_there_is(database
         ended = await anyio.to_thread.run_sync(end, process)
     assert ended.code == 4
     assert ended.error.startswith("enapter-async: telemetry.latest")
-    assert "is ENAPTER_HTTP_API_TOKEN right for this server?" in ended.error
+    assert "check ENAPTER_HTTP_API_TOKEN with `enapter-async doctor`" in ended.error
     assert figure(ended, "datapoints") == len(rows(database))
     check_clean(ended)
 

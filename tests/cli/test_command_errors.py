@@ -77,7 +77,7 @@ def test_settings_that_cannot_work(tmp_path: Path, token: str, url: str, code: i
 @pytest.mark.parametrize(
     ("devices", "token", "code", "text"),
     [
-        (3, "wrong", 4, "is ENAPTER_HTTP_API_TOKEN right for this server?"),
+        (3, "wrong", 4, "check ENAPTER_HTTP_API_TOKEN with `enapter-async doctor`"),
         (0, None, 5, "nothing to collect: the token cannot see any device"),
     ],
 )

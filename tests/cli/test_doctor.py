@@ -97,7 +97,7 @@ def test_a_host_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         raise TimeoutError
 
     monkeypatch.setattr("anyio.connect_tcp", fail)
-    check_problem(examine("http://192.0.2.1"), "connection", 6, "does not answer within 5 s", "firewall")
+    check_problem(examine("http://192.0.2.1"), "connection", 6, "does not respond within 5 s", "firewall")
 
 
 def test_no_tls_where_tls_is_expected(world: Served) -> None:
@@ -154,7 +154,7 @@ def test_a_gateways_own_certificate(profile: Callable[..., Result], tmp_path: Pa
 
 def test_a_token_that_is_not_accepted(world: Served) -> None:
     result = examine(world.simulator.url, "wrong-token")
-    check_problem(result, "token", 4, "it is not accepted", "create a new one")
+    check_problem(result, "token", 4, "rejected: ", "create a new one")
     assert "wrong-token" not in result.output
 
 

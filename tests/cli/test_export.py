@@ -342,7 +342,7 @@ async def test_a_server_that_goes_away_ends_it_with_what_is_finished(tmp_path: P
         sim.grants[sim.token].expired = True
         ended = await anyio.to_thread.run_sync(end, process)
         assert ended.code == 4
-        assert "is ENAPTER_HTTP_API_TOKEN right for this server?" in ended.error
+        assert "check ENAPTER_HTTP_API_TOKEN with `enapter-async doctor`" in ended.error
         check_clean(ended)
         assert not target.exists()
         assert finished_parts(target) >= 3

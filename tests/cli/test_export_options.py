@@ -82,7 +82,7 @@ def test_before_all_times(text: str) -> None:
     ("arguments", "code", "text"),
     [
         ([], 2, "Missing option '--to'"),
-        (["--to", "history.txt"], 2, ".parquet, .csv or .jsonl, or be postgresql://...; or give --format"),
+        (["--to", "history.txt"], 2, ".parquet, .csv or .jsonl, or be postgresql://...; otherwise, set --format"),
         (["--to", "h.csv", "--format", "xml"], 2, "--format"),
         (["--to", "h.csv", "--from", "monday"], 2, "'monday' is not a time"),
         (["--to", "h.csv", "--until", "2026-03-14"], 2, "has no time zone"),

@@ -155,7 +155,7 @@ async def test_a_command_that_may_have_been_sent_is_not_said_to_be_stopped() -> 
     look = "enapter-async commands list battery-1 --name set_power_limit --ephemeral --since 15m"
     check_stopped(
         ended,
-        f"it may have been done: stopped before an answer came; check before repeating it: {look}",
+        f"it may have been done: stopped before a response came; check before repeating it: {look}",
         code=8,
     )
 

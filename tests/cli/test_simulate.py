@@ -58,9 +58,9 @@ def test_collect_prints_the_address_of_the_page(tmp_path: Path) -> None:
     process = begin("collect", "--simulate", "20", "--to", str(tmp_path / "t.sqlite"))
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("watch and change it: "):
+        if line.startswith("control page: "):
             break
-    simulator = SimulatorControl(line.removeprefix("watch and change it: ").strip())
+    simulator = SimulatorControl(line.removeprefix("control page: ").strip())
     assert simulator.status().devices == 20
     assert simulator.wait_for_request("getLatestTelemetry", timeout=20).status == 200
     process.send_signal(signal.SIGINT)

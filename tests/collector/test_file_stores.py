@@ -490,4 +490,4 @@ def test_the_format_may_be_given(tmp_path: Path) -> None:
 def test_a_name_that_tells_nothing_is_refused(tmp_path: Path) -> None:
     ended = run("collect", "--simulate", "2", "--to", str(tmp_path / "telemetry.txt"))
     assert ended.code == 2
-    assert "or give --format" in ended.error
+    assert "otherwise, set --format" in ended.error

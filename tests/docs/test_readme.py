@@ -128,7 +128,7 @@ async def test_the_example_that_provisions_looks_for_the_device(
         simulator.faults.on("provisionStandalone", AMBIGUOUS[fault], when=when)
         for name, value in environment(simulator).items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(SystemExit, match="no answer came; devices of that name: ") as caught:
+        with pytest.raises(SystemExit, match="no response arrived; devices of that name: ") as caught:
             await provision(blueprint, "Cellar meter", None, tmp_path / "config.json")
         assert len(simulator.requests_of("provisionStandalone")) == 1
     assert str(caught.value).endswith("none") == (when == "before")

@@ -204,14 +204,15 @@ def collect(
     """Collect the latest telemetry of all devices into a database or into files.
 
     Each datapoint becomes one row: device_id, attribute, time (UTC), value, text, unit. In SQLite the table is called
-    telemetry. CSV and JSON lines files only ever contain whole lines. Parquet (extra arrow) is a folder with files for
-    each day, which appear when they are complete. You can continue the same file or folder, even after a crash:
-    existing datapoints are skipped, and databases are repaired from history. Press Ctrl-C to stop.
+    telemetry. CSV and JSON lines files contain only complete lines. Parquet (extra arrow) is a folder with files for
+    each day, which appear when they are complete. To continue a file or folder, even after a crash, run the command
+    again. Existing datapoints are skipped, and databases are repaired from history. Press Ctrl-C to stop.
+
     """
     form = name or guess_store_format(to)
     if form is None:
         raise click.BadParameter(
-            f"{show_target(to)} must end in {', '.join(SUFFIXES)}, or be postgresql://... or -; or give --format",
+            f"{show_target(to)} must end in {', '.join(SUFFIXES)}, be postgresql://... or -; otherwise, set --format",
             param_hint="--to",
         )
     if fill_gap and form not in ("sqlite", "postgres"):

@@ -41,7 +41,7 @@ _SCHEMA: Final = option("--schema", metavar="NAME", help="Schema of the tables i
 
 @group()
 def gaps() -> None:
-    """List and fill the gaps that `collect` recorded in a store.
+    """List and repair the gaps that `collect` recorded in a store.
 
     STORE is the value of `collect --to`: a file such as telemetry.sqlite, or postgresql://user@host/database.
     """
@@ -52,7 +52,7 @@ def gaps() -> None:
 @_SCHEMA
 @option("--output", type=click.Choice(("table", "json")), default="table", show_default=True, help="Output format.")
 def list_gaps(*, store: str, schema: str | None, output: str) -> None:
-    """List the gaps in the journal of STORE, oldest first."""
+    """List the gaps recorded in STORE, oldest first."""
     found, newest = run(_read, _existing(store, schema))
     if output == "json":
         for gap in found:
@@ -117,7 +117,7 @@ def repair(
     interval: float,
     **simulator: Any,
 ) -> None:
-    """Fill the gaps of STORE from history, without collecting new datapoints."""
+    """Repair the gaps of STORE from history, without collecting new datapoints."""
     selection = Selection(devices=devices or None, attributes=choose_attributes(names, attributes), site_id=site_id)
     with interruption.saying("stopped; filled gaps are kept, and the others stay recorded"):
         run(_repair, _existing(store, schema), selection, interval, chosen_simulator(simulator))

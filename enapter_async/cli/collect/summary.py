@@ -33,26 +33,26 @@ def summarize(
     lines = [
         ("devices", f"{done.devices:,}", f"of {done.visible_devices:,}"),
         ("attributes", f"{done.seen:,}", _describe_attributes(done, without_value)),
-        ("datapoints", f"{rows:,}", f"{rows / max(elapsed, 0.001):,.0f} a second"),
+        ("datapoints", f"{rows:,}", f"{rows / max(elapsed, 0.001):,.0f} per second"),
         (
             "duplicates skipped",
             f"{done.duplicates:,}",
             f"{done.duplicate_rows:,} were already in the store" if done.duplicate_rows else "",
         ),
         ("requests", f"{traffic.requests:,}", ""),
-        ("429 answers", f"{traffic.rate_limited:,}", ""),
+        ("429 responses", f"{traffic.rate_limited:,}", ""),
         ("errors", f"{traffic.errors:,}", f"{polls.failures:,} polls failed" if polls.failures else ""),
         ("missed ticks", f"{polls.missed_ticks:,}", f"of {polls.ticks:,}"),
         (
             "longest gap",
             f"{gap:.3g} s",
-            f"between two answers with new values of one device ({f'{device} {attribute}'.strip()})" if gap else "",
+            f"between two responses with new values of one device ({f'{device} {attribute}'.strip()})" if gap else "",
         ),
     ]
     if done.can_repair:
         lines.append(("filled in", f"{done.rows_filled:,}", _describe_gaps(done)))
     elif done.gaps_noted:
-        lines.append(("gaps noted", f"{done.gaps_noted:,}", _describe_export(done, target)))
+        lines.append(("gaps recorded", f"{done.gaps_noted:,}", _describe_export(done, target)))
     if done.skipped:
         lines.append(("skipped", f"{done.skipped:,}", "devices, attributes or values that cannot be collected"))
     if done.stalls:

@@ -48,7 +48,7 @@ class Waiting:
         if scope.cancelled_caught:
             within = f"could not begin within {self._seconds:g} s"
             if self._problem is None:
-                raise Failure(f"{within}: the API or the store did not answer", Exit.UNAVAILABLE)
+                raise Failure(f"{within}: the API or the store did not respond", Exit.UNAVAILABLE)
             reason = failure(self._problem)
             raise Failure(f"{within}: {reason.message}", reason.code)
 

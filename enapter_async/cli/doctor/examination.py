@@ -142,7 +142,7 @@ async def _connection(profile: Profile) -> list[Finding]:
         with anyio.fail_after(_CONNECT_SECONDS):
             stream = await anyio.connect_tcp(host, port)
     except TimeoutError:
-        said = f"{host} port {port} does not answer within {_CONNECT_SECONDS:g} s"
+        said = f"{host} port {port} does not respond within {_CONNECT_SECONDS:g} s"
         remedy = "check that it is switched on, in this network, and not behind a firewall, VPN or proxy"
     except OSError as error:
         if _is_refused(error):
@@ -210,7 +210,7 @@ async def _calls(profile: Profile) -> list[Finding]:
             return [_limited("this request was", error)]
         except EnapterError as error:
             return [_call_problem(error, profile)]
-        accepted = ok("token", "it is accepted")
+        accepted = ok("token", "accepted")
         if device is None:
             remedy = "ask the owner of the site to share it with this user"
             return [accepted, warning("role", "the token cannot see any device", remedy)]
@@ -226,7 +226,7 @@ def _call_problem(error: EnapterError, profile: Profile) -> Finding:
             f"create a new one and store it where it is read from ({profile.token_source}): create Cloud tokens in the"
             " account settings and Gateway tokens on the Gateway's settings page; neither works on the other"
         )
-        return problem("token", f"it is not accepted: {error}", remedy, Exit.NOT_ALLOWED)
+        return problem("token", f"rejected: {error}", remedy, Exit.NOT_ALLOWED)
     if isinstance(error, UnexpectedRedirectError):
         return problem("API", str(error), "use the address it redirects to, usually with https://", end.code)
     if isinstance(error, (NotFoundError, DecodeError)):
@@ -256,14 +256,14 @@ async def _clock(client: EnapterClient, device: Device) -> Finding:
         # The header has whole seconds: on average the server's time is half a second later.
         ahead = here - parsedate_to_datetime(response.headers.get("Date") or "").timestamp() - 0.5
     except (TypeError, ValueError):
-        return ok("clock", f"not compared: the server did not send its time; it answers in {response.elapsed:.2f} s")
+        return ok("clock", f"not compared: the server did not send its time; it responds in {response.elapsed:.2f} s")
     if abs(ahead) > _LARGEST_SKEW:
         return warning(
             "clock",
             f"this computer is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server",
             "synchronise it with NTP (timedatectl set-ntp true): options such as --since use this computer's clock",
         )
-    return ok("clock", f"this computer and the server agree; the server answers in {response.elapsed:.2f} s")
+    return ok("clock", f"the clocks agree; the server responds in {response.elapsed:.2f} s")
 
 
 async def _rate_limit(client: EnapterClient, device: Device) -> Finding:

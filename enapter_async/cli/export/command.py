@@ -113,7 +113,7 @@ def export(
     quiet: bool,
     **simulator: Any,
 ) -> None:
-    """Write the history of telemetry to a Parquet, CSV or JSON lines file, or to PostgreSQL.
+    """Export telemetry history to a Parquet, CSV or JSON lines file, or to PostgreSQL.
 
     Each value becomes one row: device_id, attribute, time (UTC), value, text, unit. Finished parts are kept until the
     export is complete. After Ctrl-C, a crash or a lost connection, repeat the command to resume. In PostgreSQL, rows
@@ -167,7 +167,7 @@ def _choose_format(to: str, name: str | None, schema: str | None) -> str:
     form = name or guess_format(Path(to))
     if form is None:
         raise click.BadParameter(
-            f"{show_target(to)} must end in .parquet, .csv or .jsonl, or be postgresql://...; or give --format",
+            f"{show_target(to)} must end in .parquet, .csv or .jsonl, or be postgresql://...; otherwise, set --format",
             param_hint="--to",
         )
     if Path(to).is_dir():
@@ -231,7 +231,7 @@ async def _export_to_database(options: Options) -> None:
 def _list_traffic(traffic: Traffic) -> list[str]:
     return [
         f"  requests      {traffic.requests:,}",
-        f"  429 answers   {traffic.rate_limited:,}",
+        f"  429 responses {traffic.rate_limited:,}",
         f"  other errors  {traffic.errors:,}",
     ]
 

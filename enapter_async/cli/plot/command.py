@@ -90,7 +90,7 @@ def plot(
     output: Path | None,
     **simulator: Any,
 ) -> None:
-    """Draw the history of telemetry of one device, in the terminal or as a picture.
+    """Plot the telemetry history of one device in the terminal or as an image.
 
     DEVICE is an ID, a slug or a name. Attributes with the same unit share an axis. Times are UTC.
     """

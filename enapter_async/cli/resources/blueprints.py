@@ -21,7 +21,7 @@ BLUEPRINT = Shape.of(Blueprint)
 _VALIDATION = Shape.of(BlueprintValidation)
 _FILE = Shape.flat("file", "bytes")
 
-_blueprints = Resource("blueprints", "Blueprints, which describe devices to the platform.")
+_blueprints = Resource("blueprints", "Validate, upload and download blueprints, which describe devices.")
 blueprints: click.Group = _blueprints.group
 
 _source = argument("source", type=click.Path(exists=True, path_type=Path), metavar="FOLDER|ZIP")

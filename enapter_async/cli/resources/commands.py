@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXECUTION = Shape.of(CommandExecution, "id", "device_id", command="request.name", state="state", created="created_at")
 _STEP: Final = timedelta(milliseconds=1)
 
-_commands = Resource("commands", "Commands of devices, and their executions.")
+_commands = Resource("commands", "Send commands to devices and list their executions.")
 commands: click.Group = _commands.group
 
 _execution = argument("execution_id", metavar="EXECUTION")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LOOK = "configuration get {device_id} {group}"
 
-_configuration = Resource("configuration", "Configuration parameters of devices, in groups.")
+_configuration = Resource("configuration", "Read and change the configuration of a device, in groups of parameters.")
 configuration: click.Group = _configuration.group
 
 _group = (device_argument(), argument("group", metavar="GROUP"))

@@ -177,7 +177,9 @@ async def without_doubt(result: Awaitable[T], look: str) -> T:
         Failure: The outcome is unknown.
     """
     try:
-        with interruption.saying(f"it may have been done: stopped before an answer came; {look}", Exit.UNKNOWN_OUTCOME):
+        with interruption.saying(
+            f"it may have been done: stopped before a response came; {look}", Exit.UNKNOWN_OUTCOME
+        ):
             return await result
     except RequestError as error:
         if isinstance(error, OutcomeUnknownError) or error.outcome == "unknown":

@@ -41,7 +41,7 @@ _TERMINAL = Shape.of(TerminalSession)
 _DECLARATIONS = Shape.flat("section", "name", "type", "unit", "display_name")
 _LOOK = "devices get {device_id}"
 
-_devices = Resource("devices", "Devices.")
+_devices = Resource("devices", "List and manage devices.")
 devices: click.Group = _devices.group
 
 _expand = option(

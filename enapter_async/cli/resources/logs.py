@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOG_RECORD = Shape.of(LogRecord, "timestamp", "severity", "message")
 _STEP: Final = timedelta(milliseconds=1)
 
-_logs = Resource("logs", "Logs of devices.")
+_logs = Resource("logs", "List and follow device logs.")
 logs: click.Group = _logs.group
 
 

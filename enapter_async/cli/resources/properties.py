@@ -13,7 +13,7 @@ from enapter_async.cli.resources.values import BY_NAME
 if TYPE_CHECKING:
     from enapter_async import EnapterClient
 
-_properties = Resource("properties", "Properties that devices report about themselves.")
+_properties = Resource("properties", "Show the properties that a device reports.")
 properties: click.Group = _properties.group
 
 

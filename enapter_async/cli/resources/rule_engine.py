@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ENGINE = Shape.of(RuleEngine)
 _LOOK = "rule-engine get"
 
-_engine = Resource("rule-engine", "The rule engine of a site. Without a site, that of the Gateway.")
+_engine = Resource("rule-engine", "Show, suspend and resume the rule engine of a site or of a Gateway.")
 rule_engine: click.Group = _engine.group
 
 

@@ -29,7 +29,7 @@ RULE = Shape.of(Rule, "id", "slug", "disabled", "state", runtime="script.runtime
 _RULE_LOG = Shape.of(RuleLogRecord, "timestamp", "severity", "message")
 _LOOK = "rules list"
 
-_rules = Resource("rules", "Rules, the scripts that the rule engine of a site runs.")
+_rules = Resource("rules", "List and manage rules, the scripts that the rule engine of a site runs.")
 rules: click.Group = _rules.group
 
 _rule = argument("rule_id", metavar="RULE")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SITE = Shape.of(Site, "id", "name", "timezone", role="authorized_role", version="version")
 _LOOK = "sites list"
 
-_sites = Resource("sites", "Sites, the places where devices are installed.")
+_sites = Resource("sites", "List and manage sites, the places where devices are installed.")
 sites: click.Group = _sites.group
 
 _own = argument("site_id", metavar="[SITE]", required=False)

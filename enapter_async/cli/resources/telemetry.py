@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LATEST = Shape.flat("attribute", "value", "unit", "timestamp", "warning")
 DATAPOINT = Shape.of(Datapoint, "timestamp", "attribute", "value")
 
-_telemetry = Resource("telemetry", "Latest telemetry. To write files, use `collect` and `export`.")
+_telemetry = Resource("telemetry", "Show and follow the latest telemetry. To write files, use `collect` and `export`.")
 telemetry: click.Group = _telemetry.group
 
 
