@@ -96,3 +96,18 @@ async def test_a_journal_whose_ids_were_used_again_is_migrated(database: Path) -
         await store.commit([], note=[gap("d", 0, 5)])
         (new,) = await store.read_gaps()
         assert new.id != old.id
+
+
+async def test_a_repair_of_a_file_that_was_replaced_ends_no_gap_of_the_new_one(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        await store.commit([], note=[gap("a", 0, 5)])
+        (held,) = await store.read_gaps()
+        database.unlink()
+        await store.commit([], note=[gap("b", 10, 5)])  # in a new file, whose numbers begin again
+        assert held.id is not None
+        await store.commit([], replace={held.id: [gap("a", 3, 2)]})
+        (left,) = await store.read_gaps()
+        assert seconds(left) == seconds(gap("b", 10, 5))
+        assert left.id is not None
+        await store.commit([], replace={left.id: []})
+        assert await store.read_gaps() == []

@@ -90,6 +90,7 @@ class SqliteStore:
         self.path: Path = Path(path)
         self._worker = Worker()
         self._open: _Database | None = None
+        self._read_journal_of: _Database | None = None
         self._entered = False
 
     async def __aenter__(self) -> Self:
@@ -124,7 +125,7 @@ class SqliteStore:
 
     async def read_gaps(self) -> list[Gap]:
         """Return the journal, oldest gap first."""
-        return await self._worker.run(self._read, _Database.read_gaps)
+        return await self._worker.run(self._read_gaps)
 
     async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
         """Return device, attribute and time of all rows of some devices in a time range."""
@@ -157,8 +158,15 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _failed(self.path, "cannot be used", error) from error
 
+    def _read_gaps(self) -> list[Gap]:
+        gaps = self._read(_Database.read_gaps)
+        self._read_journal_of = self._open
+        return gaps
+
     def _commit(self, rows: Sequence[Row], note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]) -> int:
         database = self._database()
+        if database is not self._read_journal_of:
+            replace = {}  # these numbers are of another file, in which they may mean other gaps
         try:
             new = database.commit(rows, note, replace)
             if not database.is_in_place():
