@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Final
 
-from enapter_async import EnapterClient
+from enapter_async import EnapterClient, LatestPoint, Response
+from enapter_async._protocol.failure import refuses_request
 from enapter_async.collector._silence import LONGEST_GAP
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Targets
-from enapter_async.errors import DecodeError, InvalidArgumentError, NotFoundError, PermissionDeniedError
+from enapter_async.errors import APIError, DecodeError, InvalidArgumentError
 
 _CLOCK_TOLERANCE: Final = 5.0
 """Seconds by which the clocks of server and client may differ before the server's is used."""
+_MOST_ASKED: Final = 3
+"""Devices that are asked for the server's time, as long as those before them are refused."""
 
 
 async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | None:
@@ -22,11 +26,9 @@ async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | 
 
     With a wrong local clock, gaps would be searched at the wrong time.
     """
-    device, units = next(iter(targets.units.items()))
-    try:
-        response = await client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
-    except (NotFoundError, PermissionDeniedError, DecodeError, InvalidArgumentError):
-        return None  # this device was deleted or is faulty; the others are collected all the same
+    response = await _ask_one_device(client, targets)
+    if response is None:
+        return None
     date = response.headers.get("Date")
     if date is None:
         return None
@@ -35,6 +37,17 @@ async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | 
     except (ValueError, TypeError):
         return None
     return offset if abs(offset) > _CLOCK_TOLERANCE else 0.0
+
+
+async def _ask_one_device(client: EnapterClient, targets: Targets) -> Response[dict[str, LatestPoint]] | None:
+    for device, units in islice(targets.units.items(), _MOST_ASKED):
+        try:
+            return await client.raw.telemetry.latest_for_device(device, attributes=[next(iter(units))])
+        except (APIError, DecodeError, InvalidArgumentError) as error:
+            if isinstance(error, APIError) and not refuses_request(error):
+                raise
+            # This device was deleted or is faulty; the others are collected all the same.
+    return None
 
 
 def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: int, step: int) -> list[Gap]:
