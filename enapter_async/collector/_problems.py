@@ -32,9 +32,12 @@ def is_final(error: BaseException) -> bool:
     """
     if isinstance(error, StorageError):
         return not error.temporary
-    if refuses_token(error):
-        return True
-    return isinstance(error, (ClientClosedError, ConfigurationError, InvalidArgumentError, WrongEventLoopError))
+    return ends_polling(error) or isinstance(error, InvalidArgumentError)
+
+
+def ends_polling(error: BaseException) -> bool:
+    """Whether any request fails with this error, so that polling gets it, too, and ends the collector with it."""
+    return refuses_token(error) or isinstance(error, (ClientClosedError, ConfigurationError, WrongEventLoopError))
 
 
 def next_pause(pause: float) -> float:

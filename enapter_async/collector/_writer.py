@@ -26,7 +26,7 @@ class Writer:
     """Writes rows and records gaps in order of arrival. A gap is recorded together with the rows that arrived with it.
 
     The number of waiting rows is limited. If the store cannot keep up, `put` waits, and so does polling. Nothing is
-    dropped. An unavailable store is retried without a time limit.
+    dropped, even if `put` is cancelled. An unavailable store is retried without a time limit.
 
     Attributes:
         written: Number of new rows committed.
@@ -69,7 +69,8 @@ class Writer:
         self._grace = grace
         self._rows: list[Row] = []
         self._gaps: list[Gap] = []
-        self._being_written: Sequence[Row] = ()
+        self._queued = 0  # calls of `put` and `note`, and how many of them are committed
+        self._done = 0
         self._commit_scope: anyio.CancelScope | None = None
         self._closing = anyio.Event()
         self._changed = anyio.Event()
@@ -79,31 +80,30 @@ class Writer:
         """Number of rows waiting to be written."""
         return len(self._rows)
 
-    @property
-    def oldest_waiting(self) -> int | None:
-        """Time of the first row that waits or is being written, in microseconds since 1970; None without one."""
-        return min((rows[0][2] for rows in (self._being_written, self._rows) if rows), default=None)
-
     async def put(self, rows: Sequence[Row], gaps: Sequence[Gap] = ()) -> None:
-        """Queue rows, and the gaps known by then. This waits while too many rows are waiting.
+        """Queue rows, and the gaps known by then. Then this waits while too many rows are waiting.
 
         Raises:
             StorageError: Writing has failed permanently.
         """
+        if self.failure is None:
+            self._queue(rows, gaps)
         if len(self._rows) >= self._most_waiting and self.failure is None:
             self.stalls += 1
             while len(self._rows) >= self._most_waiting and self.failure is None:
                 await self._changed.wait()
         if self.failure is not None:
             raise self.failure
-        self._rows += rows
-        self._gaps += gaps
-        self._notify()
 
     def note(self, gaps: Sequence[Gap]) -> None:
         """Queue gaps, to be recorded before anything queued later."""
-        self._gaps += gaps
-        self._notify()
+        self._queue((), gaps)
+
+    async def flush(self) -> None:
+        """Wait until everything queued so far is committed, or writing has ended."""
+        queued = self._queued
+        while self._done < queued and self.failure is None:
+            await self._changed.wait()
 
     async def run(self) -> None:
         """Write until `close` is called and the queue is empty. If cancelled, write the queue and end.
@@ -136,10 +136,17 @@ class Writer:
     def _pending(self) -> bool:
         return bool(self._rows or self._gaps)
 
+    def _queue(self, rows: Sequence[Row], gaps: Sequence[Gap]) -> None:
+        if rows or gaps:
+            self._rows += rows
+            self._gaps += gaps
+            self._queued += 1
+            self._notify()
+
     async def _write(self) -> None:
         rows, self._rows = self._rows, []
         gaps, self._gaps = self._gaps, []
-        self._being_written = rows
+        queued = self._queued
         self._notify()
         pause = FIRST_PAUSE
         new = 0
@@ -172,11 +179,12 @@ class Writer:
                 self.failure = error
                 self._notify()
                 return
-        self._being_written = ()
         self.written += new
         self.duplicates += len(rows) - new
         self._problems.passed("store")
         self._committed()
+        self._done = queued
+        self._notify()
 
     async def _pause(self, seconds: float) -> None:
         """Wait before another attempt, only briefly while closing."""
@@ -198,17 +206,22 @@ class Writer:
             finally:
                 self._commit_scope = None
 
-    async def _commit(self, rows: Sequence[Row], gaps: Sequence[Gap]) -> int:
-        gaps = merge_gaps(gaps)
+    async def _commit(self, rows: Sequence[Row], gaps: list[Gap]) -> int:
+        """Commit rows and gaps. Gaps noted in a file leave the list, so that another attempt does not repeat them."""
+        merged = merge_gaps(gaps)
         if self._journal is not None:
-            new = await self._journal.commit(rows, note=gaps)
-        else:
-            if gaps and self._notes is not None:
-                await self._notes.note_gaps(gaps)
-            new = await self._store.write(rows) if rows else 0
+            new = await self._journal.commit(rows, note=merged)
+            self._tell_noted(merged)
+            return new
+        if merged and self._notes is not None:
+            await self._notes.note_gaps(merged)
+        gaps.clear()
+        self._tell_noted(merged)
+        return await self._store.write(rows) if rows else 0
+
+    def _tell_noted(self, gaps: Sequence[Gap]) -> None:
         if gaps:
             self._noted(gaps)
-        return new
 
     def _notify(self) -> None:
         self._changed.set()

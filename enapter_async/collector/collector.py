@@ -23,7 +23,7 @@ from enapter_async import (
 )
 from enapter_async.collector._beginning import find_start_gaps, read_clock_offset
 from enapter_async.collector._intake import DAY, SECOND, Intake
-from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
+from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, is_final, next_pause
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, GapsNoted, ProblemBegan, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
@@ -127,7 +127,8 @@ class Collector:
                 self._journal,
                 lambda: self._targets.units,
                 step=self._step,
-                now=self._committed_until,
+                now=self._now,
+                flush=self._writer.flush,
                 problems=self._problems,
                 report=self._report,
                 settled=self._intake.settle,
@@ -363,11 +364,8 @@ class Collector:
             self._looked_at = time.monotonic()
             try:
                 found = await self._find()
-            except SelectionError as error:
-                self._problems.failed("devices", error)
-                continue
             except EnapterError as error:
-                if is_final(error):
+                if ends_polling(error):
                     continue  # polling gets the same error and ends with it
                 self._problems.failed("devices", error)
                 continue
@@ -403,7 +401,7 @@ class Collector:
             await self._mark()
 
     async def _keep_reopening(self) -> None:
-        """Reopen the store on request, and check periodically whether its file is still in place."""
+        """Reopen the store on request. Before each write, it checks by itself whether its file is still in place."""
         reopen = getattr(self._store, "reopen", None)
         if reopen is None:
             return
@@ -420,8 +418,13 @@ class Collector:
     async def _mark(self) -> None:
         if self._journal is None:
             return
+        reached = self._intake.reached()
+        # After a kill, the next run must not take rows and gaps that were still waiting as stored.
+        await self._writer.flush()
+        if self._writer.failure is not None:
+            return
         try:
-            await self._journal.mark(self._intake.reached())
+            await self._journal.mark(reached)
         except StorageError as error:
             _logger.debug("could not store the progress marks: %s", error)
 
@@ -430,10 +433,6 @@ class Collector:
     def _now(self) -> int:
         """The server's time, in microseconds since 1970."""
         return round((time.time() + self._clock_offset) * SECOND)
-
-    def _committed_until(self) -> int:
-        """The server's time, but no later than the first row that waits: a step must not get a second row."""
-        return min(self._now(), self._writer.oldest_waiting or self._now())
 
     def _take_event(self, event: WatchEvent) -> None:
         if self._repairer is not None and isinstance(event, (PollFailed, PollLate, TickMissed)):

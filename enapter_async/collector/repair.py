@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from enapter_async import (
@@ -21,13 +22,13 @@ from enapter_async import (
     plan_history,
 )
 from enapter_async._protocol.failure import refuses_request
-from enapter_async.collector._problems import FIRST_PAUSE, Problems, is_final, next_pause
+from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, next_pause
 from enapter_async.collector._repair_job import RepairJob, plan_job
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Finder, Selection, Units
 from enapter_async.collector.store import JournaledStore
-from enapter_async.errors import EnapterError, StorageError
+from enapter_async.errors import EnapterError
 from enapter_async.rows import Row
 from enapter_async.rows.batches import RowBlock, make_row_block, none_is_empty
 
@@ -78,6 +79,7 @@ class Repairer:
         problems: Problems,
         report: Callable[[CollectorEvent], None],
         settled: Settled = lambda _, __, ___: 0,
+        flush: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         """Prepare the repair.
 
@@ -90,6 +92,7 @@ class Repairer:
             problems: Reports when history cannot be read, and when it can be read again.
             report: Receives events.
             settled: Called after each time range that was looked up.
+            flush: Waits until all live rows received so far are in the store, so that no step gets a second row.
         """
         self.rows: int = 0
         self.seconds: float = 0.0
@@ -103,6 +106,7 @@ class Repairer:
         self._problems = problems
         self._report = report
         self._settled = settled
+        self._flush = flush
         self._wake = anyio.Event()
         self._refused: dict[str, float] = {}
         self._requests = _FIRST_REQUESTS
@@ -132,7 +136,7 @@ class Repairer:
                     continue
                 self._problems.passed("history")
             except EnapterError as error:
-                if is_final(error) and not isinstance(error, StorageError):
+                if ends_polling(error):
                     return  # live collection gets the same error and ends with it
                 self._problems.failed("history", error)
                 await anyio.sleep(pause)
@@ -193,6 +197,7 @@ class Repairer:
         refused: dict[str, EnapterError] = {}
         last: Sequence[Row] = ()
         if query := self._query(job):
+            await self._flush()
             await self._look_up_rows(job)
             last = await self._read_all(job, query, found, refused)
         for device, error in refused.items():

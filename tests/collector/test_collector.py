@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +13,12 @@ from typing import Self
 import anyio
 import pytest
 
-from enapter_async import EnapterClient, ErrorDetail, PollFailed, ServerError, UnprocessableError
+from enapter_async import AuthenticationError, EnapterClient, ErrorDetail, PollFailed, ServerError, UnprocessableError
 from enapter_async._protocol.latest_query import names_in
 from enapter_async.collector import (
     Collector,
     CollectorEvent,
+    Gap,
     GapsFilled,
     GapsNoted,
     ProblemBegan,
@@ -27,6 +28,8 @@ from enapter_async.collector import (
     SqliteStore,
     Targets,
 )
+from enapter_async.collector._beginning import read_clock_offset
+from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row, parse_time
 from enapter_async.simulator import Fault, Simulator
 from tests.collector.platform import SECOND, read_journal, read_platform, read_rows
@@ -244,3 +247,48 @@ async def test_a_device_in_several_requests_is_noted_while_one_of_them_fails(dat
     noted = [gap for gap in read_journal(database) if gap[3] == "some attributes were not answered"]
     assert [gap[0] for gap in noted] == [device]
     assert parse_time(noted[0][2]) > time.time() * SECOND
+
+
+async def test_the_clock_of_the_server_is_read_although_the_first_device_is_refused() -> None:
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        sim.faults.on("getDeviceTelemetry", Fault.answer(422), nth={1})
+        assert await read_clock_offset(client, targets) == 0.0
+        sim.faults.on("getDeviceTelemetry", Fault.answer(422), nth=None)
+        assert await read_clock_offset(client, targets) is None
+        sim.faults.clear()
+        sim.faults.on("getDeviceTelemetry", Fault.answer(401), nth=None)
+        with pytest.raises(AuthenticationError):
+            await read_clock_offset(client, targets)
+
+
+async def test_a_device_is_never_marked_beyond_its_committed_rows(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enapter_async.collector.collector._MARK_SECONDS", 0.05)
+
+    class Slow(SqliteStore):
+        """A store whose commits take a while, so that a mark could overtake them."""
+
+        marks = 0
+
+        async def commit(
+            self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+        ) -> int:
+            await anyio.sleep(0.1)
+            return await super().commit(rows, note=note, replace=replace)
+
+        async def mark(self, reached: Mapping[str, int]) -> None:
+            if collector.statistics.datapoints:  # not the mark of the beginning
+                stored = read_rows(database)
+                assert all(any(row[0] == one and row[2] >= time for row in stored) for one, time in reached.items())
+                self.marks += 1
+            await super().mark(reached)
+
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with Slow(database) as store:
+            collector = Collector(client, store)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                await wait_until(lambda: store.marks >= 3)
+                collector.stop()

@@ -98,6 +98,28 @@ async def test_a_renamed_device_stays_selected(database: Path) -> None:
     assert {row[0] for row in read_rows(database)} == {named.id}
 
 
+async def test_a_name_that_two_devices_have_meanwhile_is_told(database: Path) -> None:
+    events: list[CollectorEvent] = []
+    async with Simulator(devices=8) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        devices = [device async for device in client.devices.list(expand={"manifest"})]
+        named, kept, other, *_ = (one for one in devices if one.manifest and one.manifest.numeric_telemetry())
+        selection = Selection(devices=[named.name, kept.id])
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, selection=selection, rediscover=0.2, on_event=events.append)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                with anyio.fail_after(20):
+                    while not collector.statistics.rows:
+                        await anyio.sleep(0.02)
+                await client.devices.delete(named.id)
+                await client.devices.update(kept.id, name=named.name)
+                await client.devices.update(other.id, name=named.name)
+                with anyio.fail_after(20):
+                    while not any("2 devices are called" in str(event) for event in events):
+                        await anyio.sleep(0.02)
+                collector.stop()
+
+
 def test_changes_are_told_by_attribute_and_unit() -> None:
     before = Targets({"d1": {"power": "W", "flow": None}, "d2": {"power": "W"}}, 2)
     after = Targets({"d1": {"power": "kW", "level": "%"}, "d3": {"power": "W"}}, 2)

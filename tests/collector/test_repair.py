@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from enapter_async import EnapterClient, Event, RequestFinished, RequestStarted, StorageError
@@ -34,7 +35,14 @@ class Repairing:
     """A repairer and what it reported."""
 
     def __init__(
-        self, client: EnapterClient, store: SqliteStore, targets: Targets, *, step: int = 1, now: int = START + 100_000
+        self,
+        client: EnapterClient,
+        store: SqliteStore,
+        targets: Targets,
+        *,
+        step: int = 1,
+        now: int = START + 100_000,
+        flush: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         self.events: list[CollectorEvent] = []
         self.repairer = Repairer(
@@ -45,6 +53,7 @@ class Repairing:
             now=lambda: now * SECOND,
             problems=Problems(self.events.append),
             report=self.events.append,
+            flush=flush,
         )
 
 
@@ -333,6 +342,24 @@ async def test_a_live_row_of_a_fraction_of_a_second_keeps_its_second(database: P
         async with SqliteStore(database) as store:
             await store.commit(live, note=[gap(START, START + 10)])
             await Repairing(client, store, targets).repairer.fill_all()
+    rows = read_rows(database)
+    assert set(live) <= set(rows)
+    seconds = [(row[0], row[1], row[2] // SECOND) for row in rows]
+    assert len(seconds) == len(set(seconds)) > len(live)
+
+
+async def test_live_rows_that_wait_are_stored_before_the_repair_looks_for_them(database: Path) -> None:
+    async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        device, units = next(iter(targets.units.items()))
+        live: list[Row] = [(device, name, START * SECOND + 3_300_000, 1.0, None, None) for name in units]
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 10)])
+
+            async def flush() -> None:
+                await store.write(live)
+
+            await Repairing(client, store, targets, flush=flush).repairer.fill_all()
     rows = read_rows(database)
     assert set(live) <= set(rows)
     seconds = [(row[0], row[1], row[2] // SECOND) for row in rows]

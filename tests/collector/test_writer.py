@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Self
 
 import anyio
 import pytest
@@ -105,15 +106,14 @@ async def test_a_store_that_cannot_keep_up_holds_up_whoever_collects(database: P
             tasks.start_soon(writer.run)
             await writer.put(made(0, 10))
             await anyio.sleep(0.01)
-            await writer.put(made(10, 20))
             with anyio.move_on_after(0.05) as waited:
-                await writer.put(made(30, 10))
+                await writer.put(made(10, 20))
             assert waited.cancelled_caught
             assert (writer.stalls, writer.waiting) == (1, 20)
             store.may_write.set()
             await writer.put(made(30, 10))
             writer.close()
-    assert len(read_rows(database)) == 40
+    assert len(read_rows(database)) == 40  # including those whose `put` was cancelled: they were received
 
 
 async def test_a_cancelled_writer_writes_what_it_has(database: Path) -> None:
@@ -187,16 +187,84 @@ async def test_a_store_that_stays_away_at_the_end_is_an_error(database: Path) ->
     assert isinstance(writer.failure, StorageError)
 
 
-async def test_the_oldest_row_that_is_not_committed_is_known(database: Path) -> None:
+async def test_flush_waits_for_what_was_queued_before_it(database: Path) -> None:
+    flushed = anyio.Event()
+
     async with Slow(database) as store:
         writer = Writer(store, Problems(ignore))
-        assert writer.oldest_waiting is None
+
+        async def flush() -> None:
+            await writer.flush()
+            assert read_rows(database) == made(0, 6)
+            flushed.set()
+
+        writer.note([])
+        await writer.flush()  # nothing is waiting
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
             await writer.put(made(0, 3))
             await anyio.sleep(0.01)
             await writer.put(made(3, 3))
-            assert writer.oldest_waiting == START * SECOND
+            tasks.start_soon(flush)
+            await anyio.sleep(0.01)
+            assert not flushed.is_set()
             store.may_write.set()
+            with anyio.fail_after(10):
+                await flushed.wait()
             writer.close()
-    assert writer.oldest_waiting is None
+
+
+async def test_flush_ends_when_writing_has_failed(database: Path) -> None:
+    class Full(SqliteStore):
+        async def commit(
+            self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+        ) -> int:
+            raise StorageError("t.sqlite", "the disk is full")
+
+    async with Full(database) as store:
+        writer = Writer(store, Problems(ignore))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 3))
+            with anyio.fail_after(10):
+                await writer.flush()
+    assert isinstance(writer.failure, StorageError)
+
+
+async def test_a_gap_is_noted_once_however_often_its_rows_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Notes:
+        """A store that notes gaps at once, and takes rows at the third attempt."""
+
+        def __init__(self) -> None:
+            self.noted: list[Gap] = []
+            self.attempts = 0
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def read_newest(self, devices: Collection[str], before: int) -> Mapping[str, int]:
+            return {}
+
+        async def note_gaps(self, gaps: Sequence[Gap]) -> None:
+            self.noted += gaps
+
+        async def write(self, rows: Sequence[Row]) -> int:
+            self.attempts += 1
+            if self.attempts < 3:
+                raise StorageError("t.csv", "the disk is full", temporary=True)
+            return len(rows)
+
+    monkeypatch.setattr("enapter_async.collector._writer.FIRST_PAUSE", 0.01)
+    gap = Gap(device_id="d1", start=0, before=SECOND, reason="test")
+    told: list[Gap] = []
+    async with Notes() as store:
+        writer = Writer(store, Problems(ignore), noted=told.extend)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await writer.put(made(0, 3), [gap])
+            await writer.flush()
+            writer.close()
+    assert (writer.written, store.attempts) == (3, 3)
+    assert store.noted == told == [gap]
