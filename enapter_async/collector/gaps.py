@@ -93,20 +93,16 @@ def join_gaps(new: Sequence[Gap], known: Sequence[Gap]) -> tuple[list[Gap], list
     Returns:
         The gaps to add to the journal, and the `id` of each that they replace.
     """
-    devices = {gap.device_id for gap in new}
-    parts: dict[str | None, list[Gap]] = {}
-    for gap in known:
-        if gap.device_id in devices:
-            parts.setdefault(gap.device_id, []).append(gap)
-    added: list[Gap] = []
-    replaced: list[int] = []
-    for merged in merge_gaps([*(gap for there in parts.values() for gap in there), *new]):
-        inside = [gap for gap in parts.get(merged.device_id, ()) if merged.start <= gap.start < merged.before]
-        if len(inside) == 1 and (inside[0].start, inside[0].before) == (merged.start, merged.before):
-            continue  # the journal has it, or nothing new touches it
-        added.append(merged)
-        replaced += [gap.id for gap in inside if gap.id is not None]
-    return added, replaced
+    by_device: dict[str | None, list[Gap]] = {}
+    for gap in new:
+        by_device.setdefault(gap.device_id, []).append(gap)
+    # Even a gap that the journal has gets a new id: a repair that holds the old one may have read history too early.
+    touched = [gap for gap in known if any(_touch(gap, other) for other in by_device.get(gap.device_id, ()))]
+    return merge_gaps([*touched, *new]), [gap.id for gap in touched if gap.id is not None]
+
+
+def _touch(one: Gap, other: Gap) -> bool:
+    return one.start <= other.before and other.start <= one.before
 
 
 def _start(gap: Gap) -> int:

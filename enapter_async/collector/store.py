@@ -101,7 +101,8 @@ class JournaledStore(Store, Protocol):
         Args:
             rows: Rows to write, as `write` does.
             note: Gaps to note; their `id` is ignored. A gap that touches one of the same device in the journal should
-                become one with it, since a gap that lasts is noted several times.
+                become one with it, since a gap that lasts is noted several times. It gets a new `id` then, so that a
+                repair that holds the old one does not end it.
             replace: Remaining gaps by `id` of a gap in the journal, none if it is filled. A number that is
                 not in the journal is ignored.
 

@@ -123,16 +123,11 @@ class PostgresStore:
         async def work(connection: _Connection) -> int:
             async with connection.transaction():
                 gaps = list(note)
-                for number, rest in (replace or {}).items():
-                    done = await connection.execute(f"DELETE FROM {self._tables.gaps} WHERE id = $1", number)  # noqa: S608
-                    if done != "DELETE 0":
-                        gaps += rest
+                if replace:
+                    gaps += [gap for number in await self._delete_gaps(connection, replace) for gap in replace[number]]
                 if gaps:
                     gaps, replaced = join_gaps(gaps, await self._read_gaps(connection))
-                    await connection.execute(
-                        f"DELETE FROM {self._tables.gaps} WHERE id = ANY ($1::bigint[])",  # noqa: S608
-                        replaced,
-                    )
+                    await self._delete_gaps(connection, replaced)
                     await connection.executemany(
                         f"INSERT INTO {self._tables.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
                         " ON CONFLICT DO NOTHING",
@@ -204,6 +199,14 @@ class PostgresStore:
             )
             for record in found
         ]
+
+    async def _delete_gaps(self, connection: _Connection, numbers: Iterable[int]) -> list[int]:
+        """Delete gaps of the journal. Return the numbers that were in it."""
+        found = await connection.fetch(
+            f"DELETE FROM {self._tables.gaps} WHERE id = ANY ($1::bigint[]) RETURNING id",  # noqa: S608
+            list(numbers),
+        )
+        return [record["id"] for record in found]
 
     async def read_keys(self, devices: Collection[str], start: int, before: int) -> Collection[RowKey]:
         """Return device, attribute and time of all rows of some devices in a time range."""
