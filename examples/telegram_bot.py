@@ -6,7 +6,7 @@
 
 The bot answers that chat only: `/status`, and `/run DEVICE_ID COMMAND`, which asks before it sends the command. A
 SQLite file keeps what must survive a restart: the raised alerts, the messages that Telegram has not accepted yet, and
-the commands whose result is not known. A command is never sent twice. If no answer comes, the bot looks up the
+the commands whose result is not known. A command is never sent twice. If no response comes, the bot looks up the
 execution.
 """
 
@@ -241,7 +241,7 @@ class Plant:
             if was_refused(error):
                 self._memory.settle(number)
                 return f"{order.command} was not started: {error}"
-            return f"{order.command}: no clear answer. It is looked up, and not sent again."
+            return f"{order.command}: no clear response. It is looked up, and not sent again."
         else:
             self._memory.found(number, execution_id)
             return f"{order.command} was started."
@@ -398,7 +398,7 @@ def main() -> None:
     parser.add_argument("--chat", type=int, required=True, help="ID of the chat")
     parser.add_argument("--state", type=Path, default=Path("telegram_bot.sqlite"), help="file to remember things in")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between two looks")
-    parser.add_argument("--server", help="address of a Telegram Bot API server of your own")
+    parser.add_argument("--server", help="address of your own Telegram Bot API server")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     token = os.environ.get("TELEGRAM_BOT_TOKEN")

@@ -40,7 +40,7 @@ _NOT_PROCESSED: Final = frozenset({408, 425})
 """Statuses that mean that the server has not processed the request (RFC 9110, 408; RFC 8470)."""
 _SECONDS: Final = re.compile(r"\+?\d{1,15}(\.\d{0,9})?", re.ASCII).fullmatch
 # With 500 and above the outcome is unknown: a proxy may have forwarded the request first, and may use its own status
-# (524: no answer in time). Only these two mean that the request was never started.
+# (524: no response in time). Only these two mean that the request was never started.
 _NOT_BEGUN: Final = frozenset({501, 505})
 
 

@@ -17,7 +17,7 @@ from enapter_async.models.watch import DatapointTuple, ValueMissing, ValueUnread
 
 REMEMBERED: Final = 4
 """Timestamps kept for each attribute: responses can arrive out of order, and a device's clock can be set back."""
-LEFT_OUT: Final = "not found in the server's answer"
+LEFT_OUT: Final = "not found in the server's response"
 _FIELDS: Final = 2
 """Fields of a point with only a value and its time."""
 

@@ -124,6 +124,15 @@ def test_comments_and_messages_are_plain_english(source: Path) -> None:
         "No ID comes twice, even if the store is away.",
         "Look whether the page «Operations» names it, whatever comes.",
         "Look before you repeat it.",
+        "The client finds the limit by itself.",
+        "It runs as a user of its own.",
+        "Late data cannot be told from a response.",
+        "Find out what became of a call.",
+        "A 429 is safe to repeat: this holds for commands as well.",
+        "A folder beside the file.",
+        "The collector counts 429 answers.",
+        "The server's answer is cut off.",
+        "No answer came.",
     ],
 )
 def test_each_habit_is_found(habit: str) -> None:
@@ -131,7 +140,8 @@ def test_each_habit_is_found(habit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "plain", ["What do I do next?", "It can be read. It is a number, not text.", "See [it](x.md)."]
+    "plain",
+    ["What do I do next?", "The API answers 429.", "It can be read. It is a number, not text.", "See [it](x.md)."],
 )
 def test_plain_sentences_pass(plain: str) -> None:
     assert not find_alerts(iter([plain]))

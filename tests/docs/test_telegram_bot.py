@@ -298,7 +298,7 @@ async def test_after_a_lost_answer_the_execution_is_looked_up(stage: Stage) -> N
     async with stage.bot():
         stage.telegram.press(await stage.asked(), "Run")
         await stage.until(lambda: len(stage.telegram.sent) == 2)
-    assert stage.telegram.edited == ["start: no clear answer. It is looked up, and not sent again."]
+    assert stage.telegram.edited == ["start: no clear response. It is looked up, and not sent again."]
     assert stage.telegram.texts[1] == "start has ended: SUCCESS"
     assert len(stage.simulator.requests_of(START)) == 1
 

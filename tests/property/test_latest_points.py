@@ -91,7 +91,7 @@ def test_null_is_absent_for_a_watch_too() -> None:
     events: list[WatchEvent] = []
     reader = LatestReader(events.append)
     assert reader.read({"d1": {"power": None}, "d2": None}, late=False) == []
-    assert events == [ValueMissing(device="d1", attribute="power", warning="not found in the server's answer")]
+    assert events == [ValueMissing(device="d1", attribute="power", warning="not found in the server's response")]
 
 
 @pytest.mark.parametrize("twice", [True, 1.0])

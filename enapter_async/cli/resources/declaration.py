@@ -118,7 +118,7 @@ class Resource:
         Args:
             name: Its name.
             *options: Its own options.
-            look: Command that shows the state if no answer arrives. `{names}` of options are filled in.
+            look: Command that shows the state if no response arrives. `{names}` of options are filled in.
             question: Confirmation to ask for. None if the command neither moves a machine nor loses data.
             done: Message for stderr if there is no result to print.
             shape: Shape of the result, for a command that returns one.

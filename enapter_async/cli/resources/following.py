@@ -33,7 +33,7 @@ def live_printer(form: Format, shape: Shape) -> Printer:
 
 
 async def until_stopped(work: Awaitable[None]) -> None:
-    """Wait for something that does not end by itself. Ctrl-C and SIGTERM stop it cleanly."""
+    """Wait for something that does not end on its own. Ctrl-C and SIGTERM stop it cleanly."""
     with anyio.CancelScope() as scope, interruption.listening(soon(scope.cancel), signal.SIGINT, signal.SIGTERM):
         await work
 

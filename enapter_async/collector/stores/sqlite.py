@@ -144,7 +144,7 @@ class SqliteStore:
         return database if database is not None and database.is_in_place() else self._reopen()
 
     def _reopen(self) -> _Database:
-        # The old one is closed first: closing removes the log beside the path, which must not be that of a new file.
+        # The old one is closed first: closing removes the log next to the path, which must not be that of a new file.
         database, self._open = self._open, None
         if database is not None:
             database.close()

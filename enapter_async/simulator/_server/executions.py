@@ -1,4 +1,4 @@
-"""Command executions: what becomes of a command is a function of its start and of the time."""
+"""Command executions: the state of a command is a function of its start and of the time."""
 
 from __future__ import annotations
 

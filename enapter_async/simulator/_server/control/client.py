@@ -34,7 +34,7 @@ class ControlError(Exception):
     """The control API refused a request, or could not be reached.
 
     Attributes:
-        status: HTTP status, or None if there was no answer.
+        status: HTTP status, or None if there was no response.
         message: Human-readable reason.
     """
 
