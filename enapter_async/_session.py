@@ -257,7 +257,7 @@ class Session:
 
     def refuse_token(self, token: str | None) -> bool:
         """Record that the server rejected a token. Return whether the provider will be asked for another one."""
-        return self._state.tokens.refused(token)
+        return self._state.tokens.drop_rejected(token)
 
     def idle_timeout(self) -> float:
         """Return the maximum silence of a stream, in seconds."""

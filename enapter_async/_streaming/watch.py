@@ -243,16 +243,18 @@ class Watch:
             self._schedule = Schedule(self._interval, self._clock(), self._chance)
         schedule = self._schedule
         while True:
-            beginning = self._failure is None and not self._finishing and not self._closed
+            beginning = not self._has_ended and not self._finishing
             if beginning and (due := schedule.take(self._clock())) is not None:
                 self._tick(tasks, *due)
-            if self._ready or self._closed or self._failure is not None:
-                return
-            if self._finishing and not self._under_way:
+            if self._ready or self._has_ended or (self._finishing and not self._under_way):
                 return
             self._arrived = anyio.Event()
             with anyio.move_on_after(max(0.0, schedule.due - self._clock()) if beginning else None):
                 await self._arrived.wait()
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._closed or self._failure is not None
 
     def _tick(self, tasks: TaskGroup, due: float, passed: int) -> None:
         statistics = self.statistics

@@ -13,6 +13,7 @@ from enapter_async._protocol.request import Answer, Request
 from enapter_async._transport.call import Call
 from enapter_async._transport.client_state import ClientState
 from enapter_async._transport.http import MAX_REFUSAL
+from enapter_async._transport.rate_limit.limiter import Slot
 from enapter_async._transport.reading import StreamedAnswer
 from enapter_async._transport.websocket import WebSocket, connect
 from enapter_async.config import StreamPolicy, Timeouts
@@ -86,16 +87,12 @@ class Attempts:
         state = self._state
         elsewhere = call.request.elsewhere
         token = state.tokens.current if elsewhere is None else elsewhere.token
-        if token is None and elsewhere is None and state.tokens.needs_asking:
-            token = await self.bounded(call, state.tokens.ask())
+        if token is None and elsewhere is None and state.tokens.needs_fetching:
+            token = await self.bounded(call, state.tokens.fetch_token())
         call.token = token
         slot = state.limiter.try_acquire() if call.rejected_slot is None else None
         if slot is None:
-            before = call.elapsed
-            try:
-                slot = await self.bounded(call, state.limiter.acquire(again=call.rejected_slot))
-            finally:
-                call.waited += call.elapsed - before
+            slot = await self._wait_for_slot(call)
         try:
             call.attempts += 1
             headers = self._headers_for(call.request, token)
@@ -115,16 +112,23 @@ class Attempts:
         if refusal is None:
             state.budget.refund()
             return answered
-        if (
-            isinstance(refusal, AuthenticationError)
-            and elsewhere is None
-            and not call.token_renewed
-            and state.tokens.refused(token)
-        ):
-            call.token_renewed = True
-            call.note(refusal)
-            return await self._run(call, send)
-        raise refusal
+        if not self._may_renew_token(call, refusal):
+            raise refusal
+        call.token_renewed = True
+        call.note(refusal)
+        return await self._run(call, send)
+
+    async def _wait_for_slot(self, call: Call) -> Slot:
+        before = call.elapsed
+        try:
+            return await self.bounded(call, self._state.limiter.acquire(again=call.rejected_slot))
+        finally:
+            call.waited += call.elapsed - before
+
+    def _may_renew_token(self, call: Call, refusal: APIError) -> bool:
+        if not isinstance(refusal, AuthenticationError) or call.token_renewed or call.request.elsewhere is not None:
+            return False
+        return self._state.tokens.drop_rejected(call.token)
 
     def _whole(self, call: Call, headers: Mapping[str, str], deadline: float) -> Awaitable[Answer]:
         return self._state.transport.send(

@@ -20,11 +20,11 @@ class TokenSource:
         self._failure: EnapterError | None = None
 
     @property
-    def needs_asking(self) -> bool:
+    def needs_fetching(self) -> bool:
         """Whether the provider must be called before a request can be sent."""
         return self._provider is not None and self.current is None
 
-    async def ask(self) -> str | None:
+    async def fetch_token(self) -> str | None:
         """Return the token. The provider is called at most once for all waiting calls.
 
         Raises:
@@ -38,10 +38,10 @@ class TokenSource:
             if self.current is None:
                 if self._failures != failures and self._failure is not None:
                     raise copy_error(self._failure)  # another call asked the provider while this one waited
-                self.current = await self._asked(self._provider)
+                self.current = await self._call_provider(self._provider)
             return self.current
 
-    async def _asked(self, provider: TokenProvider) -> str:
+    async def _call_provider(self, provider: TokenProvider) -> str:
         failed: EnapterError
         try:
             return checked_token(await provider())
@@ -58,7 +58,7 @@ class TokenSource:
         self._failure = failed
         raise failed
 
-    def refused(self, token: str | None) -> bool:
+    def drop_rejected(self, token: str | None) -> bool:
         """Drop a token that the server rejected. Return whether the provider may return another one."""
         if self._provider is None:
             return False

@@ -1,4 +1,8 @@
-"""Options and their parameter types."""
+"""Building blocks of options: a typed decorator, values from the environment, and parameter types.
+
+Each command declares its options above its function. Options of several commands are in `connection` (server and
+token), `selection` (devices and attributes) and `span` (time range).
+"""
 
 from __future__ import annotations
 

@@ -143,24 +143,26 @@ class DeviceTrack:
         Returns:
             Start and end of a gap that the response reveals, if any.
         """
-        step = rhythm.step
-        found: list[tuple[int, int]] = []
-        if self.newest is not None:
-            in_doubt = self._doubted_at is not None and self._doubted_at >= self.heard_at
-            arrival = _Arrival(max(self.newest, self.since), top, now - self.heard_at, now, in_doubt)
-            spans = (self._judge(*one, arrival, rhythm) for one in advances)
-            found = [span for span in spans if span is not None]
-        elif self.is_continued and top - self.since > step:
-            found = [(self.since, top)]
+        found = self._find_spans(top, advances, now, rhythm)
         for attribute, _, _ in advances:
             self.moved_at[attribute] = now
         if self.newest is None or top > self.newest:
             self.newest, self.heard_at = top, now
         if not found:
             return None
+        step = rhythm.step
         start = min(start for start, _ in found) // step * step + step
         before = max(before for _, before in found) // step * step
         return (max(start, before - LONGEST_GAP), before) if start < before else None
+
+    def _find_spans(self, top: int, advances: Collection[Advance], now: int, rhythm: Rhythm) -> list[tuple[int, int]]:
+        """Return the times before and after each gap that a response reveals."""
+        if self.newest is None:
+            return [(self.since, top)] if self.is_continued and top - self.since > rhythm.step else []
+        in_doubt = self._doubted_at is not None and self._doubted_at >= self.heard_at
+        arrival = _Arrival(max(self.newest, self.since), top, now - self.heard_at, now, in_doubt)
+        spans = (self._judge(*one, arrival, rhythm) for one in advances)
+        return [span for span in spans if span is not None]
 
     def _judge(
         self, attribute: str, before: int, time: int, arrival: _Arrival, rhythm: Rhythm

@@ -171,14 +171,10 @@ class Repairer:
         over = (self._now() - _SETTLE) // width * width
         units, monotonic = self._units(), time.monotonic()
         self._refused = {device: until for device, until in self._refused.items() if until > monotonic}
-        possible = [
-            gap
-            for gap in gaps
-            if gap.device_id is None or (gap.device_id in units and gap.device_id not in self._refused)
-        ]
-        ready = [gap for gap in possible if gap.start < over]
-        if ready:
-            devices = [device for device in units if device not in self._refused]
+        devices = [device for device in units if device not in self._refused]
+        fillable = {None, *devices}
+        possible = [gap for gap in gaps if gap.device_id in fillable]
+        if ready := [gap for gap in possible if gap.start < over]:
             return plan_job(ready, devices, over=over, step=width, longest=_WINDOW * width), None
         waits = [(gap.start - over + width) / 1e6 for gap in possible]
         waits += [until - monotonic for until in self._refused.values()]

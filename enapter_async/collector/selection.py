@@ -88,12 +88,13 @@ class Targets:
             old = before.units.get(device)
             if old is None:
                 yield DeviceAdded(device_id=device, attributes=len(units))
-                continue
-            added = tuple(name for name in units if name not in old)
-            removed = tuple(name for name in old if name not in units)
-            changed = {name: unit for name, unit in units.items() if name in old and old[name] != unit}
-            if added or removed or changed:
-                yield AttributesChanged(device_id=device, added=added, removed=removed, units=changed)
+            elif old != units:
+                yield AttributesChanged(
+                    device_id=device,
+                    added=tuple(name for name in units if name not in old),
+                    removed=tuple(name for name in old if name not in units),
+                    units={name: unit for name, unit in units.items() if name in old and old[name] != unit},
+                )
         for device in before.units:
             if device not in self.units:
                 yield DeviceRemoved(device_id=device)
@@ -207,17 +208,20 @@ class Finder:
         if not is_sendable(device.id):
             self.skipped.append(Skipped(device_id=device.id, attribute=None, reason="no request can contain its ID"))
             return {}
-        wanted = self._selection.attributes
-        if device.manifest is None and self._selection.devices is not None and not isinstance(wanted, str):
-            # The attributes of a device without a manifest are unknown: poll it only if it was named.
-            chosen: dict[str, ValueDeclaration | None] = {name: None for name in wanted if fits_in_list(name)}
-            invalid = [name for name in wanted if name not in chosen]
-        else:
-            chosen, invalid = choose_attributes(device.manifest, wanted, is_valid=fits_in_list)
+        chosen, invalid = self._choose_attributes(device)
         for name in invalid:
             self.skipped.append(Skipped(device_id=device.id, attribute=name, reason="no request can contain this name"))
         units = {name: None if one is None else one.unit for name, one in chosen.items()}
         return {name: None if unit is None else clean_text(unit) for name, unit in units.items()}
+
+    def _choose_attributes(self, device: _Found) -> tuple[Mapping[str, ValueDeclaration | None], Iterable[str]]:
+        """Return the attributes to collect with their declarations, and those that no request can contain."""
+        wanted = self._selection.attributes
+        if device.manifest is not None or self._selection.devices is None or isinstance(wanted, str):
+            return choose_attributes(device.manifest, wanted, is_valid=fits_in_list)
+        # The attributes of a device without a manifest are unknown: poll it only if it was named.
+        chosen: dict[str, ValueDeclaration | None] = {name: None for name in wanted if fits_in_list(name)}
+        return chosen, [name for name in wanted if name not in chosen]
 
     def _nothing(self, devices: Sequence[_Found]) -> str:
         selection, count = self._selection, len(devices)

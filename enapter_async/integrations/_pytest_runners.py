@@ -66,19 +66,27 @@ def _find_problem(item: pytest.Item, name: str) -> str | None:
             f"remove @pytest.mark.anyio (or the fixture anyio_backend), or {remedy}"
         )
     if not is_async(item):
-        if taken := _parameters(item) & _NAMES:
-            return (
-                f"{item.name} is a def test without an event loop, but {min(taken)} needs one: "
-                "use enapter_simulator_sync, or make the test async"
-            )
-        if not by_anyio and not _has_asyncio(item.config):
-            return f"{name} needs a plugin that runs async fixtures: request anyio_backend as well"
+        problem = _find_problem_of_def(item, name, by_anyio=by_anyio)
+        if problem is not None:
+            return problem
     elif not by_anyio and not by_asyncio:
         return f"no plugin runs the async test {item.name}: mark it with @pytest.mark.anyio" + (
             " or @pytest.mark.asyncio" if _has_asyncio(item.config) else ""
         )
     if not by_anyio and _default_loop_scope(item.config) is None:
         return "the fixtures of enapter_async need pytest-asyncio 1.0 or newer, or @pytest.mark.anyio"
+    return None
+
+
+def _find_problem_of_def(item: pytest.Item, name: str, *, by_anyio: bool) -> str | None:
+    """Return why a test that is not async cannot use an async fixture, or None if it can."""
+    if taken := _parameters(item) & _NAMES:
+        return (
+            f"{item.name} is a def test without an event loop, but {min(taken)} needs one: "
+            "use enapter_simulator_sync, or make the test async"
+        )
+    if not by_anyio and not _has_asyncio(item.config):
+        return f"{name} needs a plugin that runs async fixtures: request anyio_backend as well"
     return None
 
 

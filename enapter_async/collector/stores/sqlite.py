@@ -356,7 +356,7 @@ class _Database:
                     device_id=None,
                     start=start * 1_000_000,
                     before=before * 1_000_000,
-                    reason="noted by an older version",
+                    reason=_OLDER,
                 )
                 for start, before in found
             ]
