@@ -152,7 +152,7 @@ def application(debug: bool) -> None:
     """Monitor and control Enapter energy systems, and collect their telemetry.
 
     Set your token in the environment variable ENAPTER_HTTP_API_TOKEN. The default server is the Cloud. To use another
-    server, set ENAPTER_HTTP_API_BASE_URL: the address of a Gateway ends in /api. To choose a user, set
+    server, set ENAPTER_HTTP_API_BASE_URL (the address of a Gateway ends in /api). To choose a user, set
     ENAPTER_HTTP_API_USER. You can also store these settings in a profile of the configuration file.
 
     """

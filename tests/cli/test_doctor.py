@@ -154,7 +154,7 @@ def test_a_gateways_own_certificate(profile: Callable[..., Result], tmp_path: Pa
 
 def test_a_token_that_is_not_accepted(world: Served) -> None:
     result = examine(world.simulator.url, "wrong-token")
-    check_problem(result, "token", 4, "rejected: ", "create a new one")
+    check_problem(result, "token", 4, "rejected: ", "create a new token")
     assert "wrong-token" not in result.output
 
 

@@ -212,7 +212,8 @@ def collect(
     form = name or guess_store_format(to)
     if form is None:
         raise click.BadParameter(
-            f"{show_target(to)} must end in {', '.join(SUFFIXES)}, be postgresql://... or -; otherwise, set --format",
+            f"{show_target(to)} must end in {', '.join(SUFFIXES)}, or be postgresql://... or -;"
+            " otherwise, set --format",
             param_hint="--to",
         )
     if fill_gap and form not in ("sqlite", "postgres"):

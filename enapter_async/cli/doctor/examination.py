@@ -223,8 +223,8 @@ def _call_problem(error: EnapterError, profile: Profile) -> Finding:
         isinstance(error, APIError) and error.code == "invalid_header"
     ):
         remedy = (
-            f"create a new one and store it where it is read from ({profile.token_source}): create Cloud tokens in the"
-            " account settings and Gateway tokens on the Gateway's settings page; neither works on the other"
+            f"create a new token and store it where it is read from ({profile.token_source}). Create Cloud tokens in"
+            " the account settings, and Gateway tokens on the Gateway's settings page. Neither works on the other"
         )
         return problem("token", f"rejected: {error}", remedy, Exit.NOT_ALLOWED)
     if isinstance(error, UnexpectedRedirectError):
