@@ -16,7 +16,7 @@ from enapter_async.collector import _writer as writer_module
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.stores.lines import LineFile, LineStore
-from enapter_async.collector.stores.parquet import ParquetFolder
+from enapter_async.collector.stores.parquet import ParquetFolder, ParquetStore
 from enapter_async.rows import CSV, Row
 from tests.collector.platform import SECOND, read_journal, read_rows
 
@@ -124,6 +124,38 @@ async def test_a_conversion_that_finds_the_disk_full_is_tried_again(
     storage.close()
     pq = pytest.importorskip("pyarrow.parquet")
     assert pq.read_table(path).num_rows == 9
+
+
+async def test_a_folder_that_cannot_be_completed_on_a_full_disk_takes_rows_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with ParquetStore(tmp_path / "p") as store:
+        await store.write(made(0, 3))
+        with monkeypatch.context() as patch:
+            patch.setattr("enapter_async.collector.stores.parquet._convert", fill)
+            with pytest.raises(StorageError, match="No space left") as failed:
+                await store.reopen()
+            assert failed.value.temporary
+        await store.write(made(3, 3))
+    (path,) = (tmp_path / "p").glob("*.parquet")
+    pq = pytest.importorskip("pyarrow.parquet")
+    assert pq.read_table(path).num_rows == 6
+
+
+async def test_a_folder_that_cannot_be_reopened_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    async with ParquetStore(path) as store:
+        await store.write(made(0, 3))
+        path.rename(tmp_path / "moved")
+        path.write_text("")
+        for _ in range(2):
+            with pytest.raises(StorageError, match="cannot be opened as a folder"):
+                await store.write(made(3, 3))
+        path.unlink()
+        assert await store.write(made(3, 3)) == 3
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

@@ -77,15 +77,17 @@ class ParquetStore:
         self._clock = clock
         self._worker = Worker()
         self._folder: ParquetFolder | None = None
+        self._entered = False
 
     async def __aenter__(self) -> Self:
         self._folder = await self._worker.run(self._open)
+        self._entered = True
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        folder, self._folder = self._folder, None
+        folder, self._folder, self._entered = self._folder, None, False
         if folder is not None:
             await self._worker.run(folder.close)
 
@@ -109,20 +111,25 @@ class ParquetStore:
         return ParquetFolder(self.path, most_bytes=self._most_bytes, clock=self._clock)
 
     def _opened(self) -> ParquetFolder:
-        if self._folder is None:
+        if not self._entered:
             raise StorageError(self.path, "is not open: use `async with`")
+        if self._folder is None:  # reopening it failed
+            self._folder = self._open()
         return self._folder
 
     def _reopen(self) -> None:
-        self._opened().close()
-        self._folder = self._open()
+        folder, self._folder = self._opened(), None
+        try:
+            folder.close()
+        finally:
+            self._folder = self._open()
 
     def _write(self, rows: Sequence[Row]) -> int:
         folder = self._opened()
         if not folder.is_in_place():
             self._folder = None
             folder.abandon()
-            folder = self._folder = self._open()
+            folder = self._opened()
         return folder.write(rows)
 
 
@@ -170,7 +177,7 @@ class ParquetFolder:
             self._unfinished.mkdir(exist_ok=True)
             self._lock: IO[bytes] = (self._unfinished / "lock").open("ab")
         except OSError as error:
-            raise StorageError(folder, f"cannot be opened as a folder: {error.strerror}") from error
+            raise storage_error(folder, "cannot be opened as a folder", error) from error
         try:
             if not try_to_lock(self._lock):
                 raise StorageError(folder, f"another process collects into {folder} now")
