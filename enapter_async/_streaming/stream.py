@@ -1,4 +1,4 @@
-"""WebSocket streams that reconnect, and report missed frames."""
+"""WebSocket streams that reconnect, and report missed frames. `stream_reader` opens each connection again."""
 
 from __future__ import annotations
 
