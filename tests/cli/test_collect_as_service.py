@@ -30,6 +30,7 @@ VALUES = {
     "--format": ("csv", "csv"),
     "--schema": ("plant", "plant"),
     "--device": ("d1 d2", ("d1", "d2")),
+    "--attribute": ("power status", ("power", "status")),
     "--attributes": ("all", "all"),
     "--site": ("s1", "s1"),
     "--interval": ("2s", 2.0),

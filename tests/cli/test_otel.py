@@ -68,7 +68,7 @@ def test_what_is_missing_is_named_and_the_command_goes_on() -> None:
         ended = list_sites(server, prelude=ABSENT, OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
     assert (ended.returncode, "S1" in ended.stdout) == (0, True)
     assert ended.stderr == (
-        "OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is exported. Install what is missing: "
+        "OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is exported because packages are missing: "
         "pip install 'enapter-async[otel]' opentelemetry-distro opentelemetry-exporter-otlp\n"
     )
     assert exported(server, "/v1/traces") == b""
