@@ -7,7 +7,7 @@ from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import find_callback_fault, read_number, refuse_argument, require_several
+from enapter_async.models.arguments import read_number, refuse_argument, require_callback, require_several
 from enapter_async.models.common import OpenEnum
 
 C = TypeVar("C")
@@ -119,10 +119,7 @@ def optional_callback(value: C | None, argument: str) -> C | None:
     Raises:
         InvalidArgumentError: It is neither.
     """
-    fault = None if value is None else find_callback_fault(value)
-    if fault is None:
-        return value
-    raise refuse_argument(argument, fault, value)
+    return None if value is None else require_callback(value, argument)
 
 
 def one_of(value: object, allowed: frozenset[str], argument: str) -> str:

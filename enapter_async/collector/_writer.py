@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,6 +13,7 @@ from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.gaps import Gap, merge_gaps
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
 from enapter_async.errors import StorageError
+from enapter_async.models.arguments import describe_value, read_whole_number
 from enapter_async.rows import Row
 
 _MOST_WAITING: Final = 200_000
@@ -210,18 +212,29 @@ class Writer:
         """Commit rows and gaps. Gaps noted in a file leave the list, so that another attempt does not repeat them."""
         merged = merge_gaps(gaps)
         if self._journal is not None:
-            new = await self._journal.commit(rows, note=merged)
+            new = await self._count("commit", self._journal.commit(rows, note=merged))
             self._tell_noted(merged)
             return new
         if merged and self._notes is not None:
             await self._notes.note_gaps(merged)
         gaps.clear()
         self._tell_noted(merged)
-        return await self._store.write(rows) if rows else 0
+        return await self._count("write", self._store.write(rows)) if rows else 0
 
     def _tell_noted(self, gaps: Sequence[Gap]) -> None:
         if gaps:
             self._noted(gaps)
+
+    async def _count(self, method: str, writing: Awaitable[int]) -> int:
+        """Return the number of new rows. A store is foreign code, so its mistakes are named."""
+        name = f"{type(self._store).__name__}.{method}"
+        if not inspect.isawaitable(writing):
+            raise TypeError(f"{name} must be an async method")
+        found = await writing
+        new = read_whole_number(found)
+        if new is None:
+            raise TypeError(f"{name} must return the number of new rows, got {describe_value(found)}")
+        return new
 
     def _notify(self) -> None:
         self._changed.set()

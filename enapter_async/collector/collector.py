@@ -21,6 +21,8 @@ from enapter_async import (
     WatchEvent,
     WatchStatistics,
 )
+from enapter_async._protocol.query import flag, optional_callback
+from enapter_async.collector._arguments import require_interval, require_seconds, require_selection
 from enapter_async.collector._beginning import find_start_gaps, read_clock_offset
 from enapter_async.collector._intake import DAY, SECOND, Intake
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, is_final, next_pause
@@ -31,12 +33,8 @@ from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
-from enapter_async.errors import (
-    EnapterError,
-    InvalidArgumentError,
-    SelectionError,
-    StorageError,
-)
+from enapter_async.errors import EnapterError, SelectionError, StorageError
+from enapter_async.models.arguments import require_instance
 from enapter_async.models.watch import DatapointTuple
 
 _GRACE_SECONDS: Final = 3.0
@@ -89,20 +87,15 @@ class Collector:
         Raises:
             InvalidArgumentError: An argument is invalid.
         """
-        seconds = interval.total_seconds() if isinstance(interval, timedelta) else float(interval)
-        if not 0 < seconds < 86_400:
-            raise InvalidArgumentError("interval", f"must be seconds between 0 and a day, got {interval!r}")
-        if not rediscover > 0:
-            raise InvalidArgumentError("rediscover", f"must be a positive number of seconds, got {rediscover!r}")
-        self._client = client
-        self._store = store
-        self._interval = seconds
+        self._client = require_instance(client, EnapterClient, "client")
+        self._store = require_instance(store, Store, "store")
+        self._interval = seconds = require_interval(interval)
         self._step = max(1, -int(-seconds // 1))
-        self._wait = wait
-        self._rediscover = rediscover
-        self._on_event = on_event
-        self._on_rows = on_rows
-        self._finder = Finder(client, selection or Selection())
+        self._wait = flag(wait, "wait")
+        self._rediscover = require_seconds(rediscover, "rediscover")
+        self._on_event = optional_callback(on_event, "on_event")
+        self._on_rows = optional_callback(on_rows, "on_rows")
+        self._finder = Finder(client, require_selection(selection))
         self._targets = Targets({}, 0)
         self._clock_offset = 0.0
         self._stop = anyio.Event()
@@ -121,7 +114,7 @@ class Collector:
         self._watch: Watch | None = None
         self._repairer: Repairer | None = None
         self._journal = store if isinstance(store, JournaledStore) else None
-        if self._journal is not None and repair:
+        if flag(repair, "repair") and self._journal is not None:
             self._repairer = Repairer(
                 client,
                 self._journal,
@@ -214,11 +207,12 @@ class Collector:
             seconds: Stop after this time, if given.
 
         Raises:
+            InvalidArgumentError: `seconds` is not a number of seconds.
             SelectionError: There is nothing to collect.
             StorageError: The store cannot be written for a permanent reason.
             EnapterError: The API rejects the token, or is unavailable at first while `wait` is off.
         """
-        end = None if seconds is None else anyio.current_time() + seconds
+        end = None if seconds is None else anyio.current_time() + require_seconds(seconds, "seconds", zero=True)
         if not await self._or_stopped(self._start, end):
             return
         problem: Exception | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 import anyio
@@ -22,6 +22,7 @@ from enapter_async import (
     plan_history,
 )
 from enapter_async._protocol.failure import refuses_request
+from enapter_async.collector._arguments import require_interval, require_selection
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, next_pause
 from enapter_async.collector._repair_job import RepairJob, plan_job
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
@@ -29,6 +30,7 @@ from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Finder, Selection, Units
 from enapter_async.collector.store import JournaledStore
 from enapter_async.errors import EnapterError
+from enapter_async.models.arguments import require_callback, require_instance
 from enapter_async.rows import Row
 from enapter_async.rows.batches import RowBlock, make_row_block, none_is_empty
 
@@ -361,7 +363,7 @@ async def repair_gaps(
     store: JournaledStore,
     *,
     selection: Selection | None = None,
-    interval: float = 1.0,
+    interval: float | timedelta = 1.0,
     on_event: Callable[[CollectorEvent], object] = lambda _: None,
 ) -> int:
     """Fill the gaps in the journal of a store, without collecting new data.
@@ -370,17 +372,22 @@ async def repair_gaps(
         client: To read with.
         store: With the journal, open already.
         selection: Devices and attributes to fill. The default is all numeric telemetry of all devices.
-        interval: Seconds between two rows.
+        interval: Seconds or timedelta between two rows.
         on_event: A quick synchronous callable that receives every event.
 
     Returns:
         The number of rows filled in. Gaps that cannot be filled stay in the journal.
 
     Raises:
+        InvalidArgumentError: An argument is invalid.
         SelectionError: The token cannot see any device or attribute of the selection.
         EnapterError: History cannot be read, or the store cannot be written.
     """
-    targets = await Finder(client, selection or Selection()).find()
+    require_instance(client, EnapterClient, "client")
+    require_instance(store, JournaledStore, "store")
+    require_callback(on_event, "on_event")
+    seconds = require_interval(interval)
+    targets = await Finder(client, require_selection(selection)).find()
 
     def report(event: CollectorEvent) -> None:
         on_event(event)
@@ -389,7 +396,7 @@ async def repair_gaps(
         client,
         store,
         lambda: targets.units,
-        step=max(1, -int(-interval // 1)),
+        step=max(1, -int(-seconds // 1)),
         now=lambda: round(time.time() * _SECOND),
         problems=Problems(report),
         report=report,

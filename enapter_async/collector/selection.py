@@ -16,6 +16,7 @@ from enapter_async import (
     Safety,
     ValueDeclaration,
 )
+from enapter_async._protocol.query import text
 from enapter_async._selection import (
     choose_attributes,
     describe_attributes,
@@ -27,7 +28,7 @@ from enapter_async._selection import (
 from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
 from enapter_async.collector.shard import Shard
 from enapter_async.errors import InvalidArgumentError, SelectionError
-from enapter_async.models.arguments import fits_in_list, is_sendable
+from enapter_async.models.arguments import fits_in_list, is_sendable, require_instance
 from enapter_async.models.common import JSON
 from enapter_async.models.manifest import Manifest
 from enapter_async.rows.row import clean_text
@@ -43,7 +44,20 @@ class EmptyShardError(SelectionError):
 
 
 def _names(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if value is None else require_names(value, "devices")
+    if value is None:
+        return None
+    names = require_names(value, "devices")
+    if not names:
+        raise InvalidArgumentError("devices", "must have at least one name; None means all devices")
+    return names
+
+
+def _site_id(value: str | None) -> str | None:
+    return None if value is None else text(value, "site_id")
+
+
+def _shard(value: Shard | None) -> Shard | None:
+    return None if value is None else require_instance(value, Shard, "shard")
 
 
 @attrs.frozen
@@ -55,14 +69,17 @@ class Selection:
         attributes: `numeric` for all numeric telemetry, `all` for all telemetry and alerts, or names of attributes.
         site_id: Only devices of this site.
         shard: Only the devices of this collector, if several share them.
+
+    Raises:
+        InvalidArgumentError: An argument is invalid.
     """
 
     devices: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
     attributes: Literal["numeric", "all"] | tuple[str, ...] = attrs.field(
         default="numeric", converter=require_attributes
     )
-    site_id: str | None = None
-    shard: Shard | None = None
+    site_id: str | None = attrs.field(default=None, converter=_site_id)
+    shard: Shard | None = attrs.field(default=None, converter=_shard)
 
 
 @attrs.frozen

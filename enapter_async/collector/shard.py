@@ -9,8 +9,24 @@ from typing import Final, Self
 import attrs
 
 from enapter_async.errors import InvalidArgumentError
+from enapter_async.models.arguments import read_whole_number, refuse_argument
 
 _TEXT: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
+
+
+def _index(value: int) -> int:
+    return _require_whole(value, "index")
+
+
+def _count(value: int) -> int:
+    return _require_whole(value, "count")
+
+
+def _require_whole(value: int, argument: str) -> int:
+    number = read_whole_number(value)
+    if number is None:
+        raise refuse_argument(argument, "must be a whole number", value)
+    return number
 
 
 @attrs.frozen
@@ -25,8 +41,8 @@ class Shard:
         count: Number of collectors.
     """
 
-    index: int
-    count: int
+    index: int = attrs.field(converter=_index)
+    count: int = attrs.field(converter=_count)
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.index <= self.count:

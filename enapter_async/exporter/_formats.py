@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Final, Protocol
 
-from enapter_async import InvalidArgumentError, TimeseriesBatch
+from enapter_async import TimeseriesBatch
+from enapter_async._protocol.query import one_of
 from enapter_async.rows import CSV, JSON_LINES, LineFormat, make_batch_rows
 from enapter_async.rows.batches import Units
 
@@ -71,12 +72,11 @@ def get_format(name: str) -> Format:
         InvalidArgumentError: The format is unknown.
         MissingExtraError: Parquet needs pyarrow, which is not installed.
     """
+    one_of(name, frozenset(FORMATS), "file_format")
     if name == "csv":
         return _TextFormat(CSV)
     if name == "jsonl":
         return _TextFormat(JSON_LINES)
-    if name != "parquet":
-        raise InvalidArgumentError("format", f"must be one of {', '.join(FORMATS)}, not {name!r}")
     from enapter_async.exporter._parquet import ParquetFormat
 
     return ParquetFormat()

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 import anyio
 import attrs
 
-from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, StorageError
+from enapter_async import EnapterClient, HistoryPart, StorageError
+from enapter_async._protocol.query import text
 from enapter_async.exporter._parts import (
     FinishedPart,
     PartsReader,
@@ -24,6 +25,7 @@ from enapter_async.exporter._parts import (
 )
 from enapter_async.exporter.request import ExportRecord, ExportRequest, identify_question
 from enapter_async.exporter.selection import select_devices
+from enapter_async.models.arguments import require_callback, require_instance, require_whole_number
 from enapter_async.rows import Row, make_batch_rows
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ _PATIENCE_SECONDS: Final = 60.0
 """Seconds to wait for an unavailable database."""
 
 
+@runtime_checkable
 class RowStore(Protocol):
     """The methods of a store of `enapter_async.collector` that an export needs."""
 
@@ -109,10 +112,15 @@ async def export_to_store(
         InvalidArgumentError: An argument is invalid.
         StorageError: The store cannot be written.
     """
-    if concurrency < 1:
-        raise InvalidArgumentError("concurrency", f"must be at least 1, got {concurrency}")
+    require_instance(client, EnapterClient, "client")
+    require_instance(store, RowStore, "store")
+    require_instance(request, ExportRequest, "request")
+    source = client.config.base_url if source is None else text(source, "source")
+    concurrency = require_whole_number(concurrency, "concurrency", 1)
+    require_callback(on_progress, "on_progress", 2)
+    require_callback(on_resume, "on_resume", 2)
     request.resolve(datetime.now(UTC))  # report an invalid time range before sending requests
-    question = {"source": client.config.base_url if source is None else source, **request.to_json()}
+    question = {"source": source, **request.to_json()}
     notes = _Notes(store, question)
     record = await notes.load(request)
     if record is None:

@@ -15,6 +15,7 @@ import anyio.to_thread
 import attrs
 
 from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, StorageError
+from enapter_async._protocol.query import text
 from enapter_async.exporter._folder import ExportFolder
 from enapter_async.exporter._formats import PartWriter, get_format, guess_format
 from enapter_async.exporter._parts import (
@@ -27,6 +28,7 @@ from enapter_async.exporter._parts import (
 )
 from enapter_async.exporter.request import ExportRecord, ExportRequest
 from enapter_async.exporter.selection import select_devices
+from enapter_async.models.arguments import require_instance, require_path, require_whole_number
 
 _CONCURRENCY: Final = 8
 
@@ -76,11 +78,13 @@ class HistoryExport:
             file_format: `"parquet"`, `"csv"` or `"jsonl"`; by default as the name of the file ends.
 
         Raises:
-            InvalidArgumentError: The format is unknown.
+            InvalidArgumentError: An argument is invalid.
             MissingExtraError: Parquet needs the extra `arrow`.
         """
-        path = Path(target)
-        name = file_format or guess_format(path)
+        path = Path(require_path(target, "target"))
+        require_instance(request, ExportRequest, "request")
+        text(source, "source")
+        name = guess_format(path) if file_format is None else file_format
         if name is None:
             raise InvalidArgumentError("target", f"must end in .parquet, .csv or .jsonl, got {str(path)!r}")
         self._path = path
@@ -162,8 +166,8 @@ class HistoryExport:
             InvalidArgumentError: An argument of the request is invalid.
             StorageError: A file cannot be written. Finished parts are kept.
         """
-        if concurrency < 1:
-            raise InvalidArgumentError("concurrency", f"must be at least 1, got {concurrency}")
+        require_instance(client, EnapterClient, "client")
+        concurrency = require_whole_number(concurrency, "concurrency", 1)
         if self.is_read:
             return
         record = self._record
@@ -286,6 +290,8 @@ async def export_history(
         StorageError: A file cannot be read or written, exists already, or is used by another process.
         MissingExtraError: Parquet needs the extra `arrow`.
     """
+    require_instance(client, EnapterClient, "client")
+    concurrency = require_whole_number(concurrency, "concurrency", 1)
     async with HistoryExport(target, request, source=client.config.base_url, file_format=file_format) as export:
         await export.read(client, concurrency=concurrency)
         return await export.join()

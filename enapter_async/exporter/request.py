@@ -19,11 +19,12 @@ from enapter_async import (
     TimeseriesQuery,
     plan_history,
 )
+from enapter_async._protocol.query import text
 from enapter_async._selection import Attributes, require_attributes, require_names
 from enapter_async.exporter.selection import SelectedDevice
 from enapter_async.models.arguments import refuse_argument, require_aware_time
 from enapter_async.models.common import Duration
-from enapter_async.models.duration import to_timedelta
+from enapter_async.models.duration import to_positive_timedelta, to_whole_seconds
 from enapter_async.rows.batches import Units
 
 _VERSION: Final = 3
@@ -52,17 +53,15 @@ def _end(value: datetime | timedelta) -> datetime | timedelta:
 
 
 def _granularity(value: Duration) -> float:
-    return to_timedelta(value, "granularity").total_seconds()
+    return to_whole_seconds(value, "granularity").total_seconds()
 
 
 def _window(value: Duration | None) -> float | None:
-    return None if value is None else to_timedelta(value, "window").total_seconds()
+    return None if value is None else to_positive_timedelta(value, "window").total_seconds()
 
 
 def _aggregation(value: Aggregation | str | None) -> Aggregation | str | None:
-    if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise refuse_argument("aggregation", "must be a name such as 'avg', or None", value)
-    return value
+    return None if value is None else text(value, "aggregation")
 
 
 def _devices(values: Iterable[str]) -> tuple[str, ...]:
@@ -113,8 +112,6 @@ class ExportRequest:
         if isinstance(moment, datetime):
             return moment
         step = timedelta(seconds=self.granularity)
-        if not step:
-            raise InvalidArgumentError("granularity", "must be at least a second")
         try:
             return _EPOCH + (now - moment - _EPOCH) // step * step
         except OverflowError:

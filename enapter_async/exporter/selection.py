@@ -15,8 +15,10 @@ from enapter_async._selection import (
     find_named_device,
     has_attribute,
     list_names,
+    require_attributes,
+    require_names,
 )
-from enapter_async.models.arguments import is_sendable
+from enapter_async.models.arguments import is_sendable, require_instance
 
 _logger = logging.getLogger("enapter_async.exporter")
 
@@ -54,11 +56,14 @@ async def select_devices(
 
     Raises:
         SelectionError: A device or attribute does not exist.
-        InvalidArgumentError: Several devices have the same name.
+        InvalidArgumentError: An argument is invalid, or several devices have the same name.
         EnapterError: A request failed.
     """
+    require_instance(client, EnapterClient, "client")
+    devices = require_names(devices, "devices")
+    attributes = require_attributes(attributes)
     if devices:
-        found = [await _find_device(client, name) for name in dict.fromkeys(devices)]
+        found = [await _find_device(client, name) for name in devices]
         return [_select_required(device, attributes) for device in {one.id: one for one in found}.values()]
     selected: list[SelectedDevice] = []
     count = 0

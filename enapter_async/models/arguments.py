@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import numbers
 import operator
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -74,8 +75,55 @@ def require_whole_number(value: object, argument: str, least: int, most: int | N
     raise refuse_argument(argument, f"must be a whole number {bounds}", value)
 
 
-def find_callback_fault(value: object) -> str | None:
-    """Return the requirement that a synchronous callback of one argument does not meet, or None."""
+def require_instance(value: T, kind: type[object], argument: str) -> T:
+    """Return an argument of a class, or with the methods of a runtime-checkable protocol.
+
+    Raises:
+        InvalidArgumentError: The value is something else, such as the class itself.
+    """
+    with suppress(Exception):  # foreign code: any exception means that it has no such methods
+        if isinstance(value, kind) and not isinstance(value, type):  # a class has the methods of a protocol, too
+            return value
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    raise refuse_argument(argument, f"must be {article} {kind.__name__}", value)
+
+
+def require_path(value: object, argument: str) -> str:
+    """Return a path as text.
+
+    Raises:
+        InvalidArgumentError: The value is not a path of text, or is empty.
+    """
+    if isinstance(value, bytes):  # not shown, because an address of a database can contain a password
+        raise InvalidArgumentError(argument, "must be a string or an os.PathLike of one, not bytes")
+    path: object = None
+    with suppress(Exception):  # foreign code: any exception means that it is not a path
+        path = os.fspath(cast("str | os.PathLike[str]", value))
+    if not isinstance(path, str):
+        raise refuse_argument(argument, "must be a string or an os.PathLike of one", value)
+    if not path or "\0" in path:
+        raise InvalidArgumentError(argument, "must not contain a null character" if path else "must not be empty")
+    return path
+
+
+def require_callback(value: T, argument: str, count: int = 1) -> T:
+    """Return a synchronous callable.
+
+    Args:
+        value: The argument.
+        argument: Its name.
+        count: Number of arguments that the callable must take.
+
+    Raises:
+        InvalidArgumentError: The value is not callable, is async, or takes another number of arguments.
+    """
+    if fault := find_callback_fault(value, count):
+        raise refuse_argument(argument, fault, value)
+    return value
+
+
+def find_callback_fault(value: object, count: int = 1) -> str | None:
+    """Return the requirement that a synchronous callback of some arguments does not meet, or None."""
     if not callable(value):
         return "must be callable"
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004
@@ -85,9 +133,9 @@ def find_callback_fault(value: object) -> str | None:
     except Exception:  # noqa: BLE001 - builtins without a signature, and foreign code
         return None
     try:
-        signature.bind(None)
+        signature.bind(*[None] * count)
     except TypeError:
-        return "must take one argument"
+        return "must take one argument" if count == 1 else f"must take {count} arguments"
     return None
 
 

@@ -72,3 +72,27 @@ def to_timedelta(value: object, argument: str) -> timedelta:
     if duration < timedelta(0):
         raise refuse_argument(argument, "must not be negative", value)
     return duration
+
+
+def to_positive_timedelta(value: object, argument: str) -> timedelta:
+    """Convert a duration argument that must not be 0 to a timedelta.
+
+    Raises:
+        InvalidArgumentError: The value is not a positive duration.
+    """
+    duration = to_timedelta(value, argument)
+    if not duration:
+        raise refuse_argument(argument, "must be positive", value)
+    return duration
+
+
+def to_whole_seconds(value: object, argument: str) -> timedelta:
+    """Convert a duration argument of one or more whole seconds to a timedelta.
+
+    Raises:
+        InvalidArgumentError: The value is not such a duration.
+    """
+    duration = to_positive_timedelta(value, argument)
+    if duration.microseconds:
+        raise refuse_argument(argument, "must be a whole number of seconds", value)
+    return duration

@@ -13,7 +13,7 @@ import attrs
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.arguments import refuse_argument, require_aware_time, require_several
 from enapter_async.models.common import Duration, OpenEnum
-from enapter_async.models.duration import to_timedelta
+from enapter_async.models.duration import to_timedelta, to_whole_seconds
 
 if TYPE_CHECKING:
     # pyarrow is untyped; the types of pandas are inferred.
@@ -51,12 +51,7 @@ class DataType(OpenEnum):
 
 
 def _granularity(value: Duration) -> timedelta:
-    granularity = to_timedelta(value, "granularity")
-    if not granularity:
-        raise refuse_argument("granularity", "must be positive", value)
-    if granularity.microseconds:
-        raise refuse_argument("granularity", "must be a whole number of seconds", value)
-    return granularity
+    return to_whole_seconds(value, "granularity")
 
 
 def _look_around(value: Duration) -> timedelta:

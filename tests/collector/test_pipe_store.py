@@ -117,7 +117,7 @@ async def test_a_write_that_is_cancelled_lets_the_program_end(pipe: Pipe) -> Non
 
 
 async def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="form: must be one of jsonl, influx, got 'csv'"):
+    with pytest.raises(InvalidArgumentError, match="form: must be one of influx, jsonl, got 'csv'"):
         PipeStore("csv")
 
 

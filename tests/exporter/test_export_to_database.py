@@ -118,7 +118,7 @@ async def test_a_store_that_refuses_ends_it() -> None:
 
 async def test_arguments_are_checked_before_anything_is_asked() -> None:
     async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
-        with pytest.raises(InvalidArgumentError, match="concurrency: must be at least 1, got 0"):
+        with pytest.raises(InvalidArgumentError, match="concurrency: must be a whole number of at least 1, got 0"):
             await export_to_store(client, Memory(), last_hour(), concurrency=0)
         assert not sim.requests
 

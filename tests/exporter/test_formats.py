@@ -175,5 +175,5 @@ def test_the_name_of_a_file_tells_its_format() -> None:
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="format: must be one of parquet, csv, jsonl, not 'xml'"):
+    with pytest.raises(InvalidArgumentError, match="file_format: must be one of csv, jsonl, parquet, got 'xml'"):
         get_format("xml")

@@ -34,7 +34,17 @@ from enapter_async import (
     discover_gateways,
     plan_history,
 )
-from enapter_async.exporter import ExportRequest
+from enapter_async.collector import (
+    LineStore,
+    Selection,
+    Shard,
+    SqliteStore,
+    make_store,
+)
+from enapter_async.collector.stores.parquet import ParquetStore
+from enapter_async.collector.stores.pipe import PipeStore
+from enapter_async.collector.stores.postgres import PostgresStore
+from enapter_async.exporter import ExportRequest, HistoryExport
 from enapter_async.models.terminal import TerminalSession
 from tests.recorder import Recorder, recording
 
@@ -236,6 +246,18 @@ BUILT: list[tuple[Any, dict[str, Any], str]] = [
         for name in ("start", "end", "granularity", "series", "aggregation")
     ],
     *[(ExportRequest, {"start": timedelta(days=1)}, field.name) for field in attrs.fields(ExportRequest)],
+    *[(Selection, {}, field.name) for field in attrs.fields(Selection)],
+    *[(Shard, {"index": 1, "count": 2}, field.name) for field in attrs.fields(Shard)],
+    (SqliteStore, {}, "path"),
+    *[(LineStore, {"path": "x.csv", "form": "csv"}, name) for name in ("path", "form")],
+    *[(ParquetStore, {"path": "x.parquet"}, name) for name in ("path", "most_bytes")],
+    *[(PipeStore, {}, name) for name in ("form", "descriptor")],
+    *[(PostgresStore, {}, name) for name in ("url", "schema", "table")],
+    *[(make_store, {"target": "postgresql://"}, name) for name in ("target", "form", "schema")],
+    *[
+        (HistoryExport, {"target": "x.csv", "request": ExportRequest(start=timedelta(days=1)), "source": "s"}, name)
+        for name in ("target", "request", "source", "file_format")
+    ],
     *[(plan_history, {"query": QUERY}, name) for name in ("query", "window", "devices_per_request")],
     *[
         (class_, dict(given), field.name)

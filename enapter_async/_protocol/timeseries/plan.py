@@ -15,7 +15,7 @@ import attrs
 
 from enapter_async.models.arguments import refuse_argument, require_whole_number
 from enapter_async.models.common import Duration
-from enapter_async.models.duration import to_timedelta
+from enapter_async.models.duration import to_positive_timedelta
 from enapter_async.models.timeseries import Series, TimeseriesBatch, TimeseriesQuery
 
 DEVICES_PER_REQUEST: Final = 10
@@ -137,9 +137,7 @@ def plan_history(
     if not isinstance(query, TimeseriesQuery):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument("query", "must be a TimeseriesQuery", query)
     step = query.granularity
-    length = step * STEPS_PER_REQUEST if window is None else to_timedelta(window, "window")
-    if length <= timedelta(0):
-        raise refuse_argument("window", "must be positive", window)
+    length = step * STEPS_PER_REQUEST if window is None else to_positive_timedelta(window, "window")
     devices_per_request = require_whole_number(devices_per_request, "devices_per_request", 1)
     by_device: dict[str, list[Series]] = {}
     for series in query.series:

@@ -12,14 +12,17 @@ from types import TracebackType
 from typing import IO, Final, Literal, Self, cast
 
 from enapter_async._files import NewFile, explain_unopened, identify_file, try_to_lock
+from enapter_async._protocol.query import one_of
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
 from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
 from enapter_async.errors import StorageError
+from enapter_async.models.arguments import require_path
 from enapter_async.rows import CSV, JSON_LINES, ReadableLineFormat, Row, make_row, parse_time
 
+_FORMS: Final = frozenset({"csv", "jsonl"})
 _FIRST: Final = 64 * 1024
 """Number of bytes within which the first line must end."""
 _TAIL: Final = 16 * 1024 * 1024
@@ -46,9 +49,12 @@ class LineStore:
         Args:
             path: The file.
             form: Format of its lines.
+
+        Raises:
+            InvalidArgumentError: An argument is invalid.
         """
-        self.path: Path = Path(path)
-        self._form = CSV if form == "csv" else JSON_LINES
+        self.path: Path = Path(require_path(path, "path"))
+        self._form = CSV if one_of(form, _FORMS, "form") == "csv" else JSON_LINES
         self._worker = Worker()
         self._file: LineFile | None = None
 

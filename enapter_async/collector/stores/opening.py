@@ -10,12 +10,14 @@ from typing import Final
 
 import anyio
 
+from enapter_async._protocol.query import flag, one_of
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.store import Store
 from enapter_async.collector.stores._addresses import hide_password, mask_password
 from enapter_async.collector.stores.sqlite import SqliteStore
 from enapter_async.errors import InvalidArgumentError, StorageError
+from enapter_async.models.arguments import require_callback, require_instance, require_path
 
 FORMATS: Final = ("sqlite", "csv", "jsonl", "parquet", "postgres", "influx")
 """Formats that `make_store` supports."""
@@ -60,12 +62,12 @@ def make_store(target: str | os.PathLike[str], form: str | None = None, *, schem
         schema: Schema of the tables in PostgreSQL. The default is the first one in the role's search path.
 
     Raises:
-        InvalidArgumentError: The target does not imply a format, or does not support the given one.
+        InvalidArgumentError: An argument is invalid, or the target does not imply a format or support the given one.
         MissingExtraError: Parquet needs pyarrow, PostgreSQL needs asyncpg, and it is not installed.
     """
-    name = os.fspath(target)
+    name = require_path(target, "target")
     guess = guess_store_format(name)
-    form = form or guess
+    form = guess if form is None else one_of(form, frozenset(FORMATS), "form")
     if form is None:
         raise InvalidArgumentError(
             "target",
@@ -112,8 +114,12 @@ async def opened_store(
         on_event: Receives `ProblemBegan` when waiting begins and `ProblemEnded` when it ends.
 
     Raises:
+        InvalidArgumentError: An argument is invalid.
         StorageError: The store cannot be opened for a permanent reason.
     """
+    require_instance(store, Store, "store")
+    flag(wait, "wait")
+    require_callback(on_event, "on_event")
 
     def report(event: CollectorEvent) -> None:
         on_event(event)

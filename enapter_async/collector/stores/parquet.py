@@ -31,6 +31,7 @@ from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
 from enapter_async.collector.stores.lines import LineFile
 from enapter_async.errors import MissingExtraError, StorageError
+from enapter_async.models.arguments import require_callback, require_path, require_whole_number
 from enapter_async.rows import CSV, Row, format_time
 from enapter_async.rows.parquet import SCHEMA, ParquetWriter, make_table
 
@@ -71,10 +72,13 @@ class ParquetStore:
             path: The folder.
             most_bytes: Bytes of lines that become one file.
             clock: Seconds.
+
+        Raises:
+            InvalidArgumentError: An argument is invalid.
         """
-        self.path: Path = Path(path)
-        self._most_bytes = most_bytes
-        self._clock = clock
+        self.path: Path = Path(require_path(path, "path"))
+        self._most_bytes = require_whole_number(most_bytes, "most_bytes", 1)
+        self._clock = require_callback(clock, "clock", 0)
         self._worker = Worker()
         self._folder: ParquetFolder | None = None
         self._entered = False

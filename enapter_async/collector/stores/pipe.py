@@ -13,7 +13,9 @@ from typing import Final, Self
 
 from anyio import to_thread
 
-from enapter_async.errors import InvalidArgumentError, StorageError
+from enapter_async._protocol.query import one_of
+from enapter_async.errors import StorageError
+from enapter_async.models.arguments import require_whole_number
 from enapter_async.rows import Row
 from enapter_async.rows.line_protocol import LINE_PROTOCOL
 from enapter_async.rows.lines import JSON_LINES, LineFormat
@@ -46,12 +48,10 @@ class PipeStore:
             descriptor: File descriptor to write to. The default is standard output.
 
         Raises:
-            InvalidArgumentError: The format is unknown.
+            InvalidArgumentError: An argument is invalid.
         """
-        if form not in FORMATS:
-            raise InvalidArgumentError("form", f"must be one of {', '.join(FORMATS)}, got {form!r}")
-        self._format = FORMATS[form]
-        self._descriptor = descriptor
+        self._format = FORMATS[one_of(form, frozenset(FORMATS), "form")]
+        self._descriptor = None if descriptor is None else require_whole_number(descriptor, "descriptor", 0)
         self._ending = threading.Event()
 
     async def __aenter__(self) -> Self:

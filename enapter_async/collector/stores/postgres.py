@@ -16,6 +16,7 @@ from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._addresses import choose_service, find_passwords, hide_password
 from enapter_async.collector.stores._postgres_tables import INCOMING, Connection, Tables, WrongTableError
 from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
+from enapter_async.models.arguments import describe_value, refuse_argument
 from enapter_async.models.visible import make_visible
 from enapter_async.rows import COLUMNS, Row, to_microseconds
 from enapter_async.rows.row import clean_text
@@ -83,6 +84,9 @@ class PostgresStore:
             InvalidArgumentError: The URL or a name is invalid.
             MissingExtraError: asyncpg, of the extra `postgres`, is not installed.
         """
+        if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            shown = "bytes" if isinstance(url, bytes) else describe_value(url)  # bytes can contain a password
+            raise InvalidArgumentError("url", f"must be a string such as postgresql://, got {shown}")
         self.address: str = hide_password(url)
         self._url = url
         self._tables = Tables(
@@ -327,7 +331,7 @@ class PostgresStore:
 
 def _require_name(name: str, argument: str) -> str:
     if not isinstance(name, str) or not name or "\0" in name or len(name.encode()) > 48:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(argument, f"must be a name of at most 48 bytes, not {name!r}")
+        raise refuse_argument(argument, "must be a name of at most 48 bytes", name)
     return name
 
 

@@ -18,6 +18,7 @@ from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
 from enapter_async.collector.stores._sqlite_rows import insert_rows
 from enapter_async.errors import StorageError
+from enapter_async.models.arguments import require_path
 from enapter_async.rows import COLUMNS, Row, format_time, parse_time
 
 T = TypeVar("T")
@@ -86,8 +87,11 @@ class SqliteStore:
 
         Args:
             path: The file.
+
+        Raises:
+            InvalidArgumentError: It is not a path.
         """
-        self.path: Path = Path(path)
+        self.path: Path = Path(require_path(path, "path"))
         self._worker = Worker()
         self._open: _Database | None = None
         self._read_journal_of: _Database | None = None
