@@ -83,17 +83,20 @@ class Writer:
         return len(self._rows)
 
     async def put(self, rows: Sequence[Row], gaps: Sequence[Gap] = ()) -> None:
-        """Queue rows, and the gaps known by then. Then this waits while too many rows are waiting.
+        """Queue rows, and the gaps known by then. This waits while too many rows are waiting.
 
         Raises:
             StorageError: Writing has failed permanently.
         """
-        if self.failure is None:
-            self._queue(rows, gaps)
-        if len(self._rows) >= self._most_waiting and self.failure is None:
-            self.stalls += 1
-            while len(self._rows) >= self._most_waiting and self.failure is None:
-                await self._changed.wait()
+        try:
+            if len(self._rows) >= self._most_waiting and self.failure is None:
+                self.stalls += 1
+                while len(self._rows) >= self._most_waiting and self.failure is None:
+                    await self._changed.wait()
+        finally:
+            # Even if this is cancelled: the rows were received, and are marked as such.
+            if self.failure is None:
+                self._queue(rows, gaps)
         if self.failure is not None:
             raise self.failure
 
@@ -213,17 +216,16 @@ class Writer:
         merged = merge_gaps(gaps)
         if self._journal is not None:
             new = await self._count("commit", self._journal.commit(rows, note=merged))
-            self._tell_noted(merged)
-            return new
-        if merged and self._notes is not None:
-            await self._notes.note_gaps(merged)
-        gaps.clear()
-        self._tell_noted(merged)
-        return await self._count("write", self._store.write(rows)) if rows else 0
-
-    def _tell_noted(self, gaps: Sequence[Gap]) -> None:
-        if gaps:
-            self._noted(gaps)
+        else:
+            if merged and self._notes is not None:
+                await self._notes.note_gaps(merged)
+                gaps.clear()
+                self._noted(merged)
+                merged = []
+            new = await self._count("write", self._store.write(rows)) if rows else 0
+        if merged:
+            self._noted(merged)
+        return new
 
     async def _count(self, method: str, writing: Awaitable[int]) -> int:
         """Return the number of new rows. A store is foreign code, so its mistakes are named."""
