@@ -115,7 +115,7 @@ async def test_the_next_answers_of_an_operation_break(page: Page, sim: Simulator
     await page.type("listDevices")
     await page.evaluate("document.getElementById('fault-times').value = 2")
     await page.click("#fault-form .primary")
-    await page.until("document.querySelector('#fault-list')?.textContent.includes('2 to come')")
+    await page.until("document.querySelector('#fault-list')?.textContent.includes('2 left')")
     assert [await get(sim, path) for path in ("/v3/sites", "/v3/devices", "/v3/devices", "/v3/devices")] == [
         200,
         503,
@@ -343,7 +343,7 @@ async def test_an_end_and_a_new_start_are_told(page: Page) -> None:
     await sim.start()
     await open_control(page, sim)
     await sim.stop()
-    await page.until("document.getElementById('connection').textContent === 'No answer'")
+    await page.until("document.getElementById('connection').textContent === 'No response'")
     await sim.start()
     await page.until("document.getElementById('connection').textContent === 'Live'")
     await sim.stop()

@@ -98,7 +98,7 @@ class FaultRule:
         method: An HTTP method, or None for any.
         path: A path pattern with `*` and `?`, or None for any.
         nth: Which of the matching requests, counted from 1, or None for every one.
-        when: `before` the handler ran, or `after`: applied, but the answer is lost.
+        when: `before` the handler ran, or `after`: applied, but the response is lost.
     """
 
     fault: Fault

@@ -266,7 +266,7 @@ class SimulatorControl:
             method: An HTTP method, or None for any.
             path: A path pattern with `*` and `?`, or None for any.
             nth: Which of the matching requests from now on, counted from 1, or None for every one.
-            when: `before` the request has its effect, or `after`: the answer is lost.
+            when: `before` the request has its effect, or `after`: the response is lost.
         """
         chosen = nth if nth is None or isinstance(nth, int) else sorted(nth)
         described: dict[str, Any] = unstructure(fault)

@@ -38,7 +38,7 @@ export async function call(method, path, body) {
       signal: AbortSignal.timeout(10_000),
     });
   } catch {
-    throw new ApiError("The simulator does not answer.", null);
+    throw new ApiError("The simulator does not respond.", null);
   }
   const payload = response.status === 204 ? null : await response.json().catch(() => null);
   if (!response.ok) throw new ApiError(payload?.errors?.[0]?.message ?? `Status ${response.status}`, response.status);

@@ -42,7 +42,7 @@ async function start() {
   try {
     await refreshStatus();
   } catch (error) {
-    connection("bad", error.status === 401 ? "Signed out" : "No answer");
+    connection("bad", error.status === 401 ? "Signed out" : "No response");
     return signIn(error.status === 401 ? "This token is not the right one." : error.message);
   }
   $("sign-in").hidden = true;
@@ -73,7 +73,7 @@ async function tick() {
       timer = null;
       connection("bad", "Signed out");
       signIn("The simulator was started again: open the address that it printed.");
-    } else if (error.status === null) connection("bad", "No answer");
+    } else if (error.status === null) connection("bad", "No response");
     else if (error.status !== 404) toast(error.message, "bad"); // 404: a device that is shown was removed meanwhile
   }
 }

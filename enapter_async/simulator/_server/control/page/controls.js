@@ -12,9 +12,9 @@ const FAULTS = [
   ["404 Not found", { kind: "answer", status: 404 }],
   ["401 Unauthorized", { kind: "answer", status: 401 }],
   ["Connection reset", { kind: "reset" }],
-  ["Connection closed without an answer", { kind: "close" }],
+  ["Connection closed without a response", { kind: "close" }],
   ["Silence for 30 s", { kind: "hang", seconds: 30 }],
-  ["Answer delayed by 3 s", { kind: "delay", seconds: 3 }],
+  ["Response delayed by 3 s", { kind: "delay", seconds: 3 }],
   ["Body cut off after 20 bytes", { kind: "truncate", count: 20 }],
   ["Body byte by byte", { kind: "drip", seconds: 0.1 }],
 ];
@@ -90,7 +90,7 @@ export async function refreshFaults() {
       rules.set(fault.number, parts);
       $("fault-list").append(element);
     }
-    setText(parts.count, fault.remaining === null ? `every one, ${fault.seen} so far` : `${fault.remaining} to come`);
+    setText(parts.count, fault.remaining === null ? `every request, ${fault.seen} so far` : `${fault.remaining} left`);
   }
   for (const [number, parts] of rules) {
     if (!seen.has(number)) {
