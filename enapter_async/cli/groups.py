@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -17,18 +17,18 @@ class Command(rich_click.RichCommand):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.context_settings = {**_HELP, **self.context_settings}
+        self.context_settings: MutableMapping[str, Any] = {**_HELP, **self.context_settings}
 
 
 class Group(rich_click.RichGroup):
     """A group with `-h` that suggests the commands whose names are close to a misspelled one."""
 
-    command_class = Command
-    group_class = type
+    command_class: type[rich_click.RichCommand] | None = Command
+    group_class: type[click.Group | type] | None = type
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.context_settings = {**_HELP, **self.context_settings}
+        self.context_settings: MutableMapping[str, Any] = {**_HELP, **self.context_settings}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

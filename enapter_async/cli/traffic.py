@@ -19,8 +19,8 @@ class Traffic:
     """
 
     def __init__(self) -> None:
-        self.requests = 0
-        self.rate_limited = 0
+        self.requests: int = 0
+        self.rate_limited: int = 0
         self.errors: int = 0
 
     def __call__(self, event: Event) -> None:

@@ -8,10 +8,13 @@ import click
 
 from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure
-from enapter_async.cli.parameters import option
+from enapter_async.cli.parameters import F, option
 from enapter_async.models.visible import make_visible
 
-yes_option = option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+
+def yes_option(command: F) -> F:
+    """Declare `--yes`, which confirms in advance."""
+    return option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")(command)
 
 
 def ask(question: str, *, yes: bool) -> None:

@@ -72,7 +72,7 @@ class Ledger:
         self.records: list[RequestRecord] = []
         self.total: int = 0
         self.in_flight: int = 0
-        self.peak_in_flight = 0
+        self.peak_in_flight: int = 0
         self.streams: int = 0
         self.changed: asyncio.Event = asyncio.Event()
 
