@@ -64,8 +64,10 @@ def table(figures: Iterable[Figure]) -> str:
 
 
 def save(path: Path, figures: Iterable[Figure]) -> None:
-    """Write figures and machine as JSON."""
-    document: dict[str, Any] = {"machine": machine(), "figures": [figure._asdict() for figure in figures]}
+    """Write figures and machine as JSON, and keep figures of other names."""
+    stored = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else []
+    every = {entry["name"]: entry for entry in stored} | {figure.name: figure._asdict() for figure in figures}
+    document: dict[str, Any] = {"machine": machine(), "figures": [*every.values()]}
     path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
