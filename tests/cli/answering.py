@@ -14,6 +14,8 @@ import attrs
 from click.testing import Result
 from served import invoke
 
+NOT_FOUND = {"errors": [{"code": "not_found", "message": "not found"}]}
+
 
 @attrs.frozen
 class Answering:
@@ -29,7 +31,7 @@ class Answering:
 
 @contextmanager
 def answering(answers: Mapping[str, Any], *, status: int = 200) -> Iterator[Answering]:
-    """Run a server that answers paths with JSON, bytes as they are, or bytes and headers; others with 404."""
+    """Run a server that answers paths with JSON, bytes, or bytes and headers, and others with the 404 of the API."""
     requests: list[tuple[str, str, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,7 +41,7 @@ def answering(answers: Mapping[str, Any], *, status: int = 200) -> Iterator[Answ
             path = urlsplit(self.path).path
             found = answers.get(path)
             found, headers = found if isinstance(found, tuple) else (found, {})
-            sent = found if isinstance(found, bytes) else json.dumps(found if path in answers else {}).encode()
+            sent = found if isinstance(found, bytes) else json.dumps(found if path in answers else NOT_FOUND).encode()
             self.send_response(status if path in answers else 404)
             for name, value in {
                 "Content-Type": "application/json",
