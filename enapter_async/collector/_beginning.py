@@ -17,6 +17,9 @@ from enapter_async.errors import APIError, DecodeError, InvalidArgumentError
 
 _CLOCK_TOLERANCE: Final = 5.0
 """Seconds by which the clocks of server and client may differ before the server's is used."""
+_CHECKED_AGAIN: Final = 5
+"""Steps before the newest row that are looked up too: a kill may have lost some datapoints of them, and gaps that were
+not certain yet."""
 _MOST_ASKED: Final = 3
 """Devices that are asked for the server's time, as long as those before them are refused."""
 
@@ -67,8 +70,8 @@ def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: in
         reached = newest.get(device, latest)
         if reached is None or reached > since:
             continue
-        # One step earlier, because a kill may have lost only some of the newest datapoints.
-        start = max((reached // step - 1) * step, since - LONGEST_GAP)
-        if before - start > 2 * step:
+        last = reached // step * step
+        if before - last > step:
+            start = max(last - _CHECKED_AGAIN * step, since - LONGEST_GAP)
             gaps.append(Gap(device_id=device, start=start, before=before, reason="no collector was running"))
     return gaps

@@ -12,6 +12,9 @@ from enapter_async.collector.gaps import Gap
 LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
 """Longer gaps are shortened: reading years of seconds takes days, and most such gaps come from wrong clocks."""
 
+_PATIENCE: Final = 10
+"""Advances after which a cadence is believed. Polls that jitter around full seconds can skip every other one."""
+
 Advance = tuple[str, int, int]
 """An attribute with its newest time before and after a response."""
 
@@ -46,6 +49,19 @@ class _Arrival:
     waited: int
     now: int
     in_doubt: bool
+
+
+@attrs.frozen
+class _Candidate:
+    """A silence at the start, when nobody knows how often an attribute reports.
+
+    Attributes:
+        start: The newest time before it.
+        patience: How many more advances may leave it undecided.
+    """
+
+    start: int
+    patience: int
 
 
 @attrs.define
@@ -98,7 +114,7 @@ class DeviceTrack:
     heard_at: int = 0
     slow: dict[str, int] = attrs.field(factory=dict[str, int])
     _first: dict[str, int] = attrs.field(factory=dict[str, int])
-    _candidates: dict[str, tuple[int, int]] = attrs.field(factory=dict[str, tuple[int, int]])
+    _candidates: dict[str, _Candidate] = attrs.field(factory=dict[str, _Candidate])
     _usual: dict[str | None, int] = attrs.field(factory=dict["str | None", int])
     _in_question: dict[str | None, int] = attrs.field(factory=dict["str | None", int])
     _doubted_at: int | None = None
@@ -176,7 +192,9 @@ class DeviceTrack:
         if cadence is not None and size < cadence:
             self._learn(attribute, size, rhythm.step)
             if cadence > size + size // 2:
-                return candidate
+                return None if candidate is None else (candidate.start, before)
+        if candidate is not None and candidate.patience:
+            self._candidates[attribute] = _Candidate(candidate.start, candidate.patience - 1)
         if size <= (limit := rhythm.step if cadence is None else cadence + cadence // 2):
             return None
         if arrival.top - arrival.previous > rhythm.step and arrival.previous - before <= limit:
@@ -193,11 +211,10 @@ class DeviceTrack:
         silence = arrival.top - arrival.previous
         if silence <= step:
             return None
-        span = arrival.previous, arrival.top
         if silence - arrival.waited > 2 * step:
-            return span
-        # The device may have had nothing to report: the next advance decides.
-        self._candidates[attribute] = span
+            return arrival.previous, arrival.top
+        # The device may have had nothing to report. The first shorter advance proves that something was missed.
+        self._candidates[attribute] = _Candidate(arrival.previous, _PATIENCE)
         return None
 
     def _unless_usual(self, key: str | None, span: tuple[int, int], arrival: _Arrival) -> tuple[int, int] | None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from enapter_async.collector._beginning import find_start_gaps
 from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector.gaps import Gap, merge_gaps
 
@@ -127,6 +131,25 @@ def test_a_silence_right_after_the_start_is_looked_up_once_the_cadence_is_known(
     assert plant.noted == [(1, 6)]
 
 
+@pytest.mark.hypothesis
+@given(seen=st.lists(st.sampled_from([1, 2, 2, 3]), min_size=1, max_size=9))
+@example(seen=[2, 2, 1])
+@example(seen=[2, 3, 2, 2])
+@example(seen=[3, 2, 1])
+def test_polls_that_skip_seconds_from_the_start_are_looked_up(seen: list[int]) -> None:
+    """Polls that jitter around a full second see every other one; the next one seen proves that seconds were missed."""
+    plant = Plant("a")
+    plant.poll({"a": 0})
+    second = 0
+    for size in [*seen, 1]:
+        second += size
+        plant.second = max(plant.second, second + 0.02)
+        plant.poll({"a": second})
+    collected = {0, *accumulate([*seen, 1])}
+    looked_up = {moment for start, before in plant.noted for moment in range(round(start), round(before))}
+    assert set(range(second)) <= collected | looked_up
+
+
 def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> None:
     plant = Plant("a", "b")
     for _ in range(20):
@@ -187,6 +210,16 @@ def test_an_outage_that_lasts_is_noted_before_it_is_over_and_not_at_each_poll() 
     (last,) = plant.noted
     assert last[0] <= flat[1].before / SECOND - START
     assert last[1] == every(1, plant.second - 1)
+
+
+def test_the_last_steps_before_a_kill_are_looked_up_again() -> None:
+    reached, since = (START + 20) * SECOND, (START + 22) * SECOND + 300_000
+    gaps = find_start_gaps(["d", "new"], {"d": reached}, since, SECOND)
+    assert {(gap.device_id, gap.start // SECOND - START, gap.before // SECOND - START) for gap in gaps} == {
+        ("d", 15, 23),
+        ("new", 15, 23),
+    }
+    assert find_start_gaps(["d"], {"d": since}, since, SECOND) == []
 
 
 def test_what_was_missed_before_the_first_poll_continues_the_gap_of_the_start() -> None:
