@@ -39,8 +39,20 @@ DIST = ROOT / "dist"
 CODE = ("enapter_async", "tests", "benchmarks", "examples", "noxfile.py")
 LOWEST = ("unit", "models", "protocol", "transport", "streaming", "contract", "faults")
 """Rooms of `tests` that run on the lowest versions, too."""
-SIDE_BY_SIDE = (*LOWEST, "fuzz", "integrations", "property", "resources", "rows", "simulator", "typing")
-"""Rooms of `tests` that run in two processes. The others start commands and servers, and run one after the other."""
+SIDE_BY_SIDE = (
+    *LOWEST,
+    "docs",
+    "exporter",
+    "fuzz",
+    "integrations",
+    "plugin",
+    "property",
+    "resources",
+    "rows",
+    "simulator",
+    "typing",
+)
+"""Rooms of `tests` that run in two processes. In the others times matter, so they run one after the other."""
 EXTRAS = "all,redis"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 LOCK = Path(".ci", "constraints.txt")
