@@ -33,6 +33,13 @@ def made(first: int, count: int) -> list[Row]:
 def ignore(_: CollectorEvent) -> None: ...
 
 
+class Full(SqliteStore):
+    async def commit(
+        self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
+    ) -> int:
+        raise StorageError("t.sqlite", "the disk is full")
+
+
 async def test_what_is_there_already_is_counted_and_not_written_again(database: Path) -> None:
     async with SqliteStore(database) as store:
         assert await store.write(made(0, 10)) == 10
@@ -130,12 +137,6 @@ async def test_a_cancelled_writer_writes_what_it_has(database: Path) -> None:
 
 
 async def test_a_store_that_fails_is_told_to_whoever_collects(database: Path) -> None:
-    class Full(SqliteStore):
-        async def commit(
-            self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
-        ) -> int:
-            raise StorageError("t.sqlite", "the disk is full")
-
     async with Full(database) as store:
         writer = Writer(store, Problems(ignore))
         async with anyio.create_task_group() as tasks:
@@ -216,12 +217,6 @@ async def test_flush_waits_for_what_was_queued_before_it(database: Path) -> None
 
 
 async def test_flush_ends_when_writing_has_failed(database: Path) -> None:
-    class Full(SqliteStore):
-        async def commit(
-            self, rows: Sequence[Row], *, note: Sequence[Gap] = (), replace: Mapping[int, Sequence[Gap]] | None = None
-        ) -> int:
-            raise StorageError("t.sqlite", "the disk is full")
-
     async with Full(database) as store:
         writer = Writer(store, Problems(ignore))
         async with anyio.create_task_group() as tasks:
