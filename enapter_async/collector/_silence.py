@@ -12,7 +12,7 @@ from enapter_async.collector.gaps import Gap
 LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
 """Longer gaps are shortened: reading years of seconds takes days, and most such gaps come from wrong clocks."""
 
-_PATIENCE: Final = 10
+_UNDECIDED_ADVANCES: Final = 10
 """Advances after which a cadence is believed. Polls that jitter around full seconds can skip every other one."""
 
 Advance = tuple[str, int, int]
@@ -57,11 +57,11 @@ class _Candidate:
 
     Attributes:
         start: The newest time before it.
-        patience: How many more advances may leave it undecided.
+        advances_left: How many more advances may leave it undecided.
     """
 
     start: int
-    patience: int
+    advances_left: int
 
 
 @attrs.define
@@ -193,8 +193,8 @@ class DeviceTrack:
             self._learn(attribute, size, rhythm.step)
             if cadence > size + size // 2:
                 return None if candidate is None else (candidate.start, before)
-        if candidate is not None and candidate.patience:
-            self._candidates[attribute] = _Candidate(candidate.start, candidate.patience - 1)
+        if candidate is not None and candidate.advances_left:
+            self._candidates[attribute] = _Candidate(candidate.start, candidate.advances_left - 1)
         if size <= (limit := rhythm.step if cadence is None else cadence + cadence // 2):
             return None
         if arrival.top - arrival.previous > rhythm.step and arrival.previous - before <= limit:
@@ -214,7 +214,7 @@ class DeviceTrack:
         if silence - arrival.waited > 2 * step:
             return arrival.previous, arrival.top
         # The device may have had nothing to report. The first shorter advance proves that something was missed.
-        self._candidates[attribute] = _Candidate(arrival.previous, _PATIENCE)
+        self._candidates[attribute] = _Candidate(arrival.previous, _UNDECIDED_ADVANCES)
         return None
 
     def _unless_usual(self, key: str | None, span: tuple[int, int], arrival: _Arrival) -> tuple[int, int] | None:
