@@ -116,6 +116,37 @@ async def test_a_write_that_is_cancelled_lets_the_program_end(pipe: Pipe) -> Non
     assert scope.cancelled_caught
 
 
+async def test_a_write_that_is_cancelled_never_reaches_a_later_file_of_the_same_number(pipe: Pipe) -> None:
+    async with PipeStore(descriptor=pipe.writer) as store:
+        with anyio.move_on_after(0.1):
+            await store.write([row(number, "x" * 1000) for number in range(1000)])
+    pipe.close(pipe.reader, pipe.writer)
+    later = Pipe()
+    try:
+        assert (later.reader, later.writer) == (pipe.reader, pipe.writer)
+        await anyio.sleep(0.5)
+        os.set_blocking(later.reader, False)
+        with pytest.raises(BlockingIOError):
+            os.read(later.reader, 1)
+    finally:
+        later.close(later.reader, later.writer)
+
+
+async def test_a_closed_store_stops_after_a_whole_line(pipe: Pipe) -> None:
+    """The reader goes on, and gets no more than what was in the pipe when the store closed."""
+    rows = [row(number, "x" * 1000) for number in range(1000)]
+    async with PipeStore(descriptor=pipe.writer) as store:
+        with anyio.move_on_after(0.1):
+            await store.write(rows)
+    written = os.read(pipe.reader, 1_000_000)
+    await anyio.sleep(0.5)
+    os.set_blocking(pipe.reader, False)
+    with pytest.raises(BlockingIOError):
+        os.read(pipe.reader, 1)
+    assert written.endswith(b"\n")
+    assert JSON_LINES.encode(rows).startswith(written)
+
+
 async def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="form: must be one of influx, jsonl, got 'csv'"):
         PipeStore("csv")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from enapter_async._protocol.query import one_of
 from enapter_async.errors import StorageError
@@ -53,6 +53,7 @@ class PipeStore:
         self._format = FORMATS[one_of(form, frozenset(FORMATS), "form")]
         self._descriptor = None if descriptor is None else require_whole_number(descriptor, "descriptor", 0)
         self._ending = threading.Event()
+        self._one_at_a_time = threading.Lock()
 
     async def __aenter__(self) -> Self:
         if self._descriptor is None:
@@ -68,6 +69,10 @@ class PipeStore:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._ending.set()
+        # The thread of a cancelled write may still run. The descriptor may be closed, and its number used again, only
+        # after that thread has ended.
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self._wait_for_thread)
 
     async def write(self, rows: Sequence[Row]) -> int:
         """Write rows and return their number. This waits for a slow reader."""
@@ -85,17 +90,25 @@ class PipeStore:
         descriptor = self._descriptor
         if descriptor is None:
             raise StorageError(_NAME, "is not open: use `async with`")
-        position = 0
-        while position < len(data):
-            end = _end_of_piece(data, position)
-            if sys.platform == "win32":  # there, select() works only with sockets
-                position += os.write(descriptor, data[position:end])
-            # In small pieces, so that a thread whose task was cancelled is not blocked in a write forever.
-            elif select.select([], [descriptor], [], _LOOK_SECONDS)[1]:
-                with suppress(BlockingIOError):  # the other process may have made it non-blocking
+        with self._one_at_a_time:
+            position = 0
+            while position < len(data):
+                between_lines = data[position - 1 : position] in (b"", b"\n")
+                if between_lines and self._ending.is_set():
+                    return
+                end = _end_of_piece(data, position)
+                if sys.platform == "win32":  # there, select() works only with sockets
                     position += os.write(descriptor, data[position:end])
-            elif self._ending.is_set():
-                return
+                # In small pieces, so that a thread whose task was cancelled is not blocked in a write forever.
+                elif select.select([], [descriptor], [], _LOOK_SECONDS)[1]:
+                    with suppress(BlockingIOError):  # the other process may have made it non-blocking
+                        position += os.write(descriptor, data[position:end])
+                elif self._ending.is_set():
+                    return
+
+    def _wait_for_thread(self) -> None:
+        with self._one_at_a_time:
+            pass
 
 
 def _end_of_piece(data: bytes, start: int) -> int:
