@@ -26,8 +26,9 @@ from enapter_async.collector._arguments import require_interval, require_seconds
 from enapter_async.collector._beginning import find_start_gaps, read_clock_offset
 from enapter_async.collector._intake import DAY, SECOND, Intake
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, is_final, next_pause
+from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._writer import Writer
-from enapter_async.collector.events import CollectorEvent, GapsNoted, ProblemBegan, Skipped
+from enapter_async.collector.events import CollectorEvent, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
 from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets
@@ -93,7 +94,7 @@ class Collector:
         self._step = max(1, -int(-seconds // 1))
         self._wait = flag(wait, "wait")
         self._rediscover = require_seconds(rediscover, "rediscover")
-        self._on_event = optional_callback(on_event, "on_event")
+        self._report = Reporter(optional_callback(on_event, "on_event"))
         self._on_rows = optional_callback(on_rows, "on_rows")
         self._finder = Finder(client, require_selection(selection))
         self._targets = Targets({}, 0)
@@ -478,13 +479,3 @@ class Collector:
 
     def _committed(self) -> None:
         self._committed_at = time.time()
-
-    def _report(self, event: CollectorEvent) -> None:
-        if self._on_event is None:
-            level = logging.WARNING if isinstance(event, (ProblemBegan, Skipped)) else logging.INFO
-            _logger.log(level, "%s", event)
-            return
-        try:
-            self._on_event(event)
-        except Exception:  # a callback is foreign code: its errors must not end the collector
-            _logger.exception("on_event raised on %s", type(event).__name__)

@@ -25,6 +25,7 @@ from enapter_async._protocol.failure import refuses_request
 from enapter_async.collector._arguments import require_interval, require_selection
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, next_pause
 from enapter_async.collector._repair_job import RepairJob, plan_job
+from enapter_async.collector._reporting import Reporter
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Finder, Selection, Units
@@ -385,12 +386,9 @@ async def repair_gaps(
     """
     require_instance(client, EnapterClient, "client")
     require_instance(store, JournaledStore, "store")
-    require_callback(on_event, "on_event")
+    report = Reporter(require_callback(on_event, "on_event"))
     seconds = require_interval(interval)
     targets = await Finder(client, require_selection(selection)).find()
-
-    def report(event: CollectorEvent) -> None:
-        on_event(event)
 
     repairer = Repairer(
         client,

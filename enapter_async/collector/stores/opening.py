@@ -12,6 +12,7 @@ import anyio
 
 from enapter_async._protocol.query import flag, one_of
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
+from enapter_async.collector._reporting import Reporter
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.store import Store
 from enapter_async.collector.stores._addresses import hide_password, mask_password
@@ -119,12 +120,7 @@ async def opened_store(
     """
     require_instance(store, Store, "store")
     flag(wait, "wait")
-    require_callback(on_event, "on_event")
-
-    def report(event: CollectorEvent) -> None:
-        on_event(event)
-
-    problems = Problems(report)
+    problems = Problems(Reporter(require_callback(on_event, "on_event")))
     pause = FIRST_PAUSE
     while True:
         try:
