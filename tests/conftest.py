@@ -1,9 +1,16 @@
-"""Shared by all tests: asyncio is the only backend."""
+"""Shared by all tests: asyncio is the only backend. Servers that several folders use are started here."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from enapter_async import EnapterClient
+from tests.postgres_server import PostgresServer, running_postgres
+from tests.recorder import Recorder, recording
+from tests.secrecy import TOKEN
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,3 +24,28 @@ settings.load_profile("project")
 def anyio_backend() -> str:
     """Run async tests on asyncio: the SDK stands on aiohttp."""
     return "asyncio"
+
+
+@pytest.fixture
+async def recorder() -> AsyncIterator[Recorder]:
+    async with recording() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
+    """A client of the recorder; folders with a simulator have one of their own."""
+    async with EnapterClient(base_url=recorder.url, token=TOKEN) as ours:
+        yield ours
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """The address of a database of the test's own."""
+    return postgres.create_database()

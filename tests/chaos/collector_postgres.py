@@ -23,7 +23,7 @@ from enapter_async.collector.selection import Finder
 from enapter_async.simulator import Simulator
 from tests.chaos.collector import Chaos, main
 from tests.collector.platform import SECOND, read_platform
-from tests.collector.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import PostgresServer, running_postgres
 
 _CATCH_UP_SECONDS: Final = 300.0
 _COLLECTORS: Final = "FROM pg_stat_activity WHERE application_name = 'enapter-async collect'"

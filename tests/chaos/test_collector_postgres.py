@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.postgres_server import find_programs
+from tests.postgres_server import needs_postgres
 
 pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
 from tests.chaos.collector_postgres import run
@@ -14,7 +14,7 @@ from tests.chaos.collector_postgres import run
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)")
+@needs_postgres
 async def test_what_the_database_has_in_the_end_is_what_the_platform_has(tmp_path: Path) -> None:
     result = await run(20, 6, 3, tmp_path)
     assert result["missing"] == []

@@ -18,6 +18,7 @@ from commands import begin, end, rows, run, wait_for_rows
 from enapter_async.cli.collect.command import collect
 from enapter_async.cli.collect.service import Progress
 from enapter_async.collector import CollectorStatistics
+from tests.ports import find_free_port
 
 SIMULATED = ("collect", "--simulate", "4", "--interval", "500ms")
 
@@ -196,12 +197,6 @@ def test_a_long_interval_is_no_lack_of_progress() -> None:
 # -- metrics -----------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def test_a_port_in_use_costs_the_metrics_only_and_is_tried_again(database: Path) -> None:
     pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
     with socket.socket() as occupied:
@@ -234,7 +229,7 @@ def test_a_port_in_use_costs_the_metrics_only_and_is_tried_again(database: Path)
 
 def test_health_is_served_while_the_api_is_away(tmp_path: Path) -> None:
     pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
-    port = free_port()
+    port = find_free_port()
     process = begin(
         "collect", "--wait", "--to", str(tmp_path / "t.csv"), "--serve", str(port),
         ENAPTER_HTTP_API_TOKEN="t", ENAPTER_HTTP_API_BASE_URL="http://127.0.0.1:9",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +18,17 @@ import pytest
 from commands import COMMAND, Ended, begin, end, environment, figure, run
 
 from enapter_async.simulator import Fault, Simulator
-from tests.collector.postgres_server import PostgresServer, find_programs, running_postgres
+from tests import postgres_server
+from tests.postgres_server import PostgresServer, needs_postgres, running_postgres
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
 
-needs_postgres = pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
 SECRET = "geh-eim"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> str:
-    """The address of a database of the test's own."""
-    name = f"test_{os.urandom(4).hex()}"
-    query(server.url, f"CREATE DATABASE {name}")
-    return server.url.removesuffix("postgres") + name
-
-
 def query(url: str, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
-    async def ask() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(url)
-        try:
-            return [tuple(record) for record in await connection.fetch(statement, *arguments)]
-        finally:
-            await connection.close()
-
-    return asyncio.run(ask())
+    return asyncio.run(postgres_server.query(url, statement, *arguments))
 
 
 def wait_for_rows(url: str, process: subprocess.Popen[str], seconds: float = 20.0) -> None:
@@ -73,40 +51,41 @@ def check_one_line(ended: Ended, problem: str) -> None:
 
 
 @needs_postgres
-def test_rows_of_the_summary_are_in_the_database(url: str) -> None:
-    ended = run("collect", "--simulate", "6", "--for", "2s", "--to", url, "--attributes", "all")
+def test_rows_of_the_summary_are_in_the_database(postgres_url: str) -> None:
+    ended = run("collect", "--simulate", "6", "--for", "2s", "--to", postgres_url, "--attributes", "all")
     assert ended.code == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     ((count, devices, kinds),) = query(
-        url, "SELECT count(*), count(DISTINCT device_id), count(text) FROM telemetry WHERE unit IS NULL OR unit <> ''"
+        postgres_url,
+        "SELECT count(*), count(DISTINCT device_id), count(text) FROM telemetry WHERE unit IS NULL OR unit <> ''",
     )
     assert figure(ended, "datapoints") == count > 0
     assert devices == 6
     assert kinds > 0
-    assert f"into {url}" in ended.stdout
-    assert query(url, "SELECT count(*) FROM telemetry_devices") == [(6,)]
+    assert f"into {postgres_url}" in ended.stdout
+    assert query(postgres_url, "SELECT count(*) FROM telemetry_devices") == [(6,)]
 
 
 @needs_postgres
-def test_a_second_run_finds_what_the_first_one_wrote_in_a_schema_of_ones_own(url: str) -> None:
-    arguments = ("collect", "--simulate", "2", "--for", "1s", "--to", url, "--schema", 'my "plant"')
+def test_a_second_run_finds_what_the_first_one_wrote_in_a_schema_of_ones_own(postgres_url: str) -> None:
+    arguments = ("collect", "--simulate", "2", "--for", "1s", "--to", postgres_url, "--schema", 'my "plant"')
     first, second = run(*arguments), run(*arguments)
     assert (first.code, second.code) == (0, 0)
-    assert query(url, 'SELECT count(*) FROM "my ""plant""".telemetry') == [
+    assert query(postgres_url, 'SELECT count(*) FROM "my ""plant""".telemetry') == [
         (figure(first, "datapoints") + figure(second, "datapoints"),)
     ]
-    assert query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+    assert query(postgres_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 
 
 @needs_postgres
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_properly(url: str, number: signal.Signals) -> None:
-    process = begin("collect", "--simulate", "3", "--to", url)
-    wait_for_rows(url, process)
+def test_a_signal_ends_it_properly(postgres_url: str, number: signal.Signals) -> None:
+    process = begin("collect", "--simulate", "3", "--to", postgres_url)
+    wait_for_rows(postgres_url, process)
     process.send_signal(number)
     ended = end(process)
     assert ended.code == 0, ended.stderr
-    assert query(url, "SELECT count(*) FROM telemetry") == [(figure(ended, "datapoints"),)]
+    assert query(postgres_url, "SELECT count(*) FROM telemetry") == [(figure(ended, "datapoints"),)]
 
 
 @needs_postgres
@@ -135,12 +114,12 @@ def test_a_server_that_is_restarted_is_said_once_and_nothing_is_missing() -> Non
 
 
 @needs_postgres
-def test_what_cannot_be_used_ends_with_7_and_one_line(url: str, server: PostgresServer) -> None:
-    query(url, "CREATE TABLE telemetry (id int)")
+def test_what_cannot_be_used_ends_with_7_and_one_line(postgres_url: str, postgres: PostgresServer) -> None:
+    query(postgres_url, "CREATE TABLE telemetry (id int)")
     collect = ("collect", "--simulate", "1", "--for", "1s", "--to")
-    check_one_line(run(*collect, url), f'{url}: the table "telemetry" has no column device_id')
-    check_one_line(run(*collect, server.url + "_none"), 'database "postgres_none" does not exist')
-    nobody = server.url.replace("admin@", f"nobody:{SECRET}@")
+    check_one_line(run(*collect, postgres_url), f'{postgres_url}: the table "telemetry" has no column device_id')
+    check_one_line(run(*collect, postgres.url + "_none"), 'database "postgres_none" does not exist')
+    nobody = postgres.url.replace("admin@", f"nobody:{SECRET}@")
     check_one_line(run(*collect, nobody), 'role "nobody" does not exist')
     closed = f"postgresql://admin:{SECRET}@127.0.0.1:1/postgres"
     check_one_line(run(*collect, closed, "--no-wait"), "postgresql://admin@127.0.0.1:1/postgres: ")
@@ -148,20 +127,20 @@ def test_what_cannot_be_used_ends_with_7_and_one_line(url: str, server: Postgres
 
 @needs_postgres
 @pytest.mark.parametrize("way", ["address", "environment", "variable of the option"])
-def test_a_password_is_shown_nowhere(url: str, way: str) -> None:
+def test_a_password_is_shown_nowhere(postgres_url: str, way: str) -> None:
     """The server does not ask for it, so that everything works and every line is written."""
     variables = {"PGPASSWORD": SECRET} if way == "environment" else {}
-    with_password = url.replace("admin@", f"admin:{SECRET}@")
-    target = ["--to", url if way == "environment" else with_password]
+    with_password = postgres_url.replace("admin@", f"admin:{SECRET}@")
+    target = ["--to", postgres_url if way == "environment" else with_password]
     if way == "variable of the option":
         variables, target = {"ENAPTER_COLLECT_TO": with_password}, []
     for options in ((), ("--debug",), ("--log-format", "json")):
         first = ("--debug",) if options == ("--debug",) else ()
         rest = () if first else options
         process = begin(*first, "collect", "--simulate", "2", *target, *rest, **variables)
-        wait_for_rows(url, process)
+        wait_for_rows(postgres_url, process)
         query(
-            url,
+            postgres_url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'enapter-async collect' AND datname = current_database()",
         )
@@ -170,47 +149,48 @@ def test_a_password_is_shown_nowhere(url: str, way: str) -> None:
         ended = end(process)
         assert ended.code == 0, ended.stderr
         assert SECRET not in ended.stdout + ended.stderr
-        query(url, "TRUNCATE telemetry")
+        query(postgres_url, "TRUNCATE telemetry")
 
 
 @needs_postgres
-def test_gaps_are_listed_and_repaired(url: str) -> None:
-    assert run("collect", "--simulate", "2", "--for", "1s", "--to", url).code == 0
+def test_gaps_are_listed_and_repaired(postgres_url: str) -> None:
+    assert run("collect", "--simulate", "2", "--for", "1s", "--to", postgres_url).code == 0
     query(
-        url,
+        postgres_url,
         "INSERT INTO telemetry_gaps (device_id, start, before, reason)"
         " SELECT device_id, date_trunc('minute', now()) - interval '2 min', date_trunc('minute', now()), 'by hand'"
         " FROM telemetry_devices LIMIT 1",
     )
-    listed = run("gaps", "list", url.replace("admin@", f"admin:{SECRET}@"), "--output", "json")
+    listed = run("gaps", "list", postgres_url.replace("admin@", f"admin:{SECRET}@"), "--output", "json")
     assert listed.code == 0, listed.stderr
     (gap,) = [json.loads(line) for line in listed.stdout.splitlines()]
     assert gap["reason"] == "by hand"
-    rows = query(url, "SELECT count(*) FROM telemetry")
-    repaired = run("gaps", "repair", url, "--simulate", "2")
+    rows = query(postgres_url, "SELECT count(*) FROM telemetry")
+    repaired = run("gaps", "repair", postgres_url, "--simulate", "2")
     assert repaired.code == 0, repaired.stderr
-    assert query(url, "SELECT count(*) FROM telemetry_gaps") == [(0,)]
+    assert query(postgres_url, "SELECT count(*) FROM telemetry_gaps") == [(0,)]
     # Devices of another simulator have other IDs: their history is nowhere, so nothing is filled in but the gap is.
-    assert query(url, "SELECT count(*) FROM telemetry") >= rows
-    check_one_line(run("gaps", "list", url + "_none"), "does not exist")
+    assert query(postgres_url, "SELECT count(*) FROM telemetry") >= rows
+    check_one_line(run("gaps", "list", postgres_url + "_none"), "does not exist")
 
 
 @needs_postgres
-def test_history_is_exported_into_the_same_table(url: str) -> None:
-    arguments = ("export", "--simulate", "2", "--from", "10m", "--to", url.replace("admin@", f"admin:{SECRET}@"))
+def test_history_is_exported_into_the_same_table(postgres_url: str) -> None:
+    with_password = postgres_url.replace("admin@", f"admin:{SECRET}@")
+    arguments = ("export", "--simulate", "2", "--from", "10m", "--to", with_password)
     ended = run(*arguments, "--schema", "plant")
     assert ended.code == 0, ended.stderr
-    ((count,),) = query(url, "SELECT count(*) FROM plant.telemetry")
-    assert ended.stdout.startswith(f"{url}: {count:,} rows in ")
+    ((count,),) = query(postgres_url, "SELECT count(*) FROM plant.telemetry")
+    assert ended.stdout.startswith(f"{postgres_url}: {count:,} rows in ")
     assert count > 100
     assert SECRET not in ended.stdout + ended.stderr
     assert run(*arguments, "--format", "csv").code == 2
-    check_one_line(run("export", "--simulate", "1", "--from", "1m", "--to", url + "_none"), "does not exist")
+    check_one_line(run("export", "--simulate", "1", "--from", "1m", "--to", postgres_url + "_none"), "does not exist")
 
 
 @needs_postgres
 @pytest.mark.anyio
-async def test_an_export_that_is_killed_and_cut_off_continues_where_it_was(url: str) -> None:
+async def test_an_export_that_is_killed_and_cut_off_continues_where_it_was(postgres_url: str) -> None:
     """Killed, interrupted, refused by the API, its connection ended: parts are read once, and every row is there."""
     span = ("--from", "2026-03-14T00:00Z", "--until", "2026-03-14T06:00Z", "--attributes", "all")
     arguments = ("export", *span, "--window", "10m", "--concurrency", "3", "--to")
@@ -221,19 +201,19 @@ async def test_an_export_that_is_killed_and_cut_off_continues_where_it_was(url: 
 
         def count_finished() -> int:
             try:
-                return int(query(url, finished)[0][0])
+                return int(query(postgres_url, finished)[0][0])
             except asyncpg.UndefinedTableError:
                 return 0
 
         def stop(number: signal.Signals, parts: int) -> Ended:
             sim.faults.on("queryTimeseries", Fault.hang(100), nth=range(parts + 1, 1_000))
-            process = begin(*arguments, url, **variables)
+            process = begin(*arguments, postgres_url, **variables)
             deadline, before = time.monotonic() + 30, count_finished()
             while count_finished() < before + parts:
                 assert process.poll() is None, end(process)
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            query(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            query(postgres_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
                        " AND datname = current_database()")  # fmt: skip
             process.send_signal(number)
             ended = end(process)
@@ -248,25 +228,25 @@ async def test_an_export_that_is_killed_and_cut_off_continues_where_it_was(url: 
         assert stopped.code == 130
         assert "repeat the command to resume" in stopped.stderr
         sim.faults.on("queryTimeseries", Fault.answer(403), nth=6)
-        refused = await do(lambda: run(*arguments, url, **variables))
+        refused = await do(lambda: run(*arguments, postgres_url, **variables))
         sim.faults.clear()
         assert refused.code == 4
         done = await do(count_finished)
         assert 12 <= done < parts
 
         asked = len(sim.requests_of("queryTimeseries"))
-        ended = await do(lambda: run(*arguments, url, **variables))
+        ended = await do(lambda: run(*arguments, postgres_url, **variables))
         assert ended.code == 0, ended.stderr
         assert "resuming the export from 2026-03-14T00:00:00Z to 2026-03-14T06:00:00Z" in ended.stderr
         assert len(sim.requests_of("queryTimeseries")) - asked == parts - done
-        straight = await do(lambda: run(*arguments, url, "--schema", "whole", **variables))
+        straight = await do(lambda: run(*arguments, postgres_url, "--schema", "whole", **variables))
     assert straight.code == 0, straight.stderr
-    ((total,),) = await do(query, url, "SELECT count(*) FROM telemetry")
-    assert f"{url}: {total:,} rows in " in ended.stdout
+    ((total,),) = await do(query, postgres_url, "SELECT count(*) FROM telemetry")
+    assert f"{postgres_url}: {total:,} rows in " in ended.stdout
     for one, other in (("telemetry", "whole.telemetry"), ("whole.telemetry", "telemetry")):
-        assert await do(query, url, f"SELECT * FROM {one} EXCEPT SELECT * FROM {other}") == []
+        assert await do(query, postgres_url, f"SELECT * FROM {one} EXCEPT SELECT * FROM {other}") == []
     assert total > 1_000
-    assert await do(query, url, "SELECT count(*) FROM telemetry_exports") == [(0,)]
+    assert await do(query, postgres_url, "SELECT count(*) FROM telemetry_exports") == [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from enapter_async.exporter import (
 )
 from enapter_async.rows import Row
 from enapter_async.simulator import Simulator
-from tests.recorder import Recorder, recording
+from tests.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
 
@@ -75,18 +75,6 @@ EXPORT: dict[str, list[Any]] = {
     "concurrency": [*NUMBERS[1:], *WRONG, 0, 1.5, math.inf],
 }
 NAMES: list[Any] = [*NUMBERS, None, "x", b"x", [""], [5], OBJECT, answer_later]
-
-
-@pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    async with recording() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
-    async with EnapterClient(base_url=recorder.url, token="a-token") as ours:
-        yield ours
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -20,7 +19,7 @@ import pytest
 from enapter_async import InvalidArgumentError, StorageError
 from enapter_async.collector import Gap
 from enapter_async.rows import Row
-from tests.collector.postgres_server import PostgresServer, find_programs, running_postgres
+from tests.postgres_server import PostgresServer, needs_postgres, query, running_postgres
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
 from enapter_async.collector.stores._addresses import hide_password  # noqa: E402
@@ -28,7 +27,7 @@ from enapter_async.collector.stores.postgres import PostgresStore  # noqa: E402
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)"),
+    needs_postgres,
 ]
 
 NOON = 1_772_000_000_000_000
@@ -40,84 +39,60 @@ def row(second: int = 0, *, device: str = "d1", attribute: str = "power", value:
     return (device, attribute, NOON + second * SECOND, value, None, "W")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-async def database(server: PostgresServer) -> str:
-    """The address of a database of the test's own."""
-    name = f"test_{os.urandom(4).hex()}"
-    admin = await asyncpg.connect(server.url)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await admin.close()
-    return server.url.removesuffix("postgres") + name
-
-
-async def query(url: str, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(record) for record in await connection.fetch(statement, *arguments)]
-    finally:
-        await connection.close()
-
-
-async def test_rows_come_back_as_they_were_given(database: str) -> None:
+async def test_rows_come_back_as_they_were_given(postgres_url: str) -> None:
     rows: list[Row] = [
         ("d1", "power", NOON, -0.5, None, "W"),
         ("d1", "status", NOON + 1, None, "läuft 'gut'; \\ \n", None),
         ("d2", "power", NOON, None, None, None),
         ("d2", "tiny", NOON, 5e-324, None, ""),
     ]
-    async with PostgresStore(database) as store:
+    async with PostgresStore(postgres_url) as store:
         assert await store.write(rows) == 4
     found = await query(
-        database,
+        postgres_url,
         "SELECT device_id, attribute, (extract(epoch FROM time) * 1000000)::bigint, value, text, unit"
         " FROM telemetry ORDER BY device_id, attribute",
     )
     assert found == sorted(rows, key=lambda one: one[:2])
 
 
-async def test_a_row_that_is_there_is_left_alone(database: str) -> None:
-    async with PostgresStore(database) as store:
+async def test_a_row_that_is_there_is_left_alone(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
         assert await store.write([row(), row(1), row()]) == 2
         assert await store.write([row(value=99.0), row(2)]) == 1
-    assert await query(database, "SELECT value FROM telemetry ORDER BY time") == [(1.5,), (1.5,), (1.5,)]
+    assert await query(postgres_url, "SELECT value FROM telemetry ORDER BY time") == [(1.5,), (1.5,), (1.5,)]
 
 
-async def test_a_character_that_the_database_does_not_have_costs_itself_only(database: str) -> None:
-    async with PostgresStore(database) as store:
+async def test_a_character_that_the_database_does_not_have_costs_itself_only(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
         assert await store.write([("d\0", "a\0", NOON, None, "x\0y", "\0"), row()]) == 2
-    assert await query(database, "SELECT device_id, attribute, text, unit FROM telemetry WHERE text IS NOT NULL") == [
-        ("d\ufffd", "a\ufffd", "x\ufffdy", "\ufffd")
-    ]
+    assert await query(
+        postgres_url, "SELECT device_id, attribute, text, unit FROM telemetry WHERE text IS NOT NULL"
+    ) == [("d\ufffd", "a\ufffd", "x\ufffdy", "\ufffd")]
 
 
-async def test_half_a_character_is_replaced(database: str) -> None:
-    async with PostgresStore(database) as store:
+async def test_half_a_character_is_replaced(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
         gap = Gap(device_id="d\ud800", start=NOON, before=NOON + 1, reason="\udfff")
         assert await store.commit([("d\ud800", "a\udfff", NOON, None, "\ud800x", None)], note=[gap]) == 1
         (noted,) = await store.read_gaps()
     assert (noted.device_id, noted.reason) == ("d\ufffd", "\ufffd")
-    assert await query(database, "SELECT device_id, attribute, text FROM telemetry") == [
+    assert await query(postgres_url, "SELECT device_id, attribute, text FROM telemetry") == [
         ("d\ufffd", "a\ufffd", "\ufffdx")
     ]
 
 
-async def test_a_time_that_cannot_be_is_told_and_costs_nothing_else(database: str) -> None:
-    async with PostgresStore(database) as store:
+async def test_a_time_that_cannot_be_is_told_and_costs_nothing_else(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
         with pytest.raises(StorageError, match="date value out of range") as caught:
             await store.write([row(), ("d1", "power", 10**19, 1.0, None, None)])
         assert not caught.value.temporary
         assert await store.write([row()]) == 1
 
 
-async def test_the_journal_changes_in_the_transaction_of_its_rows(database: str) -> None:
+async def test_the_journal_changes_in_the_transaction_of_its_rows(postgres_url: str) -> None:
     gap = Gap(device_id="d1", start=NOON, before=NOON + 10 * SECOND, reason="the program was stopped")
-    async with PostgresStore(database) as store:
+    async with PostgresStore(postgres_url) as store:
         await store.commit([row()], note=[gap, gap])
         (noted,) = await store.read_gaps()
         assert (noted.device_id, noted.start, noted.before, noted.reason) == ("d1", gap.start, gap.before, gap.reason)
@@ -130,19 +105,19 @@ async def test_the_journal_changes_in_the_transaction_of_its_rows(database: str)
         assert await store.read_gaps() == []
 
 
-async def test_nothing_of_a_commit_is_done_when_a_part_of_it_fails(database: str) -> None:
+async def test_nothing_of_a_commit_is_done_when_a_part_of_it_fails(postgres_url: str) -> None:
     gap = Gap(device_id=None, start=NOON, before=NOON + SECOND, reason="")
-    async with PostgresStore(database) as store:
-        await query(database, "ALTER TABLE telemetry ADD CHECK (value < 100)")
+    async with PostgresStore(postgres_url) as store:
+        await query(postgres_url, "ALTER TABLE telemetry ADD CHECK (value < 100)")
         with pytest.raises(StorageError, match="violates check constraint"):
             await store.commit([row(value=1000.0)], note=[gap])
         assert await store.read_gaps() == []
         assert await store.write([row()]) == 1
 
 
-async def test_the_newest_time_is_that_of_each_device(database: str) -> None:
+async def test_the_newest_time_is_that_of_each_device(postgres_url: str) -> None:
     month = 30 * 86_400
-    async with PostgresStore(database) as store:
+    async with PostgresStore(postgres_url) as store:
         await store.mark({"silent": NOON - month * SECOND, "d1": NOON - 60 * SECOND, "ahead": NOON})
         await store.mark({"d1": NOON - 90 * SECOND})  # older: ignored
         await store.write([row(5), row(3), row(month, device="ahead"), row(1, device="unmarked")])
@@ -155,8 +130,8 @@ async def test_the_newest_time_is_that_of_each_device(database: str) -> None:
     }
 
 
-async def test_keys_tell_what_is_there(database: str) -> None:
-    async with PostgresStore(database) as store:
+async def test_keys_tell_what_is_there(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
         await store.write([row(0), row(1), row(2), row(1, device="d2")])
         assert set(await store.read_keys(["d1"], NOON, NOON + 2 * SECOND)) == {
             ("d1", "power", NOON),
@@ -164,45 +139,45 @@ async def test_keys_tell_what_is_there(database: str) -> None:
         }
 
 
-async def test_names_of_any_kind_are_quoted(database: str) -> None:
-    async with PostgresStore(database, schema=ODD, table='Mess\'werte "1"') as store:
+async def test_names_of_any_kind_are_quoted(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url, schema=ODD, table='Mess\'werte "1"') as store:
         assert await store.write([row()]) == 1
         await store.mark({"d1": NOON})
         assert await store.read_newest(["d1"], NOON + SECOND) == {"d1": NOON}
-    tables = await query(database, "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+    tables = await query(postgres_url, "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
                                    " WHERE nspname = $1 AND relkind = 'r' ORDER BY 1", ODD)  # fmt: skip
     assert tables == [('Mess\'werte "1"',), ('Mess\'werte "1"_devices',), ('Mess\'werte "1"_gaps',)]
 
 
-async def test_collectors_that_start_together_share_the_tables(database: str) -> None:
+async def test_collectors_that_start_together_share_the_tables(postgres_url: str) -> None:
     async def collect(number: int) -> int:
-        async with PostgresStore(database, schema="plant") as store:
+        async with PostgresStore(postgres_url, schema="plant") as store:
             return await store.write([row(second, device=f"d{number % 2}") for second in range(100)])
 
     assert sum(await asyncio.gather(*map(collect, range(6)))) == 200
 
 
-async def test_a_partitioned_table_of_the_users_own_is_used_as_it_is(database: str) -> None:
+async def test_a_partitioned_table_of_the_users_own_is_used_as_it_is(postgres_url: str) -> None:
     await query(
-        database,
+        postgres_url,
         "CREATE TABLE telemetry (device_id text, attribute text, time timestamptz, value float8, text text, unit text,"
         " added timestamptz DEFAULT now(), UNIQUE (time, device_id, attribute)) PARTITION BY RANGE (time)",
     )
-    await query(database, "CREATE TABLE telemetry_all PARTITION OF telemetry DEFAULT")
-    async with PostgresStore(database) as store:
+    await query(postgres_url, "CREATE TABLE telemetry_all PARTITION OF telemetry DEFAULT")
+    async with PostgresStore(postgres_url) as store:
         assert await store.write([row(), row()]) == 1
 
 
-async def test_columns_that_fill_themselves_are_left_to_the_table(database: str) -> None:
+async def test_columns_that_fill_themselves_are_left_to_the_table(postgres_url: str) -> None:
     await query(
-        database,
+        postgres_url,
         "CREATE TABLE telemetry (id bigint GENERATED ALWAYS AS IDENTITY, device_id text, attribute text,"
         " time timestamptz, value float8, text text, unit text, day int GENERATED ALWAYS AS (1) STORED NOT NULL,"
         " UNIQUE (device_id, attribute, time) INCLUDE (value))",
     )
-    async with PostgresStore(database) as store:
+    async with PostgresStore(postgres_url) as store:
         assert await store.write([row(), row()]) == 1
-    assert await query(database, "SELECT id, day FROM telemetry") == [(1, 1)]
+    assert await query(postgres_url, "SELECT id, day FROM telemetry") == [(1, 1)]
 
 
 COLUMNS = "device_id text, attribute text, time timestamptz, value float8, text text, unit text"
@@ -230,47 +205,47 @@ COLUMNS = "device_id text, attribute text, time timestamptz, value float8, text 
         ),
     ],
 )
-async def test_a_table_of_another_shape_is_refused_in_one_line(database: str, table: str, problem: str) -> None:
-    await query(database, table)
+async def test_a_table_of_another_shape_is_refused_in_one_line(postgres_url: str, table: str, problem: str) -> None:
+    await query(postgres_url, table)
     with pytest.raises(StorageError) as caught:
-        async with PostgresStore(database):
+        async with PostgresStore(postgres_url):
             pass
-    assert str(caught.value) == f"{database}: {problem}"
+    assert str(caught.value) == f"{postgres_url}: {problem}"
     assert not caught.value.temporary
 
 
-async def test_a_role_without_rights_is_told(database: str) -> None:
-    await query(database, "DROP ROLE IF EXISTS reader")
-    await query(database, "CREATE ROLE reader LOGIN")
+async def test_a_role_without_rights_is_told(postgres_url: str) -> None:
+    await query(postgres_url, "DROP ROLE IF EXISTS reader")
+    await query(postgres_url, "CREATE ROLE reader LOGIN")
     with pytest.raises(StorageError, match="permission denied for schema public") as caught:
-        async with PostgresStore(database.replace("admin@", "reader@")):
+        async with PostgresStore(postgres_url.replace("admin@", "reader@")):
             pass
     assert not caught.value.temporary
-    async with PostgresStore(database):
+    async with PostgresStore(postgres_url):
         pass
-    await query(database, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
-    async with PostgresStore(database.replace("admin@", "reader@")) as store:
+    await query(postgres_url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    async with PostgresStore(postgres_url.replace("admin@", "reader@")) as store:
         with pytest.raises(StorageError, match="permission denied for table telemetry") as caught:
             await store.write([row()])
     assert not caught.value.temporary
 
 
-async def test_a_role_that_may_only_use_the_tables_needs_no_more(database: str) -> None:
-    async with PostgresStore(database):
+async def test_a_role_that_may_only_use_the_tables_needs_no_more(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url):
         pass
-    await query(database, "DROP ROLE IF EXISTS writer")
-    await query(database, "CREATE ROLE writer LOGIN")
-    await query(database, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer")
-    async with PostgresStore(database.replace("admin@", "writer@")) as store:
+    await query(postgres_url, "DROP ROLE IF EXISTS writer")
+    await query(postgres_url, "CREATE ROLE writer LOGIN")
+    await query(postgres_url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer")
+    async with PostgresStore(postgres_url.replace("admin@", "writer@")) as store:
         assert await store.write([row()]) == 1
         await store.mark({"d1": NOON})
 
 
-async def test_a_connection_that_an_administrator_ends_is_made_again(database: str) -> None:
-    async with PostgresStore(database) as store:
+async def test_a_connection_that_an_administrator_ends_is_made_again(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
         await store.write([row()])
         await query(
-            database,
+            postgres_url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'enapter-async collect' AND datname = current_database()",
         )
@@ -280,7 +255,7 @@ async def test_a_connection_that_an_administrator_ends_is_made_again(database: s
             if not error.temporary:
                 raise
             await store.write([row(1)])
-    assert await query(database, "SELECT count(*) FROM telemetry") == [(2,)]
+    assert await query(postgres_url, "SELECT count(*) FROM telemetry") == [(2,)]
 
 
 @pytest.mark.parametrize("way", ["stop", "kill", "kill a backend"])
@@ -345,13 +320,13 @@ class Relay:
 
 
 async def test_a_commit_whose_answer_is_lost_is_repeated_without_doubling(
-    database: str, server: PostgresServer
+    postgres_url: str, postgres: PostgresServer
 ) -> None:
-    relay = Relay(server.port)
+    relay = Relay(postgres.port)
     gap = Gap(device_id="d1", start=NOON, before=NOON + 10 * SECOND, reason="")
     async with await asyncio.start_server(relay, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        async with PostgresStore(database.replace(str(server.port), str(port))) as store:
+        async with PostgresStore(postgres_url.replace(str(postgres.port), str(port))) as store:
             await store.commit([], note=[gap])
             (noted,) = await store.read_gaps()
             assert noted.id is not None
@@ -362,7 +337,7 @@ async def test_a_commit_whose_answer_is_lost_is_repeated_without_doubling(
                 await store.commit([row()], note=[new_gap], replace=change)
             assert caught.value.temporary
             assert relay.lost == 1
-            assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+            assert await query(postgres_url, "SELECT count(*) FROM telemetry") == [(1,)]
             assert await store.commit([row()], note=[new_gap], replace=change) == 0
             assert sorted((one.start, one.before) for one in await store.read_gaps()) == [
                 (NOON, NOON + SECOND),
@@ -370,9 +345,9 @@ async def test_a_commit_whose_answer_is_lost_is_repeated_without_doubling(
             ]
 
 
-async def test_a_commit_that_is_cancelled_leaves_a_store_that_works(database: str) -> None:
-    async with PostgresStore(database) as store:
-        blocker = await asyncpg.connect(database)
+async def test_a_commit_that_is_cancelled_leaves_a_store_that_works(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
+        blocker = await asyncpg.connect(postgres_url)
         async with blocker.transaction():
             await blocker.execute("LOCK TABLE telemetry")
             with anyio.move_on_after(0.1) as scope:
@@ -381,53 +356,53 @@ async def test_a_commit_that_is_cancelled_leaves_a_store_that_works(database: st
         await blocker.close()
         assert await store.write([row(1)]) == 1
         assert await store.read_gaps() == []
-    assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+    assert await query(postgres_url, "SELECT count(*) FROM telemetry") == [(1,)]
 
 
 @pytest.mark.parametrize("state", ["53100", "53300", "57P01", "40P01", "25006", "58030"])
-async def test_what_passes_by_itself_is_waited_for(database: str, state: str) -> None:
+async def test_what_passes_by_itself_is_waited_for(postgres_url: str, state: str) -> None:
     """53100 is a full disk."""
-    async with PostgresStore(database) as store:
+    async with PostgresStore(postgres_url) as store:
         await query(
-            database,
+            postgres_url,
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
             f" $$BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{state}'; END$$",
         )
         await query(
-            database, "CREATE TRIGGER fail BEFORE INSERT ON telemetry FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+            postgres_url, "CREATE TRIGGER fail BEFORE INSERT ON telemetry FOR EACH STATEMENT EXECUTE FUNCTION fail()"
         )
         gap = Gap(device_id=None, start=NOON, before=NOON + SECOND, reason="")
         for _ in range(2):
             with pytest.raises(StorageError, match="could not extend file") as caught:
                 await store.commit([row()], note=[gap])
             assert caught.value.temporary
-        await query(database, "DROP FUNCTION fail CASCADE")
+        await query(postgres_url, "DROP FUNCTION fail CASCADE")
         assert await store.commit([row()], note=[gap]) == 1
         assert len(await store.read_gaps()) == 1
 
 
-async def test_a_column_that_changes_meanwhile_is_followed(database: str) -> None:
-    async with PostgresStore(database) as store:
+async def test_a_column_that_changes_meanwhile_is_followed(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
         await store.commit([row()], note=[Gap(device_id="d1", start=NOON, before=NOON + 1, reason="")])
         assert len(await store.read_gaps()) == 1
-        await query(database, "ALTER TABLE telemetry_gaps ALTER COLUMN reason TYPE varchar(99)")
+        await query(postgres_url, "ALTER TABLE telemetry_gaps ALTER COLUMN reason TYPE varchar(99)")
         assert len(await store.read_gaps()) == 1
 
 
-async def test_nobody_there_passes_and_a_database_that_does_not_exist_does_not(server: PostgresServer) -> None:
+async def test_nobody_there_passes_and_a_database_that_does_not_exist_does_not(postgres: PostgresServer) -> None:
     with pytest.raises(StorageError) as caught:
         async with PostgresStore("postgresql://admin@127.0.0.1:1/postgres"):
             pass
     assert caught.value.temporary
     with pytest.raises(StorageError, match='database "nowhere" does not exist') as caught:
-        async with PostgresStore(server.url.removesuffix("postgres") + "nowhere"):
+        async with PostgresStore(postgres.url.removesuffix("postgres") + "nowhere"):
             pass
     assert not caught.value.temporary
 
 
-async def test_passwords_are_never_shown(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_passwords_are_never_shown(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "in-the-environment")
-    url = server.url.replace("admin@", "nobody:gehe%69m@") + "?sslpassword=hidden&sslmode=disable"
+    url = postgres.url.replace("admin@", "nobody:gehe%69m@") + "?sslpassword=hidden&sslmode=disable"
     store = PostgresStore(url)
     with pytest.raises(StorageError) as caught:
         async with store:
@@ -476,14 +451,19 @@ async def test_names_that_cannot_work_are_refused(name: str) -> None:
     ],
 )
 async def test_a_service_that_cannot_be_looked_up_is_refused(
-    where: str, text: str | None, problem: str, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str,
+    text: str | None,
+    problem: str,
+    postgres: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """asyncpg would leave it out, and take the default database."""
     file = tmp_path / "services"
     if text is not None:
         file.write_text(text)
     monkeypatch.setenv("PGSERVICEFILE", str(file))
-    url = server.url
+    url = postgres.url
     if where == "environment":
         monkeypatch.setenv("PGSERVICE", "plant")
     else:
@@ -498,21 +478,23 @@ async def test_a_service_that_cannot_be_looked_up_is_refused(
 
 
 async def test_the_setting_that_is_wrong_is_told_in_one_line(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(StorageError) as caught:
-        async with PostgresStore(server.url + "?sslmode=verify-full"):
+        async with PostgresStore(postgres.url + "?sslmode=verify-full"):
             pass
     assert str(caught.value).endswith('root.crt" does not exist or cannot be accessed')
     assert not caught.value.temporary
 
 
 async def test_settings_come_from_a_service_file(
-    database: str, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "services"
-    file.write_text(f"[plant]\nhost=127.0.0.1\nport={server.port}\nuser=admin\ndbname={database.rpartition('/')[2]}\n")
+    file.write_text(
+        f"[plant]\nhost=127.0.0.1\nport={postgres.port}\nuser=admin\ndbname={postgres_url.rpartition('/')[2]}\n"
+    )
     monkeypatch.setenv("PGSERVICEFILE", str(file))
     monkeypatch.setenv("PGSERVICE", "plant")
     async with PostgresStore("postgresql://") as store:

@@ -23,7 +23,7 @@ from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row, to_microseconds
 from enapter_async.simulator import Simulator
 from tests.collector.platform import Key, read_platform
-from tests.collector.postgres_server import find_programs, running_postgres
+from tests.postgres_server import needs_postgres, query, running_postgres
 from tests.redis.server import BINARY, redis_server
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
@@ -33,7 +33,7 @@ pytest.importorskip("throttled", reason="the extra `redis` is not installed")
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)"),
+    needs_postgres,
     pytest.mark.skipif(BINARY is None, reason="redis-server is not installed (Debian's redis-server)"),
 ]
 
@@ -112,23 +112,17 @@ class Fleet:
 
 
 async def read_rows(url: str) -> dict[Key, Row]:
-    connection = await asyncpg.connect(url)
-    try:
-        records = await connection.fetch("SELECT device_id, attribute, time, value, text, unit FROM telemetry")
-    finally:
-        await connection.close()
-    rows = [(device, name, to_microseconds(moment), *rest) for device, name, moment, *rest in map(tuple, records)]
+    found = await query(url, "SELECT device_id, attribute, time, value, text, unit FROM telemetry")
+    rows = [(device, name, to_microseconds(moment), *rest) for device, name, moment, *rest in found]
     return {row[:3]: row for row in rows}
 
 
 async def ask(url: str, statement: str) -> Any:
-    connection = await asyncpg.connect(url)
     try:
-        return await connection.fetchval(statement)
+        rows = await query(url, statement)
     except asyncpg.UndefinedTableError:
         return None
-    finally:
-        await connection.close()
+    return rows[0][0] if rows else None
 
 
 def count_shared_limits(url: str) -> int:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +15,18 @@ import pytest
 from pages import ROOT, blocks, environment
 
 from enapter_async.simulator import Simulator
-from tests.collector.postgres_server import PostgresServer, find_free_port, find_programs, running_postgres
+from tests.ports import find_free_port
+from tests.postgres_server import find_programs, needs_postgres
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
 
-pytestmark = pytest.mark.skipif(find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)")
+pytestmark = needs_postgres
 PAGE = ROOT / "docs" / "how-to" / "postgresql.md"
 ADDRESS = "postgresql://collector@db.example.net/plant"
 GRAFANA = {
     "$__timeGroup(time, $__interval)": "date_bin('10 s', time, '2000-01-01Z')",
     "$__timeFilter(time)": "time > now() - interval '1 hour'",
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> str:
-    name = f"test_{os.urandom(4).hex()}"
-    execute(server.url, f"CREATE DATABASE {name}")
-    return server.url.removesuffix("postgres") + name
 
 
 def execute(url: str, statements: str) -> list[Any]:
@@ -78,45 +65,45 @@ def collect(url: str, folder: Path, *then: str) -> str:
     return asyncio.run(work())
 
 
-def test_statements_run_as_they_stand(url: str, tmp_path: Path) -> None:
+def test_statements_run_as_they_stand(postgres_url: str, tmp_path: Path) -> None:
     tables, role, retention, partitions, newest, hourly, grafana = blocks(PAGE, "sql")
-    execute(url, tables)
-    collect(url, tmp_path)  # into the table of the page
-    execute(url, role)
-    device = execute(url, "SELECT device_id FROM telemetry LIMIT 1")[0]["device_id"]
-    assert execute(url, newest.replace("battery-1", device))
-    assert execute(url, hourly)
+    execute(postgres_url, tables)
+    collect(postgres_url, tmp_path)  # into the table of the page
+    execute(postgres_url, role)
+    device = execute(postgres_url, "SELECT device_id FROM telemetry LIMIT 1")[0]["device_id"]
+    assert execute(postgres_url, newest.replace("battery-1", device))
+    assert execute(postgres_url, hourly)
     for macro, meaning in GRAFANA.items():
         assert macro in grafana
         grafana = grafana.replace(macro, meaning)
-    assert execute(url, grafana)
-    execute(url, retention)
-    execute(url, "DROP TABLE telemetry; DROP ROLE IF EXISTS nobody")
-    execute(url, partitions)
-    collect(url, tmp_path)
-    assert execute(url, "SELECT 1 FROM telemetry_rest LIMIT 1")
+    assert execute(postgres_url, grafana)
+    execute(postgres_url, retention)
+    execute(postgres_url, "DROP TABLE telemetry; DROP ROLE IF EXISTS nobody")
+    execute(postgres_url, partitions)
+    collect(postgres_url, tmp_path)
+    assert execute(postgres_url, "SELECT 1 FROM telemetry_rest LIMIT 1")
 
 
-def test_the_table_of_the_page_is_the_one_that_is_made(url: str, tmp_path: Path) -> None:
+def test_the_table_of_the_page_is_the_one_that_is_made(postgres_url: str, tmp_path: Path) -> None:
     described = (
         "SELECT attname, format_type(atttypid, NULL), attnotnull FROM pg_attribute"
         " WHERE attrelid = 'telemetry'::regclass AND attnum > 0 ORDER BY attnum"
     )
     indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'telemetry' ORDER BY 1"
-    execute(url, blocks(PAGE, "sql")[0])
-    expected = execute(url, described), execute(url, indexes)
-    execute(url, "DROP TABLE telemetry")
-    collect(url, tmp_path)
-    assert (execute(url, described), execute(url, indexes)) == expected
+    execute(postgres_url, blocks(PAGE, "sql")[0])
+    expected = execute(postgres_url, described), execute(postgres_url, indexes)
+    execute(postgres_url, "DROP TABLE telemetry")
+    collect(postgres_url, tmp_path)
+    assert (execute(postgres_url, described), execute(postgres_url, indexes)) == expected
 
 
-def test_a_program_reads_the_table(url: str, tmp_path: Path) -> None:
+def test_a_program_reads_the_table(postgres_url: str, tmp_path: Path) -> None:
     pytest.importorskip("adbc_driver_postgresql")
     pytest.importorskip("pandas")
     pytest.importorskip("polars")
     (code,) = (text for text in blocks(ROOT / "docs" / "how-to" / "read-data.md", "python") if ADDRESS in text)
-    (tmp_path / "snippet.py").write_text(code.replace(ADDRESS, url), "utf-8")
-    assert "device_id" in collect(url, tmp_path, "snippet.py")
+    (tmp_path / "snippet.py").write_text(code.replace(ADDRESS, postgres_url), "utf-8")
+    assert "device_id" in collect(postgres_url, tmp_path, "snippet.py")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="lines for a POSIX shell")

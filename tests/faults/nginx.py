@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.ports import find_free_port
+
 BINARY = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 DEVICE = {
@@ -84,7 +86,7 @@ class Nginx:
         self._retry_after = retry_after
         self._upstream_port = upstream_port
         self._static_port = static_port
-        self.port = free_port()
+        self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         (root / "www").mkdir()
         (root / "www" / "device.json").write_text(json.dumps(DEVICE))
@@ -148,7 +150,7 @@ def rate_limiting_nginx(
     """
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
-        static_port = free_port()
+        static_port = find_free_port()
         upstream = stack.enter_context(delaying_proxy(static_port, upstream_latency)) if upstream_latency else None
         server = Nginx(
             root, rate=rate, burst=burst, retry_after=retry_after, upstream_port=upstream, static_port=static_port
@@ -156,12 +158,6 @@ def rate_limiting_nginx(
         stack.callback(server.stop)
         await_port(server.port)
         yield server
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def await_port(port: int) -> None:
@@ -177,7 +173,7 @@ def await_port(port: int) -> None:
 @contextmanager
 def delaying_proxy(target_port: int, round_trip: float) -> Iterator[int]:
     """Run a proxy that delays every byte by half the round trip in either direction; yields its port."""
-    port = free_port()
+    port = find_free_port()
     process = subprocess.Popen([sys.executable, __file__, str(port), str(target_port), str(round_trip)])
     try:
         await_port(port)

@@ -31,6 +31,7 @@ from enapter_async import (
 from enapter_async.models.timeseries import Series, TimeseriesQuery
 from tests.faults.clients import CALLS, GOOD, SITE, converge, impatient, read, unsafe
 from tests.faults.raw_server import Behaviour, Exchange, RawServer, response, sending
+from tests.ports import find_free_port
 from tests.secrecy import TOKEN, Watcher, assert_clean
 
 pytestmark = pytest.mark.anyio
@@ -141,18 +142,11 @@ async def test_a_connection_that_is_not_made_in_time_is_tried_again(safety: Safe
         assert server.seen == 0
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
-
-
 @each_class
 async def test_a_refused_connection_is_tried_again(safety: Safety) -> None:
     watcher = Watcher()
     policy = RetryPolicy(max_attempts=3, initial_delay=0)
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{find_free_port()}"
     async with EnapterClient(base_url=url, token=TOKEN, retry=policy, hooks=[watcher]) as client:
         with pytest.raises(ConnectError) as caught:
             await CALLS[safety](client)

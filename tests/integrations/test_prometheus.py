@@ -23,6 +23,7 @@ from enapter_async import ConfigurationError, EnapterClient
 from enapter_async.collector import Collector, SqliteStore
 from enapter_async.rows import Row
 from enapter_async.simulator import Fault, Simulator
+from tests.ports import find_free_port
 
 pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
 from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -301,19 +302,13 @@ async def test_promtool_finds_nothing_to_complain_about(database: Path) -> None:
 # -- a real Prometheus -------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @contextmanager
 def running_prometheus(folder: Path, target: str) -> Iterator[str]:
     """A Prometheus that scrapes a target each second; gives its address."""
     configuration = folder / "prometheus.yml"
     jobs = [{"job_name": "enapter", "static_configs": [{"targets": [target]}]}]
     configuration.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{find_free_port()}"
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [

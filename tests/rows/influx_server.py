@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+from tests.ports import find_free_port
 
 _LONGEST_START: Final = 30.0
 
@@ -65,7 +66,7 @@ def running_influx(folder: Path) -> Iterator[InfluxServer]:
     """Give a server that is running, and stop it afterwards."""
     program = find_influxd()
     assert program is not None
-    port, other = _free_port(), _free_port()
+    port, other = find_free_port(), find_free_port()
     settings = {
         "INFLUXDB_REPORTING_DISABLED": "true",
         "INFLUXDB_BIND_ADDRESS": f"127.0.0.1:{other}",
@@ -90,9 +91,3 @@ def running_influx(folder: Path) -> Iterator[InfluxServer]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

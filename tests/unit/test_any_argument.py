@@ -46,7 +46,7 @@ from enapter_async.collector.stores.pipe import PipeStore
 from enapter_async.collector.stores.postgres import PostgresStore
 from enapter_async.exporter import ExportRequest, HistoryExport
 from enapter_async.models.terminal import TerminalSession
-from tests.recorder import Recorder, recording
+from tests.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
 
@@ -165,12 +165,6 @@ def arguments() -> Iterator[tuple[str, str, str]]:
     for service, method in METHODS:
         for name in inspect.signature(getattr(getattr(client, service), method)).parameters:
             yield service, method, name
-
-
-@pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    async with recording() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from enapter_async import EnapterClient, EnapterError, InvalidArgumentError, Location, Safety
-from tests.recorder import Recorder, recording
-from tests.secrecy import TOKEN, assert_clean
+from tests.recorder import Recorder
+from tests.secrecy import assert_clean
 
 pytestmark = pytest.mark.anyio
 
@@ -33,18 +33,6 @@ NO_LOCATIONS: list[Any] = [None, "Lisbon", {"name": "Lisbon"}, 5]
 NO_LATITUDES: list[Any] = [math.nan, "5", 91]
 PAIRS: Any = [("a", "1"), ("a", ""), ("b c", 2.5)]
 IDS: list[Any] = ["", " ", ".", "..", "a\nb", "a\0", "\ud800", None, 5, b"D"]
-
-
-@pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    async with recording() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
-    async with EnapterClient(base_url=recorder.url, token=TOKEN) as ours:
-        yield ours
 
 
 def requested(**options: Any) -> Callable[[Any], Any]:

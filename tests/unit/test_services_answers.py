@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,24 +13,12 @@ from enapter_async import EnapterClient, InvalidBodyError, NotFoundError, Schema
 from enapter_async.models.communication import MqttProtocol
 from enapter_async.models.rule_engine import RuleEngineState
 from enapter_async.models.rules import RuntimeVersion
-from tests.recorder import Recorder, recording
+from tests.recorder import Recorder
 from tests.service_calls import LUA, LUA_BASE64, ZIP
 
 pytestmark = pytest.mark.anyio
 
 SECRET = "s3cr3t"
-
-
-@pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    async with recording() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
-    async with EnapterClient(base_url=recorder.url, token="t") as ours:
-        yield ours
 
 
 def answer(recorder: Recorder, body: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,12 @@ import pytest
 
 from enapter_async import EnapterClient, InvalidArgumentError
 from enapter_async.models.rules import RuleScript
-from tests.recorder import Recorder, recording
+from tests.recorder import Recorder
 from tests.service_calls import V3
 
 pytestmark = pytest.mark.anyio
 
 NAIVE = datetime(2026, 3, 14)  # noqa: DTZ001 - what is refused
-
-
-@pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    async with recording() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
-    async with EnapterClient(base_url=recorder.url, token="t") as ours:
-        yield ours
 
 
 REFUSED: list[tuple[str, Callable[[Any], Any]]] = [

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from enapter_async import EnapterClient, Response
-from tests.recorder import Recorder, recording
+from tests.recorder import Recorder
+from tests.secrecy import TOKEN
 from tests.service_calls import CALLS, STREAMS, Call, operations
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    async with recording() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(recorder: Recorder) -> AsyncIterator[EnapterClient]:
-    async with EnapterClient(base_url=recorder.url, token="secret-token") as ours:
-        yield ours
 
 
 @pytest.mark.parametrize("call", [*CALLS, *STREAMS], ids=str)
@@ -32,7 +20,7 @@ async def test_method_path_query_and_body(call: Call, recorder: Recorder, client
     await call.invoke(client)
     (received,) = recorder.received
     assert received.target == call.target
-    assert received.headers["x-enapter-auth-token"] == "secret-token"
+    assert received.headers["x-enapter-auth-token"] == TOKEN
     if call.body is None:
         assert received.body == b""
         assert "content-type" not in received.headers

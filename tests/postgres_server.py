@@ -6,14 +6,17 @@ import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
+
+from tests.ports import find_free_port
 
 _LONGEST_START: Final = 30.0
 
@@ -25,6 +28,11 @@ def find_programs() -> Path | None:
         return Path(found).resolve().parent
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return folders[-1].parent if folders else None
+
+
+needs_postgres: Final = pytest.mark.skipif(
+    find_programs() is None, reason="PostgreSQL is not installed (Debian's postgresql)"
+)
 
 
 class PostgresServer:
@@ -63,6 +71,12 @@ class PostgresServer:
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError((self._folder / "log").read_text())
             time.sleep(0.05)
+
+    def create_database(self) -> str:
+        """Create a database and return its address."""
+        name = f"test_{os.urandom(4).hex()}"
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "admin", name)
+        return self.url.removesuffix("postgres") + name
 
     def stop(self) -> None:
         """Stop it in an orderly way; connections are ended."""
@@ -118,8 +132,12 @@ def running_postgres() -> Iterator[PostgresServer]:
             server.stop()
 
 
-def find_free_port() -> int:
-    """Return a port of the loopback interface that nobody uses at the moment."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+async def query(url: str, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+    """Run one statement on a connection of its own."""
+    import asyncpg  # an extra; who runs this file without it skips the tests that ask
+
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(record) for record in await connection.fetch(statement, *arguments)]
+    finally:
+        await connection.close()
