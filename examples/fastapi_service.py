@@ -24,7 +24,7 @@ from enapter_async import EnapterClient, EnapterError, TelemetryFrame
 from enapter_async.integrations.web import describe_error
 
 KEPT_KEYS = 10_000
-# Seconds without telemetry after which a comment keeps the connection alive in proxies.
+# Seconds of silence after which an SSE comment stops proxies from disconnecting.
 KEEP_ALIVE = 15.0
 
 
