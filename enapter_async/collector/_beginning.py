@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
 from enapter_async import EnapterClient, LatestPoint, Response
-from enapter_async._protocol.failure import refuses_request
+from enapter_async._protocol.failure import http_date, refuses_request
 from enapter_async.collector._silence import LONGEST_GAP
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Targets
@@ -17,7 +17,10 @@ from enapter_async.errors import APIError, DecodeError, InvalidArgumentError
 
 _CLOCK_TOLERANCE: Final = 5.0
 """Seconds by which the clocks of server and client may differ before the server's is used."""
-_CHECKED_AGAIN: Final = 5
+_EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+"""Outside of these, the server has no valid clock."""
+CHECKED_AGAIN: Final = 5
 """Steps before the newest row that are looked up too: a kill may have lost some datapoints of them, and gaps that were
 not certain yet."""
 _MOST_ASKED: Final = 3
@@ -32,13 +35,10 @@ async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | 
     response = await _ask_one_device(client, targets)
     if response is None:
         return None
-    date = response.headers.get("Date")
-    if date is None:
+    date = http_date(response.headers.get("Date") or "")
+    if date is None or not _EARLIEST <= date < _LATEST:
         return None
-    try:
-        offset = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
-    except (ValueError, TypeError):
-        return None
+    offset = date.timestamp() + 0.5 - time.time()
     return offset if abs(offset) > _CLOCK_TOLERANCE else 0.0
 
 
@@ -62,16 +62,19 @@ def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: in
         since: Current time, in microseconds since 1970.
         step: Microseconds between two rows.
     """
-    latest = max(newest.values(), default=None)
+    # A clock that is ahead may be set back. Then only the other devices show when the last run ended.
+    latest = max((reached for reached in newest.values() if reached <= since), default=None)
     # The first poll reveals what was missed after this.
     before = (since // step + 1) * step
     gaps: list[Gap] = []
     for device in devices:
         reached = newest.get(device, latest)
-        if reached is None or reached > since:
+        if reached is not None and reached > since:
+            reached = latest
+        if reached is None:
             continue
         last = reached // step * step
         if before - last > step:
-            start = max(last - _CHECKED_AGAIN * step, since - LONGEST_GAP)
+            start = max(last - CHECKED_AGAIN * step, since - LONGEST_GAP)
             gaps.append(Gap(device_id=device, start=start, before=before, reason="no collector was running"))
     return gaps

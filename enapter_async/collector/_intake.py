@@ -8,7 +8,15 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from enapter_async.collector._silence import Advance, DeviceTrack, Doubt, Rhythm, find_doubt_start, make_doubt_gap
+from enapter_async.collector._silence import (
+    Advance,
+    DeviceTrack,
+    Doubt,
+    Rhythm,
+    find_doubt_start,
+    is_set_back,
+    make_doubt_gap,
+)
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Units
 from enapter_async.models.watch import DatapointTuple
@@ -110,6 +118,11 @@ class Intake:
         if gap.device_id is not None:
             track = self._tracks.setdefault(gap.device_id, DeviceTrack(gap.before))
             track.since, track.is_continued = gap.before - self._step, True
+
+    def begin_ahead(self, device: str, reached: int) -> None:
+        """Record up to when a device with a clock that is ahead was collected. The first response reveals the gap."""
+        track = self._tracks.setdefault(device, DeviceTrack(reached))
+        track.since, track.is_continued = reached, True
 
     def divide(self, devices: Collection[str]) -> None:
         """Set the devices that need several requests, some of which may fail while others succeed."""
@@ -278,6 +291,8 @@ class Intake:
                     advances.append((attribute, before, time))
                 else:
                     moved_at[attribute] = now
+            elif is_set_back(time, before, now):
+                last[attribute] = time
             if time > top:  # noqa: PLR1730 - faster than max()
                 top = time
         if top:
@@ -289,7 +304,14 @@ class Intake:
     def _advance(self, device: str, top: int, advances: Sequence[Advance], now: int) -> list[Gap]:
         """Return the gaps of a device before its new rows are written."""
         track = self._tracks[device]
-        gaps = self._take_doubts((device,), now) if device in self._doubts else []
+        gaps: list[Gap] = []
+        doubt = self._doubts.get(device)
+        if doubt is not None and track.newest is not None and is_set_back(top, track.newest, now):
+            gap = make_doubt_gap(device, doubt, track, step=self._step, now=now)  # by the clock before it was set back
+            gaps += [] if gap is None else [gap]
+        track.follow_clock(top, now)
+        if doubt is not None:
+            gaps += self._take_doubts((device,), now, top)
         size = 0 if track.newest is None or track.newest < track.since else top - track.newest
         if size / SECOND > self.longest_gap[0]:
             self.longest_gap = (size / SECOND, device, advances[0][0] if advances else "")
@@ -306,10 +328,10 @@ class Intake:
         self._doubts_seen_at = now
         return [device for device, doubt in self._doubts.items() if doubt.last + self._interval < now]
 
-    def _take_doubts(self, devices: Iterable[str], now: int) -> list[Gap]:
+    def _take_doubts(self, devices: Iterable[str], now: int, top: int | None = None) -> list[Gap]:
         """Return the gaps of failed polls, and forget these."""
         gaps = (
-            make_doubt_gap(device, self._doubts.pop(device), self._tracks[device], step=self._step, now=now)
+            make_doubt_gap(device, self._doubts.pop(device), self._tracks[device], step=self._step, now=now, top=top)
             for device in devices
         )
         return [gap for gap in gaps if gap is not None]

@@ -12,6 +12,10 @@ from enapter_async.collector.gaps import Gap
 LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
 """Longer gaps are shortened: reading years of seconds takes days, and most such gaps come from wrong clocks."""
 
+CLOCK_TOLERANCE: Final = 5 * 1_000_000
+"""Microseconds by which a device's clock must be ahead before it counts as set back."""
+_STEPS_AFTER: Final = 60
+"""Steps after the newest time of a device that failed polls may have missed, if responses arrive out of order."""
 _UNDECIDED_ADVANCES: Final = 10
 """Advances after which a cadence is believed. Polls that jitter around full seconds can skip every other one."""
 
@@ -127,6 +131,21 @@ class DeviceTrack:
         """Record a failed, missed or late poll. Until the next response, no silence counts as normal."""
         self._doubted_at = moment
 
+    def follow_clock(self, top: int, now: int) -> None:
+        """Use the device's own clock, which may be behind or set back, to tell since when the device is collected.
+
+        Args:
+            top: Newest time of a response.
+            now: When it arrived.
+        """
+        if self.newest is None:
+            if is_set_back(top, self.since, now):
+                self.since = top
+        elif is_set_back(top, self.newest, now):
+            self.newest, self.heard_at, self.since = top, now, min(top, self.since)
+        elif self.newest < top < self.since:
+            self.since = self.newest
+
     def lag(self) -> int:
         """Return the time from the newest datapoint to its arrival."""
         return 0 if self.newest is None else self.heard_at - self.newest
@@ -160,6 +179,8 @@ class DeviceTrack:
             Start and end of a gap that the response reveals, if any.
         """
         found = self._find_spans(top, advances, now, rhythm)
+        # Otherwise a clock that jumps ahead would look like a silence until then.
+        latest = top if self.newest is None else now + max(0, -self.lag()) + 2 * rhythm.step
         for attribute, _, _ in advances:
             self.moved_at[attribute] = now
         if self.newest is None or top > self.newest:
@@ -168,7 +189,7 @@ class DeviceTrack:
             return None
         step = rhythm.step
         start = min(start for start, _ in found) // step * step + step
-        before = max(before for _, before in found) // step * step
+        before = min(max(before for _, before in found), latest) // step * step
         return (max(start, before - LONGEST_GAP), before) if start < before else None
 
     def _find_spans(self, top: int, advances: Collection[Advance], now: int, rhythm: Rhythm) -> list[tuple[int, int]]:
@@ -234,14 +255,38 @@ class DeviceTrack:
             self.slow.pop(attribute, None)
 
 
+def is_set_back(time: int, before: int, now: int) -> bool:
+    """Whether a clock that was ahead was set to about the right time.
+
+    Args:
+        time: A time of the device.
+        before: A time of the device that arrived earlier.
+        now: When the later one arrived.
+    """
+    return time <= now < before - CLOCK_TOLERANCE
+
+
 def find_doubt_start(doubt: Doubt, track: DeviceTrack, step: int) -> int:
     """Return the time since which data may be missing, by the device's clock."""
     return max(doubt.first - track.lag() - step, track.since, doubt.last - LONGEST_GAP) // step * step
 
 
-def make_doubt_gap(device: str, doubt: Doubt, track: DeviceTrack, *, step: int, now: int) -> Gap | None:
-    """Return the gap of failed or missed polls, by the device's clock, or None if it is empty."""
+def make_doubt_gap(
+    device: str, doubt: Doubt, track: DeviceTrack, *, step: int, now: int, top: int | None = None
+) -> Gap | None:
+    """Return the gap of failed or missed polls, by the device's clock, or None if it is empty.
+
+    Args:
+        device: ID of the device.
+        doubt: The polls.
+        track: Times of the device.
+        step: Microseconds between two rows.
+        now: Current time.
+        top: Newest time of the response after them, if any.
+    """
     start, ahead = find_doubt_start(doubt, track, step), max(0, -track.lag())
     # The current step gets its row from the next response.
     before = min(-(-(doubt.last + ahead) // step), (now + ahead) // step) * step
+    if top is not None and not track.is_divided:
+        before = min(before, (top // step + _STEPS_AFTER) * step)  # a clock that is a day behind makes no gap of a day
     return Gap(device_id=device, start=start, before=before, reason=doubt.reason) if start < before else None

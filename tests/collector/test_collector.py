@@ -292,3 +292,29 @@ async def test_a_device_is_never_marked_beyond_its_committed_rows(
                 tasks.start_soon(collector.run)
                 await wait_until(lambda: store.marks >= 3)
                 collector.stop()
+
+
+async def test_a_device_whose_clock_was_ahead_hides_no_gap_of_the_start(database: Path) -> None:
+    """Neither its own, since its clock may have been set back, nor one of the others, whose newest rows it hides."""
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, repair=False, on_event=lambda _: None)
+            ahead, *others = (await collector.discover()).units
+            now = int(time.time())
+            times = {**dict.fromkeys(others, now - 100), ahead: now + 20 * 3_600}
+            await store.mark(dict.fromkeys(others, (now - 600) * SECOND))
+            await store.write([(device, "x", second * SECOND, 1.0, None, None) for device, second in times.items()])
+            await collector.run(seconds=1.5)
+    noted = {device: parse_time(start) for device, start, _, _ in read_journal(database)}
+    assert noted == dict.fromkeys(times, (now - 105) * SECOND)
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 1 Jan 2026 00:00:00 +99999999999999"],
+)
+async def test_a_server_without_a_valid_clock_is_not_believed(date: str) -> None:
+    async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        sim.faults.on("getDeviceTelemetry", Fault.answer(200, '{"telemetry": {}}', headers={"Date": date}), nth=None)
+        assert await read_clock_offset(client, targets) is None

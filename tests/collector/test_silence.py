@@ -239,3 +239,86 @@ def test_a_clock_that_is_ahead_is_asked_for_in_its_own_time() -> None:
     ((start, before),) = plant.noted
     assert 3_607 <= start <= 3_610
     assert 3_613 <= before <= 3_616
+
+
+def fails_at(plant: Plant, second: int, offset: Mapping[int, int], *, seconds: int = 60) -> None:
+    """Poll a device whose clock changes to another offset at some seconds; three polls fail."""
+    shown = 0
+    for now in range(seconds):
+        if now in offset:
+            shown = offset[now]
+            plant.known.clear()
+        if now == second:
+            plant.fail(3)
+        plant.poll({"a": every(1, plant.second) + shown, "b": every(1, plant.second) + shown})
+
+
+@pytest.mark.parametrize("offset", [{0: 3_600, 20: 0}, {20: 36_000, 21: 0}, {0: 20_000, 20: 500, 40: 0}])
+def test_a_clock_that_is_set_back_is_followed(offset: dict[int, int]) -> None:
+    plant = Plant("a", "b")
+    fails_at(plant, 45, offset)
+    assert [(start, before) for start, before in plant.noted if start <= 45 and 48 <= before <= 50] != []
+
+
+def test_seconds_that_were_skipped_after_a_clock_was_set_back_are_looked_up() -> None:
+    plant = Plant("a", "b")
+    for second in range(60):
+        if second == 20:
+            plant.known.clear()
+        if second == 40:
+            plant.second += 5
+        now = every(1, plant.second) + (3_600 if second < 20 else 0)
+        plant.poll({"a": now, "b": now})
+    assert plant.noted == [(40, 45)]
+
+
+def test_a_clock_that_jumps_ahead_is_no_silence_until_then() -> None:
+    plant = Plant("a", "b")
+    for second in range(60):
+        now = every(1, plant.second) + (36_000 if second >= 20 else 0)
+        plant.poll({"a": now, "b": now})
+    assert all(before <= 25 for _, before in plant.noted)
+
+
+def test_polls_that_fail_while_a_clock_is_set_back_are_looked_up_by_both_times() -> None:
+    plant = Plant("a", "b")
+    fails_at(plant, 20, {0: 3_600, 20: 0})
+    assert any(3_617 <= start <= 3_620 and before >= 3_622 for start, before in plant.noted)
+    assert any(start <= 20 and 22 <= before <= 24 for start, before in plant.noted)
+
+
+@pytest.mark.parametrize("failing", [2, 3, 30])
+@pytest.mark.parametrize("behind", [60, 3_600, 86_400])
+def test_a_clock_that_is_behind_is_asked_for_in_its_own_time(failing: int, behind: int) -> None:
+    plant = Plant("a", "b")
+    fails_at(plant, failing, {0: -behind})
+    looked_up = {second for start, before in plant.noted for second in range(round(start), round(before))}
+    assert looked_up >= set(range(failing - behind, failing + 3 - behind))
+    assert len(looked_up) <= 75
+
+
+def test_a_device_whose_clock_is_ahead_is_looked_up_from_its_newest_row() -> None:
+    plant = Plant("a", "b")
+    plant.intake.begin_ahead("d", (START + 3_000) * SECOND)
+    fails_at(plant, 30, {0: 3_600})
+    assert plant.noted[0] == (3_001, 3_600)
+    assert len(plant.noted) == 2
+
+
+@pytest.mark.parametrize("second", [1, 2, 30])
+def test_a_device_whose_clock_was_ahead_before_the_start_is_followed(second: int) -> None:
+    plant = Plant("a", "b")
+    plant.intake.begin_ahead("d", (START + 3_000) * SECOND)
+    fails_at(plant, second, {})
+    assert any(start <= second and before >= second + 3 for start, before in plant.noted)
+    assert all(start >= -10 and before <= second + 5 for start, before in plant.noted)
+
+
+def test_the_newest_row_of_a_clock_that_is_ahead_hides_no_gap() -> None:
+    """Its clock may have been set back since, and no row of the others shows when it was collected last."""
+    since = (START + 600) * SECOND
+    newest = {"d": (START + 3_600) * SECOND, "other": START * SECOND}
+    gaps = find_start_gaps(["d", "other", "new"], newest, since, SECOND)
+    assert {(gap.device_id, gap.start // SECOND - START, gap.before // SECOND - START) for gap in gaps} == {
+        (device, -5, 601) for device in newest.keys() | {"new"}
+    }
