@@ -203,6 +203,11 @@ COLUMNS = "device_id text, attribute text, time timestamptz, value float8, text 
             f"CREATE TABLE telemetry ({COLUMNS})",
             'the table "telemetry" has no unique key of device_id, attribute and time',
         ),
+        ("CREATE TABLE telemetry_gaps (start timestamptz)", 'the table "telemetry_gaps" has no column device_id'),
+        (
+            "CREATE TABLE telemetry_devices (device_id text, reached timestamptz)",
+            'the table "telemetry_devices" has no unique key of device_id',
+        ),
     ],
 )
 async def test_a_table_of_another_shape_is_refused_in_one_line(postgres_url: str, table: str, problem: str) -> None:
@@ -539,3 +544,128 @@ async def test_rows_wait_while_the_disk_is_full_and_are_there_once_there_is_room
             filler.unlink()
             assert await store.write(rows) == len(rows)
         assert await query(server.url, "SELECT count(*), count(DISTINCT time) FROM telemetry") == [(20_001, 20_001)]
+
+
+# -- tables that change while they are in use --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE telemetry",
+        "ALTER TABLE telemetry RENAME TO archive",
+        "DROP TABLE telemetry_gaps",
+        "ALTER TABLE telemetry_gaps ALTER COLUMN reason TYPE varchar(99)",
+        "DROP SCHEMA plant CASCADE",
+    ],
+)
+async def test_tables_that_are_taken_away_or_changed_are_followed(database: str, change: str) -> None:
+    def make_gap(second: int) -> Gap:
+        return Gap(device_id="d1", start=NOON, before=NOON + second * SECOND, reason="")
+
+    schema = "plant" if "SCHEMA" in change else None
+    async with PostgresStore(database, schema=schema) as store:
+        assert await store.commit([row()], note=[make_gap(1)]) == 1
+        await query(database, change)
+        with pytest.raises(StorageError) as caught:
+            await store.commit([row(1)], note=[make_gap(2)])
+        assert caught.value.temporary
+        assert await store.commit([row(1)], note=[make_gap(2)]) == 1
+        assert [gap.before for gap in await store.read_gaps()] == [NOON + 2 * SECOND]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("ALTER TABLE telemetry DROP COLUMN unit", 'the table "telemetry" has no column unit'),
+        (
+            "ALTER TABLE telemetry DROP CONSTRAINT telemetry_pkey",
+            'the table "telemetry" has no unique key of device_id, attribute and time',
+        ),
+    ],
+)
+async def test_a_table_that_loses_what_is_needed_is_refused(database: str, change: str, problem: str) -> None:
+    """Without its key, a row would be written twice."""
+    async with PostgresStore(database) as store:
+        assert await store.write([row()]) == 1
+        await query(database, change)
+        for _ in range(2):
+            with pytest.raises(StorageError) as caught:
+                await store.write([row()])
+        assert str(caught.value).endswith(problem)
+        assert not caught.value.temporary
+    assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+
+
+async def test_a_missing_table_that_does_not_come_back_is_not_waited_for(database: str) -> None:
+    """For example behind a pooler that gives each transaction another connection, without the temporary table."""
+    async with PostgresStore(database) as store:
+        await query(database, "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+                              " $$BEGIN INSERT INTO nowhere VALUES (1); RETURN NEW; END$$")  # fmt: skip
+        await query(
+            database, "CREATE TRIGGER fail BEFORE INSERT ON telemetry FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+        )
+        temporary = []
+        for _ in range(2):
+            with pytest.raises(StorageError, match='relation "nowhere" does not exist') as caught:
+                await store.write([row()])
+            temporary.append(caught.value.temporary)
+        assert temporary == [True, False]
+
+
+async def test_a_row_that_another_key_excludes_is_not_lost_in_silence(database: str) -> None:
+    await query(
+        database, f"CREATE TABLE telemetry ({COLUMNS}, UNIQUE (device_id, attribute, time), UNIQUE (device_id, time))"
+    )
+    async with PostgresStore(database) as store:
+        assert await store.write([row()]) == 1
+        with pytest.raises(StorageError, match="duplicate key value violates unique constraint"):
+            await store.write([row(attribute="voltage")])
+
+
+# -- several hosts -----------------------------------------------------------------------------------------
+
+
+async def test_of_several_hosts_the_one_that_can_be_written_is_used(database: str, server: PostgresServer) -> None:
+    with running_postgres() as standby:
+        await query(standby.url, f"CREATE DATABASE {database.rpartition('/')[2]}")
+        await query(standby.url, "ALTER ROLE admin SET default_transaction_read_only = on")
+        hosts = f"127.0.0.1:1,127.0.0.1:{standby.port},127.0.0.1:{server.port}"
+        async with PostgresStore(database.replace(f"127.0.0.1:{server.port}", hosts)) as store:
+            assert await store.write([row()]) == 1
+        with pytest.raises(StorageError, match="the server is read-only") as caught:
+            async with PostgresStore(standby.url):
+                pass
+        assert caught.value.temporary
+    assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+
+
+async def test_parameters_of_libpq_are_accepted(database: str) -> None:
+    url = f"{database}?connect_timeout=10&keepalives=1&application_name=x&client_encoding=latin1&channel_binding=prefer"
+    async with PostgresStore(url) as store:
+        assert await store.write([("d1", "state", NOON, None, "läuft", None)]) == 1
+    assert await query(database, "SELECT text FROM telemetry") == [("läuft",)]
+    with pytest.raises(StorageError, match="channel_binding=require is not supported") as caught:
+        async with PostgresStore(database + "?channel_binding=require"):
+            pass
+    assert not caught.value.temporary
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:12/secret@h:5/db",
+        "postgresql://u:p@secret@h/db",
+        "postgresql://u:p@secret/w@h/db",
+        "postgresql://u:12#secret@h/db",
+        "postgresql://u:12?secret@h/db",
+        "postgresql://u:12?sec=ret@h/db",
+        "postgresql://u@h/db?password=a&secret",
+        "postgresql:u:secret@h/db",
+        "postgresql:/u:secret@h/db",
+    ],
+)
+async def test_an_address_that_would_show_a_part_of_its_password_is_refused(url: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"percent-encoding, such as %2F for /") as caught:
+        PostgresStore(url)
+    assert "sec" not in str(caught.value)

@@ -6,14 +6,24 @@ import configparser
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from enapter_async.errors import InvalidArgumentError
 from enapter_async.models.visible import make_visible
 
 _PASSWORD: Final = re.compile(r"((?://|^)[^/@:]*:(?!//))[^/].*(?=@)")
+_SHOWN: Final = ("service", "sslmode", "host", "port", "dbname")
+"""Parameters of a URL that may be shown."""
+_CLIENT_SETTINGS: Final = frozenset(
+    {
+        "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
+        "tcp_user_timeout", "fallback_application_name", "sslcompression", "sslsni", "load_balance_hosts",
+    }
+)  # fmt: skip
+"""Parameters of libpq that asyncpg does not know, and would pass to the server, which rejects them."""
 
 
 def hide_password(url: str) -> str:
@@ -22,30 +32,65 @@ def hide_password(url: str) -> str:
     Raises:
         InvalidArgumentError: The URL is invalid.
     """
-    try:
-        parts = urlsplit(url)
-        several = "," in parts.netloc
-        host, port = parts.hostname, None if several else parts.port
-    except ValueError:
-        parts, host, port, several = None, None, None, False
-    if parts is None or parts.scheme not in ("postgresql", "postgres"):
-        raise InvalidArgumentError("url", "must be an address such as postgresql://user@db.example.net/plant")
+    parts = _split(url)
     user = f"{quote(unquote(parts.username))}@" if parts.username else ""
-    place = f"[{host}]" if host and ":" in host else host or ""
-    if several:
-        place = parts.netloc.rpartition("@")[2]
-    shown = f"postgresql://{user}{place}{f':{port}' if port else ''}{parts.path}"
-    extra = "&".join(
-        f"{name}={value}"
-        for name, value in parse_qsl(parts.query)
-        if name in ("service", "sslmode", "host", "port", "dbname")
-    )
+    place = parts.netloc.rpartition("@")[2]
+    shown = f"postgresql://{user}{place}{parts.path}"
+    extra = "&".join(f"{name}={value}" for name, value in parse_qsl(parts.query) if name in _SHOWN)
     return make_visible(f"{shown}?{extra}" if extra else shown)
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a PostgreSQL URL.
+
+    A character such as `/` in a password that is not encoded would move the rest of the password to another part of
+    the URL, which is shown. Such a URL is refused.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if "," not in parts.netloc:
+            _ = parts.port  # raises an error if it is invalid
+        fields = parts.query.split("&") if parts.query else []
+        is_valid = (
+            parts.scheme in ("postgresql", "postgres")
+            and url.partition(":")[2].startswith("//")
+            and not parts.fragment
+            and parts.netloc.count("@") <= 1
+            and "@" not in parts.path
+            and ("@" not in parts.query or "@" in parts.netloc or not parts.netloc)
+            and all("=" in field for field in fields)
+        )
+        if is_valid:
+            return parts
+    raise InvalidArgumentError(
+        "url",
+        "must be an address such as postgresql://user@db.example.net/plant"
+        " (write special characters of a name or password in percent-encoding, such as %2F for /)",
+    )
 
 
 def mask_password(text: str) -> str:
     """Return a possible address in any form, with `***` instead of possible passwords."""
     return _PASSWORD.sub(r"\1***", text)
+
+
+def drop_client_settings(url: str) -> str:
+    """Return a PostgreSQL URL without parameters that only libpq knows and that change nothing essential.
+
+    Raises:
+        LookupError: The URL requires channel binding.
+    """
+    parts = urlsplit(url)
+    kept: list[str] = []
+    for field in filter(None, parts.query.split("&")):
+        name, _, value = field.partition("=")
+        if name == "channel_binding" and value == "require":
+            raise LookupError(
+                "channel_binding=require is not supported; leave it out, and set sslmode=verify-full instead"
+            )
+        if name != "channel_binding" and name not in _CLIENT_SETTINGS:
+            kept.append(field)
+    return parts._replace(query="&".join(kept)).geturl()
 
 
 def find_passwords(url: str) -> Iterator[str]:

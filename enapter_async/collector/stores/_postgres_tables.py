@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -68,14 +68,26 @@ FROM pg_index
 WHERE indrelid = $1::regclass AND indisunique AND indisvalid AND indimmediate
     AND indpred IS NULL AND indexprs IS NULL
 """
-_TYPES: Final[Mapping[str, Sequence[str]]] = {
-    "device_id": ("text", "character varying"),
-    "attribute": ("text", "character varying"),
-    "time": ("timestamp with time zone",),
+_Types: TypeAlias = Mapping[str, Sequence[str]]
+
+_TEXT: Final = ("text", "character varying")
+_TIME: Final = ("timestamp with time zone",)
+_ROW_TYPES: Final[_Types] = {
+    "device_id": _TEXT,
+    "attribute": _TEXT,
+    "time": _TIME,
     "value": ("double precision",),
     "text": ("text",),
-    "unit": ("text", "character varying"),
+    "unit": _TEXT,
 }
+_GAP_TYPES: Final[_Types] = {
+    "device_id": _TEXT,
+    "start": _TIME,
+    "before": _TIME,
+    "reason": _TEXT,
+    "id": ("bigint", "integer"),
+}
+_MARK_TYPES: Final[_Types] = {"device_id": _TEXT, "reached": _TIME}
 
 
 class Connection(Protocol):
@@ -124,7 +136,7 @@ class Tables:
         """Create missing tables, and check existing ones.
 
         Raises:
-            WrongTableError: The table of rows is unsuitable.
+            WrongTableError: A table is unsuitable.
         """
         async with connection.transaction():
             await self._lock(connection)
@@ -152,20 +164,31 @@ class Tables:
             await connection.execute(statements.format_map(self._quoted))
 
     async def _check(self, connection: Connection) -> None:
-        telemetry = self.telemetry
-        columns = {record["name"]: record for record in await connection.fetch(_COLUMNS_OF_TABLE, telemetry)}
-        for name, types in _TYPES.items():
+        await self._check_columns(connection, self.telemetry, _ROW_TYPES, filled=_ROW_TYPES)
+        await self._check_columns(connection, self.gaps, _GAP_TYPES, filled=_GAP_TYPES.keys() - {"id"})
+        await self._check_columns(connection, self.devices, _MARK_TYPES, filled=_MARK_TYPES)
+        await self._check_key(connection, self.telemetry, {"device_id", "attribute", "time"})
+        await self._check_key(connection, self.devices, {"device_id"})
+
+    async def _check_columns(
+        self, connection: Connection, table: str, types: _Types, *, filled: Collection[str]
+    ) -> None:
+        columns = {record["name"]: record for record in await connection.fetch(_COLUMNS_OF_TABLE, table)}
+        for name, allowed in types.items():
             if name not in columns:
-                raise WrongTableError(f"the table {telemetry} has no column {name}")
-            if columns[name]["type"] not in types:
+                raise WrongTableError(f"the table {table} has no column {name}")
+            if columns[name]["type"] not in allowed:
                 found = columns[name]["type"]
-                raise WrongTableError(f"column {name} of the table {telemetry} is {found}, it must be {types[0]}")
+                raise WrongTableError(f"column {name} of the table {table} is {found}, it must be {allowed[0]}")
         for name, column in columns.items():
-            if name not in _TYPES and column["required"]:
-                raise WrongTableError(f"the table {telemetry} needs a value for its column {name}")
-        keys = [set(record[0]) for record in await connection.fetch(_UNIQUE_COLUMNS, telemetry)]
-        if {"device_id", "attribute", "time"} not in keys:
-            raise WrongTableError(f"the table {telemetry} has no unique key of device_id, attribute and time")
+            if name not in filled and column["required"]:
+                raise WrongTableError(f"the table {table} needs a value for its column {name}")
+
+    async def _check_key(self, connection: Connection, table: str, key: set[str]) -> None:
+        if key not in [set(record[0]) for record in await connection.fetch(_UNIQUE_COLUMNS, table)]:
+            *others, last = sorted(key, key=list(_ROW_TYPES).index)
+            names = f"{', '.join(others)} and {last}" if others else last
+            raise WrongTableError(f"the table {table} has no unique key of {names}")
 
 
 def quote_identifier(name: str) -> str:

@@ -13,7 +13,12 @@ from typing import Final, Protocol, Self, TypeVar, cast
 
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
-from enapter_async.collector.stores._addresses import choose_service, find_passwords, hide_password
+from enapter_async.collector.stores._addresses import (
+    choose_service,
+    drop_client_settings,
+    find_passwords,
+    hide_password,
+)
 from enapter_async.collector.stores._postgres_tables import INCOMING, Connection, Tables, WrongTableError
 from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
 from enapter_async.models.arguments import describe_value, refuse_argument
@@ -54,6 +59,9 @@ _PASSING_CLASSES: Final = ("08", "40", "53", "57", "58")
 """Temporary classes of SQLSTATE: connection, rollback, resources (including a full disk), intervention, system."""
 _PASSING: Final = frozenset({"25006", "25P03", "25P04", "55P03", "XX000"})
 """Further temporary states: a read-only standby during a failover, two timeouts, a lock, and a crashed backend."""
+_CHANGED: Final = frozenset({"3F000", "42P01", "42703", "42P10"})
+"""States of a missing schema, table, column or key. A new connection creates tables that were dropped in the meantime,
+and names what is wrong with others."""
 
 
 class PostgresStore:
@@ -93,6 +101,7 @@ class PostgresStore:
             _require_name(schema, "schema") if schema is not None else None, _require_name(table, "table")
         )
         self._connection: _Connection | None = None
+        self._is_new = True  # the connection has not been used yet
         self._lock = asyncio.Lock()
         self._entered = False
 
@@ -259,7 +268,9 @@ class PostgresStore:
         )
         done = await connection.execute(
             f"INSERT INTO {self._tables.telemetry} (device_id, attribute, time, value, text, unit)"  # noqa: S608
-            f" SELECT device_id, attribute, time, value, text, unit FROM pg_temp.{INCOMING} ON CONFLICT DO NOTHING"
+            f" SELECT device_id, attribute, time, value, text, unit FROM pg_temp.{INCOMING}"
+            # Rows that violate another key must not vanish silently.
+            " ON CONFLICT (device_id, attribute, time) DO NOTHING"
         )
         return int(done.rpartition(" ")[2])
 
@@ -271,8 +282,11 @@ class PostgresStore:
         async with self._lock, self._failures():
             connection = self._connection
             if connection is None or connection.is_closed():
+                self._is_new = True
                 connection = self._connection = await self._connect()
-            return await work(connection)
+            done = await work(connection)
+            self._is_new = False
+            return done
 
     @asynccontextmanager
     async def _failures(self) -> AsyncGenerator[None]:
@@ -286,7 +300,12 @@ class PostgresStore:
         except asyncpg.PostgresError as error:
             code = str(getattr(error, "sqlstate", None) or "")
             passing = code.startswith(_PASSING_CLASSES) or code in _PASSING
+            # The tables have changed since this connection was made.
+            changed = code in _CHANGED or isinstance(error, asyncpg.InvalidCachedStatementError)
+            passing = passing or (changed and not self._is_new)
             failed = self._failure(str(error), passing=passing)
+        except asyncpg.TargetServerAttributeNotMatched:
+            failed = self._failure("the server is read-only", passing=True)
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             # A `ValueError` of asyncpg means an invalid argument.
             passing = not isinstance(error, (ssl.SSLCertVerificationError, ValueError))
@@ -314,11 +333,16 @@ class PostgresStore:
 
     async def _connect(self) -> _Connection:
         opened: object = await asyncpg.connect(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            self._url,
+            drop_client_settings(self._url),
             timeout=_CONNECT_SECONDS,  # pyright: ignore[reportArgumentType]
             service=choose_service(self._url),
             command_timeout=_ANSWER_SECONDS,
-            server_settings={"application_name": "enapter-async collect", "client_min_messages": "warning"},
+            target_session_attrs="read-write",  # of several hosts, the one that is not a standby
+            server_settings={
+                "application_name": "enapter-async collect",
+                "client_encoding": "UTF8",
+                "client_min_messages": "warning",
+            },
         )
         connection = cast("_Connection", opened)
         try:
