@@ -31,7 +31,7 @@ from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
 from enapter_async.collector.repair import Repairer
-from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets
+from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets, includes_all_devices
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
 from enapter_async.errors import EnapterError, SelectionError, StorageError
@@ -96,7 +96,8 @@ class Collector:
         self._rediscover = require_seconds(rediscover, "rediscover")
         self._report = Reporter(optional_callback(on_event, "on_event"))
         self._on_rows = optional_callback(on_rows, "on_rows")
-        self._finder = Finder(client, require_selection(selection))
+        selection = require_selection(selection)
+        self._finder = Finder(client, selection)
         self._targets = Targets({}, 0)
         self._clock_offset = 0.0
         self._stop = anyio.Event()
@@ -126,6 +127,7 @@ class Collector:
                 problems=self._problems,
                 report=self._report,
                 settled=self._intake.settle,
+                knows_all=includes_all_devices(selection),
             )
 
     @property

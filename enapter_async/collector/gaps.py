@@ -46,7 +46,7 @@ class Gap:
 
     def __str__(self) -> str:
         who = "all devices" if self.device_id is None else self.device_id
-        return f"{who}: {format_time(self.start)} to {format_time(self.before)}" + (
+        return f"{who}: {_show_time(self.start)} to {_show_time(self.before)}" + (
             f" ({self.reason})" if self.reason else ""
         )
 
@@ -102,6 +102,13 @@ def join_gaps(new: Sequence[Gap], known: Sequence[Gap]) -> tuple[list[Gap], list
     # Even a gap that the journal has gets a new id: a repair that holds the old one may have read history too early.
     touched = [gap for gap in known if any(_touch(gap, other) for other in by_device.get(gap.device_id, ()))]
     return merge_gaps([*touched, *new]), [gap.id for gap in touched if gap.id is not None]
+
+
+def _show_time(microseconds: int) -> str:
+    try:
+        return format_time(microseconds)
+    except OverflowError:  # a store is foreign code
+        return f"{microseconds:,} µs"
 
 
 def _touch(one: Gap, other: Gap) -> bool:

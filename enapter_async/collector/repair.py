@@ -24,13 +24,14 @@ from enapter_async import (
 from enapter_async._protocol.failure import refuses_request
 from enapter_async.collector._arguments import require_interval, require_selection
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, next_pause
-from enapter_async.collector._repair_job import RepairJob, plan_job
+from enapter_async.collector._repair_job import RepairJob
+from enapter_async.collector._repair_queue import RepairQueue
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
-from enapter_async.collector.selection import Finder, Selection, Units
+from enapter_async.collector.selection import Finder, Selection, Units, includes_all_devices
 from enapter_async.collector.store import JournaledStore
-from enapter_async.errors import EnapterError
+from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.models.arguments import require_callback, require_instance
 from enapter_async.rows import Row
 from enapter_async.rows.batches import RowBlock, make_row_block, none_is_empty
@@ -49,8 +50,8 @@ _STEPS_IN_LOOK_UP: Final = 300
 """The rows of all other devices are read, too, and live rows wait meanwhile."""
 _SETTLE: Final = 2 * _SECOND
 """Seconds after the end of a step until it is in history."""
-_REFUSED_SECONDS: Final = 600.0
-"""Seconds to wait before retrying a device whose history was rejected."""
+_ALL_DEVICES: Final = "all devices"
+_UNKNOWN: Final = "its gaps stay recorded, because it is gone or has no attributes to collect"
 Settled: TypeAlias = Callable[
     [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], Collection[tuple[str, str]]], int
 ]
@@ -83,6 +84,7 @@ class Repairer:
         report: Callable[[CollectorEvent], None],
         settled: Settled = lambda _, __, ___: 0,
         flush: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
+        knows_all: bool = False,
     ) -> None:
         """Prepare the repair.
 
@@ -96,6 +98,7 @@ class Repairer:
             report: Receives events.
             settled: Called after each time range that was looked up.
             flush: Waits until all live rows received so far are in the store, so that no step gets a second row.
+            knows_all: Whether `units` has every device that the token can see. Devices of other gaps are then reported.
         """
         self.rows: int = 0
         self.seconds: float = 0.0
@@ -110,8 +113,10 @@ class Repairer:
         self._report = report
         self._settled = settled
         self._flush = flush
+        self._knows_all = knows_all
         self._wake = anyio.Event()
-        self._refused: dict[str, float] = {}
+        self._queue = RepairQueue(step=step * _SECOND, longest=_WINDOW * step * _SECOND)
+        self._told: set[str] = set()
         self._requests = _FIRST_REQUESTS
         self._times_late = 0
         # Live collection waits for at most one commit of the repair.
@@ -131,10 +136,11 @@ class Repairer:
         pause = FIRST_PAUSE
         while True:
             self._wake = anyio.Event()
+            job: RepairJob | None = None
             try:
                 job, wait = await self._next_job()
                 if job is not None:
-                    await self._fill(job)
+                    await self._fill_tolerating(job)
                     pause = FIRST_PAUSE
                     continue
                 self._problems.passed("history")
@@ -142,6 +148,8 @@ class Repairer:
                 if ends_polling(error):
                     return  # live collection gets the same error and ends with it
                 self._problems.failed("history", error)
+                if job is not None:
+                    self._queue.put_back(job)
                 await anyio.sleep(pause)
                 pause = next_pause(pause)
                 continue
@@ -163,25 +171,30 @@ class Repairer:
             EnapterError: History cannot be read, or the store cannot be written.
         """
         while (job := (await self._next_job())[0]) is not None:
-            await self._fill(job)
+            await self._fill_tolerating(job)
 
     # -- what to do next -----------------------------------------------------------------------------------
 
-    async def _next_job(self) -> tuple[RepairJob | None, float | None]:
+    async def _next_job(self) -> tuple[RepairJob | None, float]:
         """Return the next job, or None and the seconds until there may be one."""
         gaps = await self._read_gaps()
+        if self._knows_all:
+            unknown = {gap.device_id for gap in gaps if gap.device_id is not None}.difference(self._units())
+            for device in sorted(unknown - self._told):
+                self._report(Skipped(device_id=device, attribute=None, reason=_UNKNOWN))
+            self._told |= unknown
+        for gap in self._queue.list_unreadable(gaps):
+            self._report(
+                Skipped(
+                    device_id=gap.device_id or _ALL_DEVICES, attribute=None, reason=f"the gap {gap} is out of range"
+                )
+            )
+        return self._queue.next_job(gaps, list(self._units()), self._find_end())
+
+    def _find_end(self) -> int:
+        """Return the time from which there is no history yet."""
         width = self._step * _SECOND
-        over = (self._now() - _SETTLE) // width * width
-        units, monotonic = self._units(), time.monotonic()
-        self._refused = {device: until for device, until in self._refused.items() if until > monotonic}
-        devices = [device for device in units if device not in self._refused]
-        fillable = {None, *devices}
-        possible = [gap for gap in gaps if gap.device_id in fillable]
-        if ready := [gap for gap in possible if gap.start < over]:
-            return plan_job(ready, devices, over=over, step=width, longest=_WINDOW * width), None
-        waits = [(gap.start - over + width) / 1e6 for gap in possible]
-        waits += [until - monotonic for until in self._refused.values()]
-        return None, max(0.05, min(waits)) if waits else None
+        return (self._now() - _SETTLE) // width * width
 
     async def _read_gaps(self) -> list[Gap]:
         gaps = await self._store.read_gaps()
@@ -190,21 +203,36 @@ class Repairer:
 
     # -- doing it ------------------------------------------------------------------------------------------
 
+    async def _fill_tolerating(self, job: RepairJob) -> None:
+        """Fill the gaps of a job. If no request can contain one of them, only that gap is affected."""
+        try:
+            await self._fill(job)
+        except (ValueError, OverflowError) as error:  # InvalidArgumentError is a ValueError
+            if len(job.gaps) > 1:
+                for gap in job.gaps:
+                    await self._fill_tolerating(self._queue.plan([gap], list(self._units()), self._find_end()))
+                return
+            (gap,) = job.gaps
+            self._queue.refuse(gap.device_id, gap.start, ever=True)
+            self._report(
+                Skipped(device_id=gap.device_id or _ALL_DEVICES, attribute=None, reason=f"the gap {gap}: {error}")
+            )
+
     async def _fill(self, job: RepairJob) -> None:
         rows_before = self.rows
         found: set[tuple[str, str]] = set()
         refused: dict[str, EnapterError] = {}
         last: Sequence[Row] = ()
-        if query := self._query(job):
+        if query := self._query(job, refused):
             await self._flush()
             await self._look_up_rows(job)
             last = await self._read_all(job, query, found, refused)
-        for device, error in refused.items():
-            self._refused[device] = time.monotonic() + _REFUSED_SECONDS
-            self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {error}"))
+        self._refuse(job, refused)
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         spans = {device: span for device, span in job.spans.items() if device not in refused}
         empty = self._settled(spans, found, job.stored_attributes)
+        if job.start >= job.before:
+            return  # an empty gap, which is no longer in the journal
         self.seconds += (job.before - job.start) / 1e6
         rows = self.rows - rows_before
         self._report(
@@ -256,25 +284,39 @@ class Repairer:
             raise problem
         return last
 
+    def _refuse(self, job: RepairJob, refused: Mapping[str, EnapterError]) -> None:
+        """Leave the gaps of rejected devices alone for a while. Each device is reported once until it can be read."""
+        for gap in job.gaps:
+            for device in refused if gap.device_id is None else refused.keys() & {gap.device_id}:
+                self._queue.refuse(device, gap.start if gap.device_id else max(gap.start, job.start))
+        for device in refused.keys() - self._told:
+            self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {refused[device]}"))
+        self._told = (self._told - job.spans.keys()) | refused.keys()
+
     def _rest(self, gap: Gap, job: RepairJob, refused: Mapping[str, EnapterError]) -> list[Gap]:
         if gap.device_id is not None and gap.device_id in refused:
             return [attrs.evolve(gap, id=None)]
         rest = gap.without(job.start, job.before)
         if gap.device_id is None:
             start, before = max(gap.start, job.start), min(gap.before, job.before)
-            left_alone = {*refused, *self._refused}
             if start < before:
                 rest += [
                     Gap(device_id=device, start=start, before=before, reason=gap.reason)
                     for device in self._units()
-                    if device in left_alone
+                    if device in refused or device not in job.spans
                 ]
         return rest
 
-    def _query(self, job: RepairJob) -> TimeseriesQuery | None:
+    def _query(self, job: RepairJob, refused: dict[str, EnapterError]) -> TimeseriesQuery | None:
         units = self._units()
+        series: list[Series] = []
         # In the order of a store's key: rows of one request are then neighbours.
-        series = [Series(device, sorted(units[device])) for device in sorted(job.spans) if units.get(device)]
+        for device in sorted(job.spans):
+            if units.get(device):
+                try:
+                    series.append(Series(device, sorted(units[device])))
+                except InvalidArgumentError as error:
+                    refused[device] = error
         if not series:
             return None
         return TimeseriesQuery(
@@ -388,7 +430,8 @@ async def repair_gaps(
     require_instance(store, JournaledStore, "store")
     report = Reporter(require_callback(on_event, "on_event"))
     seconds = require_interval(interval)
-    targets = await Finder(client, require_selection(selection)).find()
+    selection = require_selection(selection)
+    targets = await Finder(client, selection).find()
 
     repairer = Repairer(
         client,
@@ -398,6 +441,7 @@ async def repair_gaps(
         now=lambda: round(time.time() * _SECOND),
         problems=Problems(report),
         report=report,
+        knows_all=includes_all_devices(selection),
     )
     await repairer.fill_all()
     return repairer.rows

@@ -82,6 +82,11 @@ class Selection:
     shard: Shard | None = attrs.field(default=None, converter=_shard)
 
 
+def includes_all_devices(selection: Selection) -> bool:
+    """Whether every device that the token can see belongs to a selection."""
+    return selection.devices is None and selection.site_id is None and selection.shard is None
+
+
 @attrs.frozen
 class Targets:
     """The devices and attributes that match a selection now.

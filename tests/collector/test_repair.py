@@ -43,6 +43,7 @@ class Repairing:
         step: int = 1,
         now: int = START + 100_000,
         flush: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
+        knows_all: bool = False,
     ) -> None:
         self.events: list[CollectorEvent] = []
         self.repairer = Repairer(
@@ -54,6 +55,7 @@ class Repairing:
             problems=Problems(self.events.append),
             report=self.events.append,
             flush=flush,
+            knows_all=knows_all,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import time
@@ -20,6 +21,8 @@ from enapter_async.collector.stores._sqlite_rows import insert_rows
 from enapter_async.errors import StorageError
 from enapter_async.models.arguments import require_path
 from enapter_async.rows import COLUMNS, Row, format_time, parse_time
+
+_logger = logging.getLogger("enapter_async.collector")
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -188,6 +191,7 @@ class _Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: tuple[int, int] | None = None
+        self._unreadable_gaps: set[int] = set()
         try:
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -278,10 +282,22 @@ class _Database:
         found = self._connection.execute(
             "SELECT id, device_id, start, before, reason FROM telemetry_gaps ORDER BY start, id"
         )
-        return [
-            Gap(id=number, device_id=device, start=parse_time(start), before=parse_time(before), reason=reason)
-            for number, device, start, before, reason in found
-        ]
+        gaps: list[Gap] = []
+        for number, device, start, before, reason in found:
+            try:
+                span = parse_time(start), parse_time(before)
+            except (ValueError, TypeError):  # an edited journal: the other gaps are still valid
+                self._warn_of_unreadable_gap(number, start, before)
+                continue
+            gaps.append(Gap(id=number, device_id=device, start=span[0], before=span[1], reason=reason))
+        return gaps
+
+    def _warn_of_unreadable_gap(self, number: int, start: object, before: object) -> None:
+        if number not in self._unreadable_gaps:
+            self._unreadable_gaps.add(number)
+            _logger.warning(
+                "%s: gap %d is ignored, because its time cannot be read: %r to %r", self._path, number, start, before
+            )
 
     def read_keys(self, devices: Collection[str], start: int, before: int) -> set[RowKey]:
         wanted = set(devices)

@@ -1,0 +1,91 @@
+"""Order of the gaps of a journal: a gap that cannot be read must not keep others from being filled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from math import inf
+from typing import Final, TypeAlias
+
+from enapter_async.collector._repair_job import RepairJob, plan_job
+from enapter_async.collector._silence import LONGEST_GAP
+from enapter_async.collector.gaps import Gap
+
+_Key: TypeAlias = tuple[str | None, int]
+"""Device and start of a gap. They stay the same while it grows, unlike its `id`."""
+_REFUSED_SECONDS: Final = 600.0
+"""Seconds to wait before retrying a gap whose history was rejected."""
+
+
+class RepairQueue:
+    """Selects the gaps to fill next: the oldest first, but those that may fail or take days after all others."""
+
+    def __init__(self, *, step: int, longest: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Create the queue.
+
+        Args:
+            step: Microseconds between two rows.
+            longest: Maximum length of a job, in microseconds.
+            clock: Seconds, monotonic.
+        """
+        self._step = step
+        self._longest = longest
+        self._clock = clock
+        self._refused: dict[_Key, float] = {}
+        self._failed: set[_Key] = set()
+
+    def next_job(self, gaps: Sequence[Gap], devices: Collection[str], over: int) -> tuple[RepairJob | None, float]:
+        """Return the next job, or None and the seconds until there may be one.
+
+        Args:
+            gaps: The journal, oldest gap first.
+            devices: Devices that are collected.
+            over: Time from which there is no history yet, in microseconds since 1970.
+        """
+        now = self._clock()
+        self._refused = {key: until for key, until in self._refused.items() if until > now}
+        suspects = {device for (device, _), until in self._refused.items() if until < inf}
+        fillable = {None, *devices}
+        possible = [gap for gap in gaps if gap.device_id in fillable and _key(gap) not in self._refused]
+        ranks = {id(gap): self._rank(gap, suspects) for gap in possible if gap.start < over}
+        if not ranks:
+            waits = [(gap.start - over + self._step) / 1e6 for gap in possible]
+            return None, max(0.05, min([*waits, *(until - now for until in self._refused.values())], default=inf))
+        first = min(ranks.values())
+        if first[0]:
+            self._failed.clear()  # all have failed, so the next round begins
+        chosen = [gap for gap in possible if ranks.get(id(gap)) == first]
+        return self.plan(chosen, [device for device in devices if device not in suspects], over), 0.0
+
+    def plan(self, gaps: Sequence[Gap], devices: Collection[str], over: int) -> RepairJob:
+        """Return a job of the first of some gaps and those near it."""
+        return plan_job(gaps, devices, over=over, step=self._step, longest=self._longest)
+
+    def refuse(self, device: str | None, start: int, *, ever: bool = False) -> None:
+        """Leave a gap alone for a while. Other gaps of its device are tried after those of all other devices.
+
+        Args:
+            device: Its device.
+            start: Its start, in microseconds since 1970.
+            ever: Do not retry it at all.
+        """
+        self._refused[device, start] = inf if ever else self._clock() + _REFUSED_SECONDS
+
+    def put_back(self, job: RepairJob) -> None:
+        """Try the gaps of a job that failed after all others."""
+        self._failed.update(map(_key, job.gaps))
+
+    def list_unreadable(self, gaps: Sequence[Gap]) -> Iterator[Gap]:
+        """Refuse gaps that no request can contain, and yield them."""
+        for gap in gaps:
+            if gap.start < 0 and _key(gap) not in self._refused:
+                self.refuse(*_key(gap), ever=True)
+                yield gap
+
+    def _rank(self, gap: Gap, suspects: Collection[str | None]) -> tuple[bool, bool, bool]:
+        is_suspect = gap.device_id is not None and gap.device_id in suspects
+        return _key(gap) in self._failed, is_suspect, gap.before - gap.start > LONGEST_GAP
+
+
+def _key(gap: Gap) -> _Key:
+    return gap.device_id, gap.start
