@@ -559,14 +559,14 @@ async def test_rows_wait_while_the_disk_is_full_and_are_there_once_there_is_room
         "DROP SCHEMA plant CASCADE",
     ],
 )
-async def test_tables_that_are_taken_away_or_changed_are_followed(database: str, change: str) -> None:
+async def test_tables_that_are_taken_away_or_changed_are_followed(postgres_url: str, change: str) -> None:
     def make_gap(second: int) -> Gap:
         return Gap(device_id="d1", start=NOON, before=NOON + second * SECOND, reason="")
 
     schema = "plant" if "SCHEMA" in change else None
-    async with PostgresStore(database, schema=schema) as store:
+    async with PostgresStore(postgres_url, schema=schema) as store:
         assert await store.commit([row()], note=[make_gap(1)]) == 1
-        await query(database, change)
+        await query(postgres_url, change)
         with pytest.raises(StorageError) as caught:
             await store.commit([row(1)], note=[make_gap(2)])
         assert caught.value.temporary
@@ -584,26 +584,26 @@ async def test_tables_that_are_taken_away_or_changed_are_followed(database: str,
         ),
     ],
 )
-async def test_a_table_that_loses_what_is_needed_is_refused(database: str, change: str, problem: str) -> None:
+async def test_a_table_that_loses_what_is_needed_is_refused(postgres_url: str, change: str, problem: str) -> None:
     """Without its key, a row would be written twice."""
-    async with PostgresStore(database) as store:
+    async with PostgresStore(postgres_url) as store:
         assert await store.write([row()]) == 1
-        await query(database, change)
+        await query(postgres_url, change)
         for _ in range(2):
             with pytest.raises(StorageError) as caught:
                 await store.write([row()])
         assert str(caught.value).endswith(problem)
         assert not caught.value.temporary
-    assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+    assert await query(postgres_url, "SELECT count(*) FROM telemetry") == [(1,)]
 
 
-async def test_a_missing_table_that_does_not_come_back_is_not_waited_for(database: str) -> None:
+async def test_a_missing_table_that_does_not_come_back_is_not_waited_for(postgres_url: str) -> None:
     """For example behind a pooler that gives each transaction another connection, without the temporary table."""
-    async with PostgresStore(database) as store:
-        await query(database, "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+    async with PostgresStore(postgres_url) as store:
+        await query(postgres_url, "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
                               " $$BEGIN INSERT INTO nowhere VALUES (1); RETURN NEW; END$$")  # fmt: skip
         await query(
-            database, "CREATE TRIGGER fail BEFORE INSERT ON telemetry FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+            postgres_url, "CREATE TRIGGER fail BEFORE INSERT ON telemetry FOR EACH STATEMENT EXECUTE FUNCTION fail()"
         )
         temporary = []
         for _ in range(2):
@@ -613,11 +613,12 @@ async def test_a_missing_table_that_does_not_come_back_is_not_waited_for(databas
         assert temporary == [True, False]
 
 
-async def test_a_row_that_another_key_excludes_is_not_lost_in_silence(database: str) -> None:
+async def test_a_row_that_another_key_excludes_is_not_lost_in_silence(postgres_url: str) -> None:
     await query(
-        database, f"CREATE TABLE telemetry ({COLUMNS}, UNIQUE (device_id, attribute, time), UNIQUE (device_id, time))"
+        postgres_url,
+        f"CREATE TABLE telemetry ({COLUMNS}, UNIQUE (device_id, attribute, time), UNIQUE (device_id, time))",
     )
-    async with PostgresStore(database) as store:
+    async with PostgresStore(postgres_url) as store:
         assert await store.write([row()]) == 1
         with pytest.raises(StorageError, match="duplicate key value violates unique constraint"):
             await store.write([row(attribute="voltage")])
@@ -626,27 +627,29 @@ async def test_a_row_that_another_key_excludes_is_not_lost_in_silence(database: 
 # -- several hosts -----------------------------------------------------------------------------------------
 
 
-async def test_of_several_hosts_the_one_that_can_be_written_is_used(database: str, server: PostgresServer) -> None:
+async def test_of_several_hosts_the_one_that_can_be_written_is_used(
+    postgres_url: str, postgres: PostgresServer
+) -> None:
     with running_postgres() as standby:
-        await query(standby.url, f"CREATE DATABASE {database.rpartition('/')[2]}")
+        await query(standby.url, f"CREATE DATABASE {postgres_url.rpartition('/')[2]}")
         await query(standby.url, "ALTER ROLE admin SET default_transaction_read_only = on")
-        hosts = f"127.0.0.1:1,127.0.0.1:{standby.port},127.0.0.1:{server.port}"
-        async with PostgresStore(database.replace(f"127.0.0.1:{server.port}", hosts)) as store:
+        hosts = f"127.0.0.1:1,127.0.0.1:{standby.port},127.0.0.1:{postgres.port}"
+        async with PostgresStore(postgres_url.replace(f"127.0.0.1:{postgres.port}", hosts)) as store:
             assert await store.write([row()]) == 1
         with pytest.raises(StorageError, match="the server is read-only") as caught:
             async with PostgresStore(standby.url):
                 pass
         assert caught.value.temporary
-    assert await query(database, "SELECT count(*) FROM telemetry") == [(1,)]
+    assert await query(postgres_url, "SELECT count(*) FROM telemetry") == [(1,)]
 
 
-async def test_parameters_of_libpq_are_accepted(database: str) -> None:
-    url = f"{database}?connect_timeout=10&keepalives=1&application_name=x&client_encoding=latin1&channel_binding=prefer"
+async def test_parameters_of_libpq_are_accepted(postgres_url: str) -> None:
+    url = f"{postgres_url}?keepalives=1&connect_timeout=9&client_encoding=latin1&channel_binding=prefer"
     async with PostgresStore(url) as store:
         assert await store.write([("d1", "state", NOON, None, "läuft", None)]) == 1
-    assert await query(database, "SELECT text FROM telemetry") == [("läuft",)]
+    assert await query(postgres_url, "SELECT text FROM telemetry") == [("läuft",)]
     with pytest.raises(StorageError, match="channel_binding=require is not supported") as caught:
-        async with PostgresStore(database + "?channel_binding=require"):
+        async with PostgresStore(postgres_url + "?channel_binding=require"):
             pass
     assert not caught.value.temporary
 
