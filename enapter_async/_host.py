@@ -35,6 +35,15 @@ def encode_host(host: str) -> str:
     return name
 
 
+def can_exist(host: str) -> bool:
+    """Whether a host is valid, as in `encode_host`."""
+    try:
+        encode_host(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _to_ascii(host: str) -> str:
     # As in aiohttp, which uses IDNA 2008: the standard library changes some names (ß into ss).
     encoded = yarl.URL.build(scheme="http", host=host).raw_host

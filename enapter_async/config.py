@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from enapter_async._host import encode_host
+from enapter_async._host import can_exist, encode_host
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.arguments import describe_value, read_number, read_whole_number
 
@@ -292,14 +292,6 @@ def _with_encoded_host(url: str, parts: SplitResult, host: str) -> str:
     raise ConfigurationError(message)
 
 
-def _can_exist(host: str) -> bool:
-    try:
-        encode_host(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
@@ -357,7 +349,7 @@ def _proxy(value: object) -> str | None:
         return None
     if isinstance(value, str) and not _CONTROL_OR_SPACE.search(value):
         parts = _split(value)
-        if parts is not None and parts.scheme in ("http", "https") and parts.hostname and _can_exist(parts.hostname):
+        if parts is not None and parts.scheme in ("http", "https") and parts.hostname and can_exist(parts.hostname):
             return value
     raise ConfigurationError("proxy must be a URL such as http://proxy.example.net:3128")
 

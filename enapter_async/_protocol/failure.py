@@ -112,8 +112,8 @@ def api_error(answer: Answer, now: datetime, *secrets: str | None) -> APIError:
 def _names_token(error: ErrorDetail) -> bool:
     """Whether an error is about the token's header (reference.md, Errors: invalid and expired tokens are a 403)."""
     header = error.details.get("header")
-    code = (error.code or "").rpartition("/")[2]
-    return code == "invalid_header" and isinstance(header, str) and header.lower() == "x-enapter-auth-token"
+    code = (error.code or "").rpartition("/")[2].lower()
+    return code == "invalid_header" and isinstance(header, str) and header.strip().lower() == "x-enapter-auth-token"
 
 
 def _redirect_message(status: int, location: str) -> str:

@@ -14,7 +14,8 @@ from enapter_async._protocol.values import require_timeout
 from enapter_async._session import Session
 from enapter_async._transport.websocket import WebSocket
 from enapter_async.config import StreamPolicy
-from enapter_async.errors import ClientClosedError, DecodeError, InvalidArgumentError, RequestError, StreamError
+from enapter_async.errors import ClientClosedError, DecodeError, RequestError, StreamError
+from enapter_async.models.arguments import refuse_argument, require_whole_number
 
 _SIGN_OF_LIFE: Final = 10.0
 _SIGNS_PER_PING: Final = 3  # a "keepalive_ping" every 30 s (reference.md, section 11a)
@@ -94,7 +95,7 @@ class Terminal(AsyncIterator[str]):
             StreamError: The terminal is not open, or the connection is lost.
         """
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError("text", f"must be a string, not {type(text).__name__}")
+            raise refuse_argument("text", "must be a string", text)
         await self._send("stdin", text)
 
     async def set_size(self, *, rows: int, columns: int) -> None:
@@ -108,10 +109,10 @@ class Terminal(AsyncIterator[str]):
             InvalidArgumentError: A number is invalid.
             StreamError: The terminal is not open, or the connection is lost.
         """
-        for name, number in (("rows", rows), ("columns", columns)):
-            if type(number) is not int or not 1 <= number <= _LARGEST:
-                raise InvalidArgumentError(name, f"must be a whole number from 1 to {_LARGEST}, got {number!r}")
-        await self._send("set_size", rows, columns)
+        size = [
+            require_whole_number(number, name, 1, _LARGEST) for name, number in (("rows", rows), ("columns", columns))
+        ]
+        await self._send("set_size", *size)
 
     def __aiter__(self) -> Self:
         return self

@@ -27,7 +27,8 @@ from enapter_async.models.timeseries import ColumnHeader, Timeseries, Timeseries
 
 QUERY: Final = Operation("telemetry.query_timeseries", "POST", Safety.READ, accept="text/csv")
 
-_BLANK: Final = b" \t\r\n"
+_PROMPTNESS: Final = 1.0
+"""Seconds of reading after which complete rows are returned, even if they do not fill a batch."""
 _PATH: Final = "v3/telemetry/query_timeseries"
 
 
@@ -44,8 +45,7 @@ class TimeseriesStream:
     def __init__(self, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
         self._answer = answer
         self._idle = idle
-        self._silence = 0.0  # seconds spent reading since the last record, without the time of the consumer
-        self._within_record = False
+        self._silence = 0.0  # seconds spent reading since the last row, without the time of the consumer
         self._clock = asyncio.get_running_loop().time
         self._pieces = answer.pieces(idle=lambda: self._idle - self._silence, until=until)
         self._reader = TimeseriesReader(answer.headers.get_all(DATA_TYPES_HEADER))
@@ -97,8 +97,6 @@ class TimeseriesStream:
         began = self._clock()
         try:
             piece = await anext(self._pieces, None)
-            if piece is not None:
-                self._bound_silence(piece, self._clock() - began)
         except TransportError:
             self._take(self._reader.rest())
             raise
@@ -106,18 +104,18 @@ class TimeseriesStream:
             self._ended = True
             self._take(self._reader.finish(complete=self._answer.ends_provably))
         else:
-            self._take(self._reader.feed(piece))
+            self._take_piece(piece, self._clock() - began)
 
-    def _bound_silence(self, piece: bytes, elapsed: float) -> None:
-        """Detect a response that sends bytes but no records, such as blank lines or an endless line."""
-        text = piece if self._within_record else piece.lstrip(_BLANK)
-        if b"\n" in text:
-            self._silence = 0.0
-            self._within_record = bool(piece[piece.rfind(b"\n") + 1 :].strip(_BLANK))
-            return
-        self._within_record = bool(text)
+    def _take_piece(self, piece: bytes, elapsed: float) -> None:
+        """Process a piece, and detect a response that sends bytes but no rows: blank lines, or a row without an end."""
+        begun = self._reader.columns is not None
+        self._take(self._reader.feed(piece))
         self._silence += elapsed
-        if self._silence >= self._idle:
+        if not self._ready and b"\n" in piece and self._silence >= min(_PROMPTNESS, self._idle / 10):
+            self._take(self._reader.rest())
+        if self._ready or begun != (self._reader.columns is not None):
+            self._silence = 0.0
+        elif self._silence >= self._idle:
             raise AttemptTimeoutError("no row came in time", phase="body")
 
     def _raise_failure(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
@@ -227,6 +228,8 @@ class HttpTransport:
         if owner.closed:
             raise ClientClosedError("the injected aiohttp.ClientSession is closed")
         session = _handshake_session(owner, (*self._middlewares, opening), connect_timeout)
+        if hdrs.AUTHORIZATION in headers:
+            vars(session).update(_default_auth=None)  # that login is for the API, and aiohttp refuses two of them
         failure: EnapterError
         timer = self._lifetime.begin(deadline)
         try:
@@ -305,11 +308,11 @@ class Opening:
     """Middleware that writes one request at most once, on an empty connection, and records whether it did.
 
     aiohttp itself repeats GET, PUT and DELETE once if a connection dies, depending on the type of the exception. Our
-    exception replaces it and is not repeated. The class of an injected session may repeat requests as well: such a
-    repetition ends like the first attempt, without another write.
+    exception replaces it and is not repeated. The class of an injected session may repeat requests as well, one after
+    another or at once: such a repetition ends like the first attempt, without another write.
     """
 
-    __slots__ = ("_failure", "_request", "_response", "_send", "closing")
+    __slots__ = ("_ended", "_failure", "_request", "_response", "_running", "_send", "closing")
 
     def __init__(self, *, closing: bool = False) -> None:
         """Prepare for one request.
@@ -321,16 +324,21 @@ class Opening:
         self._request: aiohttp.ClientRequest | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._failure: TransportError | None = None
+        self._running = False
+        self._ended: asyncio.Event | None = None  # made by the first repetition that waits for the run before it
         self._send: Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if self._request is not None and self.sent:
-            return self._repeated()
+        if self._request is not None:
+            await self._previous_run()
+            if self.sent:
+                return self._repeated()
         self._request = request
         self._failure = None
         while True:
+            self._running = True
             # A middleware runs before a connection is chosen; `send` runs right before the request is written.
             self._send = request.send
             request.send = self._send_unless_used  # type: ignore[assignment, method-assign]
@@ -353,8 +361,19 @@ class Opening:
                 return response
             finally:
                 del request.send
+                self._running = False
+                if self._ended is not None:
+                    self._ended.set()
+                    self._ended = None
             break
         raise self._failure
+
+    async def _previous_run(self) -> None:
+        """Wait until no other run of this request can write it."""
+        while self._running:
+            if self._ended is None:
+                self._ended = asyncio.Event()
+            await self._ended.wait()
 
     def _send_unless_used(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
         settling = check_unused(conn)

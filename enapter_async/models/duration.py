@@ -10,6 +10,8 @@ from typing import Final
 from enapter_async.models.arguments import read_number, refuse_argument
 
 _DURATION: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_LONGEST: Final = 100
+"""Characters of a duration. Go writes at most 25, and a text of megabytes would take seconds to parse."""
 _NANOSECONDS: Final = {
     "ns": 1,
     "us": 1_000,
@@ -33,7 +35,7 @@ def parse_duration(text: str) -> timedelta:
     """
     if text == "0":
         return timedelta(0)
-    parts = _DURATION.findall(text)
+    parts = _DURATION.findall(text) if len(text) <= _LONGEST else []
     if not parts or "".join(parts) != text:
         raise ValueError("expected a duration such as 2m30s")
     nanoseconds = 0

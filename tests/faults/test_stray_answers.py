@@ -375,3 +375,60 @@ async def test_a_session_that_repeats_requests_sends_none_twice(
                 await CALLS[safety](client)
         assert server.seen == 1
         assert caught.value.outcome == outcome  # type: ignore[attr-defined]
+
+
+async def gather(send: Callable[[], Awaitable[Any]]) -> Any:
+    """Send twice at once, and take both answers."""
+    first, _ = await asyncio.gather(send(), send())
+    return first
+
+
+async def hedge(send: Callable[[], Awaitable[Any]]) -> Any:
+    """Send again if no answer comes soon, and take the first."""
+    tasks = {asyncio.ensure_future(send())}
+    done, _ = await asyncio.wait(tasks, timeout=0.02)
+    if not done:
+        tasks.add(asyncio.ensure_future(send()))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks - done:
+        task.cancel()
+    await asyncio.wait(tasks)
+    return done.pop().result()
+
+
+async def give_up_the_first(send: Callable[[], Awaitable[Any]]) -> Any:
+    """Cancel the first before it was written."""
+    first = asyncio.ensure_future(send())
+    second = asyncio.ensure_future(send())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait({first})
+    return await second
+
+
+@pytest.mark.parametrize("twice", [gather, hedge, give_up_the_first])
+@pytest.mark.parametrize("within", ["session", "middleware"])
+@each_class
+async def test_neither_does_a_session_that_sends_requests_twice_at_once(
+    safety: Safety, within: str, twice: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        class Hedging(aiohttp.ClientSession):
+            async def _request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+                once = super()._request
+                return await twice(lambda: once(*arguments, **options))  # type: ignore[no-any-return]
+
+    async def hedging(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        return await twice(lambda: handler(request))  # type: ignore[no-any-return]
+
+    async def behaviour(exchange: Exchange) -> None:
+        await asyncio.sleep(0.05)
+        await exchange.answer(GOOD[safety])
+
+    session = Hedging() if within == "session" else aiohttp.ClientSession(middlewares=[hedging])
+    async with RawServer(behaviour).running() as server, session:
+        async with impatient(server, http_session=session, timeouts=Timeouts(attempt=5)) as client:
+            await CALLS[safety](client)
+        assert server.seen == 1

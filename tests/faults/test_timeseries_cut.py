@@ -26,6 +26,7 @@ from enapter_async import (
     Series,
     Timeouts,
     TimeseriesBatch,
+    TimeseriesFormatError,
     TimeseriesQuery,
 )
 from tests.faults.raw_server import Exchange, RawServer, serving
@@ -518,6 +519,7 @@ NOTHING = {
     "blank lines behind the columns": (HEADER, b"\n"),
     "a row without an end": (HEADER, b"1"),
     "blank lines behind a row": (HEADER + f"{FIRST},x\n".encode(), b"\r\n\n"),
+    "line breaks in a cell without an end": (HEADER + f'{FIRST},"'.encode(), b"x\n"),
 }
 GZIP = ("Content-Encoding: gzip",)
 
@@ -586,3 +588,26 @@ async def test_rows_that_come_slowly_are_waited_for() -> None:
     async with RawServer(behaviour).running() as server, client_of(server, timeouts=timeouts) as client:
         async with client.telemetry.stream_timeseries(query(5)) as stream:
             assert len([row async for row in stream]) == 5
+
+
+async def test_rows_that_come_slowly_are_returned_before_a_batch_is_full() -> None:
+    """Neither does a malformed one wait for it."""
+    arrived = asyncio.Event()
+
+    async def behaviour(exchange: Exchange) -> None:
+        await exchange.send(head("Transfer-Encoding: chunked") + chunk(HEADER))
+        await asyncio.sleep(0.1)
+        await exchange.send(chunk(f"{FIRST},1\n".encode()))
+        await arrived.wait()
+        await asyncio.sleep(0.1)
+        await exchange.send(chunk(b"malformed\n"))
+        await exchange.hang()
+
+    timeouts = Timeouts(total=60, attempt=0.9)
+    async with RawServer(behaviour).running() as server, client_of(server, timeouts=timeouts) as client:
+        async with client.telemetry.stream_timeseries(query(5)) as stream:
+            rows = aiter(stream)
+            assert (await anext(rows)).values == ("1",)
+            arrived.set()
+            with pytest.raises(TimeseriesFormatError, match="1 cells, but 2 columns"):
+                await anext(rows)

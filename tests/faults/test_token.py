@@ -55,7 +55,8 @@ def accepting(*tokens: str, refusal: tuple[bytes, int] = (b"", 401)) -> Callable
 
 
 EXPIRED = as_json({"errors": [{"code": "invalid_header", "details": {"header": "X-Enapter-Auth-Token"}}]})
-REFUSALS = {"401": (b"", 401), "403 for the token": (EXPIRED, 403)}
+LOUD = as_json({"errors": [{"code": "gateway/INVALID_HEADER", "details": {"header": "x-enapter-auth-token"}}]})
+REFUSALS = {"401": (b"", 401), "403 for the token": (EXPIRED, 403), "403 in another case": (LOUD, 403)}
 each_refusal = pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 
 

@@ -142,6 +142,12 @@ def test_a_duration_of_absurd_length_is_refused() -> None:
         parse_duration("9" * 5000 + "h")
 
 
+def test_a_duration_of_many_parts_is_refused_before_they_are_counted() -> None:
+    """Eight million of them took 4 s and 500 MB."""
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration("1ns" * 34)
+
+
 @pytest.mark.parametrize(
     ("duration", "wire"),
     [

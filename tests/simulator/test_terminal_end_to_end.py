@@ -6,12 +6,14 @@ import asyncio
 import json
 import pickle
 import ssl
+import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import anyio
 import attrs
+import numpy as np
 import pytest
 from simulator_calls import Caller, device_of
 
@@ -204,6 +206,27 @@ async def test_a_terminal_counts_among_the_streams_and_gives_its_place_back(sim:
             await client.devices.open_terminal(session).send("x")
 
 
+async def test_a_login_of_an_injected_session_stays_at_the_api(sim: Simulator, session: TerminalSession) -> None:
+    """The socket has a login of its own, and aiohttp refuses a request with two."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # aiohttp discourages it, and users do it
+        http_session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "password"))
+    async with http_session, EnapterClient(base_url=sim.url, token=sim.token, http_session=http_session) as client:
+        async with client.devices.open_terminal(session) as terminal:
+            await until(terminal, "$")
+
+
+async def test_numbers_of_other_libraries_are_a_size(client: EnapterClient, session: TerminalSession) -> None:
+    async with client.devices.open_terminal(session) as terminal:
+        await terminal.set_size(rows=np.int64(40), columns=np.uint8(120))  # type: ignore[arg-type]
+        with pytest.raises(
+            InvalidArgumentError, match=r"^rows: must be a whole number from 1 to 65535, got 0 \(int\)$"
+        ):
+            await terminal.set_size(rows=0, columns=120)
+        with pytest.raises(InvalidArgumentError, match=r"^text: must be a string, got 5 \(int\)$"):
+            await terminal.send(5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -217,6 +240,8 @@ async def test_a_terminal_counts_among_the_streams_and_gives_its_place_back(sim:
         "wss://example.net/\r\nX: y",
         "wss://[example/",
         "wss://beispiel.grün/",
+        "wss://127.1/",
+        "wss://a..example/",
     ],
 )
 async def test_an_address_that_is_invalid_is_refused(client: EnapterClient, session: TerminalSession, url: str) -> None:
