@@ -8,14 +8,15 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from enapter_async import (
+    APIError,
     DecodeError,
     Device,
     EnapterClient,
-    NotFoundError,
     PermissionDeniedError,
     Safety,
     ValueDeclaration,
 )
+from enapter_async._protocol.failure import refuses_request
 from enapter_async._protocol.query import text
 from enapter_async._selection import (
     choose_attributes,
@@ -37,6 +38,7 @@ Units: TypeAlias = Mapping[str, Mapping[str, str | None]]
 """Unit by attribute, by device."""
 
 _PAGE: Final = 50
+_UNKNOWN: Final = "the token can see no such device"
 
 
 class EmptyShardError(SelectionError):
@@ -200,27 +202,28 @@ class Finder:
 
     async def _named(self, names: Sequence[str]) -> list[_Found]:
         found: dict[str, _Found] = {}
-        unknown: list[str] = []
+        unknown: dict[str, str] = {}
         for name in names:
             try:
                 device = await self._client.devices.get(self._known.get(name, name), expand={"manifest"})
-            except NotFoundError:
-                unknown.append(name)
             except InvalidArgumentError:
-                unknown.append(name)  # a name need not be a valid ID
-            except (DecodeError, PermissionDeniedError) as error:
-                self.skipped.append(Skipped(device_id=name, attribute=None, reason=str(error)))
+                unknown[name] = _UNKNOWN  # a name need not be a valid ID
+            except DecodeError as error:
+                unknown[name] = str(error)
+            except APIError as error:
+                if not refuses_request(error):
+                    raise
+                unknown[name] = str(error) if isinstance(error, PermissionDeniedError) else _UNKNOWN
             else:
                 found[device.id] = _found(device)
                 self._known[name] = device.id
         if unknown:
             listed = await self._all()
-            for name in unknown:
-                named = find_named_device(listed, name)
+            by_id = {one.id: one for one in listed}
+            for name, reason in unknown.items():
+                named = by_id.get(self._known.get(name, name)) or find_named_device(listed, name)
                 if named is None:
-                    self.skipped.append(
-                        Skipped(device_id=name, attribute=None, reason="the token can see no such device")
-                    )
+                    self.skipped.append(Skipped(device_id=name, attribute=None, reason=reason))
                     continue
                 found[named.id] = named
                 self._known[name] = named.id

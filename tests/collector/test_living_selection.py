@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from enapter_async import EnapterClient
+from enapter_async import APIError, EnapterClient
 from enapter_async.collector import (
     AttributesChanged,
     Collector,
@@ -20,7 +20,8 @@ from enapter_async.collector import (
     SqliteStore,
     Targets,
 )
-from enapter_async.simulator import Simulator
+from enapter_async.collector.selection import Finder
+from enapter_async.simulator import Fault, Simulator
 from tests.collector.platform import read_rows
 
 pytestmark = pytest.mark.anyio
@@ -150,3 +151,32 @@ async def test_an_answer_holds_neighbours_in_the_order_of_ids(database: Path) ->
         places = [order.index(device) for device in devices]
         assert places == sorted(places)
         assert max(places) - min(places) < 100
+
+
+@pytest.mark.parametrize(
+    "refusal", [Fault.answer(400), Fault.answer(403), Fault.answer(422), Fault.answer(200, "{}"), Fault.html(200)]
+)
+async def test_a_name_that_the_api_refuses_costs_itself_only(refusal: Fault) -> None:
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        device = next(iter((await Finder(client, Selection()).find()).units))
+        finder = Finder(client, Selection(devices=["bad name", device]))
+        sim.faults.on("getDevice", refusal, nth={1})
+        assert list((await finder.find()).units) == [device]
+    assert [one.device_id for one in finder.skipped] == ["bad name"]
+
+
+@pytest.mark.parametrize("refusal", [Fault.answer(400), Fault.answer(200, "{}"), Fault.html(200)])
+async def test_a_device_that_cannot_be_read_alone_is_found_in_the_list(refusal: Fault) -> None:
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        device = next(iter((await Finder(client, Selection()).find()).units))
+        sim.faults.on("getDevice", refusal, nth=None)
+        assert list((await Finder(client, Selection(devices=[device])).find()).units) == [device]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422])
+async def test_a_page_of_a_proxy_does_not_mean_that_a_named_device_is_gone(status: int) -> None:
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        device = next(iter((await Finder(client, Selection()).find()).units))
+        sim.faults.on("getDevice", Fault.html(status), nth=None)
+        with pytest.raises(APIError):
+            await Finder(client, Selection(devices=[device])).find()
