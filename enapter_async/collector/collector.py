@@ -34,7 +34,7 @@ from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets, includes_all_devices
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
-from enapter_async.errors import EnapterError, SelectionError, StorageError
+from enapter_async.errors import ConfigurationError, EnapterError, SelectionError, StorageError
 from enapter_async.models.arguments import require_instance
 from enapter_async.models.watch import DatapointTuple
 
@@ -110,6 +110,7 @@ class Collector:
         self._without_value: set[tuple[str, str]] = set()
         self._noted = NotedGaps()
         self._discovered = False
+        self._has_run = False
         self._committed_at: float | None = None
         self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip)
         self._writer = Writer(store, self._problems, noted=self._gaps_were_noted, committed=self._committed)
@@ -206,16 +207,22 @@ class Collector:
     async def run(self, *, seconds: float | None = None) -> None:
         """Collect until `stop` is called or the task is cancelled. Everything received so far is written.
 
+        A collector runs only once.
+
         Args:
             seconds: Stop after this time, if given.
 
         Raises:
             InvalidArgumentError: `seconds` is not a number of seconds.
+            ConfigurationError: The collector has run before, or is running.
             SelectionError: There is nothing to collect.
             StorageError: The store cannot be written for a permanent reason.
             EnapterError: The API rejects the token, or is unavailable at first while `wait` is off.
         """
         end = None if seconds is None else anyio.current_time() + require_seconds(seconds, "seconds", zero=True)
+        if self._has_run:
+            raise ConfigurationError("a collector runs only once: create another one")
+        self._has_run = True
         if not await self._or_stopped(self._start, end):
             return
         problem: Exception | None = None

@@ -13,7 +13,15 @@ from typing import Self
 import anyio
 import pytest
 
-from enapter_async import AuthenticationError, EnapterClient, ErrorDetail, PollFailed, ServerError, UnprocessableError
+from enapter_async import (
+    AuthenticationError,
+    ConfigurationError,
+    EnapterClient,
+    ErrorDetail,
+    PollFailed,
+    ServerError,
+    UnprocessableError,
+)
 from enapter_async._protocol.latest_query import names_in
 from enapter_async.collector import (
     Collector,
@@ -318,3 +326,22 @@ async def test_a_server_without_a_valid_clock_is_not_believed(date: str) -> None
         targets = await Finder(client, Selection()).find()
         sim.faults.on("getDeviceTelemetry", Fault.answer(200, '{"telemetry": {}}', headers={"Date": date}), nth=None)
         assert await read_clock_offset(client, targets) is None
+
+
+async def test_a_collector_runs_only_once(database: Path) -> None:
+    """A second run would end at once, since the first one stopped it, and collect nothing in silence."""
+    async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, on_event=lambda _: None)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                await wait_until(lambda: collector.statistics.rows)
+                with pytest.raises(ConfigurationError, match="only once"):
+                    await collector.run(seconds=1)
+                collector.stop()
+            with pytest.raises(ConfigurationError, match="only once"):
+                await collector.run(seconds=1)
+            stopped = Collector(client, store, on_event=lambda _: None)
+            stopped.stop()
+            await stopped.run()
+    assert stopped.statistics.rows == 0
