@@ -13,6 +13,8 @@ from enapter_async.collector.gaps import Gap
 
 _Key: TypeAlias = tuple[str | None, int]
 """Device and start of a gap. They stay the same while it grows, unlike its `id`."""
+_LEAST_STEPS: Final = 30
+"""Number of steps to wait for before filling a part of a gap that is not over."""
 _REFUSED_SECONDS: Final = 600.0
 """Seconds to wait before retrying a gap whose history was rejected."""
 
@@ -47,15 +49,22 @@ class RepairQueue:
         suspects = {device for (device, _), until in self._refused.items() if until < inf}
         fillable = {None, *devices}
         possible = [gap for gap in gaps if gap.device_id in fillable and _key(gap) not in self._refused]
-        ranks = {id(gap): self._rank(gap, suspects) for gap in possible if gap.start < over}
+        ranks = {id(gap): self._rank(gap, suspects) for gap in possible if self._find_end(gap) <= over}
         if not ranks:
-            waits = [(gap.start - over + self._step) / 1e6 for gap in possible]
+            waits = [(self._find_end(gap) - over) / 1e6 for gap in possible]
             return None, max(0.05, min([*waits, *(until - now for until in self._refused.values())], default=inf))
         first = min(ranks.values())
         if first[0]:
             self._failed.clear()  # all have failed, so the next round begins
         chosen = [gap for gap in possible if ranks.get(id(gap)) == first]
         return self.plan(chosen, [device for device in devices if device not in suspects], over), 0.0
+
+    def _find_end(self, gap: Gap) -> int:
+        """Return the end of the first part to fill.
+
+        Otherwise a gap that ends in hours, because a clock was ahead, would be filled step by step until then.
+        """
+        return min(-(-gap.before // self._step), gap.start // self._step + _LEAST_STEPS) * self._step
 
     def plan(self, gaps: Sequence[Gap], devices: Collection[str], over: int) -> RepairJob:
         """Return a job of the first of some gaps and those near it."""

@@ -123,6 +123,21 @@ async def test_what_is_not_over_yet_stays_noted(database: Path) -> None:
     assert max(row[2] for row in read_rows(database)) == (START + 49) * SECOND
 
 
+@pytest.mark.parametrize("over", [3, 29, 31, 59])
+async def test_a_gap_that_is_not_over_is_not_filled_step_by_step(database: Path, over: int) -> None:
+    """A clock that was ahead leaves a gap that ends in hours: it must not cost a request a second until then."""
+    async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 3_600)])
+            repairing = Repairing(client, store, targets, now=START + over + 2)
+            await repairing.repairer.fill_all()
+            job, wait = await repairing.repairer._next_job()
+    assert len(repairing.events) == (over >= 30)
+    assert job is None
+    assert wait == (30 - over if over < 30 else 30)
+
+
 async def test_a_device_whose_history_is_refused_costs_itself_only(database: Path) -> None:
     async with Simulator(devices=6) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         targets = await Finder(client, Selection()).find()
