@@ -68,6 +68,11 @@ class SocketlessLoop(VirtualTimeLoop):
         super().advance(seconds)
 
 
+def now() -> float:
+    """Return the time of the running loop."""
+    return asyncio.get_running_loop().time()
+
+
 def pending_timers() -> int:
     """Return how many timers of the running loop are still to fire."""
     return timers_of(asyncio.get_running_loop())

@@ -11,6 +11,7 @@ import pytest
 from chromium import EXECUTABLE, Page, open_page
 
 from enapter_async.simulator import Fault, Simulator
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(EXECUTABLE is None, reason="Chromium is not installed")]
 
@@ -47,13 +48,6 @@ async def get(sim: Simulator, path: str) -> int | None:
         return None
 
 
-async def until(condition: object) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def test_devices_are_shown_live(page: Page, sim: Simulator) -> None:
     device = next(iter(sim.world.devices.values()))
     await open_control(page, sim)
@@ -74,25 +68,25 @@ async def test_a_device_is_taken_offline_and_an_alert_is_raised_and_cleared(page
     await open_control(page, sim)
 
     await page.click(".device .toggle")
-    await until(lambda: device.connectivity == "OFFLINE")
+    await wait_until(lambda: device.connectivity == "OFFLINE")
     await page.until("document.querySelector('.device .toggle').textContent === 'Offline'")
     await page.until("document.querySelector('.device .number').textContent === '–'")
     await page.click(".device .toggle")
-    await until(lambda: device.connectivity == "ONLINE")
+    await wait_until(lambda: device.connectivity == "ONLINE")
 
     await page.click(".device .name")
     await page.until("document.querySelector('dialog').open")
     await page.click("#dialog-alerts input")
-    await until(lambda: len(device.raised_alert_names) == 1)
+    await wait_until(lambda: len(device.raised_alert_names) == 1)
     await page.click("#alert-name")
     await page.type("made up")
     await page.press("Enter")
-    await until(lambda: "made up" in device.raised_alert_names)
+    await wait_until(lambda: "made up" in device.raised_alert_names)
     await page.press("Escape")
     await page.until("!document.querySelector('dialog').open")
     await page.until("document.querySelectorAll('.device')[0].querySelectorAll('.chip').length === 2")
     await page.click(".device .chip:last-child button")
-    await until(lambda: "made up" not in device.raised_alert_names)
+    await wait_until(lambda: "made up" not in device.raised_alert_names)
 
 
 async def test_values_are_set_and_simulated_again(page: Page, sim: Simulator) -> None:
@@ -103,10 +97,10 @@ async def test_values_are_set_and_simulated_again(page: Page, sim: Simulator) ->
     await page.click("#dialog-values .set input")
     await page.type("42.5")
     await page.press("Enter")
-    await until(lambda: list(device.telemetry.values()) == [42.5])
+    await wait_until(lambda: list(device.telemetry.values()) == [42.5])
     await page.until("document.querySelector('#dialog-values .number').textContent === '42.5'")
     await page.click("#dialog-values .set button")
-    await until(lambda: not device.telemetry)
+    await wait_until(lambda: not device.telemetry)
 
 
 async def test_the_next_answers_of_an_operation_break(page: Page, sim: Simulator) -> None:
@@ -165,11 +159,11 @@ async def test_limits_and_the_clock_are_set(page: Page, sim: Simulator) -> None:
     for name, value in {"rate": "2.5", "burst": "4", "latency": "1.5", "faults": "0.5"}.items():
         await page.evaluate(f"document.getElementById('limit-{name}').value = '{value}'")
     await page.click("#limit-form .primary")
-    await until(lambda: sim.limiter.rate == 2.5)
+    await wait_until(lambda: sim.limiter.rate == 2.5)
     assert (sim.limiter.burst, sim.latency, sim.chaos.rate) == (4, 0.0015, 0.005)
     began = sim.world.now()
     await page.click("[data-advance='86400']")
-    await until(lambda: sim.world.now() > began + 86_000)
+    await wait_until(lambda: sim.world.now() > began + 86_000)
     await page.until("document.getElementById('clock-state').textContent === '+1 d'")
     await page.click("#clock-freeze")
     await page.until("document.getElementById('clock-state').textContent === 'frozen'")
@@ -194,9 +188,9 @@ async def test_a_state_is_loaded_and_reset(page: Page, sim: Simulator) -> None:
             input.dispatchEvent(new Event('change'));
         })()"""
     )
-    await until(lambda: sim.world.devices[device.id].name == "Loaded")
+    await wait_until(lambda: sim.world.devices[device.id].name == "Loaded")
     await page.click("#state-reset")
-    await until(lambda: sim.world.devices[device.id].name not in ("Loaded", "Renamed"))
+    await wait_until(lambda: sim.world.devices[device.id].name not in ("Loaded", "Renamed"))
 
 
 async def test_everything_is_shown_as_text(page: Page, sim: Simulator) -> None:
@@ -264,7 +258,7 @@ async def test_it_works_by_keyboard(page: Page, sim: Simulator) -> None:
     outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     await page.press("Space")
-    await until(lambda: device.connectivity == "OFFLINE")
+    await wait_until(lambda: device.connectivity == "OFFLINE")
     # The card is updated in place: the focus stays where it is.
     await page.until("document.activeElement.textContent === 'Offline'")
 
@@ -273,7 +267,7 @@ async def test_it_works_by_keyboard(page: Page, sim: Simulator) -> None:
     await page.until("document.querySelector('dialog').open")
     await page.evaluate("document.querySelector('#dialog-alerts input').focus()")
     await page.press("Space")
-    await until(lambda: len(device.raised_alert_names) == 1)
+    await wait_until(lambda: len(device.raised_alert_names) == 1)
     await page.press("Escape")
     await page.until("document.activeElement.className === 'name'")
 

@@ -46,6 +46,11 @@ class Ended:
         return self.stderr.strip().splitlines()[-1]
 
 
+def check_clean(ended: Ended) -> None:
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "Warning" not in ended.stderr
+
+
 def end(process: subprocess.Popen[str], seconds: float = 30.0) -> Ended:
     stdout, stderr = process.communicate(timeout=seconds)
     # In development mode asyncio tells of every slow step, and on a busy machine any step may be slow.

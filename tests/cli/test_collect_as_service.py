@@ -19,6 +19,7 @@ from enapter_async.cli.collect.command import collect
 from enapter_async.cli.collect.service import Progress
 from enapter_async.collector import CollectorStatistics
 from tests.ports import find_free_port
+from tests.waiting import block_until
 
 SIMULATED = ("collect", "--simulate", "4", "--interval", "500ms")
 
@@ -128,10 +129,7 @@ def test_systemd_hears_of_the_start_of_life_of_a_reload_and_of_the_end(tmp_path:
         manager.wait_for("STATUS=4 devices")
         for _ in range(3):
             manager.wait_for("WATCHDOG=1")
-        deadline = time.monotonic() + 20
-        while not output.exists() or output.read_text().count("\n") < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        block_until(lambda: output.exists() and output.read_text().count("\n") >= 2)
         output.rename(tmp_path / "telemetry.csv.1")
         process.send_signal(1)
         assert "MONOTONIC_USEC=" in manager.wait_for("RELOADING=1")

@@ -8,19 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from commands import COMMAND, begin, end, environment, rows, wait_for_rows
 
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from tests.waiting import block_until
 
 
 def count(path: Path) -> int:
@@ -44,7 +38,7 @@ def test_a_database_that_is_taken_away_is_opened_again(database: Path, how: str)
             database.rename(database.with_suffix(".old"))
         else:
             database.write_bytes(b"")
-        wait_until(lambda: count(database) > 0)
+        block_until(lambda: count(database) > 0)
         process.send_signal(signal.SIGTERM)
         assert end(process).code == 0
     finally:
@@ -56,10 +50,10 @@ def test_sighup_opens_lines_again(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     process = begin("collect", "--simulate", "2", "--to", str(path))
     try:
-        wait_until(lambda: path.exists() and path.stat().st_size > 0)
+        block_until(lambda: path.exists() and path.stat().st_size > 0)
         path.rename(tmp_path / "t.jsonl.1")
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: path.exists() and path.stat().st_size > 0)
+        block_until(lambda: path.exists() and path.stat().st_size > 0)
         process.send_signal(signal.SIGTERM)
         assert end(process).code == 0
     finally:

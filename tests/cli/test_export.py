@@ -22,7 +22,7 @@ import anyio.to_thread
 import attrs
 import pyarrow.parquet as parquet
 import pytest
-from commands import COMMAND, Ended, begin, end, environment
+from commands import COMMAND, Ended, begin, check_clean, end, environment
 
 from enapter_async import EnapterClient, Series, TimeseriesQuery
 from enapter_async.simulator import Fault, Simulator
@@ -92,11 +92,6 @@ def json_rows(path: Path) -> list[dict[str, Any]]:
 
 def parquet_rows(path: Path) -> list[dict[str, Any]]:
     return parquet.ParquetFile(path).read().to_pylist()
-
-
-def check_clean(ended: Ended) -> None:
-    assert "Traceback" not in ended.stdout + ended.stderr
-    assert "Warning" not in ended.stderr
 
 
 def only_file(target: Path) -> bool:

@@ -10,7 +10,6 @@ import os
 import pty
 import signal
 import subprocess
-import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -20,6 +19,7 @@ import pytest
 from commands import COMMAND, DEVELOPMENT, Ended, begin, end, environment
 
 from enapter_async.simulator import Fault, Simulator
+from tests.waiting import block_until, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -63,10 +63,7 @@ def run_with(script: str, *arguments: str) -> Ended:
 
 def wait_until_asleep(process: subprocess.Popen[bytes]) -> None:
     """Wait until a process waits for something: a signal just before would not be seen until there is an answer."""
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    block_until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S")
 
 
 def check_stopped(ended: Ended, message: str = "stopped", code: int = 130) -> None:
@@ -147,9 +144,7 @@ async def test_a_command_that_may_have_been_sent_is_not_said_to_be_stopped() -> 
             ENAPTER_HTTP_API_TOKEN=sim.token,
             ENAPTER_HTTP_API_BASE_URL=sim.url,
         )
-        with anyio.fail_after(20):
-            while not sim.requests_of("createExecution"):
-                await anyio.sleep(0.02)
+        await wait_until(lambda: sim.requests_of("createExecution"))
         process.send_signal(signal.SIGINT)
         ended = await anyio.to_thread.run_sync(end, process)
     look = "enapter-async commands list battery-1 --name set_power_limit --ephemeral --since 15m"
@@ -225,9 +220,7 @@ async def test_process_1_of_a_container_ends_on_sigterm(
             text=True,
             env=environment(ENAPTER_HTTP_API_TOKEN=sim.token, ENAPTER_HTTP_API_BASE_URL=sim.url),
         )
-        with anyio.fail_after(20):
-            while not sim.requests_of(operation):
-                await anyio.sleep(0.02)
+        await wait_until(lambda: sim.requests_of(operation))
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
         ended = await anyio.to_thread.run_sync(end, process)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from commands import COMMAND, Ended, begin, end, environment
 from served import Served, served
 
 from enapter_async.simulator import Fault
+from tests.waiting import block_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and shells")
 
@@ -75,9 +75,7 @@ def test_sigterm_ends_it_like_ctrl_c_before_the_first_answer(
     world.simulator.faults.on(None, Fault.hang(100), method="GET", nth=None)
     try:
         process = begin(*command.format(file=tmp_path / "rows.csv").split(), **variables)
-        deadline = time.monotonic() + 20
-        while len(world.requests) == before and time.monotonic() < deadline:
-            time.sleep(0.02)
+        block_until(lambda: len(world.requests) > before)
         process.send_signal(signal.SIGTERM)
         ended = end(process)
     finally:

@@ -12,7 +12,14 @@ from enapter_async import EnapterClient, Series, TimeseriesQuery
 from enapter_async.rows import Row, make_batch_rows, parse_time
 
 SECOND = 1_000_000
+START = 1_773_480_000
+"""2026-03-14T09:20:00Z"""
 Key = tuple[str, str, int]
+
+
+def make_rows(first: int, count: int) -> list[Row]:
+    """Return rows of one attribute, one a second; the first is so many seconds after `START`."""
+    return [("d1", "power", (START + n) * SECOND, float(n), None, "W") for n in range(first, first + count)]
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -41,14 +41,21 @@ from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row, parse_time
 from enapter_async.simulator import Fault, Simulator
 from tests.collector.platform import SECOND, read_journal, read_platform, read_rows
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
 
-async def wait_until(condition: object, seconds: float = 20.0) -> None:
-    with anyio.fail_after(seconds):
-        while not condition():  # type: ignore[operator]
-            await anyio.sleep(0.02)
+def newest_of(path: Path, device: str) -> int:
+    return max((row[2] for row in read_rows(path) if row[0] == device), default=0)
+
+
+async def collect_until(collector: Collector, condition: Callable[[], object]) -> None:
+    """Run a collector until a condition holds."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(collector.run)
+        await wait_until(condition)
+        collector.stop()
 
 
 async def test_an_outage_is_filled_and_told_once(database: Path) -> None:
@@ -67,7 +74,12 @@ async def test_an_outage_is_filled_and_told_once(database: Path) -> None:
                 sim.faults.clear()
                 cleared = int(time.time())
                 await wait_until(lambda: any(isinstance(event, GapsFilled) and event.rows for event in events))
-                await wait_until(lambda: time.time() > cleared + 3 and not read_journal(database))
+                await wait_until(
+                    lambda: (
+                        all(newest_of(database, device) > cleared * SECOND for device in collector.targets.units)
+                        and not read_journal(database)
+                    )
+                )
                 collector.stop()
         platform = await read_platform(client, collector.targets.units, began, cleared)
     stored = {row[:3]: row for row in read_rows(database) if began * SECOND <= row[2] < cleared * SECOND}
@@ -126,7 +138,7 @@ async def test_a_store_of_ones_own_gets_all_kinds_of_telemetry() -> None:
     async with Simulator(devices=12) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         async with Memory() as store:
             collector = Collector(client, store, selection=Selection(attributes="all"))
-            await collector.run(seconds=1.2)
+            await collect_until(collector, lambda: {"alerts", "power"} <= {row[1] for row in store.rows.values()})
     rows = store.rows.values()
     assert len(rows) == collector.statistics.rows > 0
     assert any(row[3] is not None for row in rows)
@@ -140,7 +152,7 @@ async def test_an_api_that_is_not_there_yet_is_waited_for(database: Path) -> Non
         sim.faults.on("listDevices", Fault.answer(404, "<html>no such page</html>"), nth={1})
         async with SqliteStore(database) as store:
             collector = Collector(client, store, on_event=events.append)
-            await collector.run(seconds=4)
+            await collect_until(collector, lambda: collector.statistics.rows)
     assert read_rows(database)
     assert [type(event) for event in events[:2]] == [ProblemBegan, ProblemEnded]
 
@@ -182,7 +194,9 @@ async def test_a_point_that_cannot_be_read_costs_itself_only(database: Path, poi
             )
             body = with_bad_points(payload, device, attribute, point)
             sim.faults.on("getLatestTelemetry", Fault.answer(200, body), nth=None)
-            await collector.run(seconds=1.5)
+            await collect_until(
+                collector, lambda: collector.statistics.rows and len(sim.requests_of("getLatestTelemetry")) > 1
+            )
     rows = {row[:2] for row in read_rows(database)}
     expected = {(one, name) for one, names in targets.units.items() for name in names} - {(device, attribute)}
     assert rows == expected, (read_rows(database), events)
@@ -199,7 +213,7 @@ async def test_a_page_of_a_proxy_never_ends_collecting(database: Path, status: i
             collector = Collector(client, store, on_event=lambda _: None)
             sim.faults.on("getLatestTelemetry", Fault.html(status), nth={1, 2})
             sim.faults.on("listDevices", Fault.html(status), nth={1})
-            await collector.run(seconds=6)
+            await collect_until(collector, lambda: collector.statistics.rows)
     assert len(read_rows(database)) > 0
 
 
@@ -248,13 +262,14 @@ async def test_a_device_in_several_requests_is_noted_while_one_of_them_fails(dat
                 assert collector._watch.divided == {device}
                 assert read_journal(database) == []
                 failed = PollFailed(due=datetime.now(UTC), error=ServerError("no", status=502), devices=(device,))
+                failed_at = time.time()
                 for _ in range(3):
                     collector._take_event(failed)
                 await wait_until(lambda: read_journal(database))
                 collector.stop()
     noted = [gap for gap in read_journal(database) if gap[3] == "some attributes were not answered"]
     assert [gap[0] for gap in noted] == [device]
-    assert parse_time(noted[0][2]) > time.time() * SECOND
+    assert parse_time(noted[0][2]) > (failed_at + 5) * SECOND, "some seconds ahead"
 
 
 async def test_the_clock_of_the_server_is_read_although_the_first_device_is_refused() -> None:

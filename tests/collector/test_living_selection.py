@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from enapter_async.collector import (
 from enapter_async.collector.selection import Finder
 from enapter_async.simulator import Fault, Simulator
 from tests.collector.platform import read_rows
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -46,18 +46,14 @@ async def test_devices_appear_and_disappear(database: Path) -> None:
             assert gone is not None
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collector.run)
-                with anyio.fail_after(20):
-                    while not collector.statistics.rows:
-                        await anyio.sleep(0.02)
+                await wait_until(lambda: collector.statistics.rows)
                 await client.devices.delete(first)
                 assert await wait_for(events, DeviceRemoved) == DeviceRemoved(device_id=first)
                 assert first not in collector.targets.units
                 sim.world.devices.add(gone)
                 assert isinstance(await wait_for(events, DeviceAdded), DeviceAdded)
-                since = time.time()
-                with anyio.fail_after(20):
-                    while not any(row[0] == first and row[2] > since * 1e6 for row in read_rows(database)):
-                        await anyio.sleep(0.05)
+                since = sim.world.now()
+                await wait_until(lambda: any(row[0] == first and row[2] > since * 1e6 for row in read_rows(database)))
                 collector.stop()
 
 
@@ -72,9 +68,7 @@ async def test_an_answer_that_names_an_unknown_device_leads_to_a_look_at_once(
             first, *_ = (await collector.discover()).units
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collector.run)
-                with anyio.fail_after(20):
-                    while not collector.statistics.rows:
-                        await anyio.sleep(0.02)
+                await wait_until(lambda: collector.statistics.rows)
                 await client.devices.delete(first)
                 assert await wait_for(events, DeviceRemoved) == DeviceRemoved(device_id=first)
                 collector.stop()
@@ -88,12 +82,10 @@ async def test_a_renamed_device_stays_selected(database: Path) -> None:
             collector = Collector(client, store, selection=Selection(devices=[named.name]), rediscover=0.2)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collector.run)
-                with anyio.fail_after(20):
-                    while not collector.statistics.rows:
-                        await anyio.sleep(0.02)
+                await wait_until(lambda: collector.statistics.rows)
                 await client.devices.update(named.id, name="Another name")
-                for _ in range(8):
-                    await anyio.sleep(0.1)
+                listed = len(sim.requests_of("listDevices"))
+                await wait_until(lambda: len(sim.requests_of("listDevices")) > listed + 2)
                 assert list(collector.targets.units) == [named.id]
                 collector.stop()
     assert {row[0] for row in read_rows(database)} == {named.id}
@@ -109,15 +101,11 @@ async def test_a_name_that_two_devices_have_meanwhile_is_told(database: Path) ->
             collector = Collector(client, store, selection=selection, rediscover=0.2, on_event=events.append)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collector.run)
-                with anyio.fail_after(20):
-                    while not collector.statistics.rows:
-                        await anyio.sleep(0.02)
+                await wait_until(lambda: collector.statistics.rows)
                 await client.devices.delete(named.id)
                 await client.devices.update(kept.id, name=named.name)
                 await client.devices.update(other.id, name=named.name)
-                with anyio.fail_after(20):
-                    while not any("2 devices are called" in str(event) for event in events):
-                        await anyio.sleep(0.02)
+                await wait_until(lambda: any("2 devices are called" in str(event) for event in events))
                 collector.stop()
 
 
@@ -142,9 +130,7 @@ async def test_an_answer_holds_neighbours_in_the_order_of_ids(database: Path) ->
             order = list((await collector.discover()).units)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collector.run)
-                with anyio.fail_after(20):
-                    while collector.statistics.rows < 500:
-                        await anyio.sleep(0.02)
+                await wait_until(lambda: collector.statistics.rows >= 500)
                 collector.stop()
     assert order == sorted(order)
     for devices in answers:

@@ -21,6 +21,7 @@ from enapter_async.collector.stores.pipe import PipeStore
 from enapter_async.rows import JSON_LINES, Row, parse_time
 from enapter_async.simulator import Simulator
 from tests.collector.platform import read_platform
+from tests.waiting import wait_until
 
 fcntl = pytest.importorskip("fcntl", reason="the tests use pipes of POSIX")
 
@@ -165,9 +166,7 @@ async def test_a_reader_that_stops_and_goes_on_loses_nothing_that_is_not_noted(p
             began = int(time.time()) + 1
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collector.run)
-                with anyio.fail_after(20):
-                    while not collector.statistics.stalls:
-                        await anyio.sleep(0.05)
+                await wait_until(lambda: collector.statistics.stalls)
                 await anyio.sleep(3)
 
                 def read() -> None:
@@ -175,9 +174,7 @@ async def test_a_reader_that_stops_and_goes_on_loses_nothing_that_is_not_noted(p
                         data.extend(piece)
 
                 tasks.start_soon(anyio.to_thread.run_sync, read)
-                with anyio.fail_after(20):
-                    while not any(isinstance(event, GapsNoted) for event in events):
-                        await anyio.sleep(0.05)
+                await wait_until(lambda: any(isinstance(event, GapsNoted) for event in events))
                 collector.stop()
                 with anyio.fail_after(20):
                     while collector.statistics.waiting or not collector._writer._closing.is_set():

@@ -17,18 +17,13 @@ from enapter_async.collector._problems import Problems
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.stores.lines import LineFile, LineStore
 from enapter_async.collector.stores.parquet import ParquetFolder, ParquetStore
-from enapter_async.rows import CSV, Row
-from tests.collector.platform import SECOND, read_journal, read_rows
+from enapter_async.rows import CSV
+from tests.collector.platform import SECOND, START, make_rows, read_journal, read_rows
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-START = 1_773_480_000
-"""2026-03-14T09:20:00Z"""
 DAY = 86_400
-
-
-def made(first: int, count: int) -> list[Row]:
-    return [("d1", "power", (START + n) * SECOND, float(n), None, "W") for n in range(first, first + count)]
 
 
 class SmallSqlite(SqliteStore):
@@ -49,18 +44,16 @@ async def test_a_full_disk_is_waited_for_and_told_once(database: Path, monkeypat
         writer = Writer(store, Problems(events.append))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 5_000), [gap])
-            with anyio.fail_after(20):
-                while not events:
-                    await anyio.sleep(0.01)
-            await writer.put(made(5_000, 10))
+            await writer.put(make_rows(0, 5_000), [gap])
+            await wait_until(lambda: events)
+            await writer.put(make_rows(5_000, 10))
             await anyio.sleep(0.1)
             store.limit(1_000_000)
             writer.close()
     assert [type(event) for event in events] == [ProblemBegan, ProblemEnded]
     assert "full" in str(events[0])
     assert writer.failure is None
-    assert read_rows(database) == made(0, 5_010)
+    assert read_rows(database) == make_rows(0, 5_010)
     assert len(read_journal(database)) == 1
 
 
@@ -79,25 +72,25 @@ class Full:
 
 async def test_a_text_file_on_a_full_disk_may_be_tried_again(tmp_path: Path) -> None:
     file = LineFile(tmp_path / "t.csv", CSV)
-    file.write(made(0, 3))
+    file.write(make_rows(0, 3))
     real = file._file
     file._file = Full(real)  # type: ignore[assignment]
     with pytest.raises(StorageError, match="No space left on device") as failed:
-        file.write(made(3, 3))
+        file.write(make_rows(3, 3))
     assert failed.value.temporary
     file._file = real
-    file.write(made(3, 3))
+    file.write(make_rows(3, 3))
     file.close()
-    assert (tmp_path / "t.csv").read_bytes() == CSV.header + CSV.encode(made(0, 6))
+    assert (tmp_path / "t.csv").read_bytes() == CSV.header + CSV.encode(make_rows(0, 6))
 
 
 async def test_rows_of_two_days_on_a_full_disk_are_there_once_in_the_end(tmp_path: Path) -> None:
     storage = ParquetFolder(tmp_path / "p")
-    storage.write([*made(0, 1), *made(DAY, 1)])
+    storage.write([*make_rows(0, 1), *make_rows(DAY, 1)])
     second = storage._days["2026-03-15"].lines
     real = second._file
     second._file = Full(real)  # type: ignore[assignment]
-    both = [*made(1, 3), *made(DAY + 1, 3)]
+    both = [*make_rows(1, 3), *make_rows(DAY + 1, 3)]
     with pytest.raises(StorageError) as failed:
         storage.write(both)
     assert failed.value.temporary
@@ -116,9 +109,9 @@ async def test_a_conversion_that_finds_the_disk_full_is_tried_again(
     storage = ParquetFolder(tmp_path / "p", most_bytes=1)
     with monkeypatch.context() as patch:
         patch.setattr("enapter_async.collector.stores.parquet._convert", fill)
-        assert storage.write(made(0, 3)) == 3
-        assert storage.write(made(3, 3)) == 3
-    storage.write(made(6, 3))
+        assert storage.write(make_rows(0, 3)) == 3
+        assert storage.write(make_rows(3, 3)) == 3
+    storage.write(make_rows(6, 3))
     (path,) = (tmp_path / "p").glob("2026*.parquet")
     assert storage._days == {}
     storage.close()
@@ -133,13 +126,13 @@ async def test_a_folder_that_cannot_be_completed_on_a_full_disk_takes_rows_after
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with ParquetStore(tmp_path / "p") as store:
-        await store.write(made(0, 3))
+        await store.write(make_rows(0, 3))
         with monkeypatch.context() as patch:
             patch.setattr("enapter_async.collector.stores.parquet._convert", fill)
             with pytest.raises(StorageError, match="No space left") as failed:
                 await store.reopen()
             assert failed.value.temporary
-        await store.write(made(3, 3))
+        await store.write(make_rows(3, 3))
     (path,) = (tmp_path / "p").glob("*.parquet")
     pq = pytest.importorskip("pyarrow.parquet")
     assert pq.read_table(path).num_rows == 6
@@ -148,58 +141,58 @@ async def test_a_folder_that_cannot_be_completed_on_a_full_disk_takes_rows_after
 async def test_a_folder_that_cannot_be_reopened_is_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "p"
     async with ParquetStore(path) as store:
-        await store.write(made(0, 3))
+        await store.write(make_rows(0, 3))
         path.rename(tmp_path / "moved")
         path.write_text("")
         for _ in range(2):
             with pytest.raises(StorageError, match="cannot be opened as a folder"):
-                await store.write(made(3, 3))
+                await store.write(make_rows(3, 3))
         path.unlink()
-        assert await store.write(made(3, 3)) == 3
+        assert await store.write(make_rows(3, 3)) == 3
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 async def test_a_file_that_cannot_be_reopened_stays_open(tmp_path: Path, form: Literal["csv", "jsonl"]) -> None:
     path, moved = tmp_path / "t", tmp_path / "t.1"
     async with LineStore(path, form) as store:
-        await store.write(made(0, 3))
+        await store.write(make_rows(0, 3))
         path.rename(moved)
         path.mkdir()
         with pytest.raises(StorageError, match="is a folder; choose a file in it"):
             await store.reopen()
         path.rmdir()
         moved.rename(path)
-        await store.write(made(3, 3))
+        await store.write(make_rows(3, 3))
         await store.reopen()
-        await store.write(made(6, 1))
+        await store.write(make_rows(6, 1))
     assert path.read_text().count("d1") == 7
 
 
 async def test_a_database_that_cannot_be_reopened_is_tried_again(database: Path) -> None:
     moved = database.with_name("moved")
     async with SqliteStore(database) as store:
-        await store.write(made(0, 3))
+        await store.write(make_rows(0, 3))
         database.rename(moved)
         database.mkdir()
         for _ in range(2):
             with pytest.raises(StorageError, match="is a folder; choose a file in it"):
-                await store.write(made(3, 3))
+                await store.write(make_rows(3, 3))
         database.rmdir()
-        await store.write(made(3, 3))
-    assert read_rows(database) == made(3, 3)
+        await store.write(make_rows(3, 3))
+    assert read_rows(database) == make_rows(3, 3)
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["renamed", "replaced"])
 async def test_a_database_that_is_moved_away_keeps_its_rows(database: Path, replaced: bool) -> None:
     moved = database.with_name("moved")
     async with SqliteStore(database) as store:
-        await store.write(made(0, 3))
+        await store.write(make_rows(0, 3))
         database.rename(moved)
         if replaced:
             sqlite3.connect(database).close()
-        await store.write(made(3, 3))
-    assert read_rows(moved) == made(0, 3)
-    assert read_rows(database) == made(3, 3)
+        await store.write(make_rows(3, 3))
+    assert read_rows(moved) == make_rows(0, 3)
+    assert read_rows(database) == make_rows(3, 3)
 
 
 @pytest.mark.parametrize("make", [SqliteStore, lambda path: LineStore(path, "csv")])

@@ -18,16 +18,9 @@ from enapter_async.collector._problems import Problems
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.stores import sqlite
 from enapter_async.rows import Row
-from tests.collector.platform import SECOND, read_journal, read_rows
+from tests.collector.platform import SECOND, START, make_rows, read_journal, read_rows
 
 pytestmark = pytest.mark.anyio
-
-START = 1_773_480_000
-"""2026-03-14T09:20:00Z"""
-
-
-def made(first: int, count: int) -> list[Row]:
-    return [("d1", "power", (START + n) * SECOND, float(n), None, "W") for n in range(first, first + count)]
 
 
 def ignore(_: CollectorEvent) -> None: ...
@@ -42,9 +35,9 @@ class Full(SqliteStore):
 
 async def test_what_is_there_already_is_counted_and_not_written_again(database: Path) -> None:
     async with SqliteStore(database) as store:
-        assert await store.write(made(0, 10)) == 10
-        assert await store.write(made(5, 10)) == 5
-    assert read_rows(database) == made(0, 15)
+        assert await store.write(make_rows(0, 10)) == 10
+        assert await store.write(make_rows(5, 10)) == 5
+    assert read_rows(database) == make_rows(0, 15)
 
 
 async def test_the_first_value_of_a_time_stays(database: Path) -> None:
@@ -57,21 +50,21 @@ async def test_the_first_value_of_a_time_stays(database: Path) -> None:
 async def test_rows_and_gaps_are_written_as_a_whole_or_not_at_all(database: Path) -> None:
     gap = Gap(device_id="d1", start=START * SECOND, before=(START + 5) * SECOND, reason="test")
     async with SqliteStore(database) as store:
-        await store.commit(made(0, 3), note=[gap])
-        bad: list[Row] = [*made(3, 3), ("d1", "power", START, object(), None, None)]  # type: ignore[list-item]
+        await store.commit(make_rows(0, 3), note=[gap])
+        bad: list[Row] = [*make_rows(3, 3), ("d1", "power", START, object(), None, None)]  # type: ignore[list-item]
         (noted,) = await store.read_gaps()
         assert noted.id is not None
         with pytest.raises(StorageError, match="cannot be written"):
             await store.commit(bad, note=[gap], replace={noted.id: []})
         assert await store.read_gaps() == [noted]
-    assert read_rows(database) == made(0, 3)
+    assert read_rows(database) == make_rows(0, 3)
 
 
 async def test_another_reader_sees_committed_rows_while_we_write(database: Path) -> None:
     async with SqliteStore(database) as store:
-        await store.write(made(0, 3))
+        await store.write(make_rows(0, 3))
         assert len(read_rows(database)) == 3
-        await store.write(made(3, 3))
+        await store.write(make_rows(3, 3))
         assert len(read_rows(database)) == 6
 
 
@@ -97,7 +90,7 @@ async def test_everything_is_written_in_few_batches(database: Path) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
             for number in range(50):
-                await writer.put(made(number * 10, 10))
+                await writer.put(make_rows(number * 10, 10))
                 await anyio.sleep(0)
             assert writer.written == 0
             store.may_write.set()
@@ -111,15 +104,15 @@ async def test_a_store_that_cannot_keep_up_holds_up_whoever_collects(database: P
         writer = Writer(store, Problems(ignore), most_waiting=20)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 10))
+            await writer.put(make_rows(0, 10))
             await anyio.sleep(0.01)
-            await writer.put(made(10, 20))
+            await writer.put(make_rows(10, 20))
             with anyio.move_on_after(0.05) as waited:
-                await writer.put(made(30, 10))
+                await writer.put(make_rows(30, 10))
             assert waited.cancelled_caught
             assert (writer.stalls, writer.waiting) == (1, 30)  # a `put` that is cancelled keeps its rows
             store.may_write.set()
-            await writer.put(made(40, 10))
+            await writer.put(make_rows(40, 10))
             writer.close()
     assert len(read_rows(database)) == 50
 
@@ -129,9 +122,9 @@ async def test_a_cancelled_writer_writes_what_it_has(database: Path) -> None:
         writer = Writer(store, Problems(ignore))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 10))
+            await writer.put(make_rows(0, 10))
             await anyio.sleep(0.05)
-            await writer.put(made(10, 10))
+            await writer.put(make_rows(10, 10))
             tasks.cancel_scope.cancel()
     assert len(read_rows(database)) == 20
 
@@ -141,10 +134,10 @@ async def test_a_store_that_fails_is_told_to_whoever_collects(database: Path) ->
         writer = Writer(store, Problems(ignore))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 10))
+            await writer.put(make_rows(0, 10))
             await anyio.sleep(0.05)
             with pytest.raises(StorageError, match="the disk is full"):
-                await writer.put(made(10, 10))
+                await writer.put(make_rows(10, 10))
 
 
 async def test_a_database_that_is_locked_is_waited_for_and_told_once(
@@ -161,12 +154,12 @@ async def test_a_database_that_is_locked_is_waited_for_and_told_once(
             timer.start()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(writer.run)
-                await writer.put(made(0, 3), [Gap(device_id=None, start=0, before=SECOND, reason="test")])
+                await writer.put(make_rows(0, 3), [Gap(device_id=None, start=0, before=SECOND, reason="test")])
                 while not writer.written:
                     await anyio.sleep(0.01)
                 writer.close()
             timer.join()
-    assert read_rows(database) == made(0, 3)
+    assert read_rows(database) == make_rows(0, 3)
     assert len(read_journal(database)) == 1
     assert [type(event) for event in events] == [ProblemBegan, ProblemEnded]
     assert "locked" in str(events[0])
@@ -183,7 +176,7 @@ async def test_a_store_that_stays_away_at_the_end_is_an_error(database: Path) ->
         writer = Writer(store, Problems(ignore), grace=0.05)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 10))
+            await writer.put(make_rows(0, 10))
             await anyio.sleep(0.01)
             writer.close()
     assert isinstance(writer.failure, StorageError)
@@ -197,16 +190,16 @@ async def test_flush_waits_for_what_was_queued_before_it(database: Path) -> None
 
         async def flush() -> None:
             await writer.flush()
-            assert read_rows(database) == made(0, 6)
+            assert read_rows(database) == make_rows(0, 6)
             flushed.set()
 
         writer.note([])
         await writer.flush()  # nothing is waiting
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 3))
+            await writer.put(make_rows(0, 3))
             await anyio.sleep(0.01)
-            await writer.put(made(3, 3))
+            await writer.put(make_rows(3, 3))
             tasks.start_soon(flush)
             await anyio.sleep(0.01)
             assert not flushed.is_set()
@@ -221,7 +214,7 @@ async def test_flush_ends_when_writing_has_failed(database: Path) -> None:
         writer = Writer(store, Problems(ignore))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 3))
+            await writer.put(make_rows(0, 3))
             with anyio.fail_after(10):
                 await writer.flush()
     assert isinstance(writer.failure, StorageError)
@@ -259,7 +252,7 @@ async def test_a_gap_is_noted_once_however_often_its_rows_are_tried(monkeypatch:
         writer = Writer(store, Problems(ignore), noted=told.extend)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
-            await writer.put(made(0, 3), [gap])
+            await writer.put(make_rows(0, 3), [gap])
             await writer.flush()
             writer.close()
     assert (writer.written, store.attempts) == (3, 3)

@@ -20,6 +20,11 @@ PAGES = (
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def page_name(page: Path) -> str:
+    """Return the path of a page below the root of the repository."""
+    return page.relative_to(ROOT).as_posix()
+
+
 def fences(page: Path) -> list[tuple[str, str]]:
     """Return language and text of every code block."""
     return [(match["info"].split(" ")[0], match["text"]) for match in _FENCE.finditer(page.read_text("utf-8"))]

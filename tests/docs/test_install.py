@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from pages import PAGES, ROOT, blocks
+from pages import PAGES, ROOT, blocks, page_name
 
 RELEASED: Final = re.search(r"^## \d\S* \(\d{4}-", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
 INSTALL: Final = ROOT / "docs" / "install.md"
@@ -22,11 +22,7 @@ BY_NAME: Final = re.compile(r"(?:install|--from) (?:--\S+ )*'?enapter-async\b")
 FROM_CLONE: Final = re.compile(r"(?:install|--from) (?:--\S+ )*'?(?:\.|/src)(?=[\[\s]|$)", re.MULTILINE)
 
 
-def name(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-@pytest.mark.parametrize("page", FIRST, ids=name)
+@pytest.mark.parametrize("page", FIRST, ids=page_name)
 def test_readers_start_with_an_installation_that_works(page: Path) -> None:
     commands = "\n".join(blocks(page, "shell", "dockerfile"))
     assert not (FROM_CLONE if RELEASED else BY_NAME).search(commands)
@@ -41,7 +37,7 @@ def test_the_site_says_so_until_then() -> None:
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if page.parent.name == "how-to" and BY_NAME.search(page.read_text("utf-8"))],
-    ids=name,
+    ids=page_name,
 )
 def test_a_page_that_installs_links_to_the_instructions(page: Path) -> None:
     assert "../install.md" in page.read_text("utf-8")

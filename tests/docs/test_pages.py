@@ -14,7 +14,7 @@ import anyio
 import pytest
 import yaml
 from click.testing import CliRunner
-from pages import PAGES, ROOT, blocks, environment, fences, without_code
+from pages import PAGES, ROOT, blocks, environment, fences, page_name, without_code
 
 from enapter_async.cli.application import application
 from enapter_async.simulator import Simulator
@@ -33,10 +33,6 @@ _COMMAND = re.compile(r"(?:^|&& |\$\()enapter-async ([^&|>)#\n]*)", re.MULTILINE
 _HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
 
 
-def name(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
 def typed(page: Path) -> list[str]:
     """What a reader types: shell blocks, and the lines of a console that begin with `$`."""
     shells, consoles = (
@@ -51,12 +47,12 @@ def commands(page: Path) -> list[str]:
     return [found.strip() for text in typed(page) for found in _COMMAND.findall(text)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_no_block_is_left_untested(page: Path) -> None:
     assert {language for language, _ in fences(page)} <= LANGUAGES
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_code_does_not_scroll(page: Path) -> None:
     """Longer lines are cut off on the site at 1280 px."""
     wide = [line for _, block in fences(page) for line in block.splitlines() if len(line) > WIDEST]
@@ -64,33 +60,33 @@ def test_code_does_not_scroll(page: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its bash may be that of another system")
-@pytest.mark.parametrize("page", [page for page in PAGES if typed(page)], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if typed(page)], ids=page_name)
 def test_shell_parses(page: Path) -> None:
     for text in typed(page):
         done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=page_name)
 def test_commands_and_options_exist(page: Path) -> None:
     for command in commands(page):
         result = CliRunner().invoke(application, [*shlex.split(command), "--help"])
         assert result.exit_code == 0, f"{command}: {result.output}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=page_name)
 def test_toml_parses(page: Path) -> None:
     for block in blocks(page, "toml"):
         tomllib.loads(block)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=page_name)
 def test_yaml_parses(page: Path) -> None:
     for block in blocks(page, "yaml"):
         assert yaml.safe_load(block)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "dockerfile")], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "dockerfile")], ids=page_name)
 def test_a_dockerfile_installs_extras_and_runs_a_command_that_exist(page: Path) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for block in blocks(page, "dockerfile"):
@@ -120,7 +116,7 @@ async def test_the_page_on_export_works_line_by_line(tmp_path: Path) -> None:
             assert done.returncode == 0, f"{command}: {done.stdout.decode()}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Between files; what mkdocstrings generates, and the site's own anchors, are checked by its strict build."""
     for target in _LINK.findall(without_code(page)):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import anyio
 import attrs
 import pytest
+from plant import plant
 
-from enapter_async import EnapterClient, InvalidArgumentError, RetryPolicy, ServerError, StorageError
+from enapter_async import EnapterClient, InvalidArgumentError, ServerError, StorageError
 from enapter_async.exporter import ExportRequest, export_history, export_to_store
 from enapter_async.rows import Row, parse_time
 from enapter_async.simulator import Fault, Simulator
@@ -57,15 +57,6 @@ class RememberingMemory(Memory):
 START = datetime(2026, 3, 14, tzinfo=UTC)
 HOURS = ExportRequest(start=START, end=START + timedelta(hours=2), window=1800)
 PARTS = 4
-
-
-@asynccontextmanager
-async def plant(devices: int = 4) -> AsyncGenerator[tuple[Simulator, EnapterClient]]:
-    async with (
-        Simulator(devices=devices) as sim,
-        EnapterClient(base_url=sim.url, token=sim.token, retry=RetryPolicy(max_attempts=1)) as client,
-    ):
-        yield sim, client
 
 
 async def interrupt(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,34 +13,24 @@ import pandas as pd
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
+from plant import plant
 
 from enapter_async import (
-    EnapterClient,
     InvalidArgumentError,
     NotFoundError,
-    RetryPolicy,
     SelectionError,
     ServerError,
     StorageError,
 )
 from enapter_async.exporter import ExportRequest, HistoryExport, export_history
 from enapter_async.rows.parquet import ParquetWriter, make_table
-from enapter_async.simulator import Fault, Simulator
+from enapter_async.simulator import Fault
 
 pytestmark = pytest.mark.anyio
 
 START = datetime(2026, 3, 14, tzinfo=UTC)
 HOURS = ExportRequest(start=START, end=START + timedelta(hours=2), window=1800)
 PARTS = 4
-
-
-@asynccontextmanager
-async def plant(devices: int = 4) -> AsyncGenerator[tuple[Simulator, EnapterClient], None]:
-    async with (
-        Simulator(devices=devices) as sim,
-        EnapterClient(base_url=sim.url, token=sim.token, retry=RetryPolicy(max_attempts=1)) as client,
-    ):
-        yield sim, client
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

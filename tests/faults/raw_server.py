@@ -76,6 +76,18 @@ class Exchange:
 Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
+async def reset(exchange: Exchange) -> None:
+    exchange.reset()
+
+
+async def close(exchange: Exchange) -> None:
+    exchange.close()
+
+
+async def hang(exchange: Exchange) -> None:
+    await exchange.hang()
+
+
 def response(body: bytes = b"{}", status: int = 200, *headers: str, announce: int | None = None) -> bytes:
     """Return a response; `announce` is a Content-Length that is not true."""
     length = len(body) if announce is None else announce

@@ -93,13 +93,13 @@ async def test_the_largest_honest_page_is_read() -> None:
 async def test_the_loop_does_not_stand_still_for_millions_of_values() -> None:
     body = b'{"x": [' + b",".join([b"[]"] * 5_000_000) + b"]}"
     answer = response(gzip.compress(body, 1), 200, "Content-Encoding: gzip")
-    longest, last = 0.0, time.perf_counter()
+    longest, last = 0.0, time.process_time()  # what the machine does meanwhile does not count
 
     async def watch() -> None:
         nonlocal longest, last
         while True:
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now = time.process_time()
             longest, last = max(longest, now - last), now
 
     limit = 64 * 1024 * 1024

@@ -30,7 +30,7 @@ from enapter_async import (
 )
 from enapter_async.models.timeseries import Series, TimeseriesQuery
 from tests.faults.clients import CALLS, GOOD, SITE, converge, impatient, read, unsafe
-from tests.faults.raw_server import Behaviour, Exchange, RawServer, response, sending
+from tests.faults.raw_server import Behaviour, Exchange, RawServer, hang, response, sending
 from tests.ports import find_free_port
 from tests.secrecy import TOKEN, Watcher, assert_clean
 
@@ -38,10 +38,6 @@ pytestmark = pytest.mark.anyio
 
 PATIENT = Timeouts(total=30, attempt=30, command=30)
 each_class = pytest.mark.parametrize("safety", CALLS, ids=lambda safety: safety.value)
-
-
-async def hang(exchange: Exchange) -> None:
-    await exchange.hang()
 
 
 async def drip_headers(exchange: Exchange) -> None:

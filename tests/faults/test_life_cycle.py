@@ -27,16 +27,12 @@ from enapter_async import (
 )
 from enapter_async.models.timeseries import Series, TimeseriesQuery
 from tests.faults.clients import CALLS, SITE, converge, impatient, read, unsafe
-from tests.faults.raw_server import Behaviour, Exchange, RawServer, response, sending
+from tests.faults.raw_server import Behaviour, Exchange, RawServer, hang, response, sending
 from tests.secrecy import TOKEN, Watcher, assert_clean
 
 pytestmark = pytest.mark.anyio
 
 PATIENT = Timeouts(total=30, attempt=30, command=30)
-
-
-async def hang(exchange: Exchange) -> None:
-    await exchange.hang()
 
 
 body_that_stops = sending(response(SITE[:10], announce=len(SITE)), then="hang")

@@ -45,7 +45,10 @@ from tests.faults.raw_server import (
     RawServer,
     as_json,
     chunked,
+    close,
     gzipped,
+    hang,
+    reset,
     response,
     sending,
 )
@@ -98,18 +101,6 @@ def answering(body: bytes, status: int = 200, *headers: str) -> Behaviour:
 
 def with_encoding(body: bytes, encoding: str = "gzip") -> bytes:
     return response(body, 200, f"Content-Encoding: {encoding}")
-
-
-async def reset(exchange: Exchange) -> None:
-    exchange.reset()
-
-
-async def close(exchange: Exchange) -> None:
-    exchange.close()
-
-
-async def hang(exchange: Exchange) -> None:
-    await exchange.hang()
 
 
 async def dripped_headers(exchange: Exchange) -> None:

@@ -31,7 +31,7 @@ from enapter_async import (
 )
 from tests.clocks import SteadyLoop
 from tests.faults.clients import CALLS, GOOD, impatient, read, unsafe
-from tests.faults.raw_server import Exchange, RawServer, as_json, response
+from tests.faults.raw_server import Exchange, RawServer, as_json, hang, reset, response
 from tests.secrecy import assert_clean
 
 pytestmark = pytest.mark.anyio
@@ -342,19 +342,11 @@ with warnings.catch_warnings():
             raise AssertionError
 
 
-async def reset(exchange: Exchange) -> None:
-    exchange.reset()
-
-
 def refusing(status: int) -> Callable[[Exchange], Awaitable[None]]:
     async def behaviour(exchange: Exchange) -> None:
         await exchange.answer(json.dumps({"errors": [{"code": "x", "message": "y"}]}).encode(), status)
 
     return behaviour
-
-
-async def hang(exchange: Exchange) -> None:
-    await exchange.hang()
 
 
 @pytest.mark.parametrize(

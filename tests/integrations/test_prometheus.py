@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from enapter_async.collector import Collector, SqliteStore
 from enapter_async.rows import Row
 from enapter_async.simulator import Fault, Simulator
 from tests.ports import find_free_port
+from tests.waiting import wait_until
 
 pytest.importorskip("prometheus_client", reason="the extra `prometheus` is not installed")
 from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -172,12 +173,6 @@ async def watched(database: Path, *, rediscover: float = 300.0) -> AsyncIterator
             tasks.start_soon(collector.run)
             yield Watched(sim, collector, server, latest)
             collector.stop()
-
-
-async def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    with anyio.fail_after(seconds):
-        while not condition():
-            await anyio.sleep(0.02)
 
 
 @pytest.fixture

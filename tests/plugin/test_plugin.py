@@ -13,11 +13,6 @@ import pytest
 from pytest_project import HEAD, Project
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
 def test_the_client_trusts_the_certificate_of_the_simulator(project: Project) -> None:
     project.passes(
         """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -94,11 +93,6 @@ PROJECTS: Final = {
     ),
     "anyio's auto mode": (FUNCTION + "anyio_mode = auto\n", ANYIO_ONLY.partition("\n")[2], PLAIN),
 }
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
 
 
 def write(project: Project, options: str, mark: str, fixture: str) -> None:

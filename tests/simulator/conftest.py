@@ -1,4 +1,4 @@
-"""Fixtures: a simulator, and a caller for it."""
+"""Fixtures: a simulator, a caller and a client for it, and a device in it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from simulator_calls import Caller
+from simulator_calls import Caller, device_of
 
-from enapter_async.simulator import Simulator
+from enapter_async import EnapterClient
+from enapter_async.simulator import Device, Simulator
 
 
 @pytest.fixture
@@ -26,3 +27,14 @@ async def sim() -> AsyncIterator[Simulator]:
 @pytest.fixture
 def call(sim: Simulator, session: aiohttp.ClientSession) -> Caller:
     return Caller(sim, session)
+
+
+@pytest.fixture
+def device(sim: Simulator) -> Device:
+    return device_of(sim, "battery")
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> AsyncIterator[EnapterClient]:
+    async with EnapterClient(base_url=sim.url, token=sim.token) as client:
+        yield client

@@ -19,6 +19,7 @@ from enapter_async import (
     WatchEvent,
 )
 from enapter_async.simulator import Fault, Simulator
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -87,9 +88,7 @@ async def test_an_api_that_restarts_is_survived(hasty: Simulator, client: Enapte
         async with anyio.create_task_group() as tasks:
 
             async def back() -> None:
-                with anyio.fail_after(10):
-                    while not any(isinstance(event, PollFailed) for event in events):
-                        await anyio.sleep(0.01)
+                await wait_until(lambda: any(isinstance(event, PollFailed) for event in events), seconds=10)
                 await hasty.start()
                 restarted.set()
 

@@ -22,6 +22,7 @@ from enapter_async.simulator import ControlError, Fault, Simulator, SimulatorCon
 from enapter_async.simulator._server.control import models
 from enapter_async.simulator._server.control.control import ROUTES
 from enapter_async.simulator._server.control.structure import ShapeError, structure, unstructure
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -409,10 +410,9 @@ async def test_whoever_waits_does_not_hold_up_the_end(session: aiohttp.ClientSes
     await sim.start()
     control = Http(sim, session)
     waiting = asyncio.create_task(control("GET", "/requests?wait=60"))
-    await asyncio.sleep(0.05)
-    began = asyncio.get_running_loop().time()
-    await sim.stop()
-    assert asyncio.get_running_loop().time() - began < 2
+    await wait_until(lambda: sim.ledger.changed._waiters)
+    async with asyncio.timeout(30):
+        await sim.stop()
     assert (await waiting)["requests"] == []
 
 

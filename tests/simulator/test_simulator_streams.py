@@ -43,11 +43,6 @@ async def sim() -> AsyncIterator[Simulator]:
         yield sim
 
 
-@pytest.fixture
-def device(sim: Simulator) -> Device:
-    return device_of(sim, "battery")
-
-
 @asynccontextmanager
 async def opened(call: Caller, path: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     headers = {"X-Enapter-Auth-Token": call.sim.token}

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from simulator_calls import device_of
 
 from enapter_async import (
     AuthenticationError,
@@ -36,17 +35,6 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 async def sim() -> AsyncIterator[Simulator]:
     async with Simulator(stream_interval=0.02, log_interval=NEVER, command_seconds=0) as sim:
         yield sim
-
-
-@pytest.fixture
-def device(sim: Simulator) -> Device:
-    return device_of(sim, "battery")
-
-
-@pytest.fixture
-async def client(sim: Simulator) -> AsyncIterator[EnapterClient]:
-    async with EnapterClient(base_url=sim.url, token=sim.token) as client:
-        yield client
 
 
 async def take(events: AsyncIterator[Any], count: int) -> list[Any]:

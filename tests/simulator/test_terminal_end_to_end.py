@@ -48,12 +48,6 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def client(sim: Simulator) -> AsyncIterator[EnapterClient]:
-    async with EnapterClient(base_url=sim.url, token=sim.token) as client:
-        yield client
-
-
-@pytest.fixture
 async def session(sim: Simulator, client: EnapterClient) -> TerminalSession:
     return await client.devices.run_terminal(device_of(sim, "gateway").id)
 

@@ -13,7 +13,7 @@ import pytest
 from enapter_async._transport.rate_limit.limiter import Gate, Limiter, Slot
 from enapter_async.config import RateLimit
 from enapter_async.errors import ClientClosedError
-from tests.clocks import SocketlessLoop, pending_timers
+from tests.clocks import SocketlessLoop, now, pending_timers
 
 pytestmark = pytest.mark.anyio
 
@@ -45,10 +45,6 @@ async def turns() -> None:
     """Let everything run that can, without time passing."""
     for _ in range(5):
         await asyncio.sleep(0)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 # -- the window ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from enapter_async import ConfigurationError, EnapterClient, Event, SharedLimitL
 from enapter_async._transport.rate_limit.limiter import Gate, Limiter, Slot
 from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, SourceUnavailableError
 from enapter_async.config import RateLimit, SharedRateLimit
-from tests.clocks import SocketlessLoop
+from tests.clocks import SocketlessLoop, now
 
 pytestmark = pytest.mark.anyio
 
@@ -21,10 +21,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": SocketlessLoop}
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class Bucket:

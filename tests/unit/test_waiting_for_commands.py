@@ -26,7 +26,7 @@ from enapter_async import (
 )
 from enapter_async._protocol.request import Answer, Headers, Request
 from enapter_async.models.commands import CommandExecution, ExecutionState
-from tests.clocks import SocketlessLoop
+from tests.clocks import SocketlessLoop, now
 
 pytestmark = pytest.mark.anyio
 
@@ -34,10 +34,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": SocketlessLoop}
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class Platform:
