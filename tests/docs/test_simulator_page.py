@@ -1,7 +1,8 @@
-"""The Node.js program of the page on the simulator, and its tests, as they stand there."""
+"""The page on the simulator: its Node.js program with its tests, as they stand there, and the fields of requests."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pages import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "simulator.md"
 _FILE = re.compile(r'^```js title="(?P<name>[\w.]+)"\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL)
+DESCRIPTION = ROOT / "enapter_async" / "simulator" / "_server" / "control" / "openapi.json"
 NODE = shutil.which("node")
 
 
@@ -68,3 +70,16 @@ def test_a_command_that_does_not_start_is_named(tmp_path: Path, script: str | No
     assert done.returncode == 1
     assert reason in done.stdout
     assert "Unhandled" not in done.stdout
+
+
+def test_the_page_names_every_field_of_a_request() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z]+ \S+)` \| (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE))
+    described = json.loads(DESCRIPTION.read_text("utf-8"))
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            schema = described["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], schema)
+            fields = schema.get("properties", {})
+            name = f"{method.upper()} {path.removeprefix('/_simulator').replace('{device_id}', '{id}')}"
+            if fields and name != "PUT /state":  # what GET /state has returned
+                assert {field for field in fields if f"`{field}`" not in rows[name]} == set(), name
