@@ -84,8 +84,8 @@ async def test_a_renamed_device_stays_selected(database: Path) -> None:
                 tasks.start_soon(collector.run)
                 await wait_until(lambda: collector.statistics.rows)
                 await client.devices.update(named.id, name="Another name")
-                listed = len(sim.requests_of("listDevices"))
-                await wait_until(lambda: len(sim.requests_of("listDevices")) > listed + 2)
+                looked_at = len(sim.requests_of("getDevice"))
+                await wait_until(lambda: len(sim.requests_of("getDevice")) > looked_at + 2)
                 assert list(collector.targets.units) == [named.id]
                 collector.stop()
     assert {row[0] for row in read_rows(database)} == {named.id}
