@@ -85,16 +85,14 @@ def api(
     --safety allows it.
     """
     method = method.upper()
-    chosen = Safety(safety) if safety is not None else Safety.READ if method == "GET" else Safety.UNSAFE
+    chosen = _choose_safety(safety, method)
     bare, _, text = path.partition("?")
     in_query = method in ("GET", "DELETE")
     query = _query(text, fields if in_query else ())
     content = _body(body, () if in_query else fields)
-    if paginate and method != "GET":
-        raise click.UsageError("--paginate works only with GET")
-    if paginate and not {"limit", "offset"}.isdisjoint(name for name, _ in query):
-        raise click.UsageError("--paginate sets limit and offset itself: leave them out")
-    if limit is not None and not paginate:
+    if paginate:
+        _check_paginated(method, query)
+    elif limit is not None:
         raise click.UsageError("--limit works only with --paginate")
     if chosen is not Safety.READ:
         ask(f"Send {method} {bare}?", yes=yes)
@@ -113,6 +111,19 @@ def api(
         await printer.write_all(_items(client, bare, query, limit, timeout))
 
     connect(send_for_all if paginate else send)
+
+
+def _choose_safety(name: str | None, method: str) -> Safety:
+    if name is not None:
+        return Safety(name)
+    return Safety.READ if method == "GET" else Safety.UNSAFE
+
+
+def _check_paginated(method: str, query: Query) -> None:
+    if method != "GET":
+        raise click.UsageError("--paginate works only with GET")
+    if not {"limit", "offset"}.isdisjoint(name for name, _ in query):
+        raise click.UsageError("--paginate sets limit and offset itself: leave them out")
 
 
 def _query(text: str, fields: Iterable[str]) -> Query:

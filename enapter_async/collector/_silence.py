@@ -216,14 +216,19 @@ class DeviceTrack:
                 return None if candidate is None else (candidate.start, before)
         if candidate is not None and candidate.advances_left:
             self._candidates[attribute] = _Candidate(candidate.start, candidate.advances_left - 1)
-        if size <= (limit := rhythm.step if cadence is None else cadence + cadence // 2):
-            return None
-        if arrival.top - arrival.previous > rhythm.step and arrival.previous - before <= limit:
+        limit = rhythm.step if cadence is None else cadence + cadence // 2
+        return self._judge_pause(attribute, (before, time), limit, arrival, rhythm) if size > limit else None
+
+    def _judge_pause(
+        self, attribute: str, span: tuple[int, int], limit: int, arrival: _Arrival, rhythm: Rhythm
+    ) -> tuple[int, int] | None:
+        """Judge an advance by more than an attribute's limit: a gap of the device, of the attribute, or none."""
+        if arrival.top - arrival.previous > rhythm.step and arrival.previous - span[0] <= limit:
             return self._unless_usual(None, (arrival.previous, arrival.top), arrival)
         # It may have paused while the device was online, but not if the previous poll returned a new value.
         waited = arrival.now - self.moved_at.get(attribute, 0)
         if self.is_divided or attribute in self.unsteady or waited <= rhythm.interval + rhythm.interval // 2:
-            return self._unless_usual(attribute, (before, time), arrival)
+            return self._unless_usual(attribute, span, arrival)
         return None
 
     def _judge_first(self, attribute: str, size: int, arrival: _Arrival, step: int) -> tuple[int, int] | None:
