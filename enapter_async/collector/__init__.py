@@ -21,7 +21,7 @@ from enapter_async.collector.repair import repair_gaps
 from enapter_async.collector.selection import Selection, Targets
 from enapter_async.collector.shard import Shard
 from enapter_async.collector.statistics import CollectorStatistics
-from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store
+from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, RowsRefusedError, Store
 from enapter_async.collector.stores.lines import LineStore
 from enapter_async.collector.stores.opening import (
     FORMATS,
@@ -51,6 +51,7 @@ __all__ = [
     "ProblemBegan",
     "ProblemEnded",
     "RowKey",
+    "RowsRefusedError",
     "Selection",
     "Shard",
     "Skipped",

@@ -11,7 +11,7 @@ import anyio
 
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
 from enapter_async.collector.gaps import Gap, merge_gaps
-from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
+from enapter_async.collector.store import GapNotingStore, JournaledStore, Store, write_accepted
 from enapter_async.errors import StorageError
 from enapter_async.models.arguments import describe_value, read_whole_number
 from enapter_async.rows import Row
@@ -44,6 +44,7 @@ class Writer:
         *,
         noted: Callable[[Sequence[Gap]], None] = lambda _: None,
         committed: Callable[[], None] = lambda: None,
+        skip: Callable[[str, str | None, str], None] = lambda _device, _attribute, _reason: None,
         most_waiting: int = _MOST_WAITING,
         grace: float = _GRACE_SECONDS,
     ) -> None:
@@ -54,6 +55,7 @@ class Writer:
             problems: Reports when the store fails and when it works again.
             noted: Called when gaps have been recorded.
             committed: Called after each commit.
+            skip: Called with device, attribute and reason for each row that the store rejects.
             most_waiting: Maximum number of waiting rows.
             grace: Seconds to wait for an unavailable store at the end.
         """
@@ -67,6 +69,7 @@ class Writer:
         self._problems = problems
         self._noted = noted
         self._committed = committed
+        self._skip = skip
         self._most_waiting = most_waiting
         self._grace = grace
         self._rows: list[Row] = []
@@ -154,13 +157,13 @@ class Writer:
         queued = self._queued
         self._notify()
         pause = FIRST_PAUSE
-        new = 0
+        new = left_out = 0
         give_up: float | None = None
         while True:
             try:
                 # Complete a started commit, since its outcome would be unknown otherwise.
                 with self._committing() as scope:
-                    new = await self._commit(rows, gaps)
+                    new, left_out = await self._commit(rows, gaps)
                 if scope.cancelled_caught:
                     raise StorageError("store", f"did not accept the last {len(rows):,} rows in {self._grace:g} s")
                 break
@@ -185,7 +188,7 @@ class Writer:
                 self._notify()
                 return
         self.written += new
-        self.duplicates += len(rows) - new
+        self.duplicates += len(rows) - new - left_out
         self._problems.passed("store")
         self._committed()
         self._done = queued
@@ -211,21 +214,31 @@ class Writer:
             finally:
                 self._commit_scope = None
 
-    async def _commit(self, rows: Sequence[Row], gaps: list[Gap]) -> int:
-        """Commit rows and gaps. Gaps noted in a file leave the list, so that another attempt does not repeat them."""
+    async def _commit(self, rows: Sequence[Row], gaps: list[Gap]) -> tuple[int, int]:
+        """Commit rows and gaps. Return the number of new rows, and of those that the store rejects.
+
+        Gaps noted in a file leave the list, so that another attempt does not repeat them.
+        """
         merged = merge_gaps(gaps)
-        if self._journal is not None:
-            new = await self._count("commit", self._journal.commit(rows, note=merged))
+        journal = self._journal
+        if journal is not None:
+            counts = await write_accepted(
+                lambda some: self._count("commit", journal.commit(some, note=merged)), rows, self._skip
+            )
         else:
             if merged and self._notes is not None:
                 await self._notes.note_gaps(merged)
                 gaps.clear()
                 self._noted(merged)
                 merged = []
-            new = await self._count("write", self._store.write(rows)) if rows else 0
+            counts = (
+                await write_accepted(lambda some: self._count("write", self._store.write(some)), rows, self._skip)
+                if rows
+                else (0, 0)
+            )
         if merged:
             self._noted(merged)
-        return new
+        return counts
 
     async def _count(self, method: str, writing: Awaitable[int]) -> int:
         """Return the number of new rows. A store is foreign code, so its mistakes are named."""

@@ -30,7 +30,7 @@ from enapter_async.collector._reporting import Reporter
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Finder, Selection, Units, includes_all_devices
-from enapter_async.collector.store import JournaledStore
+from enapter_async.collector.store import JournaledStore, write_accepted
 from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.models.arguments import require_callback, require_instance
 from enapter_async.rows import Row
@@ -84,6 +84,7 @@ class Repairer:
         report: Callable[[CollectorEvent], None],
         settled: Settled = lambda _, __, ___: 0,
         flush: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
+        skip: Callable[[str, str | None, str], None] | None = None,
         knows_all: bool = False,
     ) -> None:
         """Prepare the repair.
@@ -98,6 +99,8 @@ class Repairer:
             report: Receives events.
             settled: Called after each time range that was looked up.
             flush: Waits until all live rows received so far are in the store, so that no step gets a second row.
+            skip: Called with device, attribute and reason for each row that the store rejects. By default, the first
+                one of each attribute is reported.
             knows_all: Whether `units` has every device that the token can see. Devices of other gaps are then reported.
         """
         self.rows: int = 0
@@ -113,6 +116,8 @@ class Repairer:
         self._report = report
         self._settled = settled
         self._flush = flush
+        self._skip = skip or self._report_skipped
+        self._skipped: set[tuple[str, str | None]] = set()
         self._knows_all = knows_all
         self._wake = anyio.Event()
         self._queue = RepairQueue(step=step * _SECOND, longest=_WINDOW * step * _SECOND)
@@ -382,8 +387,15 @@ class Repairer:
             async with self._commits:
                 with anyio.CancelScope(shield=True):
                     # Not `self.rows += await ...`, which would lose commits of other tasks during the wait.
-                    new = await self._store.commit(rows, replace=replace)
+                    new, _ = await write_accepted(
+                        lambda some: self._store.commit(some, replace=replace), rows, self._skip
+                    )
                     self.rows += new
+
+    def _report_skipped(self, device: str, attribute: str | None, reason: str) -> None:
+        if (device, attribute) not in self._skipped:
+            self._skipped.add((device, attribute))
+            self._report(Skipped(device_id=device, attribute=attribute, reason=reason))
 
     async def _yield_to_live(self) -> None:
         """Let live requests go first, and use only a share of the rate limit."""

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import timedelta
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
 
 from enapter_async.collector.gaps import Gap, join_gaps
-from enapter_async.collector.store import RowKey
+from enapter_async.collector.store import RowKey, RowsRefusedError
 from enapter_async.collector.stores._addresses import (
     choose_service,
     drop_client_settings,
     find_passwords,
     hide_password,
 )
-from enapter_async.collector.stores._postgres_tables import INCOMING, Connection, Tables, WrongTableError
+from enapter_async.collector.stores._postgres_rows import (
+    RowConnection,
+    concerns_rows,
+    find_refused,
+    insert_rows,
+    lacks_partition,
+    read_state,
+    to_gap_record,
+    to_time,
+)
+from enapter_async.collector.stores._postgres_tables import Tables, WrongTableError
 from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
 from enapter_async.models.arguments import describe_value, refuse_argument
 from enapter_async.models.visible import make_visible
-from enapter_async.rows import COLUMNS, Row, to_microseconds
-from enapter_async.rows.row import clean_text
+from enapter_async.rows import Row, to_microseconds
 
 try:
     import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -34,19 +42,15 @@ except ImportError as _error:
 T = TypeVar("T")
 
 
-class _Connection(Connection, Protocol):
+class _Connection(RowConnection, Protocol):
     """The methods of an asyncpg connection used here, whose type annotations are incomplete."""
 
     async def executemany(self, command: str, args: Iterable[Sequence[object]]) -> None: ...
-    async def copy_records_to_table(
-        self, table_name: str, *, records: Iterable[Sequence[object]], columns: Sequence[str], schema_name: str
-    ) -> str: ...
     def is_closed(self) -> bool: ...
     def terminate(self) -> None: ...
     async def close(self, *, timeout: float) -> None: ...
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_BACK: Final = timedelta(hours=1)
 """Time before the newest mark from which newer rows of each device are searched."""
 _CONNECT_SECONDS: Final = 10.0
@@ -54,7 +58,6 @@ _ANSWER_SECONDS: Final = 60.0
 """Seconds for one statement before the connection counts as lost."""
 _SCAN_SECONDS: Final = 3_600.0
 """Seconds for a scan of the whole table if there are no marks yet."""
-_NAMES: Final = 1 << 16
 _PASSING_CLASSES: Final = ("08", "40", "53", "57", "58")
 """Temporary classes of SQLSTATE: connection, rollback, resources (including a full disk), intervention, system."""
 _PASSING: Final = frozenset({"25006", "25P03", "25P04", "55P03", "XX000"})
@@ -134,28 +137,39 @@ class PostgresStore:
         """Change the journal and rows in one transaction. Return the number of new rows."""
 
         async def work(connection: _Connection) -> int:
-            async with connection.transaction():
-                gaps = list(note)
-                if replace:
-                    gaps += [gap for number in await self._delete_gaps(connection, replace) for gap in replace[number]]
-                if gaps:
-                    gaps, replaced = join_gaps(gaps, await self._read_gaps(connection))
-                    await self._delete_gaps(connection, replaced)
-                    await connection.executemany(
-                        f"INSERT INTO {self._tables.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
-                        " ON CONFLICT DO NOTHING",
-                        list(map(_gap_record, gaps)),
-                    )
-                return await self._insert(connection, rows) if rows else 0
+            try:
+                async with connection.transaction():
+                    await self._change_journal(connection, note, replace or {})
+                    return await insert_rows(connection, self._tables.telemetry, rows) if rows else 0
+            except (asyncpg.PostgresError, OverflowError) as error:
+                refusal = await self._describe_refusal(connection, rows, error)
+                if refusal is None:
+                    raise
+                raise refusal from None
 
         return await self._run(work)
+
+    async def _change_journal(
+        self, connection: _Connection, note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]
+    ) -> None:
+        gaps = list(note)
+        if replace:
+            gaps += [gap for number in await self._delete_gaps(connection, replace) for gap in replace[number]]
+        if gaps:
+            gaps, replaced = join_gaps(gaps, await self._read_gaps(connection))
+            await self._delete_gaps(connection, replaced)
+            await connection.executemany(
+                f"INSERT INTO {self._tables.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
+                " ON CONFLICT DO NOTHING",
+                list(map(to_gap_record, gaps)),
+            )
 
     async def read_newest(self, devices: Collection[str] | None, before: int) -> Mapping[str, int]:
         """Return the time up to which each device has been collected."""
 
         async def work(connection: _Connection) -> dict[str, int]:
             names = None if devices is None else list(devices)
-            bound = _to_time(before)
+            bound = to_time(before)
             marks = await connection.fetch(
                 f"SELECT device_id, reached AS newest FROM {self._tables.devices}"  # noqa: S608
                 " WHERE ($1::text[] IS NULL OR device_id = ANY ($1)) AND reached < $2",
@@ -189,7 +203,7 @@ class PostgresStore:
                 " ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
                 " WHERE excluded.reached > known.reached",
                 list(reached),
-                [_to_time(moment) for moment in reached.values()],
+                [to_time(moment) for moment in reached.values()],
             )
 
         await self._run(work)
@@ -228,7 +242,7 @@ class PostgresStore:
             found = await connection.fetch(
                 f"SELECT device_id, attribute, time FROM {self._tables.telemetry}"  # noqa: S608
                 " WHERE device_id = ANY ($1::text[]) AND time >= $2 AND time < $3",
-                list(devices), _to_time(start), _to_time(before),
+                list(devices), to_time(start), to_time(before),
             )  # fmt: skip
             return {(record[0], record[1], to_microseconds(record[2])) for record in found}
 
@@ -262,17 +276,16 @@ class PostgresStore:
 
         await self._run(work)
 
-    async def _insert(self, connection: _Connection, rows: Sequence[Row]) -> int:
-        await connection.copy_records_to_table(
-            INCOMING, schema_name="pg_temp", columns=COLUMNS, records=_to_records(rows)
+    async def _describe_refusal(
+        self, connection: _Connection, rows: Sequence[Row], error: Exception
+    ) -> RowsRefusedError | None:
+        """Return an error with the rows that the server rejects, unless this is not the fault of single rows."""
+        if not concerns_rows(error):
+            return None
+        found = await find_refused(connection, self._tables.telemetry, rows)
+        return (
+            RowsRefusedError(self.address, {at: self._clean(str(why)) for at, why in found.items()}) if found else None
         )
-        done = await connection.execute(
-            f"INSERT INTO {self._tables.telemetry} (device_id, attribute, time, value, text, unit)"  # noqa: S608
-            f" SELECT device_id, attribute, time, value, text, unit FROM pg_temp.{INCOMING}"
-            # Rows that violate another key must not vanish silently.
-            " ON CONFLICT (device_id, attribute, time) DO NOTHING"
-        )
-        return int(done.rpartition(" ")[2])
 
     # -- the connection --------------------------------------------------------------------------------------
 
@@ -295,11 +308,13 @@ class PostgresStore:
         try:
             yield
             return
+        except StorageError:
+            raise
         except WrongTableError as error:
             failed = self._failure(str(error), passing=False)
         except asyncpg.PostgresError as error:
-            code = str(getattr(error, "sqlstate", None) or "")
-            passing = code.startswith(_PASSING_CLASSES) or code in _PASSING
+            code = read_state(error)
+            passing = code.startswith(_PASSING_CLASSES) or code in _PASSING or lacks_partition(error)
             # The tables have changed since this connection was made.
             changed = code in _CHANGED or isinstance(error, asyncpg.InvalidCachedStatementError)
             passing = passing or (changed and not self._is_new)
@@ -321,10 +336,14 @@ class PostgresStore:
         raise failed
 
     def _failure(self, message: str, *, passing: bool) -> StorageError:
+        return StorageError(self.address, self._clean(message), temporary=passing)
+
+    def _clean(self, message: str) -> str:
+        """Return the first line of a message without passwords."""
         first = message.strip().splitlines()[0]
         for secret in find_passwords(self._url):
             first = first.replace(secret, "***")
-        return StorageError(self.address, make_visible(first), temporary=passing)
+        return make_visible(first)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -361,34 +380,3 @@ def _require_name(name: str, argument: str) -> str:
 
 async def _nothing(_: _Connection) -> None:
     """Do nothing with a new connection."""
-
-
-def _to_records(rows: Sequence[Row]) -> Iterator[tuple[str, str, datetime, float | None, str | None, str | None]]:
-    to_time, clean = _to_time, _clean
-    for device, attribute, moment, value, text, unit in rows:
-        yield (
-            clean(device),
-            clean(attribute),
-            to_time(moment),
-            value,
-            None if text is None else _without_nul(text),
-            None if unit is None else clean(unit),
-        )
-
-
-def _without_nul(text: str) -> str:
-    """Return text without NUL, the only character that PostgreSQL cannot store."""
-    return clean_text(text).replace("\0", "\ufffd")
-
-
-_clean: Final = lru_cache(maxsize=_NAMES)(_without_nul)  # the same names repeat
-
-
-def _gap_record(gap: Gap) -> tuple[str | None, datetime, datetime, str]:
-    device = None if gap.device_id is None else _clean(gap.device_id)
-    return device, _to_time(gap.start), _to_time(gap.before), _without_nul(gap.reason)
-
-
-@lru_cache(maxsize=4_096)  # the same few seconds repeat
-def _to_time(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
