@@ -41,10 +41,10 @@ class Writer:
         self,
         store: Store,
         problems: Problems,
+        skip: Callable[[str, str | None, str], None] = lambda _device, _attribute, _reason: None,
         *,
         noted: Callable[[Sequence[Gap]], None] = lambda _: None,
         committed: Callable[[], None] = lambda: None,
-        skip: Callable[[str, str | None, str], None] = lambda _device, _attribute, _reason: None,
         most_waiting: int = _MOST_WAITING,
         grace: float = _GRACE_SECONDS,
     ) -> None:
@@ -53,9 +53,9 @@ class Writer:
         Args:
             store: Store for the rows.
             problems: Reports when the store fails and when it works again.
+            skip: Called with device, attribute and reason for each row that the store rejects.
             noted: Called when gaps have been recorded.
             committed: Called after each commit.
-            skip: Called with device, attribute and reason for each row that the store rejects.
             most_waiting: Maximum number of waiting rows.
             grace: Seconds to wait for an unavailable store at the end.
         """

@@ -113,9 +113,7 @@ class Collector:
         self._has_run = False
         self._committed_at: float | None = None
         self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip)
-        self._writer = Writer(
-            store, self._problems, noted=self._gaps_were_noted, committed=self._committed, skip=self._skip
-        )
+        self._writer = Writer(store, self._problems, self._skip, noted=self._gaps_were_noted, committed=self._committed)
         self._watch: Watch | None = None
         self._repairer: Repairer | None = None
         self._journal = store if isinstance(store, JournaledStore) else None
