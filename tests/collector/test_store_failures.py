@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from enapter_async.collector._problems import Problems
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.stores.lines import LineFile, LineStore
 from enapter_async.collector.stores.parquet import ParquetFolder, ParquetStore
-from enapter_async.rows import CSV
+from enapter_async.rows import CSV, Row
 from tests.collector.platform import SECOND, START, make_rows, read_journal, read_rows
 from tests.waiting import wait_until
 
@@ -209,3 +210,24 @@ async def test_a_place_that_cannot_be_used_says_why(
     assert f"there is no folder {tmp_path / 'none'}; create it first" in await open_at(tmp_path / "none" / "t")
     (tmp_path / "folder").mkdir()
     assert "is a folder; choose a file in it" in await open_at(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", b"\xff", 5, "2026-13-01T00:00:00Z", "99999-01-01T00:00:00Z"])
+@pytest.mark.anyio
+async def test_a_time_that_somebody_wrote_wrongly_costs_itself_only(database: Path, text: object) -> None:
+    row: Row = ("d1", "power", 1_773_480_000_000_000, 1.0, None, None)
+    async with SqliteStore(database) as store:
+        await store.write([row])
+        await store.mark({"d3": row[2]})
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for time in (text, "2026-03-14T09:19:59 o'clock"):
+            connection.execute("INSERT INTO telemetry VALUES ('d2', 'power', ?, 1, NULL, NULL)", (time,))
+        connection.execute("INSERT INTO telemetry_devices VALUES ('d4', ?)", (text,))
+        connection.execute(
+            "INSERT INTO telemetry_gaps (device_id, start, before, reason)"
+            " VALUES ('d1', '2026-03-14 09:10:00', '2026-03-14T09:20:00', 'by hand')"
+        )
+    async with SqliteStore(database) as store:
+        assert await store.read_newest(None, 2 * row[2]) == {"d1": row[2], "d3": row[2]}
+        assert await store.read_keys(["d1", "d2"], 0, 2 * row[2]) == {row[:3]}
+        assert [gap.seconds for gap in await store.read_gaps()] == [600]

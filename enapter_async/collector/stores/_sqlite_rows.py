@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import Final
 
-from enapter_async.rows import COLUMNS, Row, format_time
+from enapter_async.rows import COLUMNS, Row, format_time, parse_time
 from enapter_async.rows.batches import RowBlock
 
 _INSERT: Final = "INSERT OR IGNORE INTO telemetry (device_id, attribute, time, value, text, unit)"
@@ -64,3 +65,20 @@ def _make_column_statement(width: int, height: int) -> str:
 def _make_record(row: Row) -> tuple[str, str, str, float | None, str | None, str | None]:
     device, attribute, moment, value, text, unit = row
     return device, attribute, format_time(moment), value, text, unit
+
+
+def read_stored_time(text: object) -> int | None:
+    """Return a time in microseconds since 1970, or None if it cannot be read.
+
+    People and other programs write into the file, too. A time without a zone is in UTC, as those of SQLite are.
+    """
+    if isinstance(text, str):
+        for form in (text, f"{text}Z"):
+            with suppress(ValueError):
+                return parse_time(form)
+    return None
+
+
+def read_stored_times(found: Iterable[tuple[str, str]]) -> Iterator[tuple[str, int]]:
+    """Yield names with their times, without those whose time cannot be read."""
+    return ((name, time) for name, text in found if (time := read_stored_time(text)) is not None)

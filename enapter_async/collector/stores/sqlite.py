@@ -17,10 +17,10 @@ from enapter_async._files import explain_unopened, identify_file
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
-from enapter_async.collector.stores._sqlite_rows import insert_rows
+from enapter_async.collector.stores._sqlite_rows import insert_rows, read_stored_time, read_stored_times
 from enapter_async.errors import StorageError
 from enapter_async.models.arguments import require_path
-from enapter_async.rows import COLUMNS, Row, format_time, parse_time
+from enapter_async.rows import COLUMNS, Row, format_time
 
 _logger = logging.getLogger("enapter_async.collector")
 
@@ -56,6 +56,9 @@ CREATE TABLE telemetry_devices (
     reached   TEXT NOT NULL  -- up to when the device was collected, at least
 ) WITHOUT ROWID
 """
+_LAST_ROW: Final = (
+    "SELECT device_id, time FROM telemetry WHERE time < ? AND datetime(time) NOT NULL ORDER BY time DESC LIMIT 1"
+)
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
 _MARK: Final = (
     "INSERT INTO telemetry_devices VALUES (?,?) ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
@@ -260,14 +263,10 @@ class _Database:
     def read_newest(self, devices: Collection[str] | None, before: int) -> dict[str, int]:
         """Search the rows of the last hour, then the marks. Scanning the whole table would take minutes."""
         execute = self._connection.execute
-        (last,) = execute("SELECT max(time) FROM telemetry WHERE time < ?", (_bound(before),)).fetchone()
         newest: dict[str, int] = {}
-        if last is not None:
-            since = _bound(parse_time(last) - _LOOK_BACK)
-            newest = self._newest_since(since, before)
-        found = execute("SELECT device_id, reached FROM telemetry_devices")
-        marks = {device: parse_time(text) for device, text in found}
-        for device, reached in marks.items():
+        for _, last in read_stored_times(execute(_LAST_ROW, (_bound(before),))):
+            newest = self._newest_since(_bound(last - _LOOK_BACK), before)
+        for device, reached in read_stored_times(execute("SELECT device_id, reached FROM telemetry_devices")):
             if reached < before:
                 newest.setdefault(device, reached)
         return newest if devices is None else {device: newest[device] for device in devices if device in newest}
@@ -284,12 +283,11 @@ class _Database:
         )
         gaps: list[Gap] = []
         for number, device, start, before, reason in found:
-            try:
-                span = parse_time(start), parse_time(before)
-            except (ValueError, TypeError):  # an edited journal: the other gaps are still valid
+            first, last = read_stored_time(start), read_stored_time(before)
+            if first is None or last is None:  # an edited journal: the other gaps are still valid
                 self._warn_of_unreadable_gap(number, start, before)
                 continue
-            gaps.append(Gap(id=number, device_id=device, start=span[0], before=span[1], reason=reason))
+            gaps.append(Gap(id=number, device_id=device, start=first, before=last, reason=reason))
         return gaps
 
     def _warn_of_unreadable_gap(self, number: int, start: object, before: object) -> None:
@@ -302,7 +300,7 @@ class _Database:
     def read_keys(self, devices: Collection[str], start: int, before: int) -> set[RowKey]:
         wanted = set(devices)
         # Parse each second once instead of each row.
-        times: dict[str, int] = {}
+        times: dict[str, int | None] = {}
         keys: set[RowKey] = set()
         for device, attribute, text in self._connection.execute(
             "SELECT device_id, attribute, time FROM telemetry WHERE time >= ? AND time < ?"
@@ -310,10 +308,10 @@ class _Database:
             (_bound(start), _bound(before), json.dumps(sorted(wanted))),
         ):
             if device in wanted:
-                moment = times.get(text)
-                if moment is None:
-                    moment = times[text] = parse_time(text)
-                keys.add((device, attribute, moment))
+                if text not in times:
+                    times[text] = read_stored_time(text)
+                if (moment := times[text]) is not None:
+                    keys.add((device, attribute, moment))
         return keys
 
     def _newest_since(self, since: str, before: int) -> dict[str, int]:
@@ -321,7 +319,7 @@ class _Database:
             "SELECT device_id, max(time) FROM telemetry WHERE time >= ? AND time < ? GROUP BY device_id",
             (since, _bound(before)),
         )
-        return {device: parse_time(text) for device, text in found}
+        return dict(read_stored_times(found))
 
     def _prepare(self) -> None:
         execute = self._connection.execute
