@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Literal, Self, TypeAlias, TypeVar
+from typing import Final, Literal, Self, TypeAlias, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -343,14 +343,20 @@ def _of(type_: type[T]) -> Callable[[object, attrs.Attribute[T], T], None]:
     return check
 
 
+def is_proxy_url(value: object) -> bool:
+    """Whether a value is the URL of a proxy that can be used."""
+    if not isinstance(value, str) or _CONTROL_OR_SPACE.search(value):
+        return False
+    parts = _split(value)
+    if parts is None or parts.scheme not in ("http", "https") or parts.port == 0:
+        return False
+    return parts.hostname is not None and can_exist(parts.hostname)
+
+
 def _proxy(value: object) -> str | None:
     """Check the URL of a proxy. It is never shown, since it may contain a password."""
-    if value is None:
-        return None
-    if isinstance(value, str) and not _CONTROL_OR_SPACE.search(value):
-        parts = _split(value)
-        if parts is not None and parts.scheme in ("http", "https") and parts.hostname and can_exist(parts.hostname):
-            return value
+    if value is None or is_proxy_url(value):
+        return cast("str | None", value)
     raise ConfigurationError("proxy must be a URL such as http://proxy.example.net:3128")
 
 

@@ -13,8 +13,11 @@ _SHORTEST: Final = 4
 """Minimum length of a secret. Masking shorter texts would make everything unreadable."""
 _BEGINNING: Final = 8
 """Minimum length of a masked beginning of a secret, for texts that were truncated inside it."""
-_ESCAPES: Final = ("\\", "%", "&")
-"""Beginnings of escaped characters: in a repr or JSON, in a URL, in HTML."""
+_ESCAPES: Final = ("\\", "%", "&", "+")
+"""Beginnings of escaped characters: in a repr or JSON, in a URL, in HTML, in a form."""
+# Each level of a URL or of HTML escapes these two again.
+_PERCENT: Final = "%(?:25){0,4}"
+_AMPERSAND: Final = "&(?:amp;){0,4}"
 _NAMES: Final = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
@@ -61,16 +64,16 @@ def _patterns(secret: str, *, escaped: bool) -> tuple[re.Pattern[str], tuple[re.
 def _any_form(piece: str) -> str:
     """Return a pattern for every notation of a character, or of several backslashes, which each level doubles."""
     code = ord(piece[0])
+    escaped = rf"(?i:{_PERCENT}{code:02x}|{_AMPERSAND}#(?:0*{code}|x0*{code:x});"
+    escaped += rf"|\\{{1,8}}(?:u{code:04x}|u\{{0*{code:x}\}}|x{code:02x}|{code:03o}))"
     if piece[0] == "\\":
         count = len(piece)
-        return rf"(?:(?i:\\{{1,8}}(?:u005c|x5c)|%5c|&#0*92;|&#x0*5c;){{{count}}}|\\{{{count},{8 * count}}})"
-    forms = [
-        rf"(?i:%{code:02x}|&#0*{code};|&#x0*{code:x};)",
-        rf"\\{{1,8}}(?i:u{code:04x}|x{code:02x})",
-        r"\\{0,8}" + re.escape(piece),
-    ]
+        return rf"(?:{escaped}{{{count}}}|\\{{{count},{8 * count}}})"
+    forms = [escaped, r"\\{0,8}" + re.escape(piece)]
     if piece in _NAMES:
-        forms.insert(0, f"&{_NAMES[piece]};")
+        forms.insert(0, f"{_AMPERSAND}{_NAMES[piece]};")
+    if piece == " ":
+        forms.append(r"\+")  # as in a form
     return f"(?:{'|'.join(forms)})"
 
 

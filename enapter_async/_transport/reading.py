@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
@@ -23,7 +24,7 @@ from enapter_async.errors import (
 
 _READ_SIZE: Final = 64 * 1024
 _GZIP: Final = ("gzip", "x-gzip")
-_UNCOMPRESSED: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "us-ascii", "binary", "8bit"})
+_UNCOMPRESSED: Final = frozenset({"", "identity", "none", "null", "plain", "text", "binary", "7bit", "8bit"})
 """Values of `Content-Encoding` that do not mean compression. All except `identity` are server mistakes."""
 _WITHOUT_BODY: Final = (204, 304)
 """Statuses that never have a body, even if headers claim one (RFC 9110, Content)."""
@@ -43,7 +44,20 @@ def _coding(response: aiohttp.ClientResponse) -> str:
     if hdrs.CONTENT_ENCODING not in response.headers:
         return ""
     values = ",".join(response.headers.getall(hdrs.CONTENT_ENCODING, ())).lower().split(",")
-    return ",".join(value for value in map(str.strip, values) if value not in _UNCOMPRESSED)
+    return ",".join(value for value in map(str.strip, values) if not _is_uncompressed(value))
+
+
+@lru_cache(maxsize=64)
+def _is_uncompressed(value: str) -> bool:
+    """Whether a value does not mean compression: a charset or a media type in the wrong header, for example."""
+    name = value.rpartition("charset=")[2].strip('"')
+    if name in _UNCOMPRESSED or "/" in name:
+        return True
+    try:
+        "".encode(name)  # codecs that are no charsets, such as zlib, are unknown here
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def _is_chunked(response: aiohttp.ClientResponse) -> bool:

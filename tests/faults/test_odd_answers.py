@@ -77,7 +77,27 @@ async def test_what_is_wrong_with_an_answer_is_said_without_quoting_it(answer: b
 
 
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "UTF-8", "utf8", "none", "identity", "Identity", "", "binary", "identity, utf-8"]
+    "encoding",
+    [
+        "utf-8",
+        "UTF-8",
+        "utf8",
+        "none",
+        "identity",
+        "Identity",
+        "",
+        "binary",
+        "identity, utf-8",
+        "ascii",
+        "ISO-8859-1",
+        "windows-1251",
+        "charset=utf-8",
+        '"utf-8"',
+        "7bit",
+        "null",
+        "application/json",
+        "text/plain; charset=utf-8",
+    ],
 )
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
 async def test_an_encoding_that_compresses_nothing_is_read(encoding: str, in_chunks: bool) -> None:
@@ -94,7 +114,10 @@ async def test_gzip_is_read_whatever_is_written_beside_it(encoding: str) -> None
         assert (await client.sites.get("S")).id == "S"
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "gzip, br"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["br", "deflate", "zstd", "gzip, gzip", "gzip, br", "zlib", "bz2", "zip", "base64", "hex", "lzma", "x", "a\\x80"],
+)
 async def test_other_compression_is_refused(encoding: str) -> None:
     answer = response(gzip.compress(SITE), 200, f"Content-Encoding: {encoding}")
     async with RawServer(sending(answer, then="keep")).running() as server, impatient(server) as client:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
@@ -19,7 +19,7 @@ from enapter_async._protocol.failure import api_error
 from enapter_async._protocol.redact import masked
 from enapter_async._protocol.request import Answer, Headers
 
-PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=4, max_size=40)
+PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=4, max_size=40)
 WAYS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "repr": lambda secret: repr(secret)[1:-1],
@@ -33,7 +33,12 @@ WAYS: dict[str, Callable[[str], str]] = {
     "JSON within JSON": lambda secret: json.dumps(json.dumps(secret))[3:-3],
     "JSON in nothing but codes": lambda secret: "".join(f"\\u{ord(one):04X}" for one in secret),
     "URL": lambda secret: quote(secret, safe=""),
+    "URL within a URL": lambda secret: quote(quote(secret, safe=""), safe=""),
+    "form": lambda secret: quote_plus(secret, safe=""),
     "HTML": html.escape,
+    "HTML within HTML": lambda secret: html.escape(html.escape(secret)),
+    "octal codes": lambda secret: "".join(f"\\{ord(one):03o}" for one in secret),
+    "JavaScript in nothing but codes": lambda secret: "".join(f"\\u{{{ord(one):x}}}" for one in secret),
     "HTML in nothing but codes": lambda secret: "".join(f"&#{ord(one)};" for one in secret),
 }
 TOKEN = "it's\\a\"token/with<all>&that=is+%41odd\\\\\\\\"

@@ -145,6 +145,7 @@ def test_a_setting_out_of_its_range_is_refused_by_name(type_: type, field: str, 
         ("proxy", f"http://user:{TOKEN}@proxy example.net"),
         ("proxy", "http://127.1:3128"),
         ("proxy", "http://a..example:3128"),
+        ("proxy", "http://proxy.example.net:0"),
         ("proxy", 5),
     ],
 )
@@ -291,6 +292,38 @@ async def test_a_socks_proxy_of_the_environment_is_refused_by_name(
     EnapterClient(token=TOKEN, base_url=url)
     EnapterClient(token=TOKEN, base_url=url, trust_env=True, proxy="http://proxy.example.net:3128")
     monkeypatch.setenv("no_proxy", "api.example.net")
+    EnapterClient(token=TOKEN, base_url=url, trust_env=True)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "proxy.example.net:3128",
+        f"u:{TOKEN}@proxy:3128",
+        "ftp://proxy.example.net",
+        "http://",
+        "http://[",
+        "http://127.1:3128",
+        "http://a..example",
+        "http://proxy.example.net:0",
+        "https://proxy.example.net:3128",  # aiohttp would ignore it, and the token would go straight to the server
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.anyio
+async def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused_by_name(
+    scheme: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{scheme}://api.example.net"
+    monkeypatch.setenv(f"{scheme}_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ConfigurationError, match=f"^{scheme.upper()}_PROXY ") as caught:
+        EnapterClient(token=TOKEN, base_url=url, trust_env=True)
+    assert_clean(caught.value)
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        with pytest.raises(ConfigurationError):
+            EnapterClient(token=TOKEN, base_url=url, http_session=session)
+    monkeypatch.setenv(f"{scheme}_proxy", "http://user:password@proxy.example.net:3128")
     EnapterClient(token=TOKEN, base_url=url, trust_env=True)
 
 
