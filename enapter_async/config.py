@@ -228,7 +228,7 @@ class StreamPolicy:
             counts as lost.
         reconnect: Reconnect after a lost connection. False raises `StreamError` instead.
         max_outage: Longest outage in seconds before the stream raises `StreamError`. None means no limit. An outage
-            ends with the first frame, or once a connection has been open for longer than `max_delay` and `heartbeat`.
+            ends with the first frame, or once a connection has been open for the longer of `max_delay` and `heartbeat`.
         initial_delay: Upper limit of the random delay before the first reconnection, in seconds. It doubles with each
             failure (the vendor's own client waits 1 s).
         max_delay: Upper limit of any delay, in seconds. After a connection that lasted this long, the delay starts

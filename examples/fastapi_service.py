@@ -1,6 +1,7 @@
 """Serve devices, commands that run once, and live telemetry with FastAPI.
 
     python -m pip install enapter-async fastapi uvicorn
+    export ENAPTER_HTTP_API_TOKEN=...  # from your Cloud account settings
     uvicorn fastapi_service:app
 
 The idempotency keys of commands are kept in memory, so run one process.

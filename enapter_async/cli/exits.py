@@ -43,7 +43,7 @@ class Exit(enum.IntEnum):
     UNAVAILABLE = 6
     """The API is unreachable or overloaded. Try again later."""
     STORAGE = 7
-    """A local file cannot be read or written."""
+    """A file or a database cannot be read or written."""
     UNKNOWN_OUTCOME = 8
     """A change may have been carried out; check before repeating it."""
     DEFECT = 70

@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 from pages import ROOT, blocks, environment
 
+from enapter_async.collector import Gap
+from enapter_async.rows import make_row
 from enapter_async.simulator import Simulator
 from tests.ports import find_free_port
 from tests.postgres_server import find_programs, needs_postgres
 
 asyncpg = pytest.importorskip("asyncpg", reason="the extra `postgres` is not installed")
+
+from enapter_async.collector.stores.postgres import PostgresStore  # noqa: E402 - needs asyncpg
 
 pytestmark = needs_postgres
 PAGE = ROOT / "docs" / "how-to" / "postgresql.md"
@@ -82,6 +86,29 @@ def test_statements_run_as_they_stand(postgres_url: str, tmp_path: Path) -> None
     execute(postgres_url, partitions)
     collect(postgres_url, tmp_path)
     assert execute(postgres_url, "SELECT 1 FROM telemetry_rest LIMIT 1")
+
+
+def test_the_role_of_the_page_may_do_what_a_collector_does(postgres_url: str) -> None:
+    async def work() -> None:
+        async with PostgresStore(postgres_url) as store:
+            await store.read_export_notes("e")  # creates the table, as the first export does
+        role = blocks(PAGE, "sql")[1].replace("collector_only", "limited")  # roles belong to the server
+        for statements in (role, "GRANT SELECT, INSERT, DELETE ON telemetry_exports TO limited"):
+            await asyncio.to_thread(execute, postgres_url, statements)
+        async with PostgresStore(postgres_url.replace("admin@", "limited@")) as store:
+            for moment in (1, 2):
+                rows = [make_row("d1", "power", moment * 1_000_000, 1.5)] * 2
+                assert await store.commit(rows, note=[Gap(device_id="d1", start=0, before=moment)]) == 1
+                await store.mark({"d1": moment})
+            (gap,) = await store.read_gaps()
+            assert gap.id is not None
+            await store.commit((), replace={gap.id: []})
+            assert await store.read_newest(["d1"], 3_000_000) == {"d1": 2_000_000}
+            await store.note_export("e", "record", "{}")
+            assert await store.read_export_notes("e") == {"record": "{}"}
+            await store.forget_export("e")
+
+    asyncio.run(work())
 
 
 def test_the_table_of_the_page_is_the_one_that_is_made(postgres_url: str, tmp_path: Path) -> None:
