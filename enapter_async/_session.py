@@ -7,7 +7,7 @@ The path of a call such as `client.devices.get(id)`:
     _transport/attempt.py             one attempt:
       _transport/token.py               the token, from its provider where needed
       _transport/rate_limit/limiter.py  a slot: the window, the queue, the pace
-      _transport/http.py  send          writes the request, reads the answer under the byte limit
+      _transport/http.py  send          writes the request, reads the response under the byte limit
       _protocol/failure.py              a refusal becomes an `APIError`
       _transport/rate_limit/            success or 429 moves the pace; success refunds the retry budget
     _session.py         _recover      after a failure only: `_protocol/failure.py` decides, `_transport/retry.py`

@@ -44,7 +44,7 @@ def convert_error(error: BaseException, *, sent: bool, phase: str) -> TransportE
         # Headers that a server sends with every response would break a retry too.
         permanent = said.startswith(_IN_EVERY_ANSWER)
         return ConnectionLostError(
-            f"the answer was not valid HTTP{': ' + said if said else ''}", phase=phase, permanent=permanent
+            f"the response was not valid HTTP{': ' + said if said else ''}", phase=phase, permanent=permanent
         )
     if sent:
         return ConnectionLostError(f"the connection was lost: {_reason(error)}", phase=phase)

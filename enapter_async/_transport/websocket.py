@@ -189,7 +189,7 @@ class WebSocket:
                     message = await self._connection.receive()
             except TimeoutError:
                 if pinged:
-                    failure = _lost(f"nothing was received for {2 * self._heartbeat:g} s, not even an answer to a ping")
+                    failure = _lost(f"nothing was received for {2 * self._heartbeat:g} s, not even a pong")
                     break
                 pinged = True
                 await self._send(self._connection.ping())

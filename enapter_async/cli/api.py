@@ -101,11 +101,11 @@ def api(
 
     async def send(client: EnapterClient) -> None:
         request = client.request(method, bare, query=query, json=content, safety=chosen, timeout=timeout)
-        answer = await without_doubt(request, "check before repeating it")
-        if answer is None:
+        response = await without_doubt(request, "check before repeating it")
+        if response is None:
             click.echo("done: the response is empty", err=True)
         else:
-            printer.one(answer)
+            printer.one(response)
 
     async def send_for_all(client: EnapterClient) -> None:
         await printer.write_all(_items(client, bare, query, limit, timeout))
@@ -160,8 +160,8 @@ async def _items(
 
     async def fetch(offset: int, size: int) -> Page[JSON]:
         page = [("offset", str(offset)), ("limit", str(size))]
-        answer = await client.request("GET", path, query=[*query, *page], safety=Safety.READ, timeout=timeout)
-        return _page(answer, offset)
+        response = await client.request("GET", path, query=[*query, *page], safety=Safety.READ, timeout=timeout)
+        return _page(response, offset)
 
     seen: set[str] = set()
     async for item in Pager(fetch, operation=("client.request", "GET", path), key=None, max_items=limit):
@@ -173,9 +173,9 @@ async def _items(
         yield item
 
 
-def _page(answer: JSON, offset: int) -> Page[JSON]:
-    lists = [one for one in answer.values() if isinstance(one, list)] if isinstance(answer, dict) else []
+def _page(response: JSON, offset: int) -> Page[JSON]:
+    lists = [one for one in response.values() if isinstance(one, list)] if isinstance(response, dict) else []
     if len(lists) != 1:
         raise Failure("the response is not a list: leave --paginate out", Exit.FAILED)
-    total = answer.get("total_count") if isinstance(answer, dict) else None
+    total = response.get("total_count") if isinstance(response, dict) else None
     return Page(lists[0], offset, total if isinstance(total, int) else None)

@@ -44,7 +44,11 @@ MODES: Final = ("any", "cloud", "gateway")
     help="Requests per second before 429. [default: no limit]",
 )
 @option(
-    "--latency-ms", type=click.FloatRange(0), default=0.0, metavar="L", help="Milliseconds to wait before every answer."
+    "--latency-ms",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="L",
+    help="Milliseconds to wait before every response.",
 )
 @option(
     "--fault-rate",

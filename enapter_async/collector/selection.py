@@ -155,7 +155,7 @@ class Finder:
         devices = await self._all() if self._selection.devices is None else await self._named(self._selection.devices)
         shard = self._selection.shard
         own = devices if shard is None else [one for one in devices if shard.holds(one.id)]
-        # In the order of a store's key, in which devices are then polled: the rows of an answer are neighbours.
+        # In the order of a store's key, in which devices are then polled: the rows of a response are neighbours.
         units = {one.id: found for one in sorted(own, key=_get_id) if (found := self._units(one))}
         if not units:
             kind = SelectionError if shard is None or not devices else EmptyShardError

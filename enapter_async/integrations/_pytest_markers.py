@@ -63,7 +63,7 @@ def list_requests(simulator: Simulator) -> str:
     """List the latest requests of a simulator, for the report of a failed test."""
     records = simulator.requests
     lines = [
-        f"{record.operation or 'no operation'}: {record.method} {record.path} -> {record.status or 'no answer'}"
+        f"{record.operation or 'no operation'}: {record.method} {record.path} -> {record.status or 'no response'}"
         + (f" (fault: {record.fault}, {'applied' if record.applied else 'not applied'})" if record.fault else "")
         for record in records[-_SHOWN_REQUESTS:]
     ]

@@ -31,7 +31,7 @@ STALE_AFTER: Final = 300.0
 """Seconds without a newer datapoint after which a value is left out of `/metrics`."""
 
 _ANSWER_SECONDS: Final = 10.0
-"""Longest time for an answer: Prometheus waits as long by default. A client that stops reading is then cut off."""
+"""Longest time for a response: Prometheus waits as long by default. A client that stops reading is then cut off."""
 
 _INDEX: Final = """\
 enapter-async collect
@@ -91,7 +91,7 @@ class LatestValues:
             if names is None or attribute not in names or arrived < oldest:
                 gone.append(key)
             else:
-                # A device with a strange name must not break the whole answer.
+                # A device with a strange name must not break the whole response.
                 labels = [clean_text(device), clean_text(attribute), clean_text(names[attribute] or "")]
                 current.append((labels, value))
         for key in gone:
@@ -102,7 +102,7 @@ class LatestValues:
 class MetricsServer:
     """Serves metrics and health checks of a collector over HTTP.
 
-    | path | answer |
+    | path | response |
     |---|---|
     | `/` | a list of the paths below |
     | `/metrics` | metrics of the collector, its client and its process, and the latest collected values |

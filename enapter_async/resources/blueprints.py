@@ -226,7 +226,7 @@ class Blueprints(Resource):
 
 
 class RawBlueprints(RawResource):
-    """The methods of `Blueprints` that give one answer. They return a `Response`."""
+    """The methods of `Blueprints` that give one response. They return a `Response`."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(Blueprints(session))

@@ -117,7 +117,7 @@ def make_row_block(batches: Sequence[TimeseriesBatch], units: Units) -> RowBlock
     """Return a row for each value, stored by column.
 
     Args:
-        batches: Consecutive batches of one answer.
+        batches: Consecutive batches of one response.
         units: Units of its attributes. Attributes that are missing have no unit.
 
     Raises:
@@ -178,7 +178,7 @@ def _mask(values: Sequence[float | None], wanted: Iterator[bool]) -> list[float 
 
 @contextmanager
 def none_is_empty() -> Generator[None, None, None]:
-    """Take the answer that no attribute of a request has any history for an empty one (reference.md, Telemetry CSV)."""
+    """Treat the response that no requested attribute has any history as an empty one (reference.md, Telemetry CSV)."""
     try:
         yield
     except NotFoundError as error:

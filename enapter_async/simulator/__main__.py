@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--token", help="API token, by default made from the seed")
     parser.add_argument("--rate-limit", type=float, metavar="R", help="requests per second, by default no limit")
     parser.add_argument(
-        "--latency-ms", type=float, default=0.0, metavar="L", help="delay of every answer in milliseconds"
+        "--latency-ms", type=float, default=0.0, metavar="L", help="delay of every response in milliseconds"
     )
     parser.add_argument(
         "--fault-rate", type=float, default=0.0, metavar="P", help="share of requests that fail, from 0 to 1"

@@ -66,7 +66,7 @@ async def test_what_every_answer_would_have_is_not_asked_for_again(safety: Safet
 @pytest.mark.parametrize(("answer", "words"), BY_CHANCE.values(), ids=BY_CHANCE)
 async def test_what_is_wrong_with_an_answer_is_said_without_quoting_it(answer: bytes, words: str) -> None:
     async with RawServer(sending(answer)).running() as server, impatient(server) as client:
-        with pytest.raises(ConnectionLostError, match=f"(?i)the answer was not valid HTTP: .*{words}") as caught:
+        with pytest.raises(ConnectionLostError, match=f"(?i)the response was not valid HTTP: .*{words}") as caught:
             await read(client)
         assert server.seen == 3
         assert not caught.value.permanent

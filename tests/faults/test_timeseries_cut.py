@@ -193,7 +193,7 @@ async def test_a_whole_answer_whose_end_nothing_proves_is_refused() -> None:
         exchange.close()
 
     async with serving(behave).running() as server, client_of(server) as client:
-        with pytest.raises(EnapterError, match="nothing proves that the answer is complete"):
+        with pytest.raises(EnapterError, match="nothing proves that the response is complete"):
             await client.telemetry.query_timeseries(query(3))
 
 

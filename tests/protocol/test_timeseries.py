@@ -262,7 +262,7 @@ def test_a_last_record_without_line_end_counts_when_the_end_is_proven(engine: En
 def test_an_end_without_proof_is_refused(body: str) -> None:
     reader = TimeseriesReader(["float"])
     assert list(reader.feed(body.encode())) == []
-    with pytest.raises(TimeseriesFormatError, match="nothing proves that the answer is complete"):
+    with pytest.raises(TimeseriesFormatError, match="nothing proves that the response is complete"):
         list(reader.finish(complete=False))
 
 

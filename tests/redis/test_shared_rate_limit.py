@@ -113,7 +113,7 @@ async def test_a_redis_that_hangs_costs_one_timeout(redis: RedisServer) -> None:
         await asyncio.gather(*(client.sites.list().first() for _ in range(20)))
         assert time.perf_counter() - began < 5.0, "twenty timeouts would take ten seconds"
     lost = [event for event in events if isinstance(event, SharedLimitLost)]
-    assert [event.reason for event in lost] == ["no answer within 0.5 s"]
+    assert [event.reason for event in lost] == ["no response within 0.5 s"]
 
 
 NONSENSE = {

@@ -145,7 +145,7 @@ async def test_a_slot_is_dated_by_its_permission() -> None:
     ("trouble", "latency", "reason"),
     [
         (SourceUnavailableError("ConnectionError: refused"), 0.0, "ConnectionError: refused"),
-        (None, 60.0, "no answer within 0.5 s"),
+        (None, 60.0, "no response within 0.5 s"),
     ],
     ids=["unreachable", "silent"],
 )

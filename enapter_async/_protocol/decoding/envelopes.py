@@ -47,7 +47,7 @@ class Optionally(Generic[T]):
     def __call__(self, answer: Answer) -> T:
         payload = loads_object(answer)
         if payload and self._key not in payload:
-            raise SchemaError("is missing; the answer has an older format", path=self._key)
+            raise SchemaError("is missing; the response has an older format", path=self._key)
         value = payload.get(self._key)
         return self._type() if value is None else structurer(self._type, at=self._key)(value)
 

@@ -41,7 +41,7 @@ def standard_loads(body: bytes) -> Any:
         ValueError: The text is not JSON, or not UTF-8.
         RecursionError: The JSON is nested too deeply.
     """
-    if body[:1] == b"{" and body[1:2] != b"\0":  # UTF-8: finding that out costs json.loads a third of a small answer
+    if body[:1] == b"{" and body[1:2] != b"\0":  # UTF-8: finding that out costs json.loads a third of a small response
         text = body.decode("utf-8", "surrogatepass")
         try:
             value, end = _raw_decode(text)

@@ -101,7 +101,7 @@ class TimeseriesReader:
             TimeseriesFormatError: The response is malformed, or nothing proves that it is complete.
         """
         if not complete:
-            raise TimeseriesFormatError(f"nothing proves that the answer is complete: it ended after row {self.rows}")
+            raise TimeseriesFormatError(f"nothing proves that the response is complete: it ended after row {self.rows}")
         if self._buffer and not self._buffer.endswith(b"\n"):
             self._buffer += b"\n"
         if self._columns is None and not self._take_header():

@@ -182,7 +182,7 @@ class SharedLimiter:
             async with asyncio.timeout(self._terms.timeout):
                 wait = await self._source.ask()
         except TimeoutError:
-            self._lost(f"no answer within {self._terms.timeout:g} s")
+            self._lost(f"no response within {self._terms.timeout:g} s")
         except SourceUnavailableError as error:
             self._lost(make_visible(str(error)))
         else:

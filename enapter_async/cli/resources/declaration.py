@@ -171,7 +171,7 @@ async def without_doubt(result: Awaitable[T], look: str) -> T:
 
     Args:
         result: The change.
-        look: Advice for an unknown outcome: the answer is missing, or Ctrl-C was pressed first.
+        look: Advice for an unknown outcome: the response is missing, or Ctrl-C was pressed first.
 
     Raises:
         Failure: The outcome is unknown.

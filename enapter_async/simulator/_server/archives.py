@@ -47,7 +47,7 @@ def read_archive(data: bytes) -> Archive:
     try:
         text = files[name].decode("utf-8-sig")
         manifest: Any = read_manifest(text, is_yaml=not name.endswith(".json"))
-        # YAML has dates and keys that are not texts, but answers are JSON.
+        # YAML has dates and keys that are not texts, but responses are JSON.
         manifest = json.loads(json.dumps(manifest, default=str, allow_nan=False))
     except (ValueError, RecursionError, TypeError) as error:
         return Archive({}, [f"{name}: {error}"[:500]])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import attrs
 from aiohttp import web
 
-from .answers import json_answer
 from .body import Body
 from .entities import Device, Site
 from .errors import Refusal, not_found
 from .ledger import Ledger, RequestRecord
 from .options import Behaviour
 from .query import Query
+from .responses import json_response
 from .roles import Grant, Role
 from .world import World
 
@@ -100,8 +100,8 @@ class Call:
 
     def done(self) -> web.Response:
         """Answer a deletion: both forms are in use (reference.md, Known quirks 16)."""
-        return web.Response(status=204) if self.behaviour.no_content else json_answer({})
+        return web.Response(status=204) if self.behaviour.no_content else json_response({})
 
     def created(self, payload: object) -> web.Response:
         """Answer a creation."""
-        return json_answer(payload, 201 if self.behaviour.created else 200)
+        return json_response(payload, 201 if self.behaviour.created else 200)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a defect
-    """An answer of 4xx or 5xx in the documented envelope.
+class Refusal(Exception):  # noqa: N818 - it is a response, not a defect
+    """A response of 4xx or 5xx in the documented envelope.
 
     Args:
         status: HTTP status.
@@ -69,12 +69,12 @@ def invalid_field(name: str, message: str) -> Refusal:
 
 
 def not_found(what: str) -> Refusal:
-    """Report that a resource does not exist. Real answers have no code here."""
+    """Report that a resource does not exist. Real responses have no code here."""
     return Refusal(404, f"{what} not found")
 
 
 def no_telemetry() -> Refusal:
-    """Report that none of the requested attributes exists. Dashboards take this answer as a sign of health."""
+    """Report that none of the requested attributes exists. Dashboards take this response as a sign of health."""
     return Refusal(
         404,
         "No requested telemetry attribute exists.",

@@ -25,7 +25,7 @@ class Execution:
         device_id: The device that runs it.
         name: Name as it was asked for, perhaps an alias.
         manifest_name: Name in the manifest.
-        arguments: Arguments as answers show them, with sensitive ones masked.
+        arguments: Arguments as responses show them, with sensitive ones masked.
         ephemeral: Whether it is left out of lists and forgotten after a day.
         created_at: Unix seconds, whole microseconds.
         duration: Seconds until it is over.
@@ -113,7 +113,7 @@ class ExecutionStore:
         return iter(list(self._executions.values()))
 
     def add(self, execution: Execution) -> None:
-        """Add an execution; its time is rounded to what answers can show."""
+        """Add an execution; its time is rounded to what responses can show."""
         execution.created_at = parse_time(format_time(execution.created_at))
         self._executions[execution.id] = execution
 

@@ -19,7 +19,7 @@ _REASONS = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 
 
 @attrs.frozen
 class Fault:
-    """A fault of one answer. Use the class methods to create one."""
+    """A fault of one response. Use the class methods to create one."""
 
     kind: Kind
     status: int = 200

@@ -29,12 +29,12 @@ class RequestRecord:
         connection: Port of the client's end: equal ones came over one connection.
         received_at: Seconds of a clock that only grows.
         operation: Its operationId; None if no operation matched.
-        status: Status of the answer, or None if there is none yet or the connection closed before the whole answer was
+        status: Status of the response, or None if there is none yet or the connection closed before all of it was
             sent.
-        applied: Whether the handler did its work, even if the client did not see the answer.
+        applied: Whether the handler did its work, even if the client did not see the response.
         fault: Name of the fault that was injected.
-        streamed: Whether the answer is a stream: a WebSocket, or a time series.
-        duration: Seconds until the answer was ready.
+        streamed: Whether the response is a stream: a WebSocket, or a time series.
+        duration: Seconds until the response was ready.
     """
 
     method: str

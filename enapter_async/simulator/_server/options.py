@@ -41,7 +41,7 @@ class Behaviour:
         clamp_limit: Lower a `limit` above 50 to 50 instead of refusing it.
         no_content: Answer deletions with 204 instead of 200 and `{}`.
         created: Answer creations with 201 instead of 200.
-        upload_answer: Form of the upload answer: `wrapped`, `flat` or `blueprint_id`.
+        upload_answer: Form of the upload response: `wrapped`, `flat` or `blueprint_id`.
         joined_data_types: Send the data types of a time series as one comma list instead of a line per column.
         empty_timeseries: Form of a time series without rows: the `header` line only, or an `empty` body.
         max_points: Most points of one series. More are refused with 422.

@@ -97,7 +97,7 @@ class Query:
         """Cut the asked page out of a list: `limit` 1 to 50, default 50, and `offset` from 0.
 
         Args:
-            key: Key of the items in the answer.
+            key: Key of the items in the response.
             items: The whole list.
             render: Returns one item as JSON. Only the items of the page are rendered.
         """

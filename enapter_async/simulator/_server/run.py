@@ -48,7 +48,7 @@ def run(
         seed: The same seed gives the same world.
         token: The API token, by default made from the seed.
         rate_limit: Requests per second, or None for no limit.
-        latency_ms: Milliseconds before every answer.
+        latency_ms: Milliseconds before every response.
         fault_rate: Share of requests that fail, from 0 to 1.
         tls: Serve https with a certificate made for the run.
         cert: Serve https with the certificate in this PEM file.

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 import attrs
 from aiohttp import web
 
-from .answers import json_answer, refusal_answer
 from .call import Call
 from .connections import TRUNCATE_AT, break_connection, is_broken, peer_port
 from .errors import Refusal, envelope, no_telemetry
@@ -21,6 +20,7 @@ from .options import Behaviour
 from .query import Query
 from .ratelimit import RateLimiter, retry_after
 from .resources import OPERATIONS, UNLISTED
+from .responses import json_response, refusal_response
 from .roles import Grant, Role
 from .sockets import Sockets
 from .world import World
@@ -111,7 +111,7 @@ class Server:
         try:
             content = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return refusal_answer(Refusal(413, "the body is too large", code="too_large"))
+            return refusal_response(Refusal(413, "the body is too large", code="too_large"))
         record.body = content[:_KEPT_BODY]
         rule = self.plan.next(record.operation, record.method, record.path) or self.chaos.next()
         if rule is not None:
@@ -126,14 +126,14 @@ class Server:
         try:
             response = await self._answer(request, operation, content, record)
         except Refusal as refusal:
-            response = refusal_answer(refusal)
+            response = refusal_response(refusal)
         except web.HTTPException:
             raise
         except ConnectionError:
             return web.Response(status=500)  # never seen: the client has disconnected
         except Exception:
             logger.exception("defect in %s", record.operation)
-            response = json_answer(envelope("internal server error", code="internal"), 500)
+            response = json_response(envelope("internal server error", code="internal"), 500)
         return response if rule is None else await self._spoil(request, response, rule)
 
     async def _answer(
@@ -202,7 +202,7 @@ class Server:
         if fault.kind == "answer":
             if fault.body is None:
                 payload = envelope(f"injected fault {fault.status}", code="injected_fault")
-                return json_answer(payload, fault.status, fault.headers)
+                return json_response(payload, fault.status, fault.headers)
             return web.Response(
                 status=fault.status, body=fault.body, content_type=fault.content_type, headers=fault.headers
             )
@@ -212,7 +212,7 @@ class Server:
         return web.Response(status=500)  # never seen: the connection is closed
 
     async def _spoil(self, request: web.Request, response: web.StreamResponse, rule: FaultRule) -> web.StreamResponse:
-        """Do to a finished answer what the rule says."""
+        """Do to a finished response what the rule says."""
         fault = rule.fault
         if fault.kind == "delay" or response.prepared or not isinstance(response, web.Response):
             return response
@@ -227,7 +227,7 @@ class Server:
             break_connection(request, reset=False)
             return spoiled
         for place in range(len(body)):
-            if place:  # nor after the last byte: with it the answer is complete
+            if place:  # nor after the last byte: with it the response is complete
                 await self._sleep(fault.seconds)
             if self.stopping.is_set():
                 break

@@ -55,7 +55,7 @@ class Simulator:
         users: Names accepted in `X-Enapter-Auth-User` and their roles, or None to ignore the header.
         rate_limit: Requests per second of one token, or None for no limit.
         burst: Number of requests that may arrive at once, by default one second's worth.
-        latency: Seconds before every answer, or the minimum and maximum of a uniform distribution.
+        latency: Seconds before every response, or the minimum and maximum of a uniform distribution.
         fault_rate: Share of requests that fail in some way, from 0 to 1.
         faults: A fault plan. It is also `sim.faults`, which you can change while the simulator runs.
         clock: Returns the current time of the world in Unix seconds.

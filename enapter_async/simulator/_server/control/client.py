@@ -58,7 +58,7 @@ class SimulatorControl:
     Args:
         address: Address of the control page, as the simulator prints it.
         token: The control token, if it is not part of the address.
-        timeout: Seconds to wait for an answer.
+        timeout: Seconds to wait for a response.
         ssl_context: Verifies the certificate of a simulator that serves https.
 
     Raises:
@@ -122,8 +122,8 @@ class SimulatorControl:
 
     def add_site(self, name: str, *, timezone: str = "UTC") -> SiteInfo:
         """Add a site."""
-        answer = self._call("POST", "sites", {"name": name, "timezone": timezone})
-        return structure(SiteInfo, answer["site"], strict=False)
+        response = self._call("POST", "sites", {"name": name, "timezone": timezone})
+        return structure(SiteInfo, response["site"], strict=False)
 
     def remove_site(self, site_id: str) -> None:
         """Remove a site. Its devices then belong to no site."""
@@ -139,10 +139,10 @@ class SimulatorControl:
         found: list[DeviceInfo] = []
         while True:
             query = {"site_id": site_id, "search": search, "offset": len(found)}
-            answer = self._call("GET", "devices", query=query)
-            page = _all(DeviceInfo, answer["devices"])
+            response = self._call("GET", "devices", query=query)
+            page = _all(DeviceInfo, response["devices"])
             found += page
-            if not page or len(found) >= answer["total"]:
+            if not page or len(found) >= response["total"]:
                 return found
 
     def device(self, device: str) -> DeviceInfo:
@@ -217,8 +217,8 @@ class SimulatorControl:
             operation: An operationId, or None for any.
             after: Leave out requests up to this sequence number.
         """
-        answer = self._call("GET", "requests", query={"operation": operation, "after": after})
-        return _all(RequestInfo, answer["requests"])
+        response = self._call("GET", "requests", query={"operation": operation, "after": after})
+        return _all(RequestInfo, response["requests"])
 
     def wait_for_request(self, operation: str | None = None, *, after: int = 0, timeout: float = 5.0) -> RequestInfo:
         """Wait until a request was answered, and return the first.
@@ -232,8 +232,8 @@ class SimulatorControl:
             TimeoutError: No matching request was answered in time.
         """
         query = {"operation": operation, "after": after, "wait": timeout}
-        answer = self._call("GET", "requests", query=query, timeout=timeout + self._timeout)
-        for request in _all(RequestInfo, answer["requests"]):
+        response = self._call("GET", "requests", query=query, timeout=timeout + self._timeout)
+        for request in _all(RequestInfo, response["requests"]):
             if request.duration is not None:
                 return request
         raise TimeoutError(f"no request of {operation or 'any operation'} within {timeout:g} seconds")
@@ -274,8 +274,8 @@ class SimulatorControl:
         if body is not None:
             described["body_base64"] = body
         fields = {"operation": operation, "method": method, "path": path, "nth": chosen, "when": when}
-        answer = self._call("POST", "faults", {**fields, "fault": described})
-        return structure(FaultInfo, answer["fault"], strict=False)
+        response = self._call("POST", "faults", {**fields, "fault": described})
+        return structure(FaultInfo, response["fault"], strict=False)
 
     def remove_fault(self, number: int) -> None:
         """Remove a rule."""
@@ -299,7 +299,7 @@ class SimulatorControl:
         return self._change_settings({"rate_limit": requests_per_second, "burst": burst})
 
     def set_latency(self, least: float, most: float | None = None) -> SettingsInfo:
-        """Set the delay of every answer.
+        """Set the delay of every response.
 
         Args:
             least: Seconds.
@@ -391,12 +391,12 @@ class SimulatorControl:
         try:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
-            answer = response.read()
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise ControlError(f"{method} {PREFIX}/{path}: {error or type(error).__name__}") from error
         finally:
             connection.close()
-        return _read_answer(response.status, answer)
+        return _read_response(response.status, content)
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
         if self._https:
@@ -404,9 +404,9 @@ class SimulatorControl:
         return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
 
 
-def _read_answer(status: int, answer: bytes) -> dict[str, Any]:
+def _read_response(status: int, content: bytes) -> dict[str, Any]:
     try:
-        payload: Any = json.loads(answer) if answer else {}
+        payload: Any = json.loads(content) if content else {}
     except ValueError:
         payload = None
     fields = as_mapping(payload)
@@ -415,7 +415,7 @@ def _read_answer(status: int, answer: bytes) -> dict[str, Any]:
     try:
         message = str(payload["errors"][0]["message"])
     except (KeyError, IndexError, TypeError):
-        message = "the answer does not come from a simulator"
+        message = "the response does not come from a simulator"
     raise ControlError(message, status)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ..answers import refusal_answer
 from ..errors import Refusal
+from ..responses import refusal_response
 from . import devices, faults, settings, state, traffic
 from .access import check_host, check_origin, check_token
 from .clock import AdjustableClock
@@ -79,12 +79,12 @@ class Control:
             check_token(request, self.token)
             return await self._answer(request, stopping)
         except Refusal as refusal:
-            return refusal_answer(refusal)
+            return refusal_response(refusal)
         except web.HTTPRequestEntityTooLarge:
-            return refusal_answer(Refusal(413, "the body is too large", code="too_large"))
+            return refusal_response(Refusal(413, "the body is too large", code="too_large"))
         except Exception:
             logger.exception("defect in %s %s", request.method, request.path)
-            return refusal_answer(Refusal(500, "internal server error", code="internal"))
+            return refusal_response(Refusal(500, "internal server error", code="internal"))
 
     async def _answer(self, request: web.Request, stopping: asyncio.Event) -> web.Response:
         route, path = find_route(ROUTES, request.method, request.rel_url.raw_path)

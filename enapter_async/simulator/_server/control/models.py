@@ -145,11 +145,11 @@ class RequestInfo:
         user: Value of X-Enapter-Auth-User.
         body: The body as text.
         operation: Its operationId; None if no operation matched.
-        status: Status of the answer, or None if there is none yet or the connection was broken first.
-        applied: Whether the request had its effect, even if the client did not see the answer.
+        status: Status of the response, or None if there is none yet or the connection was broken first.
+        applied: Whether the request had its effect, even if the client did not see the response.
         fault: Name of the fault that was injected.
-        streamed: Whether the answer is a stream.
-        duration: Seconds until the answer was ready; None while it is not.
+        streamed: Whether the response is a stream.
+        duration: Seconds until the response was ready; None while it is not.
     """
 
     sequence: int
@@ -202,7 +202,7 @@ class SettingsInfo:
     Attributes:
         rate_limit: Requests per second of one token, or None for no limit.
         burst: Number of requests that may arrive at once, or None for one second's worth.
-        latency: The least and the most seconds before an answer.
+        latency: The least and the most seconds before a response.
         fault_rate: Share of requests that fail at random, from 0 to 1.
     """
 

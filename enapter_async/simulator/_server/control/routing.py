@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/_simulator"
 Payload: TypeAlias = "dict[str, Any] | None"
-"""JSON of an answer; None is an answer without content."""
+"""JSON of a response; None is a response without content."""
 Handler: TypeAlias = "Callable[[Exchange], Awaitable[Payload]]"
 
 
@@ -82,7 +82,7 @@ class Route:
         method: HTTP method.
         path: Path template below the prefix.
         handler: Answers it.
-        status: Status of a successful answer.
+        status: Status of a successful response.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""The page, the description of the control API, and the headers of all answers."""
+"""The page, the description of the control API, and the headers of all responses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StaticFiles:
         self._files["openapi.json"] = ((_FOLDER / "openapi.json").read_bytes(), "application/json")
 
     def find(self, name: str) -> web.Response | None:
-        """Return the answer for a path, or None if no file has it."""
+        """Return the response for a path, or None if no file has it."""
         found = self._files.get(name)
         if found is None:
             return None

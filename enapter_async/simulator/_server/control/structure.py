@@ -1,4 +1,4 @@
-"""Convert JSON to attrs classes and back by their annotations, for the answers and states of the control API."""
+"""Convert JSON to attrs classes and back by their annotations, for the responses and states of the control API."""
 
 from __future__ import annotations
 

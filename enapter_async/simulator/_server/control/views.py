@@ -1,4 +1,4 @@
-"""How the world looks in the answers of the control API."""
+"""How the world looks in the responses of the control API."""
 
 from __future__ import annotations
 

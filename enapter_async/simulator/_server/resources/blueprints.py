@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import json_answer, zip_answer
 from ..archives import compiled, original, read_archive, read_files, write_archive
 from ..call import Call
 from ..entities import Blueprint
 from ..errors import Refusal, not_found, unprocessable
 from ..operations import Operations
+from ..responses import json_response, zip_response
 from ..roles import Role
 from ..times import format_time
 
@@ -71,7 +71,7 @@ def _parameter(header: str, value: str, name: str) -> str | None:
 async def validate(call: Call) -> web.Response:
     """Validate an archive. The status is 200 for an invalid one, too."""
     archive = await asyncio.to_thread(read_archive, _archive(call))
-    return json_answer({"validation_errors": archive.errors} if archive.errors else {})
+    return json_response({"validation_errors": archive.errors} if archive.errors else {})
 
 
 @operations.add("POST", "/v3/blueprints/upload", "uploadBlueprint")
@@ -102,7 +102,7 @@ def _blueprint(call: Call) -> Blueprint:
 @operations.add("GET", "/v3/blueprints/{blueprint_id}", "getBlueprint")
 async def get_blueprint(call: Call) -> web.Response:
     """Get a blueprint's metadata."""
-    return json_answer({"blueprint": _render(_blueprint(call))})
+    return json_response({"blueprint": _render(_blueprint(call))})
 
 
 @operations.add("GET", "/v3/blueprints/{blueprint_id}/zip", "downloadBlueprint", role=None)
@@ -111,7 +111,7 @@ async def download(call: Call) -> web.Response:
     blueprint = _blueprint(call)
     view = call.query.choice("view", ("ORIGINAL", "COMPILED"), "COMPILED")
     make = original if view == "ORIGINAL" else compiled
-    return zip_answer(await asyncio.to_thread(make, blueprint), blueprint.id)
+    return zip_response(await asyncio.to_thread(make, blueprint), blueprint.id)
 
 
 @operations.add("GET", "/v3/blueprints/{namespace}/{name}/{tag}", "getBlueprintByName")
@@ -120,14 +120,14 @@ async def get_by_name(call: Call) -> web.Response:
     blueprint = call.world.find_blueprint(call.path("name"), call.path("namespace"), call.path("tag"))
     if blueprint is None:
         raise not_found("blueprint")
-    return json_answer({"blueprint": _render(blueprint)})
+    return json_response({"blueprint": _render(blueprint)})
 
 
 @operations.add("GET", "/v3/blueprints/device_profiles/download", "downloadDeviceProfiles")
 @operations.add("GET", "/v3/blueprints/download_device_profiles", "downloadDeviceProfilesLegacy")
 async def download_profiles(call: Call) -> web.Response:
     """Download the device profile library."""
-    return zip_answer(call.world.device_profiles or _PROFILES, "device_profiles")
+    return zip_response(call.world.device_profiles or _PROFILES, "device_profiles")
 
 
 @operations.add("POST", "/v3/blueprints/upload_device_profiles", "uploadDeviceProfiles", role=Role.OWNER)
@@ -140,4 +140,4 @@ async def upload_profiles(call: Call) -> web.Response:
     except ValueError as error:
         raise unprocessable(str(error), code="invalid_archive") from None
     call.world.device_profiles = data
-    return json_answer({})
+    return json_response({})

@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import json_answer
 from ..arguments import check, check_required, masked, with_defaults
 from ..body import Body
 from ..call import Call
@@ -15,6 +14,7 @@ from ..entities import Device
 from ..errors import not_found, unprocessable
 from ..executions import Execution
 from ..operations import SITE, Operations
+from ..responses import json_response
 from ..roles import Role, access_level
 
 operations = Operations()
@@ -96,7 +96,7 @@ async def execute_command(call: Call) -> web.Response:
     except TimeoutError:
         pass
     # Use the end of the execution, not the world's clock, which may be fake.
-    return json_answer({"execution": execution.render(execution.ends_at, log=log)})
+    return json_response({"execution": execution.render(execution.ends_at, log=log)})
 
 
 @operations.device("POST", "/{device_id}/command_executions", "createExecution")
@@ -114,7 +114,7 @@ async def get_execution(call: Call) -> web.Response:
     if execution is None:
         raise not_found("execution")
     call.require(execution.read_role, device.site_id)
-    return json_answer({"execution": execution.render(now, log=log)})
+    return json_response({"execution": execution.render(now, log=log)})
 
 
 @operations.device("GET", "/{device_id}/command_executions", "listExecutions")
@@ -154,4 +154,4 @@ def _list(call: Call, devices: list[Device], expand: list[str]) -> web.Response:
     ]
     if order == "CREATED_AT_DESC":
         chosen.reverse()
-    return json_answer(query.page("executions", chosen, lambda one: one.render(now, log="log" in expand)))
+    return json_response(query.page("executions", chosen, lambda one: one.render(now, log="log" in expand)))

@@ -7,12 +7,12 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from ..answers import json_answer
 from ..arguments import check, check_required, with_defaults
 from ..call import Call
 from ..entities import Device
 from ..errors import not_found, unprocessable
 from ..operations import Operations
+from ..responses import json_response
 from ..roles import Role, access_level
 
 operations = Operations()
@@ -44,7 +44,7 @@ class _Group:
             for name, value in values.items()
             if not self.declared[name].get("sensitive") and (names is None or name in names)
         }
-        return json_answer({"configuration": shown})
+        return json_response({"configuration": shown})
 
 
 def _group(call: Call) -> _Group:

@@ -6,11 +6,11 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import json_answer
 from ..call import Call
 from ..entities import Device
 from ..errors import conflict
 from ..operations import SITE, Operations
+from ..responses import json_response
 from ..roles import Role, access_level
 from ..times import format_time
 from .sites import render_site
@@ -72,11 +72,11 @@ def readable_properties(device: Device, role: Role) -> dict[str, Any]:
 def page_of_devices(call: Call, devices: list[Device]) -> web.Response:
     """Answer with a page of devices."""
     expand = call.query.choices("expand", EXPAND)
-    return json_answer(call.query.page("devices", devices, lambda device: render_device(call, device, expand)))
+    return json_response(call.query.page("devices", devices, lambda device: render_device(call, device, expand)))
 
 
 def _one(call: Call, device: Device) -> web.Response:
-    return json_answer({"device": render_device(call, device, call.query.choices("expand", EXPAND))})
+    return json_response({"device": render_device(call, device, call.query.choices("expand", EXPAND))})
 
 
 @operations.add("GET", "/v3/devices", "listDevices")
@@ -123,17 +123,17 @@ async def delete_device(call: Call) -> web.Response:
 @operations.device("GET", "/{device_id}/manifest", "getDeviceManifest")
 async def get_manifest(call: Call) -> web.Response:
     """Get the manifest of the device's blueprint."""
-    return json_answer({"manifest": call.device().blueprint.manifest})
+    return json_response({"manifest": call.device().blueprint.manifest})
 
 
 @operations.device("GET", "/{device_id}/connectivity_status", "getConnectivityStatus", mode="gateway")
 async def get_connectivity(call: Call) -> web.Response:
     """Get the connectivity status, the legacy way."""
-    return json_answer({"status": call.device().connectivity})
+    return json_response({"status": call.device().connectivity})
 
 
 @operations.device("GET", "/{device_id}/properties", "getDeviceProperties", scoped_id="getSiteDeviceProperties")
 async def get_properties(call: Call) -> web.Response:
     """Get the last reported properties."""
     device = call.device()
-    return json_answer({"properties": readable_properties(device, call.grant.role_on(device.site_id))})
+    return json_response({"properties": readable_properties(device, call.grant.role_on(device.site_id))})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..answers import json_answer
 from ..call import Call
 from ..following import follow_logs
 from ..journal import journal
 from ..log_filter import LogFilter, render_record
 from ..operations import Operations
+from ..responses import json_response
 from ..sockets import wants_socket
 
 operations = Operations()
@@ -35,4 +35,4 @@ async def list_logs(call: Call) -> web.StreamResponse:
     ]
     if order == "RECEIVED_AT_DESC":
         records.reverse()
-    return json_answer(query.page("logs", records, render_record))
+    return json_response(query.page("logs", records, render_record))

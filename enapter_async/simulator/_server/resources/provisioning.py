@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import json_answer
 from ..body import Body
 from ..call import Call
 from ..credentials import communication_config
@@ -16,6 +15,7 @@ from ..errors import conflict, not_found, unprocessable
 from ..operations import Operations
 from ..plant import hardware_id as make_hardware_id
 from ..plant import report_properties
+from ..responses import json_response
 from ..roles import Role
 from .devices import render_device
 
@@ -149,7 +149,7 @@ async def assign_blueprint(call: Call) -> web.Response:
     device.telemetry = {}
     device.raised_alert_names = []
     call.world.touch(device)
-    return json_answer({"device": render_device(call, device, [])})
+    return json_response({"device": render_device(call, device, [])})
 
 
 @operations.device("POST", "/{device_id}/generate_config", "generateDeviceConfig", role=Role.OWNER)
@@ -159,4 +159,4 @@ async def generate_config(call: Call) -> web.Response:
     protocol = call.body().choice("protocol", PROTOCOLS)
     if not str(device.communication.get("type", "")).startswith("MQTT"):
         raise unprocessable("the device runs on another device and does not have its own config", code="no_mqtt")
-    return json_answer({"config": communication_config(device, protocol)})
+    return json_response({"config": communication_config(device, protocol)})

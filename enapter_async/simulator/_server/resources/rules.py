@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import json_answer
 from ..body import Body
 from ..call import Call
 from ..entities import Site
 from ..errors import Refusal
 from ..operations import Operations
+from ..responses import json_response
 from ..roles import Role
 from ..rules import Rule, RuleEngine
 from ..times import parse_duration
@@ -51,11 +51,11 @@ def _reachable(call: Call, site: Site) -> bool:
 
 def _render(call: Call, engine: RuleEngine) -> web.Response:
     state = "SUSPENDED" if engine.suspended else "ACTIVE"
-    return json_answer({"engine": {"id": engine.id, "state": state, "timezone": call.site().timezone}})
+    return json_response({"engine": {"id": engine.id, "state": state, "timezone": call.site().timezone}})
 
 
 def _answer(engine: RuleEngine, rule: Rule) -> web.Response:
-    return json_answer({"rule": engine.render_rule(rule)})
+    return json_response({"rule": engine.render_rule(rule)})
 
 
 @operations.rule_engine("GET", "", "getRuleEngine")
@@ -94,8 +94,8 @@ async def list_rules(call: Call) -> web.Response:
     engine = find_engine(call)
     rules = list(engine.rules.values())
     if call.behaviour.legacy_rule_engine:
-        return json_answer({"rules": [engine.render_rule(rule) for rule in rules]})
-    return json_answer(call.query.page("rules", rules, engine.render_rule))
+        return json_response({"rules": [engine.render_rule(rule) for rule in rules]})
+    return json_response(call.query.page("rules", rules, engine.render_rule))
 
 
 @operations.rule_engine("POST", "/rules", "createRule", role=Role.OWNER)
@@ -180,7 +180,7 @@ def _switch_many(call: Call, *, disabled: bool) -> web.Response:
     rules = _named(call, engine)
     for rule in rules:
         rule.disabled = disabled
-    return json_answer({"rules": [engine.render_rule(rule) for rule in rules]})
+    return json_response({"rules": [engine.render_rule(rule) for rule in rules]})
 
 
 @operations.rule_engine("POST", "/rules/batch_delete", "batchDeleteRules", role=Role.OWNER)
@@ -189,7 +189,7 @@ async def batch_delete(call: Call) -> web.Response:
     engine = find_engine(call)
     for rule in _named(call, engine):
         engine.rules.pop(rule.id, None)
-    return json_answer({})
+    return json_response({})
 
 
 def _named(call: Call, engine: RuleEngine) -> list[Rule]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import json_answer
 from ..body import Body
 from ..call import Call
 from ..entities import Site
 from ..errors import conflict
 from ..operations import Operations
+from ..responses import json_response
 from ..roles import Grant, Role
 
 operations = Operations()
@@ -33,7 +33,7 @@ def render_site(site: Site, grant: Grant) -> dict[str, Any]:
 
 
 def _page(call: Call, sites: list[Site]) -> web.Response:
-    return json_answer(call.query.page("sites", sites, lambda site: render_site(site, call.grant)))
+    return json_response(call.query.page("sites", sites, lambda site: render_site(site, call.grant)))
 
 
 @operations.add("GET", "/v3/sites", "listSites")
@@ -64,7 +64,7 @@ async def create_site(call: Call) -> web.Response:
 @operations.add("GET", "/v3/site", "getGatewaySite", mode="gateway")
 async def get_site(call: Call) -> web.Response:
     """Get a site."""
-    return json_answer({"site": render_site(call.site(), call.grant)})
+    return json_response({"site": render_site(call.site(), call.grant)})
 
 
 @operations.add("PATCH", "/v3/sites/{site_id}", "updateSite", role=Role.OWNER)
@@ -76,7 +76,7 @@ async def update_site(call: Call) -> web.Response:
     site.name = name or site.name
     site.timezone = timezone or site.timezone
     site.location = location or site.location
-    return json_answer({"site": render_site(site, call.grant)})
+    return json_response({"site": render_site(site, call.grant)})
 
 
 @operations.add("DELETE", "/v3/sites/{site_id}", "deleteSite", role=Role.OWNER, mode="cloud")

@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import json_answer
 from ..call import Call
 from ..entities import Device
 from ..errors import Refusal
 from ..following import follow_telemetry
 from ..operations import Operations
+from ..responses import json_response
 from ..sockets import wants_socket
 
 operations = Operations()
@@ -62,7 +62,7 @@ async def get_latest(call: Call) -> web.Response:
             code="invalid_query_parameter",
             details={"parameter": "devices"},
         )
-    return json_answer({"telemetry": telemetry})
+    return json_response({"telemetry": telemetry})
 
 
 @operations.device("GET", "/{device_id}/telemetry", "getDeviceTelemetry", scoped_id="getSiteDeviceTelemetry")
@@ -76,4 +76,4 @@ async def get_device_telemetry(call: Call) -> web.StreamResponse:
         return await follow_telemetry(call, device)
     relevance = call.query.duration("relevance_interval", 30.0)
     attributes = call.query.names("attribute.in") or call.world.readable(device, call.grant.role_on(device.site_id))
-    return json_answer({"telemetry": _datapoints(call, device, attributes, relevance)})
+    return json_response({"telemetry": _datapoints(call, device, attributes, relevance)})

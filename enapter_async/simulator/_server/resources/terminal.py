@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from ..answers import json_answer
 from ..call import Call
 from ..errors import Refusal, not_found, unprocessable
 from ..operations import Operations
+from ..responses import json_response
 from ..roles import Role
 from ..shapes import as_list
 from ..sockets import Socket, wants_socket
@@ -32,7 +32,7 @@ async def run_terminal(call: Call) -> web.Response:
     call.world.terminals[channel_id] = (token, device.slug)
     scheme = "wss" if call.request.secure else "ws"
     url = f"{scheme}://{call.request.host}/v3/terminals/{channel_id}"
-    return json_answer({"channel_id": channel_id, "token": token, "websocket_url": url})
+    return json_response({"channel_id": channel_id, "token": token, "websocket_url": url})
 
 
 @socket_operations.add("GET", "/v3/terminals/{channel_id}", "terminal", role=None, mode="cloud")

@@ -34,19 +34,19 @@ function clear() {
 
 export async function refreshRequests() {
   if (paused) return;
-  const answer = await call("GET", `requests?after=${after}&limit=${SHOWN}`);
-  if (answer.last < last) {
+  const response = await call("GET", `requests?after=${after}&limit=${SHOWN}`);
+  if (response.last < last) {
     last = 0;
     clear();
     return; // the simulator was started again
   }
-  last = answer.last;
-  for (const request of answer.requests) {
+  last = response.last;
+  for (const request of response.requests) {
     const row = rows.get(request.sequence) ?? new Row(request.sequence);
     row.update(request);
   }
-  // What has no answer yet is asked for again.
-  const open = answer.requests.filter((request) => request.duration === null).map((request) => request.sequence);
+  // What has no response yet is asked for again.
+  const open = response.requests.filter((request) => request.duration === null).map((request) => request.sequence);
   after = open.length ? Math.min(...open) - 1 : last;
   for (const [sequence, row] of rows) {
     if (rows.size <= SHOWN) break;

@@ -1,4 +1,4 @@
-"""Build answers."""
+"""Build responses."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from aiohttp import web
 from .errors import Refusal
 
 
-def json_answer(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def json_response(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Answer with JSON."""
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
-def refusal_answer(refusal: Refusal) -> web.Response:
+def refusal_response(refusal: Refusal) -> web.Response:
     """Answer with the documented envelope, or in plain text."""
     if refusal.plain:
         return web.Response(text=refusal.message, status=refusal.status, headers=refusal.headers)
-    return json_answer(refusal.envelope(), refusal.status, refusal.headers)
+    return json_response(refusal.envelope(), refusal.status, refusal.headers)
 
 
-def zip_answer(data: bytes, name: str) -> web.Response:
+def zip_response(data: bytes, name: str) -> web.Response:
     """Answer with a zip archive."""
     return web.Response(
         body=data,
