@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Figure, save, table
 from enapter_async.rows import COLUMNS, Row
-from tests.collector.postgres_server import find_programs, running_postgres
+from tests.postgres_server import find_programs, running_postgres
 
 DEVICES: Final = 400
 ATTRIBUTES: Final = 10

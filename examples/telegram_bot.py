@@ -6,8 +6,8 @@
 
 The bot answers that chat only: `/status`, and `/run DEVICE_ID COMMAND`, which asks before it sends the command. A
 SQLite file keeps what must survive a restart: the raised alerts, the messages that Telegram has not accepted yet, and
-the commands whose result is not known. A command is never sent twice. If no response comes, the bot looks up the
-execution.
+the commands whose result is not known. A command that may have reached the platform is never re-sent. If no response
+comes, the bot looks up the execution.
 """
 
 from __future__ import annotations
