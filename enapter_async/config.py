@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final, Literal, Self, TypeAlias, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -85,6 +86,13 @@ def _flag(instance: object, attribute: attrs.Attribute[bool], value: object) -> 
         raise _wrong(instance, attribute, "must be True or False", value)
 
 
+def _optional_rate(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+    if value is not None:
+        _positive(instance, attribute, value)  # type: ignore[arg-type]
+        if value > sys.float_info.max:
+            raise _wrong(instance, attribute, "must be a finite number", value)
+
+
 def _optional_positive(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
     if value is not None:
         _positive(instance, attribute, value)  # type: ignore[arg-type]
@@ -143,9 +151,7 @@ class RateLimit:
         initial_in_flight: Maximum number of concurrent requests of a new client. It grows by one with each success.
     """
 
-    requests_per_second: float | None = attrs.field(
-        default=None, converter=_optional_number, validator=_optional_positive
-    )
+    requests_per_second: float | None = attrs.field(default=None, converter=_optional_number, validator=_optional_rate)
     burst: int | None = attrs.field(
         default=None, converter=_optional_whole_number, validator=attrs.validators.optional(_at_least_one)
     )
@@ -155,10 +161,13 @@ class RateLimit:
 
 def _shared_url(_: object, __: object, value: str) -> None:
     """Check the URL. It is never shown, since it may contain a password."""
-    try:
-        usable = isinstance(value, str) and urlsplit(value).scheme in _SCHEMES  # pyright: ignore[reportUnnecessaryIsInstance]
-    except ValueError:
-        usable = False
+    usable = False
+    if isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        with suppress(ValueError):
+            parts = urlsplit(value)
+            _ = parts.port  # raises an error if it is invalid
+            # A `/` in a password that is not encoded would end the host, and errors show a part of the password.
+            usable = parts.scheme in _SCHEMES and (parts.scheme == "unix" or "@" not in parts.path + parts.fragment)
     if not usable:
         raise ConfigurationError("SharedRateLimit.url must be a URL such as redis://redis.example.net:6379/0")
 

@@ -148,7 +148,11 @@ class MetricsServer:
     @property
     def url(self) -> str:
         """The address of the server."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return f"http://{self._address}"
+
+    @property
+    def _address(self) -> str:
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         application = web.Application()
@@ -162,7 +166,7 @@ class MetricsServer:
             await web.TCPSite(runner, self.host, self.port).start()
         except (OSError, OverflowError, UnicodeError) as error:
             await runner.cleanup()
-            raise ConfigurationError(f"cannot serve metrics at {self.host}:{self.port}: {_reason(error)}") from error
+            raise ConfigurationError(f"cannot serve metrics at {self._address}: {_reason(error)}") from error
         except BaseException:
             await runner.cleanup()
             raise

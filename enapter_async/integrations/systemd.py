@@ -71,6 +71,6 @@ def _watchdog(environment: Mapping[str, str]) -> float | None:
         return None
     try:
         seconds = int(environment.get("WATCHDOG_USEC", "")) / 1e6
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return seconds if seconds > 0 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from commands import begin, end, rows, run, wait_for_rows
 
 from enapter_async.cli.collect.command import collect
-from enapter_async.cli.collect.service import Progress
+from enapter_async.cli.collect.service import Progress, parse_address
 from enapter_async.collector import CollectorStatistics
 from tests.ports import find_free_port
 from tests.waiting import block_until
@@ -367,3 +368,56 @@ def test_the_page_names_every_metric() -> None:
     names = [line.split()[0].removeprefix(prefix) for line in lines if line.startswith(prefix)]
     assert len(names) > 20
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+# -- addresses and log lines -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9464", ("127.0.0.1", 9464)),
+        (":9464", ("127.0.0.1", 9464)),
+        (" 0.0.0.0:9464\n", ("0.0.0.0", 9464)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("::1:9464", ("::1", 9464)),
+        ("[fe80::1%eth0]:1", ("fe80::1%eth0", 1)),
+    ],
+)
+def test_an_address_to_serve_at(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "::1",
+        "[::1]",
+        "[::1:9464",
+        "::1]:9464",
+        "h:1:9464",
+        "http://h:9464",
+        "h:9464/metrics",
+        "h:65536",
+        "٣",
+        "9" * 5_000,
+    ],
+)
+def test_an_invalid_address_to_serve_at_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"is not an address such as 127\.0\.0\.1:9464"):
+        parse_address(text)
+
+
+def test_warnings_of_the_package_are_lines_of_the_log(tmp_path: Path) -> None:
+    pytest.importorskip("throttled", reason="the extra `redis` is not installed")
+    ended = run(
+        "collect", "--simulate", "1", "--for", "1s", "--log-format", "json", "--to", str(tmp_path / "t.sqlite"),
+        "--redis", f"redis://:secret@127.0.0.1:{find_free_port()}/0", "--requests-per-second", "50",
+    )  # fmt: skip
+    assert ended.code == 0
+    told = [json.loads(line) for line in ended.stderr.splitlines()]
+    (line,) = [line for line in told if "the shared rate limit" in line["message"]]
+    assert line["level"] == "warning"
+    assert "secret" not in ended.stderr

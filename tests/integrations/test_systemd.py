@@ -64,6 +64,8 @@ def test_a_manager_that_is_gone_does_not_end_the_service(tmp_path: Path) -> None
         ({"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "9" * 400}, None),
+        ({"WATCHDOG_USEC": str(2**64 - 1)}, (2**64 - 1) / 1e6),  # systemd's infinity
         ({}, None),
     ],
 )

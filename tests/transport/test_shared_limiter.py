@@ -219,6 +219,8 @@ async def test_with_something_saved_up_asking_late_costs_no_permission() -> None
     [
         ({"url": "http://user:secret@host"}, "url"),
         ({"url": "redis://[broken"}, "url"),
+        ({"url": "redis://u:se/cret@localhost/0"}, "url"),
+        ({"url": "redis://u:12/secret@localhost/0"}, "url"),
         ({"name": " "}, "name"),
         ({"requests_per_second": 0}, "requests_per_second"),
         ({"requests_per_second": float("nan")}, "requests_per_second"),

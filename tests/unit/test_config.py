@@ -101,7 +101,7 @@ NUMBERS: list[tuple[type, str, list[object]]] = [
     (RetryPolicy, "max_delay", [-1, math.nan]),
     (RetryPolicy, "max_retry_after", [-1, None]),
     (RetryPolicy, "resend_converging", [1, None, "no"]),
-    (RateLimit, "requests_per_second", [0, -1, math.nan, "5", True]),
+    (RateLimit, "requests_per_second", [0, -1, math.nan, math.inf, "5", True]),
     (RateLimit, "burst", [0, 1.5]),
     (RateLimit, "initial_in_flight", [0, None]),
     (RateLimit, "adaptive", ["yes", None]),

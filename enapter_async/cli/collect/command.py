@@ -238,8 +238,14 @@ def collect(
         log_format=log_format,
         quiet=quiet,
     )
-    with interruption.saying("stopped at once; everything written so far is kept"):
-        run(_collect, options)
+    log = Log(log_format, quiet=quiet)
+    warnings = contextlib.nullcontext() if _is_on_terminal(options) else log.including_warnings()
+    with interruption.saying("stopped at once; everything written so far is kept"), warnings:
+        run(_collect, options, log)
+
+
+def _is_on_terminal(options: Options) -> bool:
+    return sys.stderr.isatty() and options.log_format == "text"  # independent of FORCE_COLOR
 
 
 def _make_latest(options: Options) -> LatestValues | None:
@@ -251,11 +257,10 @@ def _make_latest(options: Options) -> LatestValues | None:
     return LatestValues(stale_after=max(STALE_AFTER, 3 * options.interval))
 
 
-async def _collect(options: Options) -> None:
+async def _collect(options: Options, log: Log) -> None:
     traffic = Traffic()
     console = Console(stderr=True, quiet=options.quiet or options.log_format == "json")
-    log = Log(options.log_format, quiet=options.quiet)
-    on_terminal = console.file.isatty() and options.log_format == "text"  # independent of FORCE_COLOR
+    on_terminal = _is_on_terminal(options)
     display: Display | None = None
 
     def report(event: CollectorEvent) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 from enapter_async.collector import CollectorEvent, GapsFilled, ProblemBegan, Skipped
+from enapter_async.models.visible import make_visible
 
 _WARNINGS: Final = (ProblemBegan, Skipped)
 
@@ -54,3 +57,31 @@ class Log:
             return  # nothing was missing
         level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
         self.write(level, str(event), event=type(event).__name__)
+
+    @contextmanager
+    def including_warnings(self) -> Generator[None, None, None]:
+        """Write the warnings of the package during a block, which Python would print without time and level."""
+        if logging.root.handlers:  # --debug
+            yield
+            return
+        logger, handler = logging.getLogger("enapter_async"), _WarningHandler(self)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+
+
+class _WarningHandler(logging.Handler):
+    """Passes records of `logging` to a log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            message += f": {type(error).__name__}: {error}"
+        self._log.write(record.levelno, make_visible(message))

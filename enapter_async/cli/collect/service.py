@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +27,11 @@ _START_SECONDS: Final = 15.0
 """Seconds after which a service that still waits for its API or store counts as started."""
 _PATIENCE_SECONDS: Final = 10.0
 """Shortest time without a poll, in seconds, after which a collector counts as stuck."""
+_SHORTEST_PAUSE: Final = 0.1
 _PORTS: Final = 65_535
+_ADDRESS: Final = re.compile(
+    r"(?:(?:(?P<host>[^][/:]*)|(?P<open>\[)?(?P<ipv6>[^][/]*)(?(open)\])):)?(?P<port>[0-9]{1,5})"
+)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -34,11 +40,20 @@ def parse_address(text: str) -> tuple[str, int]:
     Raises:
         click.BadParameter: The text is invalid.
     """
-    host, _, port = text.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not port.isascii() or not port.isdigit() or int(port) > _PORTS:
-        raise click.BadParameter(f"{text!r} is not an address such as 127.0.0.1:9464", param_hint="--serve")
-    return host or "127.0.0.1", int(port)
+    found = _ADDRESS.fullmatch(text.strip())
+    if found is None or int(found["port"]) > _PORTS or (found["ipv6"] and not _is_ipv6(found["ipv6"])):
+        raise click.BadParameter(
+            f"{text!r} is not an address such as 127.0.0.1:9464 or [::1]:9464", param_hint="--serve"
+        )
+    return found["ipv6"] or found["host"] or "127.0.0.1", int(found["port"])
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class Progress:
@@ -158,7 +173,7 @@ class Service:
         self._notifier.ready()
 
     async def _keep_reporting(self) -> None:
-        pause = min(_STATUS_SECONDS, (self._notifier.watchdog_seconds or _STATUS_SECONDS) / 2)
+        pause = max(_SHORTEST_PAUSE, min(_STATUS_SECONDS, (self._notifier.watchdog_seconds or _STATUS_SECONDS) / 2))
         progress = Progress(self._interval)
         while True:
             done = self._collector.statistics
