@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,6 +134,13 @@ async def read_history(url: str, devices: int) -> dict[str, float]:
             async for batch in history:
                 cells += len(batch) * len(batch.columns)
         return {"seconds": time.monotonic() - began, "cpu": time.process_time() - busy, "rows": cells}
+
+
+WORKS: dict[str, Callable[..., Coroutine[Any, Any, dict[str, float]]]] = {
+    "collect": collect,
+    "repair": repair,
+    "history": read_history,
+}
 
 
 def write_by_hand(devices: int, seconds: float) -> dict[str, float]:
@@ -264,7 +271,7 @@ def main() -> None:
         if kind == "hand":
             print(json.dumps(write_by_hand(*work)))
         else:
-            print(json.dumps(asyncio.run({"collect": collect, "repair": repair, "history": read_history}[kind](*work))))
+            print(json.dumps(asyncio.run(WORKS[kind](*work))))
         return
     print(
         table(

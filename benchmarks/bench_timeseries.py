@@ -161,7 +161,7 @@ def taken(batch: Any, rival: str) -> int:
 
 
 async def peer(source: str, data: str, rival: str) -> int:
-    from enapter.http import api  # type: ignore[import-not-found]
+    from enapter.http import api
 
     if source.startswith("http"):
         selector = api.telemetry.Selector(device=DEVICE, attributes=[f"a{number}" for number in range(5)])
@@ -174,7 +174,7 @@ async def peer(source: str, data: str, rival: str) -> int:
             async with client.telemetry.raw_timeseries(*asked) as stream:
                 return await counted(stream)
 
-    from httpx._decoders import LineDecoder, TextDecoder  # type: ignore[import-not-found]
+    from httpx._decoders import LineDecoder, TextDecoder
 
     async def lines() -> AsyncIterator[str]:
         text, line = TextDecoder("utf-8"), LineDecoder()
@@ -229,7 +229,8 @@ def ask(rival: str, sources: list[str], data: str) -> dict[str, float]:
     interpreter = os.environ["ENAPTER_PEER_PYTHON"] if rival.startswith("peer") else sys.executable
     command = [interpreter, __file__, "--work", rival, "--data", data, "--sources", *sources]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
-    return json.loads(done.stdout)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 class Figures(NamedTuple):
@@ -308,7 +309,8 @@ def main() -> None:
     parser.add_argument("--sources", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(*arguments.sources, arguments.data, arguments.work)
+        source, warm = arguments.sources
+        work(source, warm, arguments.data, arguments.work)
         return
     rivals = arguments.only.split(",") if arguments.only else STREAMED + KEPT
     if "ENAPTER_PEER_PYTHON" not in os.environ:

@@ -68,7 +68,8 @@ def _worker(question: str, rival: str, options: dict[str, Any]) -> Iterator[Call
         def turn() -> Figures:
             stdin.write("\n")
             stdin.flush()
-            return json.loads(stdout.readline())
+            figures: Figures = json.loads(stdout.readline())
+            return figures
 
         try:
             yield turn
@@ -85,7 +86,8 @@ def ask(question: str, rival: str, options: dict[str, Any]) -> Figures:
     """Run one measurement in a process of its own."""
     command = [_python(rival), "-m", "benchmarks.worker", question, rival, json.dumps(options)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    return json.loads(done.stdout.splitlines()[-1])
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def _medians(figures: list[Figures]) -> Figures:

@@ -193,7 +193,7 @@ def question_open(rival: str) -> dict[str, Any]:
     return {"ms": (time.perf_counter() - began) * 1000}
 
 
-QUESTIONS = {
+QUESTIONS: dict[str, Callable[..., Awaitable[dict[str, Any]] | AsyncIterator[dict[str, Any]] | dict[str, Any]]] = {
     "get": question_get,
     "gathered": question_gathered,
     "list": question_list,
@@ -210,10 +210,11 @@ def main() -> None:
         print(json.dumps(asked))
         return
     if loop == "uvloop":
-        from uvloop import run
+        import uvloop
+
+        uvloop.run(answered(asked))
     else:
-        from asyncio import run
-    run(answered(asked))
+        asyncio.run(answered(asked))
 
 
 async def answered(asked: Awaitable[dict[str, Any]] | AsyncIterator[dict[str, Any]]) -> None:
