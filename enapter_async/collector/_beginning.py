@@ -10,7 +10,7 @@ from typing import Final
 
 from enapter_async import EnapterClient, LatestPoint, Response
 from enapter_async._protocol.failure import http_date, refuses_request
-from enapter_async.collector._silence import LONGEST_GAP
+from enapter_async.collector._silence import LONGEST_GAP, STEPS_AFTER
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Targets
 from enapter_async.errors import APIError, DecodeError, InvalidArgumentError
@@ -75,6 +75,10 @@ def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: in
             continue
         last = reached // step * step
         if before - last > step:
-            start = max(last - CHECKED_AGAIN * step, since - LONGEST_GAP)
-            gaps.append(Gap(device_id=device, start=start, before=before, reason="no collector was running"))
+            start, end = last - CHECKED_AGAIN * step, before
+            if end - start > LONGEST_GAP and latest is not None:
+                # If others were collected longer, its clock is far behind, or it was silent already.
+                end = min(before, last + before - latest // step * step + STEPS_AFTER * step)
+                start = max(start, end - LONGEST_GAP)
+            gaps.append(Gap(device_id=device, start=start, before=end, reason="no collector was running"))
     return gaps

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final
 
 from enapter_async.collector._silence import (
+    LONGEST_GAP,
     Advance,
     DeviceTrack,
     Doubt,
@@ -198,7 +199,7 @@ class Intake:
             doubt = self._doubts.pop(device, None)
             if doubt is None or doubt.last < self._lag_noted.get(device, 0):
                 continue
-            start = find_doubt_start(doubt, self._tracks[device], step)
+            start = max(find_doubt_start(doubt, self._tracks[device], step), now // step * step - LONGEST_GAP)
             before = self._lag_noted[device] = (now + _LAG_AHEAD) // step * step + step
             gaps.append(Gap(device_id=device, start=start, before=before, reason="some attributes were not answered"))
         return gaps
@@ -231,8 +232,9 @@ class Intake:
         return empty
 
     def reached(self) -> dict[str, int]:
-        """Return the newest time of each device."""
-        return {device: track.newest for device, track in self._tracks.items() if track.newest is not None}
+        """Return the newest time of each device that reported something new, by its own clock."""
+        tracks = self._tracks.items()
+        return {device: track.newest for device, track in tracks if track.newest is not None and track.has_moved}
 
     def take(  # noqa: C901, PLR0912, PLR0915 - the hot loop
         self, batch: Sequence[DatapointTuple]

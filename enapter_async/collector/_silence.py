@@ -14,7 +14,7 @@ LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
 
 CLOCK_TOLERANCE: Final = 5 * 1_000_000
 """Microseconds by which a device's clock must be ahead before it counts as set back."""
-_STEPS_AFTER: Final = 60
+STEPS_AFTER: Final = 60
 """Steps after the newest time of a device that failed polls may have missed, if responses arrive out of order."""
 _UNDECIDED_ADVANCES: Final = 10
 """Advances after which a cadence is believed. Polls that jitter around full seconds can skip every other one."""
@@ -103,6 +103,7 @@ class DeviceTrack:
         last: The newest time of each attribute.
         newest: The newest time of all; None before the first.
         heard_at: When that datapoint arrived.
+        has_moved: Whether it was not the first one, which may be old.
         moved_at: When each attribute last advanced.
         slow: The shortest advance of each attribute that has never advanced by a step or less.
     """
@@ -116,6 +117,7 @@ class DeviceTrack:
     moved_at: dict[str, int] = attrs.field(factory=dict[str, int])
     newest: int | None = None
     heard_at: int = 0
+    has_moved: bool = False
     slow: dict[str, int] = attrs.field(factory=dict[str, int])
     _first: dict[str, int] = attrs.field(factory=dict[str, int])
     _candidates: dict[str, _Candidate] = attrs.field(factory=dict[str, _Candidate])
@@ -184,6 +186,7 @@ class DeviceTrack:
         for attribute, _, _ in advances:
             self.moved_at[attribute] = now
         if self.newest is None or top > self.newest:
+            self.has_moved = self.newest is not None
             self.newest, self.heard_at = top, now
         if not found:
             return None
@@ -273,7 +276,7 @@ def is_set_back(time: int, before: int, now: int) -> bool:
 
 def find_doubt_start(doubt: Doubt, track: DeviceTrack, step: int) -> int:
     """Return the time since which data may be missing, by the device's clock."""
-    return max(doubt.first - track.lag() - step, track.since, doubt.last - LONGEST_GAP) // step * step
+    return max(doubt.first - track.lag() - step, track.since) // step * step
 
 
 def make_doubt_gap(
@@ -292,6 +295,9 @@ def make_doubt_gap(
     start, ahead = find_doubt_start(doubt, track, step), max(0, -track.lag())
     # The current step gets its row from the next response.
     before = min(-(-(doubt.last + ahead) // step), (now + ahead) // step) * step
+    if top is None and track.newest is not None:
+        top = track.newest + now - track.heard_at
     if top is not None and not track.is_divided:
-        before = min(before, (top // step + _STEPS_AFTER) * step)  # a clock that is a day behind makes no gap of a day
+        before = min(before, (top // step + STEPS_AFTER) * step)  # a clock that is a day behind makes no gap of a day
+    start = max(start, before - LONGEST_GAP)
     return Gap(device_id=device, start=start, before=before, reason=doubt.reason) if start < before else None

@@ -40,7 +40,9 @@ from enapter_async.models.watch import DatapointTuple
 
 _GRACE_SECONDS: Final = 3.0
 """Seconds for running requests to finish after collecting has been stopped."""
+_FIRST_MARK_SECONDS: Final = 10.0
 _MARK_SECONDS: Final = 600.0
+"""Seconds between two marks in the store of how far devices are collected. The pause doubles from the first one."""
 _UNKNOWN_DEVICE_SECONDS: Final = 30.0
 """Shortest time between two device lists requested because a response named an unknown device."""
 _MOST_SKIPPED: Final = 10_000
@@ -410,9 +412,12 @@ class Collector:
             self._report(change)
 
     async def _keep_marking(self) -> None:
+        pause = _FIRST_MARK_SECONDS
         while True:
-            await anyio.sleep(_MARK_SECONDS)
+            pause = min(pause, _MARK_SECONDS)
+            await anyio.sleep(pause)
             await self._mark()
+            pause *= 2
 
     async def _keep_reopening(self) -> None:
         """Reopen the store on request. Before each write, it checks by itself whether its file is still in place."""

@@ -125,10 +125,11 @@ class JournaledStore(Store, Protocol):
         ...
 
     async def mark(self, reached: Mapping[str, int]) -> None:
-        """Store the times up to which devices have been collected.
+        """Store the times up to which devices have been collected, instead of earlier marks.
 
         The collector marks a device when it begins to collect it, before there are rows, and periodically afterwards.
-        So `read_newest` need not scan all rows of a large table.
+        So `read_newest` need not scan all rows of a large table. A later mark can be older, since the first is by the
+        server's clock and others are by the device's own clock, which may be behind.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -360,3 +360,30 @@ async def test_a_collector_runs_only_once(database: Path) -> None:
             stopped.stop()
             await stopped.run()
     assert stopped.statistics.rows == 0
+
+
+async def test_a_device_whose_clock_is_behind_is_looked_up_by_its_own_clock_at_the_next_start(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enapter_async.collector.collector._FIRST_MARK_SECONDS", 0.1)
+    behind = 7_200
+    async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, repair=False, on_event=lambda _: None)
+            targets = await collector.discover()
+            took = collector._intake.take
+            collector._intake.take = lambda batch: took(  # type: ignore[method-assign]
+                [(device, name, when - timedelta(seconds=behind), value) for device, name, when, value in batch]
+            )
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                (device,) = targets.units
+                with anyio.fail_after(20):
+                    while (await store.read_newest([device], round(time.time() * SECOND))).get(
+                        device, time.time() * SECOND
+                    ) > (time.time() - behind + 1) * SECOND:
+                        await anyio.sleep(0.1)
+                tasks.cancel_scope.cancel()
+            await Collector(client, store, repair=False, on_event=lambda _: None).run(seconds=1.5)
+    ((_, start, _, _),) = read_journal(database)
+    assert parse_time(start) <= (time.time() - behind) * SECOND

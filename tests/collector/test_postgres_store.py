@@ -119,7 +119,7 @@ async def test_the_newest_time_is_that_of_each_device(postgres_url: str) -> None
     month = 30 * 86_400
     async with PostgresStore(postgres_url) as store:
         await store.mark({"silent": NOON - month * SECOND, "d1": NOON - 60 * SECOND, "ahead": NOON})
-        await store.mark({"d1": NOON - 90 * SECOND})  # older: ignored
+        await store.mark({"d1": NOON - 90 * SECOND})  # older than its newest row
         await store.write([row(5), row(3), row(month, device="ahead"), row(1, device="unmarked")])
         newest = await store.read_newest(["d1", "silent", "ahead", "unmarked", "unknown"], NOON + 86_400 * SECOND)
     assert newest == {

@@ -322,3 +322,41 @@ def test_the_newest_row_of_a_clock_that_is_ahead_hides_no_gap() -> None:
     assert {(gap.device_id, gap.start // SECOND - START, gap.before // SECOND - START) for gap in gaps} == {
         (device, -5, 601) for device in newest.keys() | {"new"}
     }
+
+
+def test_a_device_whose_clock_is_months_behind_is_looked_up_from_its_newest_row() -> None:
+    month = 30 * 86_400
+    since = (START + 600) * SECOND
+    newest = {"behind": (START - 2 * month) * SECOND, "other": START * SECOND}
+    gaps = {gap.device_id: gap for gap in find_start_gaps(newest, newest, since, SECOND)}
+    assert gaps["behind"].start == (START - 2 * month - 5) * SECOND
+    assert 600 < gaps["behind"].seconds < 700
+    away = {gap.seconds for gap in find_start_gaps(["behind"], {"behind": newest["behind"]}, since, SECOND)}
+    assert away == {31 * 86_400}, "nobody was collected meanwhile"
+
+
+def test_polls_that_fail_are_looked_up_by_a_clock_that_is_months_behind() -> None:
+    plant = Plant("a", "b")
+    fails_at(plant, 20, {0: -5_000_000})
+    looked_up = {second for start, before in plant.noted for second in range(round(start), round(before))}
+    assert looked_up >= set(range(20 - 5_000_000, 23 - 5_000_000))
+    assert len(looked_up) <= 75
+
+
+def test_a_device_is_marked_by_its_own_clock_once_it_reports_something_new() -> None:
+    plant = Plant("a", "b")
+    plant.poll({"a": -7_200})
+    assert plant.intake.reached() == {}
+    plant.poll({"a": -7_199})
+    assert plant.intake.reached() == {"d": (START - 7_199) * SECOND}
+
+
+@pytest.mark.parametrize("behind", [0, 3_600, 5_000_000])
+def test_an_outage_that_lasts_is_noted_by_a_clock_that_is_behind(behind: int) -> None:
+    plant = Plant("a")
+    for _ in range(10):
+        plant.poll({"a": every(1, plant.second) - behind})
+    plant.fail(10)
+    (noted,) = plant.intake.list_lasting_outages(["d"])
+    assert noted.start <= (START + 10 - behind) * SECOND
+    assert (START + 19 - behind) * SECOND <= noted.before <= (START + 100 - behind) * SECOND

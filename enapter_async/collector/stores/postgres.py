@@ -198,10 +198,9 @@ class PostgresStore:
         async def work(connection: _Connection) -> None:
             # In key order, so that two collectors that mark the same devices do not deadlock.
             await connection.execute(
-                f"INSERT INTO {self._tables.devices} AS known (device_id, reached)"  # noqa: S608
+                f"INSERT INTO {self._tables.devices} (device_id, reached)"  # noqa: S608
                 " SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS new (device_id, reached) ORDER BY device_id"
-                " ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
-                " WHERE excluded.reached > known.reached",
+                " ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached",
                 list(reached),
                 [to_time(moment) for moment in reached.values()],
             )

@@ -60,10 +60,7 @@ _LAST_ROW: Final = (
     "SELECT device_id, time FROM telemetry WHERE time < ? AND datetime(time) NOT NULL ORDER BY time DESC LIMIT 1"
 )
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
-_MARK: Final = (
-    "INSERT INTO telemetry_devices VALUES (?,?) ON CONFLICT (device_id) DO UPDATE SET reached = excluded.reached"
-    " WHERE excluded.reached > reached"
-)
+_MARK: Final = "INSERT OR REPLACE INTO telemetry_devices VALUES (?,?)"
 _OLDER: Final = "noted by an earlier version"
 _BUSY_SECONDS: Final = 5.0
 """Seconds to wait for a lock of another program before reporting it to the collector."""
