@@ -40,23 +40,14 @@ def read_options(node: pytest.Item, marker: str) -> dict[str, Any]:
 def read_faults(node: pytest.Item) -> FaultPlan:
     """Create the fault plan from the markers of a test."""
     from enapter_async.simulator import FaultPlan
-    from enapter_async.simulator._server.resources import OPERATIONS, UNLISTED
 
-    known = {operation.id for operation in (*OPERATIONS, *UNLISTED)}
     plan = FaultPlan()
     for mark in node.iter_markers("enapter_faults"):
-        operation = mark.args[0] if mark.args else mark.kwargs.get("operation")
-        if operation is not None and operation not in known:
-            raise pytest.UsageError(f"enapter_faults: unknown operation {operation!r}{_similar(operation, known)}")
-        plan.on(*mark.args, **mark.kwargs)
+        try:
+            plan.on(*mark.args, **mark.kwargs)
+        except (TypeError, ValueError) as error:
+            raise pytest.UsageError(f"enapter_faults: {error}") from None
     return plan
-
-
-def _similar(operation: object, known: set[str]) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(str(operation), sorted(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ", see the page Operations of the documentation"
 
 
 def list_requests(simulator: Simulator) -> str:

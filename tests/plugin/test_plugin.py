@@ -319,7 +319,8 @@ def test_a_failed_test_shows_what_was_sent_and_not_the_token(project: Project) -
 def test_mistakes_are_named(project: Project) -> None:
     mistakes = {
         'enapter_faults("listDevice", Fault.reset())': "unknown operation 'listDevice'; did you mean 'listDevices'",
-        "enapter_simulator(device=5)": "unexpected keyword argument 'device'",
+        'enapter_faults("listDevices", 503)': "fault must be a Fault, such as Fault.answer(503), got 503",
+        "enapter_simulator(device=5)": "unexpected keyword argument 'device'; did you mean 'devices'",
         "enapter_simulator(5)": "accepts only keyword arguments",
         "enapter_simulator(faults=None)": "script faults with @pytest.mark.enapter_faults",
         "enapter_client(max_in_flight=0)": "max_in_flight must be a whole number",

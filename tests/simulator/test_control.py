@@ -564,6 +564,16 @@ async def test_reset_goes_back_to_the_start(session: aiohttp.ClientSession) -> N
 # The client
 
 
+def test_a_device_can_have_a_blueprint_of_your_own() -> None:
+    simulator = Simulator(devices=1)
+    own = simulator.world.add_blueprint({"telemetry": {"flow": {"type": "float"}}})
+    with run_in_thread(simulator) as control:
+        pump = control.add_device("Pump", blueprint=own.id)
+        assert "flow" in {value.name for value in pump.telemetry}
+        with pytest.raises(ControlError, match="there is no blueprint 'pump'; known are battery, "):
+            control.add_device("Pump", blueprint="pump")
+
+
 def test_the_client_drives_a_simulator_in_a_thread() -> None:
     with run_in_thread(Simulator(devices=8)) as control:
         device = control.devices()[0]

@@ -256,8 +256,10 @@ def test_devices_can_be_added_while_running() -> None:
     assert (first.slug, second.slug) == ("weather-station", "weather-station-2")
     with pytest.raises(Refusal, match="taken"):
         world.add_device("Other", slug=first.slug)
-    with pytest.raises(KeyError, match="no blueprint"):
+    with pytest.raises(KeyError, match=r"no blueprint 'nothing'; known are battery, .*weather_station"):
         world.add_device("Other", blueprint="nothing")
+    own = world.add_blueprint({"telemetry": {"flow": {"type": "float"}}})
+    assert world.add_device("Pump", blueprint=own.id).blueprint is own
     world.raise_alert(first, "storm")
     world.raise_alert(first, "storm")
     assert world.latest(first, "alerts") is not None
@@ -286,3 +288,38 @@ async def test_it_does_not_start_twice() -> None:
             await sim.start()
     await sim.stop()
     assert repr(sim) == "<Simulator stopped devices=20>"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "complaint"),
+    [
+        ({"device": 5}, TypeError, "unexpected keyword argument 'device'; did you mean 'devices'"),
+        (
+            {"command_second": 1},
+            TypeError,
+            "unexpected keyword argument 'command_second'; did you mean 'command_seconds'",
+        ),
+        ({"xyzzy": 1}, TypeError, "unexpected keyword argument 'xyzzy'$"),
+        ({"mode": "edge"}, ValueError, "^mode must be one of any, cloud, gateway, got 'edge'$"),
+        ({"devices": "5"}, TypeError, "devices must be a number, got '5'"),
+        ({"port": "8080"}, TypeError, "port must be a number, got '8080'"),
+        ({"rate_limit": "20"}, TypeError, "rate_limit must be a number, got '20'"),
+        ({"latency": "1"}, TypeError, "latency must be a number, got '1'"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], error: type[Exception], complaint: str) -> None:
+    with pytest.raises(error, match=complaint):
+        Simulator(**options)
+
+
+def test_a_fault_that_could_never_happen_is_refused() -> None:
+    plan, fault = FaultPlan(), Fault.answer(503)
+    wrong: Any = 503
+    later: Any = "later"
+    with pytest.raises(TypeError, match=r"fault must be a Fault, such as Fault\.answer\(503\), got 503"):
+        plan.on("listDevices", wrong)
+    with pytest.raises(ValueError, match="unknown operation 'listDevicess'; did you mean 'listDevices'"):
+        plan.on("listDevicess", fault)
+    with pytest.raises(ValueError, match="when must be 'before' or 'after', got 'later'"):
+        plan.on("listDevices", fault, when=later)
+    assert plan.planned == []

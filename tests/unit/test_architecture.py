@@ -78,7 +78,6 @@ complete, loops with a clock of their own, and the name of the command in the Us
 INNER: Final = {
     ("client", "resources._catalogue"),  # the client's list of its resources
     ("cli.collect.service", "collector._problems"),  # the growing pause
-    ("integrations._pytest_markers", "simulator._server.resources"),  # names of operations, to refuse a misspelt one
 }
 """Inner modules that another room imports all the same."""
 IMPURE: Final = {

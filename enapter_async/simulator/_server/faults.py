@@ -6,9 +6,11 @@ import fnmatch
 import itertools
 import random
 from collections.abc import Collection
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import attrs
+
+from .operations import require_operation
 
 Kind = Literal["answer", "reset", "close", "hang", "delay", "truncate", "drip"]
 When = Literal["before", "after"]
@@ -88,6 +90,16 @@ class Fault:
         return cls("drip", seconds=seconds)
 
 
+def _is_fault(rule: object, attribute: object, value: Any) -> None:
+    if not isinstance(value, Fault):
+        raise TypeError(f"fault must be a Fault, such as Fault.answer(503), got {value!r}")
+
+
+def _is_moment(rule: object, attribute: object, value: When) -> None:
+    if value not in get_args(When):
+        raise ValueError(f"when must be 'before' or 'after', got {value!r}")
+
+
 @attrs.frozen(kw_only=True)
 class FaultRule:
     """When a fault happens.
@@ -101,12 +113,12 @@ class FaultRule:
         when: `before` the handler ran, or `after`: applied, but the response is lost.
     """
 
-    fault: Fault
+    fault: Fault = attrs.field(validator=_is_fault)
     operation: str | None = None
     method: str | None = None
     path: str | None = None
     nth: Collection[int] | None = None
-    when: When = "before"
+    when: When = attrs.field(default="before", validator=_is_moment)
 
     def matches(self, operation: str | None, method: str, path: str) -> bool:
         """Return whether the rule matches a request."""
@@ -164,7 +176,14 @@ class FaultPlan:
         nth: int | Collection[int] | None = 1,
         when: When = "before",
     ) -> Self:
-        """Add a rule; by default for the first matching request from now on. Return the plan itself."""
+        """Add a rule; by default for the first matching request from now on. Return the plan itself.
+
+        Raises:
+            ValueError: The operation does not exist, or `when` is invalid.
+            TypeError: The fault is not a `Fault`.
+        """
+        if operation is not None:
+            require_operation(operation)
         chosen = {nth} if isinstance(nth, int) else nth
         self.add(FaultRule(fault=fault, operation=operation, method=method, path=path, nth=chosen, when=when))
         return self

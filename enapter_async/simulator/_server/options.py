@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import attrs
 
@@ -30,6 +30,11 @@ class BehaviourOptions(TypedDict, total=False):
     store_and_forward: bool
     allow_http: bool
     dropouts: bool
+
+
+def _is_mode(behaviour: object, attribute: object, value: Mode) -> None:
+    if value not in get_args(Mode):
+        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +66,7 @@ class Behaviour:
             value is the one before, and history has a gap. The history before the start always has such gaps.
     """
 
-    mode: Mode = attrs.field(default="any", validator=attrs.validators.in_(("any", "cloud", "gateway")))
+    mode: Mode = attrs.field(default="any", validator=_is_mode)
     clamp_limit: bool = False
     no_content: bool = False
     created: bool = False

@@ -9,10 +9,12 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Self, Unpack
 from urllib.parse import quote
 
+import attrs
 from aiohttp import web
 
 from .control.control import Control
@@ -70,6 +72,7 @@ class Simulator:
 
     Raises:
         ValueError: An argument is invalid, or the certificate cannot be used.
+        TypeError: There is no such argument, or it has to be a number.
         ImportError: `tls=True` needs the extra `tls`.
     """
 
@@ -100,6 +103,12 @@ class Simulator:
         record_limit: int = 20_000,
         **options: Unpack[BehaviourOptions],
     ) -> None:
+        _require_known(options)
+        least, most = latency if isinstance(latency, tuple) else (latency, latency)
+        _require_numbers(
+            devices=devices, sites=sites, port=port, rate_limit=rate_limit, burst=burst,
+            fault_rate=fault_rate, latency=least, record_limit=record_limit,
+        )  # fmt: skip
         if devices < 0:
             raise ValueError(f"devices must not be negative, got {devices}")
         if sites is None:
@@ -108,7 +117,6 @@ class Simulator:
             raise ValueError(f"sites must not be negative, and exactly 1 for a Gateway, got {sites}")
         if not 0 <= port <= 65_535:
             raise ValueError(f"the port must be from 0 to 65535, got {port}")
-        least, most = latency if isinstance(latency, tuple) else (latency, latency)
         if not 0 <= least <= most < math.inf:
             raise ValueError(
                 f"latency must be finite, not negative, and its minimum not above its maximum, got {latency}"
@@ -270,3 +278,18 @@ def _loop_time() -> float:
 
 def _role(role: Role | str) -> Role:
     return role if isinstance(role, Role) else Role.parse(role)
+
+
+def _require_known(options: Mapping[str, object]) -> None:
+    fields = attrs.fields_dict(Behaviour)
+    for name in options:
+        if name not in fields:
+            close = get_close_matches(name, {*fields, *(Simulator.__init__.__kwdefaults__ or ())}, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"Simulator() got an unexpected keyword argument {name!r}{hint}")
+
+
+def _require_numbers(**values: object) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a number, got {value!r}")

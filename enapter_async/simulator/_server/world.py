@@ -138,6 +138,18 @@ class World:
         named = [blueprint for blueprint in self.blueprints.values() if wanted in blueprint.full_names]
         return max(named, key=lambda blueprint: blueprint.created_at, default=None)
 
+    def require_blueprint(self, blueprint: str) -> Blueprint:
+        """Return a blueprint by its ID, or by its name in the namespace `enapter`.
+
+        Raises:
+            KeyError: There is no such blueprint.
+        """
+        found = self.blueprints.get(blueprint) or self.find_blueprint(blueprint)
+        if found is None:
+            names = {name["name"] for known in self.blueprints.values() for name in known.full_names}
+            raise KeyError(f"there is no blueprint {blueprint!r}; known are {', '.join(sorted(names))}")
+        return found
+
     def add_blueprint(
         self, manifest: dict[str, Any], *, archive: bytes | None = None, name: str | None = None
     ) -> Blueprint:
@@ -164,7 +176,7 @@ class World:
 
         Args:
             name: Display name.
-            blueprint: A blueprint, its name in the namespace `enapter`, or None.
+            blueprint: A blueprint, its ID, its name in the namespace `enapter`, or None.
             site: A site or its ID; None is the first site.
             slug: Unique on the site; by default made from the name.
             type: Device type.
@@ -173,6 +185,7 @@ class World:
 
         Raises:
             Refusal: The slug is taken (409).
+            KeyError: There is no such blueprint or site.
         """
         if isinstance(site, str):
             site = self.sites[site]
@@ -181,10 +194,7 @@ class World:
         if blueprint is None:
             blueprint = self.blank
         if isinstance(blueprint, str):
-            found = self.find_blueprint(blueprint)
-            if found is None:
-                raise KeyError(f"there is no blueprint {blueprint!r}")
-            blueprint = found
+            blueprint = self.require_blueprint(blueprint)
         device = Device(
             id=device_id or self.new_id("device"),
             name=name,

@@ -162,7 +162,7 @@ class SimulatorControl:
 
         Args:
             name: Display name.
-            blueprint: Name of a blueprint in the namespace `enapter`.
+            blueprint: ID of a blueprint, or its name in the namespace `enapter`.
             site_id: Its site; by default the first one.
             slug: By default made from the name.
             device_id: By default a new UUID.

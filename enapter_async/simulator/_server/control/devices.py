@@ -69,8 +69,10 @@ async def add_device(exchange: Exchange) -> Payload:
     if device_id is not None and device_id in world.devices:
         raise conflict(f"device {device_id!r} already exists")
     blueprint = body.optional_text("blueprint") or "weather_station"
-    if world.find_blueprint(blueprint) is None:
-        raise body.refuse("blueprint", f"there is no blueprint {blueprint!r}")
+    try:
+        world.require_blueprint(blueprint)
+    except KeyError as error:
+        raise body.refuse("blueprint", error.args[0]) from None
     device = world.add_device(
         body.optional_text("name") or "Device",
         blueprint=blueprint,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import get_args
 
 from ..body import Body
 from ..errors import Refusal, not_found
 from ..faults import Fault, FaultRule, Kind
-from ..resources import OPERATIONS, UNLISTED
+from ..operations import require_operation
 from ..shapes import as_list
 from .routing import Exchange, Payload, Routes
 from .structure import ShapeError, structure, unstructure
@@ -122,13 +121,12 @@ def check_operation(operation: str | None) -> None:
     Raises:
         Refusal: The operation does not exist (400).
     """
-    known = {item.id for item in (*OPERATIONS, *UNLISTED)}
-    if operation is not None and operation not in known:
-        close = get_close_matches(operation, sorted(known), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise Refusal(
-            400, f"there is no operation {operation!r}{hint}", code="invalid_field", details={"field": "operation"}
-        )
+    if operation is None:
+        return
+    try:
+        require_operation(operation)
+    except ValueError as error:
+        raise Refusal(400, str(error), code="invalid_field", details={"field": "operation"}) from None
 
 
 def _is_whole(value: object) -> bool:
