@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
 from enapter_async import EnapterClient, LatestPoint, Response
 from enapter_async._protocol.failure import http_date, refuses_request
-from enapter_async.collector._silence import LONGEST_GAP, STEPS_AFTER
+from enapter_async.collector._intake import DAY, SECOND
+from enapter_async.collector._silence import CHECKED_AGAIN, LONGEST_GAP, STEPS_AFTER
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Targets
+from enapter_async.collector.store import GapNotingStore, JournaledStore
 from enapter_async.errors import APIError, DecodeError, InvalidArgumentError
 
 _CLOCK_TOLERANCE: Final = 5.0
@@ -20,9 +22,6 @@ _CLOCK_TOLERANCE: Final = 5.0
 _EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 """Outside of these, the server has no valid clock."""
-CHECKED_AGAIN: Final = 5
-"""Steps before the newest row that are looked up too: a kill may have lost some datapoints of them, and gaps that were
-not certain yet."""
 _MOST_ASKED: Final = 3
 """Devices that are asked for the server's time, as long as those before them are refused."""
 
@@ -51,6 +50,16 @@ async def _ask_one_device(client: EnapterClient, targets: Targets) -> Response[d
                 raise
             # This device was deleted or is faulty; the others are collected all the same.
     return None
+
+
+async def read_reached(
+    store: JournaledStore | GapNotingStore, devices: Collection[str], since: int
+) -> Mapping[str, int]:
+    """Return the time up to which each device was collected, by its own clock, at most a day after now."""
+    # Asked twice, since rows of a device with a clock that is ahead can hide the newest rows of the others.
+    newest = await store.read_newest(devices, since + SECOND)
+    ahead = await store.read_newest(devices, since + DAY)
+    return {**newest, **{device: reached for device, reached in ahead.items() if reached > since}}
 
 
 def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: int, step: int) -> list[Gap]:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final
 
 from enapter_async.collector._silence import (
+    CHECKED_AGAIN,
     LONGEST_GAP,
     Advance,
     DeviceTrack,
@@ -114,16 +115,19 @@ class Intake:
         track = self._tracks.get(device)
         return track is not None and track.newest is not None
 
-    def begin(self, gap: Gap) -> None:
-        """Record a gap that ends when a device begins to be collected. The first response may extend it."""
-        if gap.device_id is not None:
-            track = self._tracks.setdefault(gap.device_id, DeviceTrack(gap.before))
-            track.since, track.is_continued = gap.before - self._step, True
+    def begin(self, gaps: Iterable[Gap], reached: Mapping[str, int]) -> None:
+        """Continue an earlier run. The first response may extend its gap, or reveal that of a clock that is ahead.
 
-    def begin_ahead(self, device: str, reached: int) -> None:
-        """Record up to when a device with a clock that is ahead was collected. The first response reveals the gap."""
-        track = self._tracks.setdefault(device, DeviceTrack(reached))
-        track.since, track.is_continued = reached, True
+        Args:
+            gaps: Gaps that end when the devices begin to be collected.
+            reached: Time up to which each device was collected.
+        """
+        since = {gap.device_id: gap.before - self._step for gap in gaps if gap.device_id is not None}
+        now = self._now()
+        since |= {device: time - CHECKED_AGAIN * self._step for device, time in reached.items() if time > now}
+        for device, time in since.items():
+            track = self._tracks.setdefault(device, DeviceTrack(time))
+            track.since, track.is_continued = time, True
 
     def divide(self, devices: Collection[str]) -> None:
         """Set the devices that need several requests, some of which may fail while others succeed."""

@@ -12,6 +12,9 @@ from enapter_async.collector.gaps import Gap
 LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
 """Longer gaps are shortened: reading years of seconds takes days, and most such gaps come from wrong clocks."""
 
+CHECKED_AGAIN: Final = 5
+"""Steps before the newest row that are looked up too: a kill may have lost some datapoints of them, and gaps that were
+not certain yet."""
 CLOCK_TOLERANCE: Final = 5 * 1_000_000
 """Microseconds by which a device's clock must be ahead before it counts as set back."""
 STEPS_AFTER: Final = 60

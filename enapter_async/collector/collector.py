@@ -23,8 +23,8 @@ from enapter_async import (
 )
 from enapter_async._protocol.query import flag, optional_callback
 from enapter_async.collector._arguments import require_interval, require_seconds, require_selection
-from enapter_async.collector._beginning import CHECKED_AGAIN, find_start_gaps, read_clock_offset
-from enapter_async.collector._intake import DAY, SECOND, Intake
+from enapter_async.collector._beginning import find_start_gaps, read_clock_offset, read_reached
+from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, is_final, next_pause
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._writer import Writer
@@ -307,19 +307,9 @@ class Collector:
         """Record what is missing since these devices were last collected, before newer rows are written."""
         store = self._store
         if isinstance(store, (JournaledStore, GapNotingStore)):
-            # Asked twice, since rows of a device with a clock that is ahead can hide the newest rows of the others.
-            newest = await store.read_newest(devices, since + SECOND)
-            ahead = {
-                device: reached
-                for device, reached in (await store.read_newest(devices, since + DAY)).items()
-                if reached > since
-            }
-            step = self._step * SECOND
-            gaps = find_start_gaps(devices, {**newest, **ahead}, since, step)
-            for gap in gaps:
-                self._intake.begin(gap)
-            for device, reached in ahead.items():
-                self._intake.begin_ahead(device, reached - CHECKED_AGAIN * step)
+            newest = await read_reached(store, devices, since)
+            gaps = find_start_gaps(devices, newest, since, self._step * SECOND)
+            self._intake.begin(gaps, newest)
             if isinstance(store, JournaledStore):
                 if gaps:
                     await store.commit((), note=gaps)

@@ -224,7 +224,7 @@ def test_the_last_steps_before_a_kill_are_looked_up_again() -> None:
 
 def test_what_was_missed_before_the_first_poll_continues_the_gap_of_the_start() -> None:
     plant = Plant("a")
-    plant.intake.begin(Gap(device_id="d", start=0, before=(START + 1) * SECOND))
+    plant.intake.begin([Gap(device_id="d", start=0, before=(START + 1) * SECOND)], {})
     plant.second = 4.3
     plant.poll({"a": 4})
     assert plant.noted == [(1, 4)]
@@ -299,16 +299,16 @@ def test_a_clock_that_is_behind_is_asked_for_in_its_own_time(failing: int, behin
 
 def test_a_device_whose_clock_is_ahead_is_looked_up_from_its_newest_row() -> None:
     plant = Plant("a", "b")
-    plant.intake.begin_ahead("d", (START + 3_000) * SECOND)
+    plant.intake.begin([], {"d": (START + 3_000) * SECOND})
     fails_at(plant, 30, {0: 3_600})
-    assert plant.noted[0] == (3_001, 3_600)
+    assert plant.noted[0] == (2_996, 3_600)
     assert len(plant.noted) == 2
 
 
 @pytest.mark.parametrize("second", [1, 2, 30])
 def test_a_device_whose_clock_was_ahead_before_the_start_is_followed(second: int) -> None:
     plant = Plant("a", "b")
-    plant.intake.begin_ahead("d", (START + 3_000) * SECOND)
+    plant.intake.begin([], {"d": (START + 3_000) * SECOND})
     fails_at(plant, second, {})
     assert any(start <= second and before >= second + 3 for start, before in plant.noted)
     assert all(start >= -10 and before <= second + 5 for start, before in plant.noted)
