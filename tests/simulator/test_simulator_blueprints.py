@@ -220,6 +220,29 @@ def test_archives_that_cannot_be_read() -> None:
     assert read_archive(bomb).errors == ["the archive is too large"]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@given(data=st.data())
+def test_a_damaged_archive_is_a_defect(method: int, data: st.DataObject) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as whole:
+        whole.writestr("manifest.yml", MANIFEST)
+    damaged = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    read_archive(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("a: '\0'", "manifest.yml"), ("a: '\x07'", "manifest.yml"), (r'a: "\ud800"', "manifest.yml"),
+     (r'{"a": "\ud800"}', "manifest.json"), (r'{"\udfff": 1}', "manifest.yml")],
+)  # fmt: skip
+def test_characters_that_no_answer_can_have_are_a_defect(text: str, name: str) -> None:
+    (error,) = read_archive(archive(text, name)).errors
+    assert error.startswith(f"{name}: ")
+    assert error.isprintable()
+
+
 @pytest.mark.anyio
 async def test_validation_is_anonymous_and_always_200(call: Caller) -> None:
     assert await call("POST", "/v3/blueprints/validate", data=archive(), token="") == {}

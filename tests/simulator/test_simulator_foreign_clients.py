@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -142,3 +143,19 @@ async def test_my_sites_are_those_where_the_caller_is_owner_or_installer(session
         made = await call("POST", "/v3/sites", json=body, headers=anna)
         assert (await call("GET", "/v3/users/me/sites", headers=anna))["sites"] == [made["site"]]
         assert (await call("GET", "/v3/users/me/sites"))["total_count"] == 2
+
+
+async def test_a_lone_surrogate_is_answered_in_utf_8(sim: Simulator, session: aiohttp.ClientSession) -> None:
+    """Python can decode it otherwise, and other languages cannot."""
+    device = device_of(sim, "battery")
+    headers = {"X-Enapter-Auth-Token": sim.token}
+    path = f"{sim.url}/v3/devices/{device.id}"
+    async with session.patch(path, data=rb'{"name": "half \ud800"}', headers=headers) as answer:
+        assert json.loads((await answer.read()).decode())["device"]["name"] == "half \ud800"
+    async with session.get(path, headers=headers) as answer:
+        assert json.loads((await answer.read()).decode())["device"]["name"] == "half \ud800"
+    async with session.ws_connect(f"{path}/logs", headers=headers) as socket:
+        sim.world.log(device, "half \ud800", "error")
+        while "half" not in (frame := await socket.receive_json(timeout=5))["log"]["message"]:
+            pass
+        assert frame["log"]["message"] == "half \ud800"

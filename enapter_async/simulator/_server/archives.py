@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-import zlib
 from typing import Any
 
 import attrs
@@ -47,8 +46,8 @@ def read_archive(data: bytes) -> Archive:
     try:
         text = files[name].decode("utf-8-sig")
         manifest: Any = read_manifest(text, is_yaml=not name.endswith(".json"))
-        # YAML has dates and keys that are not texts, but responses are JSON.
-        manifest = json.loads(json.dumps(manifest, default=str, allow_nan=False))
+        # YAML has dates, keys that are not texts and lone surrogates, but responses are JSON in UTF-8.
+        manifest = json.loads(json.dumps(manifest, default=str, allow_nan=False, ensure_ascii=False).encode())
     except (ValueError, RecursionError, TypeError) as error:
         return Archive({}, [f"{name}: {error}"[:500]])
     errors = validate_manifest(manifest)
@@ -70,7 +69,9 @@ def read_files(data: bytes) -> dict[str, bytes]:
                 if entry.filename.startswith("/") or ".." in entry.filename.split("/"):
                     raise ValueError(f"{entry.filename}: the path leaves the archive")
             return {entry.filename.removeprefix("./"): archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # noqa: BLE001 a damaged archive makes zipfile and its codecs raise almost anything
         raise ValueError(f"not a zip archive: {error}") from None
 
 

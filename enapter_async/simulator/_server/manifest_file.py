@@ -50,8 +50,8 @@ def _read_yaml(text: str) -> Any:
             if letter not in ("o", "O")
         }
 
-    loader = Loader(text)
     try:
+        loader = Loader(text)
         document = loader.get_single_node()
         if document is None:
             return None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from .errors import Refusal
+from .shapes import json_text
 
 
 def json_response(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Answer with JSON."""
-    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+    return web.Response(
+        body=json_text(payload).encode(), status=status, content_type="application/json", headers=headers
+    )
 
 
 def refusal_response(refusal: Refusal) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 
@@ -15,3 +16,13 @@ def as_list(value: Any) -> list[Any] | None:
     """Return a JSON array, or None for anything else."""
     items: list[Any] = value
     return items if isinstance(value, list) else None
+
+
+def json_text(value: Any) -> str:
+    """Return JSON that UTF-8 can encode: lone surrogates, which no UTF-8 has, stay escaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text

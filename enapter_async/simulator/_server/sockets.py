@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from .call import Call
 from .connections import break_connection
 from .errors import Refusal
+from .shapes import json_text
 
 Frames = Callable[[float, float], list[dict[str, Any]]]
 """Creates the frames of spontaneous events, from one time on and before another."""
@@ -40,7 +40,7 @@ class Socket:
 
     def put(self, frame: dict[str, Any] | str) -> None:
         """Queue a frame. A text is sent unchanged, even if it is not JSON."""
-        self.queue.put_nowait(frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False))
+        self.queue.put_nowait(frame if isinstance(frame, str) else json_text(frame))
 
     def finish(self) -> None:
         """Close the socket after the queued frames."""
@@ -60,7 +60,7 @@ class Socket:
                     await self._send(frame)
                 now = clock()
                 for due in frames(seen, now):
-                    await self._send(json.dumps(due, ensure_ascii=False))
+                    await self._send(json_text(due))
                 seen = max(now, seen)
         except ConnectionError:
             return
