@@ -72,7 +72,7 @@ class Simulator:
 
     Raises:
         ValueError: An argument is invalid, or the certificate cannot be used.
-        TypeError: There is no such argument, or it has to be a number.
+        TypeError: The argument does not exist, or is not a number.
         ImportError: `tls=True` needs the extra `tls`.
     """
 

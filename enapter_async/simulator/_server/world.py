@@ -142,7 +142,7 @@ class World:
         """Return a blueprint by its ID, or by its name in the namespace `enapter`.
 
         Raises:
-            KeyError: There is no such blueprint.
+            KeyError: The blueprint does not exist.
         """
         found = self.blueprints.get(blueprint) or self.find_blueprint(blueprint)
         if found is None:
@@ -185,7 +185,7 @@ class World:
 
         Raises:
             Refusal: The slug is taken (409).
-            KeyError: There is no such blueprint or site.
+            KeyError: The blueprint or the site does not exist.
         """
         if isinstance(site, str):
             site = self.sites[site]
