@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
-from enapter_async.collector.events import CollectorEvent, ProblemBegan, Skipped
+from enapter_async.collector.events import CollectorEvent, OutputReopened, ProblemBegan, Skipped
 
 _logger = logging.getLogger("enapter_async.collector")
+_WARNINGS: Final = (ProblemBegan, Skipped, OutputReopened)
 
 
 class Reporter:
@@ -24,7 +26,7 @@ class Reporter:
     def __call__(self, event: CollectorEvent) -> None:
         """Pass an event on."""
         if self._on_event is None:
-            level = logging.WARNING if isinstance(event, (ProblemBegan, Skipped)) else logging.INFO
+            level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
             _logger.log(level, "%s", event)
             return
         try:

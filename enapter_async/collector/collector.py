@@ -25,6 +25,7 @@ from enapter_async._protocol.query import flag, optional_callback
 from enapter_async.collector._arguments import require_interval, require_seconds, require_selection
 from enapter_async.collector._beginning import find_start_gaps, read_clock_offset, read_reached
 from enapter_async.collector._intake import SECOND, Intake
+from enapter_async.collector._output import Output
 from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, is_final, next_pause
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._writer import Writer
@@ -104,10 +105,9 @@ class Collector:
         self._clock_offset = 0.0
         self._stop = anyio.Event()
         self._look_again = anyio.Event()
-        self._reopen = anyio.Event()
-        self._reopened = anyio.Event()
         self._looked_at = 0.0
         self._problems = Problems(self._report)
+        self._output = Output(store, self._problems, self._report)
         self._skipped: set[tuple[str, str | None]] = set()
         self._without_value: set[tuple[str, str]] = set()
         self._noted = NotedGaps()
@@ -188,11 +188,7 @@ class Collector:
         Returns:
             An event that is set when this has succeeded or failed. It requires that `run` is running.
         """
-        if getattr(self._store, "reopen", None) is None:
-            self._reopened.set()
-        else:
-            self._reopen.set()
-        return self._reopened
+        return self._output.request_reopening()
 
     async def discover(self) -> Targets:
         """Find the devices and attributes before the store is opened. Otherwise `run` does it.
@@ -356,7 +352,7 @@ class Collector:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_looking)
                 tasks.start_soon(self._keep_marking)
-                tasks.start_soon(self._keep_reopening)
+                tasks.start_soon(self._output.run)
                 if self._repairer is not None:
                     tasks.start_soon(self._repairer.run)
 
@@ -408,21 +404,6 @@ class Collector:
             await anyio.sleep(pause)
             await self._mark()
             pause *= 2
-
-    async def _keep_reopening(self) -> None:
-        """Reopen the store on request. Before each write, it checks by itself whether its file is still in place."""
-        reopen = getattr(self._store, "reopen", None)
-        if reopen is None:
-            return
-        while True:
-            await self._reopen.wait()
-            self._reopen = anyio.Event()
-            done, self._reopened = self._reopened, anyio.Event()
-            try:
-                await reopen()
-            except StorageError as error:
-                self._problems.failed("store", error)
-            done.set()
 
     async def _mark(self) -> None:
         if self._journal is None:
@@ -493,3 +474,4 @@ class Collector:
 
     def _committed(self) -> None:
         self._committed_at = time.time()
+        self._output.report_events()

@@ -16,7 +16,7 @@ class ProblemBegan:
     """A temporary failure began, and the collector keeps trying. Reported once until it ends.
 
     Attributes:
-        subject: The failing part: `telemetry`, `devices`, `store` or `history`.
+        subject: The failing part: `telemetry`, `devices`, `store`, `history` or `parquet`.
         error: The error.
     """
 
@@ -167,7 +167,32 @@ class GapsFilled:
         )
 
 
+@attrs.frozen(kw_only=True)
+class OutputReopened:
+    """The output is another file or folder than before. New rows go to the one that is now at its path.
+
+    Attributes:
+        target: Path of the output.
+        reason: Fate of the former one: `moved or deleted`, `replaced` or `truncated`.
+    """
+
+    target: str
+    reason: str
+
+    def __str__(self) -> str:
+        then = "are appended" if self.reason == "truncated" else "go to a new output at the same path"
+        return make_visible(f"{self.target} was {self.reason}; new rows {then}")
+
+
 CollectorEvent: TypeAlias = (
-    ProblemBegan | ProblemEnded | Skipped | DeviceAdded | DeviceRemoved | AttributesChanged | GapsNoted | GapsFilled
+    ProblemBegan
+    | ProblemEnded
+    | Skipped
+    | DeviceAdded
+    | DeviceRemoved
+    | AttributesChanged
+    | GapsNoted
+    | GapsFilled
+    | OutputReopened
 )
 """Any event that a collector passes to `on_event`."""

@@ -50,7 +50,6 @@ _STEPS_IN_LOOK_UP: Final = 300
 """The rows of all other devices are read, too, and live rows wait meanwhile."""
 _SETTLE: Final = 2 * _SECOND
 """Seconds after the end of a step until it is in history."""
-_ALL_DEVICES: Final = "all devices"
 _UNKNOWN: Final = "its gaps stay recorded, because it is gone or has no attributes to collect"
 Settled: TypeAlias = Callable[
     [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], Collection[tuple[str, str]]], int
@@ -189,12 +188,12 @@ class Repairer:
                 self._report(Skipped(device_id=device, attribute=None, reason=_UNKNOWN))
             self._told |= unknown
         for gap in self._queue.list_unreadable(gaps):
-            self._report(
-                Skipped(
-                    device_id=gap.device_id or _ALL_DEVICES, attribute=None, reason=f"the gap {gap} is out of range"
-                )
-            )
+            self._report_gap(gap, "its time is out of range")
         return self._queue.next_job(gaps, list(self._units()), self._find_end())
+
+    def _report_gap(self, gap: Gap, reason: str) -> None:
+        who = gap.device_id or "all devices"
+        self._report(Skipped(device_id=who, attribute=None, reason=f"gap {gap} cannot be read: {reason}"))
 
     def _find_end(self) -> int:
         """Return the time from which there is no history yet."""
@@ -213,15 +212,12 @@ class Repairer:
         try:
             await self._fill(job)
         except (ValueError, OverflowError) as error:  # InvalidArgumentError is a ValueError
-            if len(job.gaps) > 1:
-                for gap in job.gaps:
+            for gap in job.gaps:
+                if len(job.gaps) > 1:
                     await self._fill_tolerating(self._queue.plan([gap], list(self._units()), self._find_end()))
-                return
-            (gap,) = job.gaps
-            self._queue.refuse(gap.device_id, gap.start, ever=True)
-            self._report(
-                Skipped(device_id=gap.device_id or _ALL_DEVICES, attribute=None, reason=f"the gap {gap}: {error}")
-            )
+                    continue
+                self._queue.refuse(gap.device_id, gap.start, ever=True)
+                self._report_gap(gap, str(error))
 
     async def _fill(self, job: RepairJob) -> None:
         rows_before = self.rows

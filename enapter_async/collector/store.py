@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
+from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap
 from enapter_async.errors import StorageError
 from enapter_async.rows import Row
@@ -87,6 +88,15 @@ class Store(Protocol):
         Raises:
             StorageError: The rows cannot be written; `RowsRefusedError` if this is the fault of single rows.
         """
+        ...
+
+
+@runtime_checkable
+class ReportingStore(Store, Protocol):
+    """A store with events of its own, such as a file that was moved. The collector passes them to `on_event`."""
+
+    def take_events(self) -> Sequence[CollectorEvent]:
+        """Return the events since the last call."""
         ...
 
 

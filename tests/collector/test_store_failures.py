@@ -16,6 +16,7 @@ from enapter_async.collector import CollectorEvent, Gap, ProblemBegan, ProblemEn
 from enapter_async.collector import _writer as writer_module
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._writer import Writer
+from enapter_async.collector.stores._events import StoreEvents
 from enapter_async.collector.stores.lines import LineFile, LineStore
 from enapter_async.collector.stores.parquet import ParquetFolder, ParquetStore
 from enapter_async.rows import CSV, Row
@@ -104,20 +105,32 @@ async def test_rows_of_two_days_on_a_full_disk_are_there_once_in_the_end(tmp_pat
 async def test_a_conversion_that_finds_the_disk_full_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    attempts: list[float] = []
+    now = 0.0
+
     def fill(*_: object) -> None:
+        attempts.append(now)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    storage = ParquetFolder(tmp_path / "p", most_bytes=1)
+    events = StoreEvents()
+    storage = ParquetFolder(tmp_path / "p", most_bytes=1, clock=lambda: now, events=events)
     with monkeypatch.context() as patch:
         patch.setattr("enapter_async.collector.stores.parquet._convert", fill)
-        assert storage.write(make_rows(0, 3)) == 3
-        assert storage.write(make_rows(3, 3)) == 3
-    storage.write(make_rows(6, 3))
+        for second in range(100):
+            now = float(second)
+            assert storage.write(make_rows(3 * second, 3)) == 3
+    assert attempts == [0, 1, 2, 4, 8, 16, 32, 62, 92]  # pauses of 0.5 to 30 s
+    (began,) = events.take()
+    assert str(began).startswith(f"parquet: {tmp_path / 'p'}")
+    assert "No space left on device; trying again" in str(began)
+    now = 130.0
+    storage.write(make_rows(300, 3))
     (path,) = (tmp_path / "p").glob("2026*.parquet")
     assert storage._days == {}
+    assert [str(event) for event in events.take()] == ["parquet: works again; failed 9 times in 130 s"]
     storage.close()
     pq = pytest.importorskip("pyarrow.parquet")
-    assert pq.read_table(path).num_rows == 9
+    assert pq.read_table(path).num_rows == 303
 
 
 async def test_a_folder_that_cannot_be_completed_on_a_full_disk_takes_rows_after_all(

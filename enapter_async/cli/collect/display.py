@@ -16,7 +16,15 @@ from rich.text import Text
 from enapter_async import EnapterClient
 from enapter_async.cli.collect.log import Log
 from enapter_async.cli.traffic import Traffic, clock
-from enapter_async.collector import Collector, CollectorEvent, CollectorStatistics, GapsNoted, ProblemBegan, Skipped
+from enapter_async.collector import (
+    Collector,
+    CollectorEvent,
+    CollectorStatistics,
+    GapsNoted,
+    OutputReopened,
+    ProblemBegan,
+    Skipped,
+)
 
 _REFRESH_SECONDS: Final = 0.25
 _LINE_SECONDS: Final = 60.0
@@ -49,7 +57,7 @@ class Display:
 
     def note(self, event: CollectorEvent) -> None:
         """Count an event."""
-        if isinstance(event, (ProblemBegan, Skipped, GapsNoted)):
+        if isinstance(event, (ProblemBegan, Skipped, GapsNoted, OutputReopened)):
             self.last_problem = str(event)
 
     async def show(self, console: Console) -> None:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from enapter_async.collector import CollectorEvent, GapsFilled, ProblemBegan, Skipped
+from enapter_async.collector import CollectorEvent, GapsFilled, OutputReopened, ProblemBegan, Skipped
 from enapter_async.models.visible import make_visible
 
-_WARNINGS: Final = (ProblemBegan, Skipped)
+_WARNINGS: Final = (ProblemBegan, Skipped, OutputReopened)
 
 
 class Log:

@@ -13,8 +13,10 @@ from typing import IO, Final, Literal, Self, cast
 
 from enapter_async._files import NewFile, explain_unopened, identify_file, try_to_lock
 from enapter_async._protocol.query import one_of
+from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._events import StoreEvents
 from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
@@ -57,9 +59,10 @@ class LineStore:
         self._form = CSV if one_of(form, _FORMS, "form") == "csv" else JSON_LINES
         self._worker = Worker()
         self._file: LineFile | None = None
+        self._events = StoreEvents()
 
     async def __aenter__(self) -> Self:
-        self._file = await self._worker.run(LineFile, self.path, self._form)
+        self._file = await self._worker.run(LineFile, self.path, self._form, None, self._events)
         return self
 
     async def __aexit__(
@@ -85,6 +88,10 @@ class LineStore:
         """Reopen the file, for example after log rotation."""
         await self._worker.run(self._open().reopen)
 
+    def take_events(self) -> Sequence[CollectorEvent]:
+        """Return the events since the last call."""
+        return self._events.take()
+
     def _open(self) -> LineFile:
         if self._file is None:
             raise StorageError(self.path, "is not open: use `async with`")
@@ -104,13 +111,16 @@ class LineFile:
         torn: Number of bytes removed when it was opened.
     """
 
-    def __init__(self, path: Path, form: ReadableLineFormat, recent: Recent | None = None) -> None:
+    def __init__(
+        self, path: Path, form: ReadableLineFormat, recent: Recent | None = None, events: StoreEvents | None = None
+    ) -> None:
         """Open the file, and create it if it does not exist.
 
         Args:
             path: The file.
             form: Format of its lines.
             recent: Receives the rows near its end.
+            events: Receives an event when the file is replaced.
 
         Raises:
             StorageError: The file cannot be opened, or contains something else.
@@ -120,6 +130,7 @@ class LineFile:
         self.size: int = 0
         self.torn: int = 0
         self._form = form
+        self._events = StoreEvents() if events is None else events
         self._file = self._open()
 
     def write(self, rows: Sequence[Row]) -> int:
@@ -147,7 +158,8 @@ class LineFile:
         Raises:
             StorageError: The file cannot be opened.
         """
-        if identify_file(self.path) == self._identity():
+        there, identity = identify_file(self.path), self._identity()
+        if there == identity:
             self._follow_truncation()
             return
         old = self._file, self.size, self.torn
@@ -157,6 +169,7 @@ class LineFile:
             self._file, self.size, self.torn = old
             raise
         self._file = file
+        self._events.add_replaced(self.path, there, identity)
         old[0].close()
 
     def take_back(self, size: int) -> None:
@@ -205,6 +218,7 @@ class LineFile:
 
     def _follow_truncation(self) -> None:
         if os.fstat(self._file.fileno()).st_size < self.size:
+            self._events.add_replaced(self.path, self._identity(), self._identity())
             self._prepare()
 
     def _identity(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -24,8 +25,11 @@ from typing import IO, Final, Self
 import attrs
 
 from enapter_async._files import NewFile, identify_file, try_to_lock
+from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
+from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._events import StoreEvents
 from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
@@ -82,6 +86,7 @@ class ParquetStore:
         self._worker = Worker()
         self._folder: ParquetFolder | None = None
         self._entered = False
+        self._events = StoreEvents()
 
     async def __aenter__(self) -> Self:
         self._folder = await self._worker.run(self._open)
@@ -111,8 +116,12 @@ class ParquetStore:
         """Complete the open files, and reopen the folder."""
         await self._worker.run(self._reopen)
 
+    def take_events(self) -> Sequence[CollectorEvent]:
+        """Return the events since the last call."""
+        return self._events.take()
+
     def _open(self) -> ParquetFolder:
-        return ParquetFolder(self.path, most_bytes=self._most_bytes, clock=self._clock)
+        return ParquetFolder(self.path, most_bytes=self._most_bytes, clock=self._clock, events=self._events)
 
     def _opened(self) -> ParquetFolder:
         if not self._entered:
@@ -123,6 +132,8 @@ class ParquetStore:
 
     def _reopen(self) -> None:
         folder, self._folder = self._opened(), None
+        if not folder.is_in_place():
+            self._events.add_replaced(self.path, identify_file(self.path), folder.identity)
         try:
             folder.close()
         finally:
@@ -132,6 +143,7 @@ class ParquetStore:
         folder = self._opened()
         if not folder.is_in_place():
             self._folder = None
+            self._events.add_replaced(self.path, identify_file(self.path), folder.identity)
             folder.abandon()
             folder = self._opened()
         return folder.write(rows)
@@ -154,7 +166,12 @@ class ParquetFolder:
     """
 
     def __init__(
-        self, folder: Path, *, most_bytes: int = _MOST_BYTES, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        *,
+        most_bytes: int = _MOST_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        events: StoreEvents | None = None,
     ) -> None:
         """Open the folder, and create it if it does not exist. Lines left by a kill are continued.
 
@@ -162,6 +179,7 @@ class ParquetFolder:
             folder: The folder.
             most_bytes: Bytes of lines that become one file.
             clock: Seconds.
+            events: Receives an event when lines cannot be converted for now, and when they can be again.
 
         Raises:
             StorageError: The path is not a folder, or is unusable.
@@ -173,6 +191,9 @@ class ParquetFolder:
         self._most_bytes = most_bytes
         self._clock = clock
         self._days: dict[str, _Day] = {}
+        self._problems = Problems((StoreEvents() if events is None else events).add, clock)
+        self._pause = FIRST_PAUSE
+        self._retry_at = -inf
         self._numbers: dict[str, int] = {}
         try:
             folder.mkdir(exist_ok=True, parents=True)
@@ -185,7 +206,7 @@ class ParquetFolder:
         try:
             if not try_to_lock(self._lock):
                 raise StorageError(folder, f"another process collects into {folder} now")
-            self._identity = identify_file(folder)
+            self.identity = identify_file(folder)
             self._recover()
         except (OSError, pa.ArrowException) as error:
             self._lock.close()
@@ -196,7 +217,7 @@ class ParquetFolder:
 
     def is_in_place(self) -> bool:
         """Whether the path still refers to the open folder."""
-        return identify_file(self._folder) == self._identity is not None
+        return identify_file(self._folder) == self.identity is not None
 
     def write(self, rows: Sequence[Row]) -> int:
         """Keep rows; returns how many were new.
@@ -329,12 +350,20 @@ class ParquetFolder:
         return day
 
     def _try_to_finish(self, name: str) -> None:
-        """Convert the lines of a day to Parquet, unless the disk is full. Then they stay lines for now."""
+        """Convert the lines of a day to Parquet. While the disk is full they stay lines, and the pauses grow."""
+        if self._clock() < self._retry_at:
+            return
         try:
             self._finish(name)
         except StorageError as error:
             if not error.temporary:
                 raise
+            self._problems.failed("parquet", error)
+            self._retry_at = self._clock() + self._pause
+            self._pause = next_pause(self._pause)
+        else:
+            self._problems.passed("parquet")
+            self._pause = FIRST_PAUSE
 
     def _finish(self, name: str) -> None:
         day = self._days[name]

@@ -28,7 +28,7 @@ from enapter_async.collector.stores._postgres_rows import (
     to_gap_record,
     to_time,
 )
-from enapter_async.collector.stores._postgres_tables import Tables, WrongTableError
+from enapter_async.collector.stores._postgres_tables import Record, Tables, WrongTableError
 from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
 from enapter_async.models.arguments import describe_value, refuse_argument
 from enapter_async.models.visible import make_visible
@@ -156,7 +156,7 @@ class PostgresStore:
         if replace:
             gaps += [gap for number in await self._delete_gaps(connection, replace) for gap in replace[number]]
         if gaps:
-            gaps, replaced = join_gaps(gaps, await self._read_gaps(connection))
+            gaps, replaced = join_gaps(gaps, await self._find_near_gaps(connection, gaps))
             await self._delete_gaps(connection, replaced)
             await connection.executemany(
                 f"INSERT INTO {self._tables.gaps} (device_id, start, before, reason) VALUES ($1, $2, $3, $4)"  # noqa: S608
@@ -215,16 +215,24 @@ class PostgresStore:
         found = await connection.fetch(
             f"SELECT id, device_id, start, before, reason FROM {self._tables.gaps} ORDER BY start, id"  # noqa: S608
         )
-        return [
-            Gap(
-                id=record["id"],
-                device_id=record["device_id"],
-                start=to_microseconds(record["start"]),
-                before=to_microseconds(record["before"]),
-                reason=record["reason"],
-            )
-            for record in found
-        ]
+        return list(map(_make_gap, found))
+
+    async def _find_near_gaps(self, connection: _Connection, gaps: Sequence[Gap]) -> list[Gap]:
+        """Return the gaps of the journal that new ones may touch, without reading the rest of it.
+
+        The gaps of a device do not overlap. So only those that begin within a new one can touch it, and the one before.
+        """
+        records = list(map(to_gap_record, gaps))
+        near = f"SELECT * FROM {self._tables.gaps} WHERE coalesce(device_id, '') = new.device_id"  # noqa: S608
+        found = await connection.fetch(
+            f"SELECT DISTINCT gap.* FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[])"  # noqa: S608
+            f" AS new (device_id, start, before), LATERAL (({near} AND start BETWEEN new.start AND new.before)"
+            f" UNION ALL ({near} AND start < new.start ORDER BY start DESC LIMIT 1)) AS gap",
+            [device or "" for device, *_ in records],
+            [start for _, start, *_ in records],
+            [before for *_, before, _ in records],
+        )
+        return list(map(_make_gap, found))
 
     async def _delete_gaps(self, connection: _Connection, numbers: Iterable[int]) -> list[int]:
         """Delete gaps of the journal. Return the numbers that were in it."""
@@ -379,3 +387,13 @@ def _require_name(name: str, argument: str) -> str:
 
 async def _nothing(_: _Connection) -> None:
     """Do nothing with a new connection."""
+
+
+def _make_gap(record: Record) -> Gap:
+    return Gap(
+        id=record["id"],
+        device_id=record["device_id"],
+        start=to_microseconds(record["start"]),
+        before=to_microseconds(record["before"]),
+        reason=record["reason"],
+    )

@@ -7,16 +7,20 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
 
+import attrs
+
 from enapter_async._files import explain_unopened, identify_file
+from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._events import StoreEvents
 from enapter_async.collector.stores._sqlite_rows import insert_rows, read_stored_time, read_stored_times
 from enapter_async.errors import StorageError
 from enapter_async.models.arguments import require_path
@@ -50,6 +54,24 @@ CREATE TABLE telemetry_gaps (
     reason    TEXT NOT NULL
 )
 """
+_GAPS_INDEX: Final = "CREATE INDEX IF NOT EXISTS telemetry_gaps_start ON telemetry_gaps (device_id, start)"
+# The gaps of a device do not overlap. So only those that begin within a new one can touch it, and the one before. Two
+# are read, because fractions of a second sort before Z.
+_NEAR_GAPS: Final = """
+WITH new AS (
+    SELECT json_extract(value, '$[0]') AS device_id, json_extract(value, '$[1]') AS start,
+        json_extract(value, '$[2]') AS after
+    FROM json_each(?)
+)
+SELECT gap.id, gap.device_id, gap.start, gap.before, gap.reason FROM new CROSS JOIN telemetry_gaps AS gap
+    ON gap.device_id IS new.device_id AND gap.start >= new.start AND gap.start < new.after
+UNION
+SELECT gap.id, gap.device_id, gap.start, gap.before, gap.reason FROM new CROSS JOIN telemetry_gaps AS gap
+    ON gap.id IN (
+        SELECT id FROM telemetry_gaps
+        WHERE device_id IS new.device_id AND start < new.start ORDER BY start DESC LIMIT 2
+    )
+"""
 _DEVICES: Final = """
 CREATE TABLE telemetry_devices (
     device_id TEXT NOT NULL PRIMARY KEY,
@@ -61,6 +83,9 @@ _LAST_ROW: Final = (
 )
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
 _MARK: Final = "INSERT OR REPLACE INTO telemetry_devices VALUES (?,?)"
+_SECOND: Final = 1_000_000
+_LAST: Final = 253_402_300_799_000_000
+"""The last second that a text can contain."""
 _OLDER: Final = "noted by an earlier version"
 _BUSY_SECONDS: Final = 5.0
 """Seconds to wait for a lock of another program before reporting it to the collector."""
@@ -99,6 +124,7 @@ class SqliteStore:
         self._open: _Database | None = None
         self._read_journal_of: _Database | None = None
         self._entered = False
+        self._events = StoreEvents()
 
     async def __aenter__(self) -> Self:
         self._open = await self._worker.run(_Database, self.path)
@@ -142,6 +168,10 @@ class SqliteStore:
         """Reopen the file, for example after log rotation."""
         await self._worker.run(self._reopen)
 
+    def take_events(self) -> Sequence[CollectorEvent]:
+        """Return the events since the last call."""
+        return self._events.take()
+
     # -- in the worker thread ------------------------------------------------------------------------------
 
     def _database(self) -> _Database:
@@ -154,6 +184,8 @@ class SqliteStore:
         # The old one is closed first: closing removes the log next to the path, which must not be that of a new file.
         database, self._open = self._open, None
         if database is not None:
+            if not database.is_in_place():
+                self._events.add_replaced(self.path, identify_file(self.path), database.identity)
             database.close()
         self._open = opened = _Database(self.path)
         return opened
@@ -185,12 +217,35 @@ class SqliteStore:
         return new
 
 
+@attrs.frozen(kw_only=True)
+class _Layout:
+    """The tables of a file: those of this version, of an earlier one, or none yet.
+
+    Attributes:
+        columns: Columns of the table of rows.
+        gaps: Columns of the journal.
+        devices: Columns of the table of marks.
+        has_current_journal: Whether the journal never uses a number again.
+        has_index: Whether the gaps of a device can be found without reading the whole journal.
+    """
+
+    columns: Collection[str]
+    gaps: Collection[str]
+    devices: Collection[str]
+    has_current_journal: bool
+    has_index: bool
+
+    @property
+    def is_current(self) -> bool:
+        return "text" in self.columns and self.has_current_journal and self.has_index and bool(self.devices)
+
+
 class _Database:
     """An open database."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: tuple[int, int] | None = None
+        self.identity: tuple[int, int] | None = None
         self._unreadable_gaps: set[int] = set()
         try:
             self._connection = sqlite3.connect(
@@ -201,7 +256,7 @@ class _Database:
             raise StorageError(path, reason) if reason else _failed(path, "cannot be opened", error) from error
         try:
             self._prepare()
-            self._file = identify_file(path)
+            self.identity = identify_file(path)
         except sqlite3.Error as error:
             self._connection.close()
             raise _failed(path, "cannot be used", error) from error
@@ -214,7 +269,7 @@ class _Database:
 
         A file that was truncated stays empty, because the log has only some of its former pages.
         """
-        truncated = identify_file(self._path) == self._file and self._is_empty()
+        truncated = identify_file(self._path) == self.identity and self._is_empty()
         if not truncated:
             # Closing does not merge the log into a file that was moved, which would lose rows.
             with suppress(sqlite3.Error):
@@ -227,7 +282,7 @@ class _Database:
 
     def is_in_place(self) -> bool:
         """Whether the path still refers to the open file, and the file is not empty."""
-        return self._file is not None and identify_file(self._path) == self._file and not self._is_empty()
+        return self.identity is not None and identify_file(self._path) == self.identity and not self._is_empty()
 
     def _is_empty(self) -> bool:
         try:
@@ -244,7 +299,7 @@ class _Database:
                 if connection.execute("DELETE FROM telemetry_gaps WHERE id = ?", (number,)).rowcount:
                     gaps += rest
             if gaps:
-                gaps, replaced = join_gaps(gaps, self.read_gaps())
+                gaps, replaced = join_gaps(gaps, self._find_near_gaps(gaps))
                 connection.executemany("DELETE FROM telemetry_gaps WHERE id = ?", [(number,) for number in replaced])
                 connection.executemany(_INSERT_GAP, map(_gap_record, gaps))
             before = connection.total_changes
@@ -275,9 +330,21 @@ class _Database:
             connection.executemany(_MARK, [(device, format_time(moment)) for device, moment in reached.items()])
 
     def read_gaps(self) -> list[Gap]:
-        found = self._connection.execute(
-            "SELECT id, device_id, start, before, reason FROM telemetry_gaps ORDER BY start, id"
+        return self._make_gaps(
+            self._connection.execute(
+                "SELECT id, device_id, start, before, reason FROM telemetry_gaps ORDER BY start, id"
+            )
         )
+
+    def _find_near_gaps(self, gaps: Sequence[Gap]) -> list[Gap]:
+        """Return the gaps of the journal that new ones may touch, without reading the rest of it."""
+        new = [
+            (gap.device_id, _bound(gap.start), _bound(min(gap.before // _SECOND * _SECOND + _SECOND, _LAST)))
+            for gap in gaps
+        ]
+        return self._make_gaps(self._connection.execute(_NEAR_GAPS, (json.dumps(new),)))
+
+    def _make_gaps(self, found: Iterable[tuple[int, str | None, str, str, str]]) -> list[Gap]:
         gaps: list[Gap] = []
         for number, device, start, before, reason in found:
             first, last = read_stored_time(start), read_stored_time(before)
@@ -320,15 +387,11 @@ class _Database:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        columns, keys = self._columns("telemetry")
-        if columns and (keys != {"device_id", "attribute", "time"} or columns | {"text"} != set(COLUMNS)):
-            raise StorageError(self._path, "has another table 'telemetry'; choose another file")
-        gaps, _ = self._columns("telemetry_gaps")
-        devices, _ = self._columns("telemetry_devices")
-        if "text" not in columns or not self._is_current_journal() or not devices:
+        if not self._read_layout().is_current:
             execute("BEGIN IMMEDIATE")
             with self._connection:
-                self._make_tables(columns, gaps, devices)
+                # Read again, because another process may have opened the file in the meantime.
+                self._make_tables(self._read_layout())
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
         # 16 MB instead of 2: what a commit of 100,000 rows changes.
@@ -336,30 +399,38 @@ class _Database:
         # 16 MB instead of 4: pages that several commits change are written to the file once.
         execute("PRAGMA wal_autocheckpoint = 4000")
 
-    def _make_tables(self, columns: Collection[str], gaps: Collection[str], devices: Collection[str]) -> None:
+    def _read_layout(self) -> _Layout:
+        columns, keys = self._columns("telemetry")
+        if columns and (keys != {"device_id", "attribute", "time"} or columns | {"text"} != set(COLUMNS)):
+            raise StorageError(self._path, "has another table 'telemetry'; choose another file")
+        statements = dict(self._connection.execute("SELECT name, sql FROM sqlite_master"))
+        return _Layout(
+            columns=columns,
+            gaps=self._columns("telemetry_gaps")[0],
+            devices=self._columns("telemetry_devices")[0],
+            has_current_journal="AUTOINCREMENT" in (statements.get("telemetry_gaps") or ""),
+            has_index="telemetry_gaps_start" in statements,
+        )
+
+    def _make_tables(self, layout: _Layout) -> None:
         """Create missing tables, in a new file or in one of an earlier version."""
         execute = self._connection.execute
-        if not columns:
+        if not layout.columns:
             execute(_TELEMETRY)
-        elif "text" not in columns:
+        elif "text" not in layout.columns:
             execute("ALTER TABLE telemetry ADD COLUMN text TEXT")
-        if not self._is_current_journal():
-            self._make_journal(gaps)
-        if not devices:
+        if not layout.has_current_journal:
+            self._make_journal(layout.gaps)
+        execute(_GAPS_INDEX)
+        if not layout.devices:
             execute(_DEVICES)
-            if columns:  # only once; later the marks are used
+            if layout.columns:  # only once; later the marks are used
                 tomorrow = _bound(round((time.time() + 86_400) * 1e6))
                 execute(
                     "INSERT INTO telemetry_devices SELECT device_id, max(time) FROM telemetry WHERE time < ?"
                     " GROUP BY device_id",
                     (tomorrow,),
                 )
-
-    def _is_current_journal(self) -> bool:
-        (found,) = self._connection.execute(
-            "SELECT count(*) FROM sqlite_master WHERE name = 'telemetry_gaps' AND sql LIKE '%AUTOINCREMENT%'"
-        ).fetchone()
-        return bool(found)
 
     def _make_journal(self, old: Collection[str]) -> None:
         execute = self._connection.execute

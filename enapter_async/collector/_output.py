@@ -1,0 +1,63 @@
+"""The output of a store, which people and log rotation move away while a collector runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+from enapter_async.collector._problems import Problems
+from enapter_async.collector.events import CollectorEvent
+from enapter_async.collector.store import ReportingStore, Store
+from enapter_async.errors import StorageError
+
+
+class Output:
+    """Reopens a store on request, and reports the events of the store.
+
+    A store checks by itself before each write whether its file is still in place.
+    """
+
+    def __init__(self, store: Store, problems: Problems, report: Callable[[CollectorEvent], None]) -> None:
+        """Create it.
+
+        Args:
+            store: Store to reopen.
+            problems: Reports when the store cannot be reopened.
+            report: Receives the events of the store.
+        """
+        self._store = store
+        self._problems = problems
+        self._report = report
+        self._requested = anyio.Event()
+        self._reopened = anyio.Event()
+
+    def request_reopening(self) -> anyio.Event:
+        """Return an event that is set when `run` has reopened the store, or has failed to."""
+        if getattr(self._store, "reopen", None) is None:
+            self._reopened.set()
+        else:
+            self._requested.set()
+        return self._reopened
+
+    async def run(self) -> None:
+        """Reopen the store on request until cancelled."""
+        reopen = getattr(self._store, "reopen", None)
+        if reopen is None:
+            return
+        while True:
+            await self._requested.wait()
+            self._requested = anyio.Event()
+            done, self._reopened = self._reopened, anyio.Event()
+            try:
+                await reopen()
+            except StorageError as error:
+                self._problems.failed("store", error)
+            self.report_events()
+            done.set()
+
+    def report_events(self) -> None:
+        """Report what the store has noticed since the last call."""
+        if isinstance(self._store, ReportingStore):
+            for event in self._store.take_events():
+                self._report(event)

@@ -1,0 +1,83 @@
+"""An output that is moved, deleted, replaced or truncated while collecting: the collector goes on, and says so once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+
+from enapter_async import EnapterClient
+from enapter_async.collector import Collector, CollectorEvent, OutputReopened, make_store
+from enapter_async.rows import Row
+from enapter_async.simulator import Simulator
+
+pytestmark = pytest.mark.anyio
+
+CASES = [
+    *(
+        (name, what)
+        for name in ("t.sqlite", "t.csv", "t.jsonl")
+        for what in ("moved", "deleted", "replaced", "truncated")
+    ),
+    *(("t.parquet", what) for what in ("moved", "deleted")),
+]
+REASONS = {"moved": "moved or deleted", "deleted": "moved or deleted", "replaced": "replaced", "truncated": "truncated"}
+
+
+def change(path: Path, what: str, name: str) -> None:
+    moved = path.with_name(name)
+    if what in ("moved", "replaced"):
+        path.rename(moved)
+    elif what == "deleted":
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if what in ("replaced", "truncated"):
+        path.write_bytes(b"")
+
+
+def made(second: int) -> list[Row]:
+    return [("d", "a", (1_773_480_000 + second) * 1_000_000, 1.0, None, None)]
+
+
+@pytest.mark.parametrize(("name", "what"), CASES)
+async def test_a_store_says_it_once(tmp_path: Path, name: str, what: str) -> None:
+    path = tmp_path / name
+    async with make_store(path) as store:
+        await store.write(made(0))
+        assert store.take_events() == []
+        change(path, what, "first")
+        await store.write(made(1))
+        await store.write(made(2))
+        assert store.take_events() == [OutputReopened(target=str(path), reason=REASONS[what])]
+        assert path.exists()
+        await store.reopen()  # nothing has changed
+        assert store.take_events() == []
+        change(path, what, "second")
+        await store.reopen()
+        assert [str(event) for event in store.take_events()] == [
+            str(OutputReopened(target=str(path), reason=REASONS[what]))
+        ]
+
+
+@pytest.mark.parametrize("name", ["t.sqlite", "t.csv"])
+async def test_a_collector_reports_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    events: list[CollectorEvent] = []
+    async with (
+        Simulator(devices=1) as sim,
+        EnapterClient(base_url=sim.url, token=sim.token) as client,
+        make_store(path) as store,
+    ):
+        collector = Collector(client, store, interval=0.2, on_event=events.append)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collector.run)
+            with anyio.fail_after(20):
+                while not collector.statistics.rows:
+                    await anyio.sleep(0.02)
+                path.rename(tmp_path / "moved")
+                while not any(isinstance(event, OutputReopened) for event in events):
+                    await anyio.sleep(0.02)
+            collector.stop()
+    (told,) = (event for event in events if isinstance(event, OutputReopened))
+    assert str(told) == f"{path} was moved or deleted; new rows go to a new output at the same path"
