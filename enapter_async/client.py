@@ -7,7 +7,6 @@ import os
 import ssl
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from types import TracebackType
 from typing import Final, Literal, NoReturn, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
@@ -55,7 +54,7 @@ from enapter_async.models.arguments import (
     refuse_argument,
 )
 from enapter_async.models.common import JSON, UNSET, Unset
-from enapter_async.resources._catalogue import RawServices, Services
+from enapter_async.resources._catalogue import RawServices, Services, resource
 
 _METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 
@@ -313,7 +312,7 @@ class EnapterClient(Services):
         copy._use(session.applied_to(self._config), session, owner=False)
         return copy
 
-    @cached_property
+    @resource
     def raw(self) -> RawServices:
         """The same services, whose methods return a `Response`. Only methods that send one request are available."""
         return RawServices(self._session.raw())

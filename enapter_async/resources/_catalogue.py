@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _resource(cached_property[T]):  # noqa: N801 - a decorator
+class resource(cached_property[T]):  # noqa: N801 - a decorator
     """A cached property that returns the class of its value if accessed on the class, as `create_autospec` does."""
 
     if not TYPE_CHECKING:
 
-        def __get__(self, instance: Services | None, owner: type | None = None) -> object:
+        def __get__(self, instance: object, owner: type | None = None) -> object:
             if instance is None:
                 return type(self.func(_NOBODY))
             return super().__get__(instance, owner)
@@ -40,84 +40,84 @@ class Services:
 
     _session: Session
 
-    @_resource
+    @resource
     def sites(self) -> Sites:
         """Sites, the places with devices."""
         from enapter_async.resources.sites import Sites
 
         return Sites(self._session)
 
-    @_resource
+    @resource
     def devices(self) -> Devices:
         """Devices and their manifests."""
         from enapter_async.resources.devices import Devices
 
         return Devices(self._session)
 
-    @_resource
+    @resource
     def commands(self) -> Commands:
         """Commands of devices and their executions."""
         from enapter_async.resources.commands import Commands
 
         return Commands(self._session)
 
-    @_resource
+    @resource
     def properties(self) -> Properties:
         """Properties that devices report."""
         from enapter_async.resources.properties import Properties
 
         return Properties(self._session)
 
-    @_resource
+    @resource
     def configuration(self) -> Configuration:
         """Configuration of devices, in groups."""
         from enapter_async.resources.configuration import Configuration
 
         return Configuration(self._session)
 
-    @_resource
+    @resource
     def logs(self) -> Logs:
         """Logs of devices, listed or followed."""
         from enapter_async.resources.logs import Logs
 
         return Logs(self._session)
 
-    @_resource
+    @resource
     def telemetry(self) -> Telemetry:
         """Telemetry: latest values, history and live values."""
         from enapter_async.resources.telemetry import Telemetry
 
         return Telemetry(self._session)
 
-    @_resource
+    @resource
     def streams(self) -> Streams:
         """Live streams of everything that selected devices send."""
         from enapter_async.resources.streams import Streams
 
         return Streams(self._session)
 
-    @_resource
+    @resource
     def provisioning(self) -> Provisioning:
         """New devices."""
         from enapter_async.resources.provisioning import Provisioning
 
         return Provisioning(self._session)
 
-    @_resource
+    @resource
     def blueprints(self) -> Blueprints:
         """Blueprints, which describe devices to the platform."""
         from enapter_async.resources.blueprints import Blueprints
 
         return Blueprints(self._session)
 
-    @_resource
+    @resource
     def rule_engine(self) -> RuleEngines:
         """The rule engine of a site."""
         from enapter_async.resources.rule_engine import RuleEngines
 
         return RuleEngines(self._session)
 
-    @_resource
+    @resource
     def rules(self) -> Rules:
         """Rules of a site."""
         from enapter_async.resources.rules import Rules
@@ -125,7 +125,7 @@ class Services:
         return Rules(self._session)
 
 
-_NOBODY: Final = cast("Services", SimpleNamespace(_session=None))
+_NOBODY: Final = cast("Services", SimpleNamespace(_session=SimpleNamespace(raw=lambda: None)))
 
 
 class RawServices:
@@ -134,70 +134,70 @@ class RawServices:
     def __init__(self, session: RawSession) -> None:
         self._session = session
 
-    @cached_property
+    @resource
     def sites(self) -> RawSites:
         """Sites, the places with devices."""
         from enapter_async.resources.sites import RawSites
 
         return RawSites(self._session)
 
-    @cached_property
+    @resource
     def devices(self) -> RawDevices:
         """Devices and their manifests."""
         from enapter_async.resources.devices import RawDevices
 
         return RawDevices(self._session)
 
-    @cached_property
+    @resource
     def commands(self) -> RawCommands:
         """Commands of devices and their executions."""
         from enapter_async.resources.commands import RawCommands
 
         return RawCommands(self._session)
 
-    @cached_property
+    @resource
     def properties(self) -> RawProperties:
         """Properties that devices report."""
         from enapter_async.resources.properties import RawProperties
 
         return RawProperties(self._session)
 
-    @cached_property
+    @resource
     def configuration(self) -> RawConfiguration:
         """Configuration of devices, in groups."""
         from enapter_async.resources.configuration import RawConfiguration
 
         return RawConfiguration(self._session)
 
-    @cached_property
+    @resource
     def telemetry(self) -> RawTelemetry:
         """Telemetry: latest values, history and live values."""
         from enapter_async.resources.telemetry import RawTelemetry
 
         return RawTelemetry(self._session)
 
-    @cached_property
+    @resource
     def provisioning(self) -> RawProvisioning:
         """New devices."""
         from enapter_async.resources.provisioning import RawProvisioning
 
         return RawProvisioning(self._session)
 
-    @cached_property
+    @resource
     def blueprints(self) -> RawBlueprints:
         """Blueprints, which describe devices to the platform."""
         from enapter_async.resources.blueprints import RawBlueprints
 
         return RawBlueprints(self._session)
 
-    @cached_property
+    @resource
     def rule_engine(self) -> RawRuleEngines:
         """The rule engine of a site."""
         from enapter_async.resources.rule_engine import RawRuleEngines
 
         return RawRuleEngines(self._session)
 
-    @cached_property
+    @resource
     def rules(self) -> RawRules:
         """Rules of a site."""
         from enapter_async.resources.rules import RawRules

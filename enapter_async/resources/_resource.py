@@ -130,9 +130,10 @@ def raw(
 
     def decorate(twin: Callable[[Any], None]) -> Callable[Concatenate[Any, P], Awaitable[Response[T]]]:
         @wraps(twin)
-        def send(self: RawResource, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Response[T]]:
-            return cast("Awaitable[Response[T]]", method(self._plain, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+        async def send(self: RawResource, /, *args: P.args, **kwargs: P.kwargs) -> Response[T]:
+            return cast("Response[T]", await method(self._plain, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
 
+        send.__wrapped__ = method  # type: ignore[assignment]  # the signature, for `help` and mocks
         return send
 
     return decorate

@@ -49,6 +49,21 @@ def test_every_method_of_every_resource_is_there(name: str) -> None:
         assert isinstance(mock, AsyncMock) == inspect.iscoroutinefunction(method)
 
 
+@pytest.mark.parametrize("name", [name for name in RESOURCES if name not in ("logs", "streams")])
+async def test_raw_methods_are_there_with_their_signatures(name: str) -> None:
+    client = create_autospec(EnapterClient, instance=True)
+    raw = getattr(EnapterClient(token="none").raw, name)
+    plain = getattr(EnapterClient(token="none"), name)
+    methods = [key for key, _ in inspect.getmembers(raw, inspect.ismethod) if not key.startswith("_")]
+    assert methods
+    for key in methods:
+        assert inspect.signature(getattr(raw, key)).parameters == inspect.signature(getattr(plain, key)).parameters
+        mock = getattr(getattr(client.raw, name), key)
+        assert isinstance(mock, AsyncMock)
+        with pytest.raises(TypeError):
+            await mock(nothing_is_called_so=1)
+
+
 def test_a_resource_is_made_once() -> None:
     client = EnapterClient(token="none")
     assert client.devices is client.devices
