@@ -18,7 +18,7 @@ from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal
 
 from enapter_async.client import ClientOptions, EnapterClient
-from enapter_async.errors import ClientClosedError
+from enapter_async.errors import ClientClosedError, InvalidArgumentError, WrongEventLoopError
 
 __all__ = ["BlockingClient"]
 
@@ -53,8 +53,17 @@ class BlockingClient:
         """Prepare a client; nothing is opened yet.
 
         Args:
-            make_client: Returns a new client, once per process.
+            make_client: Returns a new client, once per process, such as
+                `lambda: EnapterClient.gateway("192.168.10.22", token=token)`.
+
+        Raises:
+            InvalidArgumentError: `make_client` is not a function.
         """
+        if not callable(make_client):
+            raise InvalidArgumentError(
+                "make_client",
+                f"must be a function that returns a client, such as lambda: EnapterClient(...), got {make_client!r}",
+            )
         self._make_client = make_client
         self._lock = threading.Lock()
         self._running: _Running | None = None
@@ -80,6 +89,7 @@ class BlockingClient:
 
         Raises:
             EnapterError: The call failed, or the client is closed.
+            WrongEventLoopError: The call was made in the background thread, where it would wait for itself.
         """
         running = self._open()
 
@@ -102,6 +112,7 @@ class BlockingClient:
 
         Raises:
             EnapterError: The iteration failed, or the client is closed.
+            WrongEventLoopError: The iteration was started in the background thread, where it would wait for itself.
         """
         running = self._open()
         sender, receiver = anyio.create_memory_object_stream[T](0)
@@ -138,6 +149,11 @@ class BlockingClient:
             running.thread.join()
         atexit.unregister(self.close)
 
+    def __repr__(self) -> str:
+        running = self._running
+        state = "closed" if self._closed else "not connected" if running is None else repr(running.client)
+        return f"<BlockingClient {state}>"
+
     def __enter__(self) -> Self:
         self._open()
         return self
@@ -165,6 +181,8 @@ class BlockingClient:
                     raise
                 self._running = _Running(portal, client, thread, os.getpid())
                 atexit.register(self.close)
+            if self._running.thread is threading.current_thread():
+                raise WrongEventLoopError("a BlockingClient waits for this thread: use the client with `await` here")
             return self._running
 
     async def _serve(self, opened: Future[tuple[BlockingPortal, EnapterClient]]) -> None:

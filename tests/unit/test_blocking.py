@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio
 import pytest
@@ -18,10 +19,12 @@ from enapter_async import (
     ConfigurationError,
     EnapterClient,
     EnapterError,
+    InvalidArgumentError,
     NotFoundError,
     OutcomeUnknownError,
     TelemetryFrame,
     Timeouts,
+    WrongEventLoopError,
 )
 from enapter_async.blocking import BlockingClient
 from enapter_async.simulator import Fault, Simulator, SimulatorControl, run_in_thread
@@ -181,3 +184,31 @@ def test_forked_workers_and_a_program_that_ends_without_closing(simulator: Simul
     command = [sys.executable, "-W", "error", "-c", PROGRAM]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "5\n5\n5\n", "")
+
+
+def test_a_call_in_the_thread_of_the_client_is_refused_instead_of_hanging(enapter: BlockingClient) -> None:
+    async def nested(client: EnapterClient) -> int:
+        return len(enapter.call(lambda client: client.devices.list()))
+
+    async def iterated(client: EnapterClient) -> int:
+        return len(list(enapter.iterate(lambda client: client.devices.list())))
+
+    for function in (nested, iterated):
+        with pytest.raises(WrongEventLoopError, match="use the client with `await` here"):
+            enapter.call(function)
+    assert len(enapter.call(lambda client: client.devices.list())) == 5
+
+
+def test_a_client_instead_of_a_function_is_refused(simulator: SimulatorControl) -> None:
+    client: Any = EnapterClient(base_url=simulator.url, token=simulator.token)
+    with pytest.raises(InvalidArgumentError, match="make_client: must be a function that returns a client") as refused:
+        BlockingClient(client)
+    assert simulator.token not in str(refused.value)
+
+
+def test_the_repr_shows_the_server_and_never_the_token(simulator: SimulatorControl) -> None:
+    enapter = BlockingClient(lambda: EnapterClient(base_url=simulator.url, token=simulator.token))
+    assert repr(enapter) == "<BlockingClient not connected>"
+    with enapter:
+        assert repr(enapter) == f"<BlockingClient <EnapterClient {simulator.url}>>"
+    assert repr(enapter) == "<BlockingClient closed>"
