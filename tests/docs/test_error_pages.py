@@ -18,8 +18,11 @@ FOREIGN: Final = {
     "enapter-async: command not found",
     "asyncio.run() cannot be called from a running event loop",
     "'NoneType' object has no attribute ...",
+    "'coroutine' object has no attribute ...",
+    "'Pager' object is not iterable",
+    "Unclosed client session",
 }
-"""Messages of shells and of Python."""
+"""Messages of shells, of Python and of aiohttp."""
 
 _HEADING: Final = re.compile(r"^### (.+)$", re.MULTILINE)
 _CLASS: Final = re.compile(r"^([│├└─ ]*)(\w+)", re.MULTILINE)
