@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
+from enapter_async._catalogue import RawServices, Services, resource
 from enapter_async._files import load_ca_file
 from enapter_async._protocol import query as query_strings
 from enapter_async._protocol.body import any_json, dumps
@@ -54,7 +55,6 @@ from enapter_async.models.arguments import (
     refuse_argument,
 )
 from enapter_async.models.common import JSON, UNSET, Unset
-from enapter_async.resources._catalogue import RawServices, Services, resource
 
 _METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 

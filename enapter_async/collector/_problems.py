@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
+import anyio
 import attrs
 
+from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async._protocol.failure import refuses_token
 from enapter_async.collector.events import CollectorEvent, ProblemBegan, ProblemEnded
 from enapter_async.errors import (
     ClientClosedError,
     ConfigurationError,
+    EnapterError,
     InvalidArgumentError,
     StorageError,
     WrongEventLoopError,
 )
 
-FIRST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 30.0
+T = TypeVar("T")
+
 _QUIET_SECONDS: Final = 10.0
 """Seconds without a failure after which a problem has ended. Sporadic failures thus count as one problem."""
 
@@ -38,11 +41,6 @@ def is_final(error: BaseException) -> bool:
 def ends_polling(error: BaseException) -> bool:
     """Whether any request fails with this error, so that polling gets it, too, and ends the collector with it."""
     return refuses_token(error) or isinstance(error, (ClientClosedError, ConfigurationError, WrongEventLoopError))
-
-
-def next_pause(pause: float) -> float:
-    """Return the delay after the next failure."""
-    return min(2 * pause, LONGEST_PAUSE)
 
 
 @attrs.define
@@ -73,6 +71,22 @@ class Problems:
         else:
             problem.latest = now
             problem.count += 1
+
+    async def persist(self, subject: str, work: Callable[[], Awaitable[T]], ends: Callable[[EnapterError], bool]) -> T:
+        """Retry something with growing pauses until it works, or until an error ends it."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                result = await work()
+            except EnapterError as error:
+                if ends(error):
+                    raise
+                self.failed(subject, error)
+            else:
+                self.passed(subject)
+                return result
+            await anyio.sleep(pause)
+            pause = next_pause(pause)
 
     def passed(self, subject: str, *, at_once: bool = True) -> None:
         """Record a success. The problem ends only after some seconds without a failure."""

@@ -9,7 +9,8 @@ from typing import Final
 
 import anyio
 
-from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
+from enapter_async._pauses import FIRST_PAUSE, next_pause
+from enapter_async.collector._problems import Problems
 from enapter_async.collector.gaps import Gap, merge_gaps
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store, write_accepted
 from enapter_async.errors import StorageError

@@ -26,7 +26,7 @@ from enapter_async.collector._arguments import require_interval, require_seconds
 from enapter_async.collector._beginning import find_start_gaps, read_clock_offset, read_reached
 from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector._output import Output
-from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, is_final, next_pause
+from enapter_async.collector._problems import Problems, ends_polling, is_final
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, GapsNoted, Skipped
@@ -278,20 +278,13 @@ class Collector:
 
     async def _persist(self, subject: str, work: Callable[[], Awaitable[Targets]]) -> Targets:
         """Retry something until it works, if `wait` is on."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                result = await work()
-            except EnapterError as error:
-                ends = isinstance(error, SelectionError) and not isinstance(error, EmptyShardError)
-                if ends or is_final(error) or not self._wait:
-                    raise
-                self._problems.failed(subject, error)
-            else:
-                self._problems.passed(subject)
-                return result
-            await anyio.sleep(pause)
-            pause = next_pause(pause)
+
+        def ends(error: EnapterError) -> bool:
+            if isinstance(error, SelectionError) and not isinstance(error, EmptyShardError):
+                return True
+            return is_final(error) or not self._wait
+
+        return await self._problems.persist(subject, work, ends)
 
     async def _find(self) -> Targets:
         targets = await self._finder.find()

@@ -21,9 +21,10 @@ from enapter_async import (
     TimeseriesQuery,
     plan_history,
 )
+from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async._protocol.failure import refuses_request
 from enapter_async.collector._arguments import require_interval, require_selection
-from enapter_async.collector._problems import FIRST_PAUSE, Problems, ends_polling, next_pause
+from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob
 from enapter_async.collector._repair_queue import RepairQueue
 from enapter_async.collector._reporting import Reporter

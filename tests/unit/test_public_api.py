@@ -61,7 +61,11 @@ def services() -> dict[str, type]:
     client = EnapterClient(token="secret")
     names = [name for name, value in inspect.getmembers_static(EnapterClient) if not name.startswith("_")]
     found = {name: type(getattr(client, name)) for name in names}
-    return {name: cls for name, cls in found.items() if cls.__module__.startswith("enapter_async.resources.")}
+    return {
+        name: cls
+        for name, cls in found.items()
+        if cls.__module__.startswith(("enapter_async.resources.", "enapter_async._catalogue"))
+    }
 
 
 @cache

@@ -14,9 +14,9 @@ import anyio
 import click
 
 from enapter_async import EnapterClient
+from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async.cli.running import alongside
 from enapter_async.collector import Collector, CollectorStatistics
-from enapter_async.collector._problems import FIRST_PAUSE, next_pause
 from enapter_async.integrations.systemd import SystemdNotifier
 
 if TYPE_CHECKING:

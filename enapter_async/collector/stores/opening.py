@@ -11,13 +11,13 @@ from typing import Final
 import anyio
 
 from enapter_async._protocol.query import flag, one_of
-from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
+from enapter_async.collector._problems import Problems
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.store import Store
 from enapter_async.collector.stores._addresses import hide_password, mask_password
 from enapter_async.collector.stores.sqlite import SqliteStore
-from enapter_async.errors import InvalidArgumentError, StorageError
+from enapter_async.errors import EnapterError, InvalidArgumentError, StorageError
 from enapter_async.models.arguments import require_callback, require_instance, require_path
 
 FORMATS: Final = ("sqlite", "csv", "jsonl", "parquet", "postgres", "influx")
@@ -121,18 +121,11 @@ async def opened_store(
     require_instance(store, Store, "store")
     flag(wait, "wait")
     problems = Problems(Reporter(require_callback(on_event, "on_event")))
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            await store.__aenter__()
-            break
-        except StorageError as error:
-            if not (wait and error.temporary):
-                raise
-            problems.failed("store", error)
-        await anyio.sleep(pause)
-        pause = next_pause(pause)
-    problems.passed("store")
+
+    def ends(error: EnapterError) -> bool:
+        return not (wait and isinstance(error, StorageError) and error.temporary)
+
+    await problems.persist("store", store.__aenter__, ends)
     try:
         yield
     finally:

@@ -25,7 +25,8 @@ from typing import IO, Final, Self
 import attrs
 
 from enapter_async._files import NewFile, identify_file, try_to_lock
-from enapter_async.collector._problems import FIRST_PAUSE, Problems, next_pause
+from enapter_async._pauses import FIRST_PAUSE, next_pause
+from enapter_async.collector._problems import Problems
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
