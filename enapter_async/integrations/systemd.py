@@ -35,9 +35,12 @@ class SystemdNotifier:
         """Whether a service manager listens."""
         return bool(self._address)
 
-    def ready(self) -> None:
-        """Report that the service has started or reloaded."""
-        self._send("READY=1")
+    def ready(self) -> bool:
+        """Report that the service has started or reloaded. Return False if the manager is busy: call this again then.
+
+        systemd ends a service that does not report this in time.
+        """
+        return self._send("READY=1")
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows."""
@@ -56,13 +59,18 @@ class SystemdNotifier:
         """Report that the service is stopping."""
         self._send("STOPPING=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str) -> bool:
+        """Send a message. Return False if the queue of the manager is full."""
         if not self._address:
-            return
+            return True
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as client:
             client.setblocking(False)
-            client.connect(self._address)
-            client.send(message.encode("utf-8", "replace"))
+            try:
+                client.connect(self._address)
+                client.send(message.encode("utf-8", "replace"))
+            except BlockingIOError:
+                return False
+        return True
 
 
 def _watchdog(environment: Mapping[str, str]) -> float | None:

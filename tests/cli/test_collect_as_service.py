@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -143,6 +144,22 @@ def test_systemd_hears_of_the_start_of_life_of_a_reload_and_of_the_end(tmp_path:
         process.kill()
     assert ended.code == 0, ended.stderr
     assert sum(one == "STOPPING=1" for one in manager.told) == 1
+
+
+def test_a_manager_that_was_busy_hears_of_the_start(tmp_path: Path, manager: Manager) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+        others.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                others.sendto(b"STATUS=busy", manager.address)
+    output = tmp_path / "t.csv"
+    process = begin(*SIMULATED, "--to", str(output), NOTIFY_SOCKET=manager.address)
+    try:
+        block_until(lambda: output.exists() and output.read_text().count("\n") >= 2)
+        manager.wait_for("READY=1")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_collector_that_waits_for_its_api_says_so_and_lives(tmp_path: Path, manager: Manager) -> None:

@@ -364,6 +364,21 @@ async def test_a_commit_that_is_cancelled_leaves_a_store_that_works(postgres_url
     assert await query(postgres_url, "SELECT count(*) FROM telemetry") == [(1,)]
 
 
+async def test_a_table_that_stays_locked_is_named_as_a_reason(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enapter_async.collector.stores.postgres._ANSWER_SECONDS", 0.1)
+    async with PostgresStore(postgres_url) as store:
+        blocker = await asyncpg.connect(postgres_url)
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE telemetry")
+            with pytest.raises(StorageError, match=r"no answer in 0\.1 s; is a table locked\?$") as caught:
+                await store.write([row()])
+            assert caught.value.temporary
+        await blocker.close()
+        assert await store.write([row()]) == 1
+
+
 @pytest.mark.parametrize("state", ["53100", "53300", "57P01", "40P01", "25006", "58030"])
 async def test_what_passes_by_itself_is_waited_for(postgres_url: str, state: str) -> None:
     """53100 is a full disk."""

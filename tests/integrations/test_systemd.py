@@ -56,6 +56,16 @@ def test_a_manager_that_is_gone_does_not_end_the_service(tmp_path: Path) -> None
     SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
 
 
+def test_a_manager_that_is_busy_is_told_again(listening: socket.socket) -> None:
+    """systemd ends a service whose READY it has not read."""
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": listening.getsockname()})
+    assert notifier.ready()
+    while notifier.ready():  # until the queue is full
+        pass
+    listening.recv(100)
+    assert notifier.ready()
+
+
 @pytest.mark.parametrize(
     ("environment", "seconds"),
     [

@@ -170,7 +170,7 @@ class Service:
         # A collector may wait for its API for hours, but systemd kills services that take 90 seconds to start.
         with anyio.move_on_after(_START_SECONDS):
             await self._started.wait()
-        self._notifier.ready()
+        await self._report_ready()
 
     async def _keep_reporting(self) -> None:
         pause = max(_SHORTEST_PAUSE, min(_STATUS_SECONDS, (self._notifier.watchdog_seconds or _STATUS_SECONDS) / 2))
@@ -197,7 +197,11 @@ class Service:
             self._reloads = anyio.Event()
             if self._started.is_set():  # nothing is open before
                 await self._collector.reopen().wait()
-            self._notifier.ready()
+            await self._report_ready()
+
+    async def _report_ready(self) -> None:
+        while not self._notifier.ready():  # noqa: ASYNC110 - the socket of systemd has no event to wait for
+            await anyio.sleep(_SHORTEST_PAUSE)
 
     def _stop(self) -> None:
         if not self._stopping:

@@ -302,7 +302,7 @@ class PostgresStore:
         async with self._lock, self._failures():
             connection = self._connection
             if connection is None or connection.is_closed():
-                self._is_new = True
+                self._connection, self._is_new = None, True
                 connection = self._connection = await self._connect()
             done = await work(connection)
             self._is_new = False
@@ -331,7 +331,7 @@ class PostgresStore:
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             # A `ValueError` of asyncpg means an invalid argument.
             passing = not isinstance(error, (ssl.SSLCertVerificationError, ValueError))
-            failed = self._failure(str(error) or "the server does not answer", passing=passing)
+            failed = self._failure(_describe(error, is_connected=self._connection is not None), passing=passing)
         except (ValueError, OverflowError, LookupError) as error:
             failed = self._failure(str(error.args[0] if isinstance(error, LookupError) else error), passing=False)
         except BaseException:
@@ -383,6 +383,15 @@ def _require_name(name: str, argument: str) -> str:
     if not isinstance(name, str) or not name or "\0" in name or len(name.encode()) > 48:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse_argument(argument, "must be a name of at most 48 bytes", name)
     return name
+
+
+def _describe(error: Exception, *, is_connected: bool) -> str:
+    """Return the reason of a failed or unanswered exchange in the words of an operator."""
+    text = str(error)
+    if "underlying connection is closed" in text:
+        return "the connection was lost"
+    silent = f"no answer in {_ANSWER_SECONDS:g} s; is a table locked?" if is_connected else "the server does not answer"
+    return text or silent
 
 
 async def _nothing(_: _Connection) -> None:
