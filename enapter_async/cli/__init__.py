@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from enapter_async.cli import interruption
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _NEEDED = frozenset({"click", "platformdirs", "rich", "rich_click"})
 
@@ -14,6 +19,7 @@ def main() -> None:
     """Run the command, or print how to install the missing extra."""
     interruption.guard()
     _open_closed_streams()
+    _tolerate_stderr()
     # Not every output can encode all characters: a pipe on Windows uses a code page.
     if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
         reconfigure(errors="backslashreplace")
@@ -40,3 +46,22 @@ def _open_closed_streams() -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+class _Tolerant(io.FileIO):
+    """A file that drops what cannot be written."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _tolerate_stderr() -> None:
+    """Keep a full disk or a closed pipe behind stderr from ending a command, or from changing its exit code."""
+    stream = sys.stderr
+    if os.name != "posix" or not isinstance(stream, io.TextIOWrapper) or stream.fileno() != 2:
+        return
+    raw = io.BufferedWriter(_Tolerant(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=True)

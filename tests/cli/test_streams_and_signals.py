@@ -54,6 +54,35 @@ def test_a_question_without_standard_input(world: Served, variables: dict[str, s
     assert "Cannot ask for confirmation without a terminal" in ended.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("lost", ["2>/dev/full", "2> >(true)"])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("devices list", 0),
+        ("export --device battery-1 --to {file}", 0),
+        ("devices get nothing", 5),
+        ("devices nothing", 2),
+    ],
+)
+def test_messages_that_cannot_be_written_change_no_exit_code(
+    command: str, code: int, lost: str, variables: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = command.format(file=tmp_path / "rows.csv").split()
+    assert shell(f'"$@" {lost}', *arguments, **variables).code == code
+
+
+def test_a_simulator_goes_on_when_the_reader_of_its_first_line_has_left() -> None:
+    script = """
+        exec 3< <(exec "$@"); simulator=$!
+        read -r _ _ url _ <&3; exec 3<&-
+        for _ in 1 2 3; do (exec 4<>"/dev/tcp/127.0.0.1/${url##*:}") || exit 1; sleep 0.1; done
+        kill "$simulator"; wait "$simulator"
+    """
+    ended = shell(script, "simulate", "--port", "0", PYTHONUNBUFFERED="1")
+    assert (ended.code, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
 def test_a_reader_that_has_enough_is_no_failure(form: str, variables: dict[str, str]) -> None:
     arguments = ("api", "GET", "v3/devices", "--paginate") if form == "json" else ("devices", "list", "--output", form)
@@ -67,7 +96,10 @@ def test_a_failed_command_is_one_also_without_a_reader(world: Served, variables:
     assert ended.code == 1, ended.stderr
 
 
-@pytest.mark.parametrize("command", ["devices list", "export --to {file}", "collect --to {file}", "plot battery-1 soc"])
+@pytest.mark.parametrize(
+    "command",
+    ["devices list", "export --to {file}", "collect --to {file}", "plot battery-1 soc", "api GET v3/devices"],
+)
 def test_sigterm_ends_it_like_ctrl_c_before_the_first_answer(
     command: str, world: Served, variables: dict[str, str], tmp_path: Path
 ) -> None:

@@ -99,13 +99,21 @@ async def _run(simulator: Simulator, host: str, port: int) -> None:
         raise _explain(error, host, port) from error
     try:
         authority = "" if simulator.ca_file is None else f" ca={simulator.ca_file}"
-        sys.stdout.write(f"listening on {simulator.url} token={simulator.token}{authority}\n")
+        _announce(f"listening on {simulator.url} token={simulator.token}{authority}")
         if simulator.control_page is not None:
-            sys.stdout.write(f"control at {simulator.control_page}\n")
-        sys.stdout.flush()
+            _announce(f"control at {simulator.control_page}")
         await stop.wait()
     finally:
         await simulator.stop()
+
+
+def _announce(line: str) -> None:
+    """Print a line. A reader that took the first line and left does not end the simulator."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
 
 
 def _explain(error: OSError, host: str, port: int) -> OSError:
