@@ -12,17 +12,19 @@ import anyio.lowlevel
 import attrs
 
 from enapter_async import (
-    APIError,
     DecodeError,
     EnapterClient,
     HistoryPart,
+    RateLimitedError,
+    RequestError,
+    RetryPolicy,
     Series,
     TimeseriesBatch,
     TimeseriesQuery,
     plan_history,
 )
 from enapter_async._pauses import FIRST_PAUSE, next_pause
-from enapter_async._protocol.failure import refuses_request
+from enapter_async._protocol.failure import may_pass, refuses_request
 from enapter_async.collector._arguments import require_interval, require_selection
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob
@@ -35,7 +37,7 @@ from enapter_async.collector.store import JournaledStore, write_accepted
 from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.models.arguments import require_callback, require_instance
 from enapter_async.rows import Row
-from enapter_async.rows.batches import RowBlock, make_row_block, none_is_empty
+from enapter_async.rows.batches import RowBlock, has_same_series, make_row_block, none_is_empty
 
 _SECOND: Final = 1_000_000
 _WINDOW: Final = 3_600
@@ -43,6 +45,11 @@ _WINDOW: Final = 3_600
 _FIRST_REQUESTS: Final = 2
 _MOST_REQUESTS: Final = 8
 """Concurrent requests: one more after each part if live collection was on time, half as many if it was late."""
+_WAITED: Final = 2.0
+_MOST_WAITED: Final = 60.0
+"""Seconds of pauses after which a request is not retried any more, the second after a 429."""
+_MOST_PROBES: Final = 3
+"""Failures of single devices in a row after which the reason is hardly a device."""
 _SHARE: Final = 0.2
 """Share of the client's rate limit, if it has one."""
 _ROWS_IN_COMMIT: Final = 50_000
@@ -108,6 +115,8 @@ class Repairer:
         self.open: int = 0
         self.open_seconds: float = 0.0
         self._client = client
+        self._impatient = client.with_options(retry=RetryPolicy.none())
+        self._failures = 0
         self._store = store
         self._units = units
         self._step = step
@@ -146,13 +155,14 @@ class Repairer:
                 job, wait = await self._next_job()
                 if job is not None:
                     await self._fill_tolerating(job)
-                    pause = FIRST_PAUSE
+                    pause, self._failures = FIRST_PAUSE, 0
                     continue
                 self._problems.passed("history")
             except EnapterError as error:
                 if ends_polling(error):
                     return  # live collection gets the same error and ends with it
                 self._problems.failed("history", error)
+                self._failures += 1
                 if job is not None:
                     self._queue.put_back(job)
                 await anyio.sleep(pause)
@@ -333,19 +343,47 @@ class Repairer:
         self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]], refused: dict[str, EnapterError]
     ) -> Sequence[Row]:
         """Read a part. If the server rejects it, read it device by device, so that only one device is affected."""
+        devices = {series.device for series in part.query.series}
         try:
-            return await self._read(job, part, found)
-        except (APIError, DecodeError) as error:
-            devices = {series.device for series in part.query.series}
-            if not _concerns_a_device(error):
-                raise
-            if len(devices) == 1:
+            return await self._read_retrying(job, part, found)
+        except RequestError as error:
+            if len(devices) == 1 and _concerns_a_device(error):
                 refused[devices.pop()] = error
                 return []
+            if len(devices) == 1 or not (_concerns_a_device(error) or (self._failures and may_pass(error))):
+                raise
+            problem = error
         rows: list[Row] = []
+        alone: dict[str, EnapterError] = {}
+        answered = False
         for single in plan_history(part.query, devices_per_request=1):
-            rows += await self._read_tolerating(job, single, found, refused)
+            try:
+                rows += await self._read_retrying(job, single, found)
+                answered = True
+            except RequestError as error:
+                if ends_polling(error) or (may_pass(error) and not answered and len(alone) >= _MOST_PROBES):
+                    raise
+                alone[single.query.series[0].device] = error
+        # If no device has an answer, the reason is hardly a device.
+        if not answered and (may_pass(problem) or (isinstance(problem, DecodeError) and self._failures < _MOST_PROBES)):
+            raise problem
+        refused.update(alone)
         return rows
+
+    async def _read_retrying(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
+        """Read a part. Retries wait here and not in the client, where they would go before live requests."""
+        pause, waited = FIRST_PAUSE, 0.0
+        while True:
+            try:
+                return await self._read(job, part, found)
+            except RequestError as error:
+                if not may_pass(error) or waited > (_MOST_WAITED if isinstance(error, RateLimitedError) else _WAITED):
+                    raise
+                self.slow_down()
+            await anyio.sleep(pause)
+            waited += pause
+            pause = next_pause(pause)
+            await self._yield_to_live()
 
     async def _read(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
         """Read a part. Return its last rows, which are not committed yet."""
@@ -357,9 +395,13 @@ class Repairer:
             found.update(block.keys)
             return block
 
-        async with self._client.telemetry.history([part], concurrency=1) as history:
+        async with self._impatient.telemetry.history([part], concurrency=1) as history:
             with none_is_empty():
                 async for batch in history:
+                    if batches and not has_same_series(batch, batches[-1]):
+                        # A resumed answer need not have the columns of the interrupted one.
+                        await self._commit(take_missing(), {})
+                        batches, cells = [], 0
                     batches.append(batch)
                     cells += len(batch) * len(batch.columns)
                     if cells >= _ROWS_IN_COMMIT:
@@ -405,7 +447,7 @@ class Repairer:
             await anyio.sleep(0.1)
 
 
-def _concerns_a_device(error: APIError | DecodeError) -> bool:
+def _concerns_a_device(error: RequestError) -> bool:
     """Whether requesting fewer devices may help: the API itself rejects the request, or a response is unreadable."""
     return isinstance(error, DecodeError) or refuses_request(error)
 

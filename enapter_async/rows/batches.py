@@ -113,6 +113,13 @@ class RowBlock(Sequence[Row]):
         return self._rows[index]
 
 
+def has_same_series(one: TimeseriesBatch, other: TimeseriesBatch) -> bool:
+    """Return whether two batches have the same columns, as `make_row_block` requires."""
+    return [(column.device, column.attribute) for column in one.columns] == [
+        (column.device, column.attribute) for column in other.columns
+    ]
+
+
 def make_row_block(batches: Sequence[TimeseriesBatch], units: Units) -> RowBlock:
     """Return a row for each value, stored by column.
 

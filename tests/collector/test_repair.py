@@ -11,10 +11,22 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from enapter_async import EnapterClient, Event, RequestFinished, RequestStarted, StorageError
-from enapter_async.collector import CollectorEvent, Gap, RowKey, Selection, SqliteStore, Targets
+from enapter_async import (
+    DecodeError,
+    EnapterClient,
+    Event,
+    History,
+    HistoryPart,
+    RequestFinished,
+    RequestStarted,
+    ServerError,
+    StorageError,
+    TimeseriesBatch,
+)
+from enapter_async.collector import Collector, CollectorEvent, Gap, RowKey, Selection, Skipped, SqliteStore, Targets
 from enapter_async.collector import repair as repair_module
 from enapter_async.collector._problems import Problems
+from enapter_async.collector._repair_job import RepairJob
 from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row, parse_time
@@ -384,3 +396,88 @@ async def test_live_rows_that_wait_are_stored_before_the_repair_looks_for_them(d
     assert set(live) <= set(rows)
     seconds = [(row[0], row[1], row[2] // SECOND) for row in rows]
     assert len(seconds) == len(set(seconds)) > len(live)
+
+
+@pytest.mark.parametrize("wait", [None, "Thu, 01 Jan 1970 00:00:00 GMT"])
+async def test_a_history_that_is_always_rate_limited_does_not_stop_live_collection(
+    database: Path, wait: str | None
+) -> None:
+    async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        headers = {} if wait is None else {"Retry-After": wait}
+        sim.faults.on("queryTimeseries", Fault.answer(429, headers=headers), nth=None)
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 30)])
+            collector = Collector(client, store, on_event=lambda _: None)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                with anyio.fail_after(40):
+                    while collector.statistics.polls.ticks - collector.statistics.polls.missed_ticks < 5:
+                        await anyio.sleep(0.05)
+                collector.stop()
+    assert collector.statistics.rows
+    assert read_journal(database)
+
+
+async def test_a_device_whose_history_is_an_error_of_the_server_costs_itself_only(database: Path) -> None:
+    async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        broken, *others = targets.units
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 30, device) for device in targets.units])
+            repairing = Repairing(client, store, targets)
+            repairing.repairer._failures = 1
+            read = repairing.repairer._read
+
+            async def failing(job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
+                if any(series.device == broken for series in part.query.series):
+                    raise ServerError("status 500", status=500)
+                return await read(job, part, found)
+
+            repairing.repairer._read = failing  # type: ignore[method-assign]
+            await repairing.repairer.fill_all()
+    assert [device for device, _, _, _ in read_journal(database)] == [broken]
+    assert {row[0] for row in read_rows(database)} == set(others)
+
+
+async def test_a_page_with_status_200_for_all_devices_refuses_none(database: Path) -> None:
+    async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        async with SqliteStore(database) as store:
+            await store.commit([], note=[gap(START, START + 30)])
+            repairing = Repairing(client, store, targets)
+            sim.faults.on("queryTimeseries", Fault.html(200), nth=None)
+            with pytest.raises(DecodeError):
+                await repairing.repairer.fill_all()
+            sim.faults.clear()
+            await repairing.repairer.fill_all()
+    assert read_journal(database) == []
+    assert not any(isinstance(event, Skipped) for event in repairing.events)
+
+
+@pytest.mark.parametrize("kept", [[2, 0, 1], [1, 0], [2]])
+async def test_a_resumed_answer_with_other_columns_fills_the_right_series(database: Path, kept: list[int]) -> None:
+    async with Simulator(devices=12) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        targets = await Finder(client, Selection()).find()
+        device, units = next((one, units) for one, units in targets.units.items() if len(units) >= 3)
+        targets = Targets({device: dict(list(units.items())[:3])}, 1)
+        expected = await read_platform(client, targets.units, START, START + 20)
+        read = History.__anext__
+        halves: list[TimeseriesBatch] = []
+
+        async def read_halves(history: History) -> TimeseriesBatch:
+            batch = await read(history)
+            half = tuple(batch.columns[place].slice(10, 20) for place in kept)
+            halves.append(TimeseriesBatch(batch.unix_seconds[10:], half))
+            return TimeseriesBatch(batch.unix_seconds[:10], tuple(column.slice(0, 10) for column in batch.columns))
+
+        async def read_resumed(history: History) -> TimeseriesBatch:
+            return halves.pop() if halves else await read_halves(history)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(History, "__anext__", read_resumed)
+            async with SqliteStore(database) as store:
+                await store.commit([], note=[gap(START, START + 20, device)])
+                await Repairing(client, store, targets).repairer.fill_all()
+    found = {row[:3]: row for row in read_rows(database)}
+    assert found == {key: expected[key] for key in found}
+    assert len({key[2] for key in found}) == 20
