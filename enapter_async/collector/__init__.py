@@ -17,7 +17,7 @@ from enapter_async.collector.events import (
     ProblemEnded,
     Skipped,
 )
-from enapter_async.collector.gaps import Gap
+from enapter_async.collector.gaps import Gap, GapKind
 from enapter_async.collector.repair import repair_gaps
 from enapter_async.collector.selection import Selection, Targets
 from enapter_async.collector.shard import Shard
@@ -44,6 +44,7 @@ __all__ = [
     "DeviceAdded",
     "DeviceRemoved",
     "Gap",
+    "GapKind",
     "GapNotingStore",
     "GapsFilled",
     "GapsNoted",

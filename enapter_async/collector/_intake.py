@@ -79,13 +79,24 @@ class Intake:
         tracks = self._tracks
         return sum(len(tracks[device].last) - len(tracks[device].dropped) for device in self._units)
 
+    @property
+    def devices_seen(self) -> int:
+        """Number of selected devices with a datapoint."""
+        return sum(bool(self._tracks[device].last) for device in self._units)
+
+    def list_silent_devices(self, most: int) -> list[str]:
+        """Return up to some of the selected devices without a datapoint."""
+        return list(islice((device for device in self._units if not self._tracks[device].last), most))
+
     def list_without_datapoint(self, most: int) -> list[Key]:
-        """Return up to some of the selected attributes that had no datapoint."""
+        """Return up to some of the selected attributes without a datapoint, those of devices that had others first."""
         found = (
             (device, name)
+            for silent in (False, True)
             for device, names in self._units.items()
+            if silent is not bool(last := self._tracks[device].last)
             for name in names
-            if name not in self._tracks[device].last
+            if name not in last
         )
         return list(islice(found, most))
 

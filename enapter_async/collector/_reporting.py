@@ -6,14 +6,29 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from enapter_async.collector.events import CollectorEvent, OutputReopened, ProblemBegan, Skipped
+import attrs
+
+from enapter_async.collector.events import (
+    AttributesChanged,
+    CollectorEvent,
+    DeviceAdded,
+    DeviceRemoved,
+    GapsNoted,
+    OutputReopened,
+    ProblemBegan,
+    Skipped,
+)
 
 _logger = logging.getLogger("enapter_async.collector")
 _WARNINGS: Final = (ProblemBegan, Skipped, OutputReopened)
 
 
 class Reporter:
-    """Passes events on. A callback that raises is logged: it is foreign code, and must not end the work."""
+    """Passes events on. A callback that raises is logged: it is foreign code, and must not end the work.
+
+    Attributes:
+        names: Names of devices for display, by ID.
+    """
 
     def __init__(self, on_event: Callable[[CollectorEvent], object] | None) -> None:
         """Create the reporter.
@@ -21,10 +36,12 @@ class Reporter:
         Args:
             on_event: Receives the events. Without it they are logged.
         """
+        self.names: dict[str, str] = {}
         self._on_event = on_event
 
     def __call__(self, event: CollectorEvent) -> None:
-        """Pass an event on."""
+        """Pass an event on, with the name of its device."""
+        event = self._add_name(event)
         if self._on_event is None:
             level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
             _logger.log(level, "%s", event)
@@ -33,3 +50,10 @@ class Reporter:
             self._on_event(event)
         except Exception:
             _logger.exception("on_event raised on %s", type(event).__name__)
+
+    def _add_name(self, event: CollectorEvent) -> CollectorEvent:
+        if isinstance(event, (Skipped, DeviceAdded, DeviceRemoved, AttributesChanged)):
+            return attrs.evolve(event, name=self.names.get(event.device_id))
+        if isinstance(event, GapsNoted) and len(event.gaps) == 1:
+            return attrs.evolve(event, name=self.names.get(event.gaps[0].device_id or ""))
+        return event

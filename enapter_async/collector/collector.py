@@ -143,6 +143,7 @@ class Collector:
             devices=len(self._targets.units),
             visible_devices=self._targets.visible,
             attributes=self._targets.attributes,
+            devices_seen=self._intake.devices_seen,
             seen=self._intake.seen,
             datapoints=self._intake.datapoints,
             rows=self._writer.written,
@@ -152,6 +153,8 @@ class Collector:
             gaps_noted=self._noted.count,
             gaps_open=repairer.open if repairer else self._noted.count,
             gap_seconds_open=repairer.open_seconds if repairer else 0.0,
+            gaps_unselected=repairer.unselected if repairer else 0,
+            gap_kinds=self._noted.kinds,
             gap_span=self._noted.span,
             seconds_repaired=repairer.seconds if repairer else 0.0,
             can_repair=repairer is not None,
@@ -177,6 +180,14 @@ class Collector:
             most: Maximum number of attributes.
         """
         return self._intake.list_without_datapoint(most)
+
+    def list_devices_without_value(self, most: int = 10) -> list[str]:
+        """Return devices that have not had any value yet.
+
+        Args:
+            most: Maximum number of devices.
+        """
+        return self._intake.list_silent_devices(most)
 
     def stop(self) -> None:
         """Let `run` end after writing everything received so far. asyncio's signal handlers may call this."""
@@ -288,6 +299,7 @@ class Collector:
 
     async def _find(self) -> Targets:
         targets = await self._finder.find()
+        self._report.names.update(targets.names)
         offset = await read_clock_offset(self._client, targets)
         self._clock_offset = self._clock_offset if offset is None else offset
         return targets

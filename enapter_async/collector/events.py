@@ -6,9 +6,8 @@ from typing import TypeAlias
 
 import attrs
 
-from enapter_async.collector.gaps import Gap
+from enapter_async.collector.gaps import Gap, NotedGaps
 from enapter_async.models.visible import make_visible
-from enapter_async.rows import format_time
 
 
 @attrs.frozen(kw_only=True)
@@ -54,14 +53,17 @@ class Skipped:
         device_id: The device.
         attribute: The attribute, or None for the whole device.
         reason: The reason.
+        name: Name of the device for display; None if it is unknown.
     """
 
     device_id: str
     attribute: str | None
     reason: str
+    name: str | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
-        what = self.device_id if self.attribute is None else f"{self.device_id} {self.attribute}"
+        who = self.name or self.device_id
+        what = who if self.attribute is None else f"{who} {self.attribute}"
         return make_visible(f"{what} skipped: {self.reason}")
 
 
@@ -72,13 +74,17 @@ class DeviceAdded:
     Attributes:
         device_id: Its ID.
         attributes: Number of attributes.
+        name: Name of the device for display; None if it is unknown.
     """
 
     device_id: str
     attributes: int
+    name: str | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
-        return make_visible(f"{self.device_id}: new, {self.attributes} attribute{'s' * (self.attributes != 1)}")
+        return make_visible(
+            f"{self.name or self.device_id}: new, {self.attributes} attribute{'s' * (self.attributes != 1)}"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -87,12 +93,14 @@ class DeviceRemoved:
 
     Attributes:
         device_id: Its ID.
+        name: Name of the device for display; None if it is unknown.
     """
 
     device_id: str
+    name: str | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
-        return make_visible(f"{self.device_id}: gone")
+        return make_visible(f"{self.name or self.device_id}: gone")
 
 
 @attrs.frozen(kw_only=True)
@@ -104,12 +112,14 @@ class AttributesChanged:
         added: Attributes that are collected from now on.
         removed: Attributes that are no longer collected.
         units: New units, by attribute.
+        name: Name of the device for display; None if it is unknown.
     """
 
     device_id: str
     added: tuple[str, ...]
     removed: tuple[str, ...]
     units: dict[str, str | None] = attrs.field(hash=False)
+    name: str | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
         changes = [
@@ -117,7 +127,7 @@ class AttributesChanged:
             *(f"attribute {name} is gone" for name in self.removed),
             *(f"unit of {name} is now {unit or 'none'}" for name, unit in self.units.items()),
         ]
-        return make_visible(f"{self.device_id}: {', '.join(changes)}")
+        return make_visible(f"{self.name or self.device_id}: {', '.join(changes)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -126,18 +136,18 @@ class GapsNoted:
 
     Attributes:
         gaps: The gaps.
+        name: Name of the device for display, if it is one and its name is known.
     """
 
     gaps: tuple[Gap, ...]
+    name: str | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
-        first, *others = self.gaps
-        if not others:
-            return make_visible(f"gap recorded: {first}")
-        start, before = min(gap.start for gap in self.gaps), max(gap.before for gap in self.gaps)
-        devices = len({gap.device_id for gap in self.gaps})
-        span = f"{format_time(start)} to {format_time(before)}"
-        return make_visible(f"gaps recorded: {devices:,} devices, {span} ({first.reason})")
+        if len(self.gaps) == 1:
+            return make_visible(f"gap recorded: {self.gaps[0].describe(self.name)}")
+        noted = NotedGaps()
+        noted.add(self.gaps)
+        return make_visible(f"gaps recorded: {'; '.join(map(str, noted.kinds))}")
 
 
 @attrs.frozen(kw_only=True)

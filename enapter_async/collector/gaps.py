@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import attrs
@@ -44,11 +45,44 @@ class Gap:
         """Return the gap up to now: a part of it may not have come yet."""
         return attrs.evolve(self, before=now) if self.start < now < self.before else self
 
-    def __str__(self) -> str:
-        who = "all devices" if self.device_id is None else self.device_id
+    def describe(self, name: str | None = None) -> str:
+        """Return the gap as text.
+
+        Args:
+            name: Name of its device. The default is the ID.
+        """
+        who = name or ("all devices" if self.device_id is None else self.device_id)
         return f"{who}: {_show_time(self.start)} to {_show_time(self.before)}" + (
             f" ({self.reason})" if self.reason else ""
         )
+
+    def __str__(self) -> str:
+        return self.describe()
+
+
+@attrs.frozen(kw_only=True)
+class GapKind:
+    """The gaps with one reason.
+
+    Attributes:
+        reason: Human-readable reason.
+        count: Number of gaps.
+        devices: Number of their devices.
+        longest: Length of the longest one, in seconds.
+        total: Total length, in seconds.
+    """
+
+    reason: str
+    count: int = 0
+    devices: int = 0
+    longest: float = 0.0
+    total: float = 0.0
+
+    def __str__(self) -> str:
+        gaps = f"{self.count:,} gap{'s' * (self.count != 1)}"
+        devices = f"{self.devices:,} device{'s' * (self.devices != 1)}"
+        span = f"longest {self.longest:,.0f} s, " if self.count > 1 else ""
+        return f"{gaps} of {devices}, {span}{self.total:,.0f} s in total" + (f" ({self.reason})" if self.reason else "")
 
 
 class NotedGaps:
@@ -62,14 +96,37 @@ class NotedGaps:
     def __init__(self) -> None:
         self.count: int = 0
         self.span: tuple[int, int] | None = None
-        self._until: dict[str | None, int] = {}
+        self._kinds: dict[str, GapKind] = {}
+        self._devices: defaultdict[str, set[str | None]] = defaultdict(set)
+        self._latest: dict[str | None, Gap] = {}
+
+    @property
+    def kinds(self) -> tuple[GapKind, ...]:
+        """The gaps by reason, with the most frequent reason first."""
+        return tuple(sorted(self._kinds.values(), key=lambda kind: -kind.count))
 
     def add(self, gaps: Sequence[Gap]) -> None:
         """Count gaps, at least one."""
         for gap in gaps:
-            until = self._until.get(gap.device_id)
-            self.count += until is None or gap.start > until
-            self._until[gap.device_id] = gap.before if until is None else max(gap.before, until)
+            latest = self._latest.get(gap.device_id)
+            grown = gap
+            counted = 0.0
+            if latest is not None and gap.start <= latest.before:
+                start, before = min(gap.start, latest.start), max(gap.before, latest.before)
+                grown = attrs.evolve(latest, start=start, before=before)
+                counted = latest.seconds
+            else:
+                self.count += 1
+            kind = self._kinds.get(grown.reason) or GapKind(reason=grown.reason)
+            self._devices[grown.reason].add(gap.device_id)
+            self._kinds[grown.reason] = GapKind(
+                reason=grown.reason,
+                count=kind.count + (grown is gap),
+                devices=len(self._devices[grown.reason]),
+                longest=max(kind.longest, grown.seconds),
+                total=kind.total + grown.seconds - counted,
+            )
+            self._latest[gap.device_id] = grown
         start, before = min(gap.start for gap in gaps), max(gap.before for gap in gaps)
         self.span = (start, before) if self.span is None else (min(start, self.span[0]), max(before, self.span[1]))
 

@@ -76,6 +76,7 @@ class Repairer:
         rows: Number of rows filled in.
         seconds: Seconds looked up in history.
         open: Number of gaps in the journal when it was last read.
+        unselected: Number of these whose device is not collected.
         open_seconds: Total length of these gaps, in seconds.
     """
 
@@ -113,6 +114,7 @@ class Repairer:
         self.rows: int = 0
         self.seconds: float = 0.0
         self.open: int = 0
+        self.unselected: int = 0
         self.open_seconds: float = 0.0
         self._client = client
         self._impatient = client.with_options(retry=RetryPolicy.none())
@@ -214,6 +216,8 @@ class Repairer:
     async def _read_gaps(self) -> list[Gap]:
         gaps = await self._store.read_gaps()
         self.open, self.open_seconds = len(gaps), sum(gap.seconds for gap in gaps)
+        units = self._units()
+        self.unselected = sum(gap.device_id is not None and gap.device_id not in units for gap in gaps)
         return gaps
 
     # -- doing it ------------------------------------------------------------------------------------------
@@ -483,6 +487,7 @@ async def repair_gaps(
     seconds = require_interval(interval)
     selection = require_selection(selection)
     targets = await Finder(client, selection).find()
+    report.names.update(targets.names)
 
     repairer = Repairer(
         client,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
@@ -32,12 +33,15 @@ from enapter_async.errors import InvalidArgumentError, SelectionError
 from enapter_async.models.arguments import fits_in_list, is_sendable, require_instance
 from enapter_async.models.common import JSON
 from enapter_async.models.manifest import Manifest
+from enapter_async.models.visible import make_visible
 from enapter_async.rows.row import clean_text
 
 Units: TypeAlias = Mapping[str, Mapping[str, str | None]]
 """Unit by attribute, by device."""
 
 _PAGE: Final = 50
+_LONGEST_NAME: Final = 40
+"""Characters of a name in a log line."""
 _UNKNOWN: Final = "the token can see no such device"
 
 
@@ -96,10 +100,12 @@ class Targets:
     Attributes:
         units: Unit by attribute, by device ID.
         visible: Number of devices that the token can see, or that were named.
+        names: Name of each device for display, by ID, with the ID if several devices have this name.
     """
 
     units: Units
     visible: int
+    names: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     @property
     def attributes(self) -> int:
@@ -160,7 +166,7 @@ class Finder:
         if not units:
             kind = SelectionError if shard is None or not devices else EmptyShardError
             raise kind(self._nothing(devices))
-        return Targets(units, len(devices))
+        return Targets(units, len(devices), make_labels({one.id: one.name for one in devices}))
 
     async def _all(self) -> list[_Found]:
         try:
@@ -259,6 +265,20 @@ class Finder:
         seen = "1 device" if count == 1 else f"{count} devices"
         what = describe_attributes(selection.attributes)
         return f"nothing to collect: the token can see {seen}, none with {what}"
+
+
+def make_labels(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the name of each device for display, by ID: one line, not too long, and different for each device."""
+    shown = {device: _shorten(make_visible(" ".join(name.split()))) for device, name in names.items()}
+    count = Counter(shown.values())
+    return {
+        device: device if not name else name if count[name] == 1 else f"{name} ({device})"
+        for device, name in shown.items()
+    }
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _get_id(device: _Found) -> str:

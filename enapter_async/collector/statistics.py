@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from enapter_async import WatchStatistics
+from enapter_async.collector.gaps import GapKind
 
 
 @attrs.define(kw_only=True)
@@ -13,6 +14,7 @@ class CollectorStatistics:
 
     Attributes:
         devices: Number of devices collected.
+        devices_seen: Number of these with a datapoint.
         visible_devices: Number of devices that the token can see, or that were named.
         attributes: Number of attributes collected.
         seen: Number of these attributes with a datapoint.
@@ -24,6 +26,8 @@ class CollectorStatistics:
         gaps_noted: Number of gaps recorded.
         gaps_open: Number of gaps in the journal.
         gap_seconds_open: Total length of these gaps, in seconds.
+        gaps_unselected: Number of these whose device is not collected, or no longer.
+        gap_kinds: The recorded gaps by reason, with the most frequent reason first.
         gap_span: Start of the first and end of the last recorded gap, in microseconds since 1970.
         seconds_repaired: Seconds of gaps looked up in history.
         can_repair: Whether gaps are filled.
@@ -39,6 +43,7 @@ class CollectorStatistics:
     """
 
     devices: int = 0
+    devices_seen: int = 0
     visible_devices: int = 0
     attributes: int = 0
     seen: int = 0
@@ -50,6 +55,8 @@ class CollectorStatistics:
     gaps_noted: int = 0
     gaps_open: int = 0
     gap_seconds_open: float = 0.0
+    gaps_unselected: int = 0
+    gap_kinds: tuple[GapKind, ...] = ()
     gap_span: tuple[int, int] | None = None
     seconds_repaired: float = 0.0
     can_repair: bool = False

@@ -64,7 +64,7 @@ def test_events_of_gaps_are_sentences() -> None:
     )
     gaps = tuple(Gap(device_id=f"d{number}", start=0, before=5_000_000, reason="polls failed") for number in range(3))
     assert str(GapsNoted(gaps=gaps)) == (
-        "gaps recorded: 3 devices, 1970-01-01T00:00:00Z to 1970-01-01T00:00:05Z (polls failed)"
+        "gaps recorded: 3 gaps of 3 devices, longest 5 s, 15 s in total (polls failed)"
     )
     assert gaps[0].until(4_000_000).before == 4_000_000
     assert gaps[0].until(0) is gaps[0]

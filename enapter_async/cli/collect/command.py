@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import anyio
 import attrs
@@ -302,7 +303,9 @@ async def _collect(options: Options, log: Log) -> None:
                 await stack.enter_async_context(opened_store(store, wait=options.wait, on_event=report))
             display = Display(client, collector, traffic, options.seconds)
             started = anyio.current_time()
-            shown = partial(display.show, console) if on_terminal else partial(display.log, log)
+            target = show_target(options.to)
+            logged = partial(display.log, log, target=target, interval=options.interval)
+            shown = partial(display.show, console) if on_terminal else logged
             try:
                 # The first signal stops cleanly, the second one at once.
                 with interruption.listening(soon(service.stop), signal.SIGINT, signal.SIGTERM):
@@ -311,7 +314,6 @@ async def _collect(options: Options, log: Log) -> None:
                         await collector.run(seconds=waiting.rest())
             finally:
                 elapsed = anyio.current_time() - started
-                target = show_target(options.to)
                 # Standard output must contain only rows.
                 to_stderr = options.to == "-"
                 _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
@@ -320,7 +322,10 @@ async def _collect(options: Options, log: Log) -> None:
                     traffic,
                     elapsed,
                     target=target,
+                    names=collector.targets.names,
+                    silent=collector.list_devices_without_value(),
                     without_value=collector.list_without_value(),
+                    width=_read_width(sys.stderr if to_stderr else sys.stdout),
                 )
                 _say(figures, to_stderr=to_stderr)
 
@@ -348,6 +353,11 @@ async def _shown(show: Callable[[], Coroutine[Any, Any, object]], *, quiet: bool
         return
     async with alongside(show):
         yield
+
+
+def _read_width(output: TextIO) -> int | None:
+    """Return the columns of a terminal; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if output.isatty() else None
 
 
 def _say(text: str, *, to_stderr: bool) -> None:

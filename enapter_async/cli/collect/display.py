@@ -29,6 +29,7 @@ from enapter_async.collector import (
 _REFRESH_SECONDS: Final = 0.25
 _LINE_SECONDS: Final = 60.0
 _RATE_SECONDS: Final = 5.0
+_ALWAYS: Final = ("devices", "datapoints", "rows", "requests")
 
 
 class Display:
@@ -70,12 +71,20 @@ class Display:
         except (OSError, ValueError):  # the terminal was closed
             await anyio.sleep_forever()
 
-    async def log(self, log: Log) -> None:
-        """Write a line a minute until cancelled."""
+    async def log(self, log: Log, *, target: str, interval: float) -> None:
+        """Write a line when values arrive, then one line a minute, until cancelled.
+
+        Args:
+            log: Receives the lines.
+            target: File, folder or database.
+            interval: Seconds between two polls.
+        """
         before = self._collector.statistics
         traffic = (0, 0, 0)
+        with anyio.move_on_after(_LINE_SECONDS):
+            await self._log_start(log, target, interval)
+            await anyio.sleep_forever()
         while True:
-            await anyio.sleep(_LINE_SECONDS)
             now = self._collector.statistics
             sent = (self._traffic.requests, self._traffic.rate_limited, self._traffic.errors)
             requests, rate_limited, errors = (one - other for one, other in zip(sent, traffic, strict=True))
@@ -91,9 +100,33 @@ class Display:
                 "gaps_open": now.gaps_open,
                 "waiting_rows": now.waiting,
             }
-            figures = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in fields.items())
+            # Of problems, a person reads only those that there are.
+            figures = ", ".join(
+                f"{value:,} {name.replace('_', ' ')}" for name, value in fields.items() if value or name in _ALWAYS
+            )
             log.write(logging.INFO, f"last {_LINE_SECONDS:.0f} s: {figures}", event="Status", **fields)
             before, traffic = now, sent
+            await anyio.sleep(_LINE_SECONDS)
+
+    async def _log_start(self, log: Log, target: str, interval: float) -> None:
+        while True:
+            now = self._collector.statistics
+            if now.datapoints:
+                break
+            await anyio.sleep(_REFRESH_SECONDS)
+        attributes, devices = (
+            f"{count:,} {name}{'s' * (count != 1)}"
+            for count, name in ((now.attributes, "attribute"), (now.devices, "device"))
+        )
+        log.write(
+            logging.INFO,
+            f"collecting {attributes} of {devices} into {target} every {interval:g} s",
+            event="Started",
+            devices=now.devices,
+            attributes=now.attributes,
+            target=target,
+            interval=interval,
+        )
 
     def _figures(self, done: CollectorStatistics) -> list[tuple[str, str]]:
         load = self._client.load

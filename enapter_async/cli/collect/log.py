@@ -10,9 +10,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from enapter_async.collector import CollectorEvent, GapsFilled, OutputReopened, ProblemBegan, Skipped
+from enapter_async.collector import (
+    AttributesChanged,
+    CollectorEvent,
+    DeviceAdded,
+    DeviceRemoved,
+    GapsFilled,
+    OutputReopened,
+    ProblemBegan,
+    Skipped,
+)
 from enapter_async.models.visible import make_visible
 
+_OF_DEVICES: Final = (Skipped, DeviceAdded, DeviceRemoved, AttributesChanged)
 _WARNINGS: Final = (ProblemBegan, Skipped, OutputReopened)
 
 
@@ -56,7 +66,8 @@ class Log:
         if isinstance(event, GapsFilled) and not (event.rows or event.without_history):
             return  # nothing was missing
         level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
-        self.write(level, str(event), event=type(event).__name__)
+        fields = {"device_id": event.device_id} if isinstance(event, _OF_DEVICES) else {}
+        self.write(level, str(event), event=type(event).__name__, **fields)
 
     @contextmanager
     def including_warnings(self) -> Generator[None, None, None]:

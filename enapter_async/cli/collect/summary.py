@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import CollectorStatistics, guess_store_format
 from enapter_async.models.visible import make_visible
+
+_MOST_NAMED: Final = 3
+_LIST_WIDTH: Final = 60
+_LEAST_WIDTH: Final = 20
+"""Columns for remarks below which they are not wrapped."""
 
 
 def summarize(
@@ -16,23 +23,34 @@ def summarize(
     elapsed: float,
     *,
     target: str,
+    names: Mapping[str, str] | None = None,
+    silent: Sequence[str] = (),
     without_value: Sequence[tuple[str, str]] = (),
+    width: int | None = None,
 ) -> str:
-    """Print a summary of the collected data.
+    """Return a summary of the collected data.
 
     Args:
         done: Statistics of the collector.
         traffic: Counts of requests.
         elapsed: Duration in seconds.
         target: File, folder or database.
+        names: Names of devices for display, by ID.
+        silent: Some of the devices without a value.
         without_value: Some of the attributes without a value, each with its device.
+        width: Columns of the terminal; None for unlimited lines.
     """
+    names = names or {}
     polls = done.polls
     rows = done.rows + done.rows_filled
     gap, device, attribute = done.longest_gap
     lines = [
-        ("devices", f"{done.devices:,}", f"of {done.visible_devices:,}"),
-        ("attributes", f"{done.seen:,}", _describe_attributes(done, without_value)),
+        ("devices", f"{done.devices_seen:,}", _describe_devices(done, [names.get(one, one) for one in silent])),
+        (
+            "attributes",
+            f"{done.seen:,}",
+            _describe_attributes(done, [f"{names.get(one, one)} {name}" for one, name in without_value]),
+        ),
         ("datapoints", f"{rows:,}", f"{rows / max(elapsed, 0.001):,.0f} per second"),
         (
             "duplicates skipped",
@@ -46,38 +64,71 @@ def summarize(
         (
             "longest gap",
             f"{gap:.3g} s",
-            f"between two responses with new values of one device ({f'{device} {attribute}'.strip()})" if gap else "",
+            f"between new values of {f'{names.get(device, device)} {attribute}'.strip()}" if gap else "",
         ),
     ]
     if done.can_repair:
         lines.append(("filled in", f"{done.rows_filled:,}", _describe_gaps(done)))
     elif done.gaps_noted:
-        lines.append(("gaps recorded", f"{done.gaps_noted:,}", _describe_export(done, target)))
+        lines.append(("gaps recorded", f"{done.gaps_noted:,}", _describe_place(target)))
     if done.skipped:
         lines.append(("skipped", f"{done.skipped:,}", "devices, attributes or values that cannot be collected"))
     if done.stalls:
         lines.append(("store stalls", f"{done.stalls:,}", "polling paused for the store"))
-    width = max(len(value) for _, value, _ in lines)
-    return "\n".join(
-        f"  {name:<18}  {value:>{width}}  {make_visible(remark)}".rstrip() for name, value, remark in lines
-    )
+    column = max(len(value) for _, value, _ in lines)
+    text = [
+        line
+        for name, value, remark in lines
+        for line in _wrap(f"  {name:<18}  {value:>{column}}  ", make_visible(remark), width)
+    ]
+    if done.gaps_noted and not done.can_repair:
+        text += [*(f"    {kind}" for kind in done.gap_kinds), *_describe_export(done)]
+    return "\n".join(text)
 
 
-def _describe_attributes(done: CollectorStatistics, without_value: Sequence[tuple[str, str]]) -> str:
+def _wrap(prefix: str, remark: str, width: int | None) -> list[str]:
+    """Return a line, or several if it does not fit into the terminal. Remarks begin in one column."""
+    if width is None or len(prefix) + len(remark) <= width or width - len(prefix) < _LEAST_WIDTH:
+        return [f"{prefix}{remark}".rstrip()]
+    indent = " " * len(prefix)
+    return textwrap.wrap(remark, width, initial_indent=prefix, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _list_some(names: Sequence[str], count: int) -> str:
+    """Join the first names that fit into a line. The others are counted."""
+    shown: list[str] = []
+    for name in names[:_MOST_NAMED]:
+        if shown and len(", ".join([*shown, name])) > _LIST_WIDTH:
+            break
+        shown.append(name)
+    more = count - len(shown)
+    if not shown:
+        return f"{count:,}"
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _describe_devices(done: CollectorStatistics, silent: Sequence[str]) -> str:
+    text = f"of {done.visible_devices:,}"
+    others = done.visible_devices - done.devices
+    if others > 0:
+        text += f"; {others:,} not selected"
+    without = done.devices - done.devices_seen
+    return f"{text}; no value yet: {_list_some(silent, without)}" if without > 0 else text
+
+
+def _describe_attributes(done: CollectorStatistics, without_value: Sequence[str]) -> str:
     without = done.attributes - done.seen
     if without <= 0:
         return f"of {done.attributes:,}"
-    named = ", ".join(f"{device} {attribute}" for device, attribute in without_value)
-    more = without - len(without_value)
-    if named and more > 0:
-        named += f" and {more:,} more"
-    return f"of {done.attributes:,}; without a value: {named or f'{without:,}'}"
+    return f"of {done.attributes:,}; without a value: {_list_some(without_value, without)}"
 
 
 def _describe_gaps(done: CollectorStatistics) -> str:
     if done.gaps_open:
         gaps = "1 gap remains" if done.gaps_open == 1 else f"{done.gaps_open:,} gaps remain"
-        return f"{gaps} ({clock(done.gap_seconds_open)} in total); the next run fills them"
+        left = done.gaps_unselected
+        then = f"{left:,} of devices that are not collected" if left else "the next run fills them"
+        return f"{gaps} ({clock(done.gap_seconds_open)} in total); {then}"
     if not done.seconds_repaired:
         return "no gaps" if not done.gaps_noted else "all gaps are filled"
     empty = done.without_history
@@ -85,13 +136,16 @@ def _describe_gaps(done: CollectorStatistics) -> str:
     return f"all gaps are filled: checked {clock(done.seconds_repaired)} of history{nothing}"
 
 
-def _describe_export(done: CollectorStatistics, target: str) -> str:
-    span = done.gap_span
-    if span is None:
-        return ""
-    since, until = (datetime.fromtimestamp(time / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for time in span)
-    read = f"`enapter-async export --from {since} --until {until}` exports that time"
-    form = guess_store_format(target)
-    if form in ("sqlite", "postgres"):
-        return f"listed in the table telemetry_gaps; {read}"
-    return read if target == "-" else f"see {target}.gaps.jsonl; {read}"
+def _describe_place(target: str) -> str:
+    if guess_store_format(target) in ("sqlite", "postgres"):
+        return "listed in the table telemetry_gaps"
+    return "" if target == "-" else f"see {target}.gaps.jsonl"
+
+
+def _describe_export(done: CollectorStatistics) -> Iterator[str]:
+    """Yield the command that fetches the missing data, in a separate line so that it can be copied."""
+    if done.gap_span is not None:
+        since, until = (
+            datetime.fromtimestamp(time / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for time in done.gap_span
+        )
+        yield f"  enapter-async export --from {since} --until {until}"
