@@ -127,7 +127,7 @@ async def answer_error(request: Request, error: EnapterError) -> Response:
 
 @app.get("/devices")
 async def list_devices(client: Client) -> list[dict[str, Any]]:
-    """List the devices, waiting at most five seconds."""
+    """List the devices, waiting at most five seconds for each page of the list."""
     devices = await client.with_options(timeout=5).devices.list(expand={"raised_alert_names"}).collect()
     return [
         {"id": device.id, "name": device.name, "alerts": list(device.raised_alert_names or ())} for device in devices

@@ -28,7 +28,7 @@ pytestmark = needs_postgres
 PAGE = ROOT / "docs" / "how-to" / "postgresql.md"
 ADDRESS = "postgresql://collector@db.example.net/plant"
 GRAFANA = {
-    "$__timeGroup(time, $__interval)": "date_bin('10 s', time, '2000-01-01Z')",
+    "$__timeGroupAlias(time, $__interval)": "date_bin('10 s', time, '2000-01-01Z') AS time",
     "$__timeFilter(time)": "time > now() - interval '1 hour'",
 }
 
