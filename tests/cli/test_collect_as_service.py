@@ -350,6 +350,42 @@ def test_prometheus_understands_the_alert_rules() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's prometheus)")
+@pytest.mark.parametrize(
+    ("committed", "fires"),
+    [("NaN " * 31, True), ("0x30", True), ("0+60x30", False)],
+    ids=["never", "at the start only", "all the time"],
+)
+def test_an_alert_tells_of_a_collector_that_commits_nothing(tmp_path: Path, committed: str, fires: bool) -> None:
+    summary = "a has committed nothing for five minutes"
+    alert = {"exp_labels": {"severity": "critical", "instance": "a"}, "exp_annotations": {"summary": summary}}
+    test = {
+        "rule_files": [str((EXAMPLES / "enapter-alerts.yml").resolve())],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": 'enapter_collector_devices{instance="a"}', "values": "4x30"},
+                    {
+                        "series": 'enapter_collector_last_commit_timestamp_seconds{instance="a"}',
+                        "values": committed,
+                    },
+                ],
+                "alert_rule_test": [
+                    {"eval_time": "25m", "alertname": "EnapterNothingCommitted", "exp_alerts": [alert] * fires},
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps(test))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's prometheus)")
 def test_prometheus_understands_the_configuration_of_the_page(tmp_path: Path) -> None:
     page = (EXAMPLES.parent / "docs" / "how-to" / "run-as-a-service.md").read_text()
     (configuration,) = [block.partition("```")[0] for block in page.split("```yaml\n") if "scrape_configs" in block]

@@ -497,6 +497,22 @@ async def test_a_service_that_cannot_be_looked_up_is_refused(
     assert not caught.value.temporary
 
 
+async def test_a_service_without_a_home_directory_is_told(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, the user may have no entry in /etc/passwd."""
+
+    def find_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", find_home)
+    monkeypatch.setenv("PGSERVICE", "plant")
+    with pytest.raises(StorageError, match=r"set PGSERVICEFILE$") as caught:
+        async with PostgresStore(postgres.url):
+            pass
+    assert not caught.value.temporary
+
+
 async def test_the_setting_that_is_wrong_is_told_in_one_line(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

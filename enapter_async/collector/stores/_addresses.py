@@ -114,7 +114,10 @@ def choose_service(url: str) -> str | None:
     service = dict(parse_qsl(urlsplit(url).query)).get("service") or os.environ.get("PGSERVICE")
     if not service:
         return None
-    path = Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
+    try:
+        path = Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
+    except RuntimeError:  # in a container, the user may have no entry in /etc/passwd
+        raise LookupError("there is no home directory for the service file; set PGSERVICEFILE") from None
     sections = configparser.ConfigParser()
     try:
         with path.open(encoding="utf-8") as file:
