@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from enapter_async.collector import _writer as writer_module
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.stores._events import StoreEvents
+from enapter_async.collector.stores._gap_file import append_gaps, gap_file
 from enapter_async.collector.stores.lines import LineFile, LineStore
 from enapter_async.collector.stores.parquet import ParquetFolder, ParquetStore
 from enapter_async.rows import CSV, Row
@@ -244,3 +246,25 @@ async def test_a_time_that_somebody_wrote_wrongly_costs_itself_only(database: Pa
         assert await store.read_newest(None, 2 * row[2]) == {"d1": row[2], "d3": row[2]}
         assert await store.read_keys(["d1", "d2"], 0, 2 * row[2]) == {row[:3]}
         assert [gap.seconds for gap in await store.read_gaps()] == [600]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit for the size of a file")
+def test_a_gap_file_on_a_full_disk_keeps_whole_lines(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "telemetry.csv"
+    gap = Gap(device_id="d1", start=START * SECOND, before=(START + 1) * SECOND, reason="test")
+    append_gaps(path, [gap])
+    target = gap_file(path)
+    whole = target.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, limits[1]))
+    try:
+        with pytest.raises(StorageError):
+            append_gaps(path, [gap])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert target.read_bytes() == whole
+    target.write_bytes(whole + whole[:20])  # as after a kill
+    append_gaps(path, [gap])
+    assert target.read_bytes() == whole + whole[:20] + b"\n" + whole

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from enapter_async._files import sync_file
 from enapter_async.collector.gaps import Gap
@@ -45,8 +46,24 @@ def append_gaps(path: Path, gaps: Sequence[Gap]) -> None:
     )
     target = gap_file(path)
     try:
-        with target.open("ab") as file:
-            file.write(lines.encode("utf-8", "replace"))
+        with target.open("a+b", buffering=0) as file:
+            size = file.tell()
+            try:
+                _append(file, size, lines.encode("utf-8", "replace"))
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(size)  # otherwise the next attempt would continue an incomplete line
+                raise
             sync_file(file)
     except OSError as error:
         raise storage_error(target, "cannot be written", error) from error
+
+
+def _append(file: IO[bytes], size: int, data: bytes) -> None:
+    if size:
+        file.seek(size - 1)
+        if file.read(1) != b"\n":  # a kill interrupted an earlier line
+            data = b"\n" + data
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
