@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import Any
 
 from enapter_async.cli import interruption
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 _NEEDED = frozenset({"click", "platformdirs", "rich", "rich_click"})
 
@@ -51,7 +48,7 @@ def _open_closed_streams() -> None:
 class _Tolerant(io.FileIO):
     """A file that drops what cannot be written."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError:
