@@ -156,6 +156,7 @@ class Collector:
             gaps_unselected=repairer.unselected if repairer else 0,
             gap_kinds=self._noted.kinds,
             gap_span=self._noted.span,
+            gap_spans=self._noted.spans,
             seconds_repaired=repairer.seconds if repairer else 0.0,
             can_repair=repairer is not None,
             skipped=len(self._skipped),

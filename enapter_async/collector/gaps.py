@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
 from enapter_async.rows import format_time
+
+_FAR_BEHIND: Final = 10
+"""Factor by which the gaps of a device reach back further than those of most devices, so that it is told apart."""
+_MOST_BEHIND: Final = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -99,14 +104,36 @@ class NotedGaps:
         self._kinds: dict[str, GapKind] = {}
         self._devices: defaultdict[str, set[str | None]] = defaultdict(set)
         self._latest: dict[str | None, Gap] = {}
+        self._first: dict[str | None, int] = {}
+        self._spans: tuple[tuple[str | None, int, int], ...] | None = None
 
     @property
     def kinds(self) -> tuple[GapKind, ...]:
         """The gaps by reason, with the most frequent reason first."""
         return tuple(sorted(self._kinds.values(), key=lambda kind: -kind.count))
 
+    @property
+    def spans(self) -> tuple[tuple[str | None, int, int], ...]:
+        """Time ranges that contain all gaps: that of all devices (None), and those of a few devices far behind them."""
+        if self._spans is None:
+            self._spans = self._find_spans()
+        return self._spans
+
+    def _find_spans(self) -> tuple[tuple[str | None, int, int], ...]:
+        if self.span is None:
+            return ()
+        _, before = self.span
+        starts = sorted(self._first.values())
+        limit = before - _FAR_BEHIND * (before - starts[len(starts) // 2])
+        behind = {device: start for device, start in self._first.items() if device is not None and start < limit}
+        if len(behind) > _MOST_BEHIND:
+            behind = {}
+        common = min(start for device, start in self._first.items() if device not in behind)
+        return ((None, common, before), *((device, start, before) for device, start in behind.items()))
+
     def add(self, gaps: Sequence[Gap]) -> None:
         """Count gaps, at least one."""
+        self._spans = None
         for gap in gaps:
             latest = self._latest.get(gap.device_id)
             grown = gap
@@ -127,6 +154,7 @@ class NotedGaps:
                 total=kind.total + grown.seconds - counted,
             )
             self._latest[gap.device_id] = grown
+            self._first[gap.device_id] = min(gap.start, self._first.get(gap.device_id, gap.start))
         start, before = min(gap.start for gap in gaps), max(gap.before for gap in gaps)
         self.span = (start, before) if self.span is None else (min(start, self.span[0]), max(before, self.span[1]))
 

@@ -29,6 +29,8 @@ class CollectorStatistics:
         gaps_unselected: Number of these whose device is not collected, or no longer.
         gap_kinds: The recorded gaps by reason, with the most frequent reason first.
         gap_span: Start of the first and end of the last recorded gap, in microseconds since 1970.
+        gap_spans: Start and end of the recorded gaps of all devices (None), and of a few devices far behind the others.
+            Together they contain all recorded gaps.
         seconds_repaired: Seconds of gaps looked up in history.
         can_repair: Whether gaps are filled.
         skipped: Number of devices, attributes and values that could not be collected.
@@ -58,6 +60,7 @@ class CollectorStatistics:
     gaps_unselected: int = 0
     gap_kinds: tuple[GapKind, ...] = ()
     gap_span: tuple[int, int] | None = None
+    gap_spans: tuple[tuple[str | None, int, int], ...] = ()
     seconds_repaired: float = 0.0
     can_repair: bool = False
     skipped: int = 0

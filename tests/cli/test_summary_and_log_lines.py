@@ -79,11 +79,15 @@ def test_recorded_gaps_are_told_by_reason_and_one_device_far_behind_stretches_no
         "1 gap of 1 device, 35 s in total (polls failed)",
     ]
     assert list(map(str, noted.kinds)) == kinds
-    done = CollectorStatistics(gaps_noted=noted.count, gap_kinds=noted.kinds, gap_span=noted.span)
+    done = CollectorStatistics(gaps_noted=noted.count, gap_kinds=noted.kinds, gap_spans=noted.spans)
     lines = summarize(done, Traffic(), 1.0, target="plant.csv").splitlines()
-    assert lines[-5].split() == ["gaps", "recorded", "11", "see", "plant.csv.gaps.jsonl"]
-    assert [line.strip() for line in lines[-4:-1]] == kinds
-    assert lines[-1] == "  enapter-async export --from 1969-12-31T00:00:00Z --until 1970-01-01T00:02:05Z"
+    assert lines[-2:] == [
+        "  enapter-async export --from 1970-01-01T00:00:00Z --until 1970-01-01T00:02:05Z",
+        "  enapter-async export --from 1969-12-31T00:00:00Z --until 1970-01-01T00:02:05Z --device d9",
+    ]
+    del lines[-2:]
+    assert lines[-4].split() == ["gaps", "recorded", "11", "see", "plant.csv.gaps.jsonl"]
+    assert [line.strip() for line in lines[-3:]] == kinds
     assert max(map(len, lines)) <= 82
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -143,9 +144,8 @@ def _describe_place(target: str) -> str:
 
 
 def _describe_export(done: CollectorStatistics) -> Iterator[str]:
-    """Yield the command that fetches the missing data, in a separate line so that it can be copied."""
-    if done.gap_span is not None:
-        since, until = (
-            datetime.fromtimestamp(time / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for time in done.gap_span
-        )
-        yield f"  enapter-async export --from {since} --until {until}"
+    """Yield the commands that fetch the missing data, in separate lines so that they can be copied."""
+    for device, *span in done.gap_spans:
+        since, until = (datetime.fromtimestamp(time / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for time in span)
+        chosen = "" if device is None else f" --device {shlex.quote(make_visible(device))}"
+        yield f"  enapter-async export --from {since} --until {until}{chosen}"
