@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -33,8 +34,13 @@ class NewFile:
         Args:
             path: Final name of the file.
             temporary: Name until then, in the same file system. The default is the final name with `.tmp`.
+
+        Raises:
+            OSError: The file cannot be created, or the name is a symbolic link that leads to itself.
         """
         self._path = Path(os.path.realpath(path))
+        if self._path.is_symlink():  # what is left of a loop
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
         self._temporary = temporary or self._path.with_name(self._path.name + TEMPORARY)
         self.file: IO[bytes] = self._temporary.open("wb")
 

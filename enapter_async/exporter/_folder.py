@@ -55,6 +55,8 @@ class ExportFolder:
             StorageError: Another process has locked it, or it contains something else.
             OSError: The file system rejects an operation.
         """
+        if self.target.is_symlink():
+            raise StorageError(self.target, "is a symbolic link that leads to itself")
         if not self.path.exists() and self.target.exists():
             raise self._already_exists()
         if not self.path.exists() and (reason := explain_unopened(self.target)) is not None:

@@ -214,3 +214,12 @@ def test_a_symbolic_link_is_followed(tmp_path: Path, *, exists: bool) -> None:
         assert target.read_bytes() == b"history"
     assert link.is_symlink()
     assert [path.name for path in target.parent.iterdir()] == ["march.csv"]
+
+
+def test_a_loop_of_symbolic_links_is_refused_and_kept(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.symlink_to(second)
+    second.symlink_to(first)
+    with pytest.raises(StorageError, match="leads to itself"), ExportFolder(first).held():
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_symlink()) == ["a.csv", "b.csv"]

@@ -64,3 +64,12 @@ def test_a_lock_keeps_other_processes_out_and_ends_with_the_process(tmp_path: Pa
 def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^profile x: ca.pem is useless: .*No such file"):
         load_ca_file(tmp_path / "ca.pem", "profile x: ca.pem is useless")
+
+
+def test_a_loop_of_symbolic_links_is_refused_and_kept(tmp_path: Path) -> None:
+    link = tmp_path / "a"
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="symbolic links"):
+        NewFile(link)
+    assert link.is_symlink()
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
