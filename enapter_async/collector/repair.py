@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import anyio
@@ -25,17 +24,14 @@ from enapter_async import (
 )
 from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async._protocol.failure import may_pass, refuses_request
-from enapter_async.collector._arguments import require_interval, require_selection
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob
 from enapter_async.collector._repair_queue import RepairQueue
-from enapter_async.collector._reporting import Reporter
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
-from enapter_async.collector.selection import Finder, Selection, Units, includes_all_devices
+from enapter_async.collector.selection import Units
 from enapter_async.collector.store import JournaledStore, write_accepted
 from enapter_async.errors import EnapterError, InvalidArgumentError
-from enapter_async.models.arguments import require_callback, require_instance
 from enapter_async.rows import Row
 from enapter_async.rows.batches import RowBlock, has_same_series, make_row_block, none_is_empty
 
@@ -454,50 +450,3 @@ class Repairer:
 def _concerns_a_device(error: RequestError) -> bool:
     """Whether requesting fewer devices may help: the API itself rejects the request, or a response is unreadable."""
     return isinstance(error, DecodeError) or refuses_request(error)
-
-
-async def repair_gaps(
-    client: EnapterClient,
-    store: JournaledStore,
-    *,
-    selection: Selection | None = None,
-    interval: float | timedelta = 1.0,
-    on_event: Callable[[CollectorEvent], object] = lambda _: None,
-) -> int:
-    """Fill the gaps in the journal of a store, without collecting new data.
-
-    Args:
-        client: To read with.
-        store: With the journal, open already.
-        selection: Devices and attributes to fill. The default is all numeric telemetry of all devices.
-        interval: Seconds or timedelta between two rows.
-        on_event: A quick synchronous callable that receives every event.
-
-    Returns:
-        The number of rows filled in. Gaps that cannot be filled stay in the journal.
-
-    Raises:
-        InvalidArgumentError: An argument is invalid.
-        SelectionError: The token cannot see any device or attribute of the selection.
-        EnapterError: History cannot be read, or the store cannot be written.
-    """
-    require_instance(client, EnapterClient, "client")
-    require_instance(store, JournaledStore, "store")
-    report = Reporter(require_callback(on_event, "on_event"))
-    seconds = require_interval(interval)
-    selection = require_selection(selection)
-    targets = await Finder(client, selection).find()
-    report.names.update(targets.names)
-
-    repairer = Repairer(
-        client,
-        store,
-        lambda: targets.units,
-        step=max(1, -int(-seconds // 1)),
-        now=lambda: round(time.time() * _SECOND),
-        problems=Problems(report),
-        report=report,
-        knows_all=includes_all_devices(selection),
-    )
-    await repairer.fill_all()
-    return repairer.rows

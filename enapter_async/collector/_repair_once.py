@@ -1,0 +1,64 @@
+"""Repair of a store without live collection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from enapter_async import EnapterClient
+from enapter_async.collector._arguments import require_interval, require_selection
+from enapter_async.collector._problems import Problems
+from enapter_async.collector._reporting import Reporter
+from enapter_async.collector.events import CollectorEvent
+from enapter_async.collector.repair import Repairer
+from enapter_async.collector.selection import Finder, Selection, includes_all_devices
+from enapter_async.collector.store import JournaledStore
+from enapter_async.models.arguments import require_callback, require_instance
+
+
+async def repair_gaps(
+    client: EnapterClient,
+    store: JournaledStore,
+    *,
+    selection: Selection | None = None,
+    interval: float | timedelta = 1.0,
+    on_event: Callable[[CollectorEvent], object] = lambda _: None,
+) -> int:
+    """Fill the gaps in the journal of a store, without collecting new data.
+
+    Args:
+        client: To read with.
+        store: With the journal, open already.
+        selection: Devices and attributes to fill. The default is all numeric telemetry of all devices.
+        interval: Seconds or timedelta between two rows.
+        on_event: A quick synchronous callable that receives every event.
+
+    Returns:
+        The number of rows filled in. Gaps that cannot be filled stay in the journal.
+
+    Raises:
+        InvalidArgumentError: An argument is invalid.
+        SelectionError: The token cannot see any device or attribute of the selection.
+        EnapterError: History cannot be read, or the store cannot be written.
+    """
+    require_instance(client, EnapterClient, "client")
+    require_instance(store, JournaledStore, "store")
+    report = Reporter(require_callback(on_event, "on_event"))
+    seconds = require_interval(interval)
+    selection = require_selection(selection)
+    targets = await Finder(client, selection).find()
+    report.names.update(targets.names)
+
+    repairer = Repairer(
+        client,
+        store,
+        lambda: targets.units,
+        step=max(1, -int(-seconds // 1)),
+        now=lambda: round(time.time() * 1e6),
+        problems=Problems(report),
+        report=report,
+        knows_all=includes_all_devices(selection),
+    )
+    await repairer.fill_all()
+    return repairer.rows
