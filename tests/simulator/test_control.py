@@ -574,6 +574,16 @@ def test_a_device_can_have_a_blueprint_of_your_own() -> None:
             control.add_device("Pump", blueprint="pump")
 
 
+def test_the_client_names_arguments_of_the_wrong_kind() -> None:
+    with run_in_thread(Simulator(devices=1)) as control:
+        device: Any = control.devices()[0]
+        fault: Any = 503
+        with pytest.raises(TypeError, match=r"expected an ID, slug or name, such as device\.id, got DeviceInfo"):
+            control.set_connectivity(device, "OFFLINE")
+        with pytest.raises(TypeError, match=r"fault must be a Fault, such as Fault\.answer\(503\), got 503"):
+            control.add_fault("listDevices", fault)
+
+
 def test_the_client_drives_a_simulator_in_a_thread() -> None:
     with run_in_thread(Simulator(devices=8)) as control:
         device = control.devices()[0]

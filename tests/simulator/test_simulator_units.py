@@ -322,4 +322,15 @@ def test_a_fault_that_could_never_happen_is_refused() -> None:
         plan.on("listDevicess", fault)
     with pytest.raises(ValueError, match="when must be 'before' or 'after', got 'later'"):
         plan.on("listDevices", fault, when=later)
+    for nth in (0, [0, 1], "1"):
+        chosen: Any = nth
+        with pytest.raises(ValueError, match="nth must be whole numbers from 1, or None for every request, got"):
+            plan.on("listDevices", fault, nth=chosen)
     assert plan.planned == []
+
+
+def test_a_misspelt_operation_has_no_requests_that_one_could_count() -> None:
+    simulator = Simulator()
+    assert simulator.requests_of("createExecution") == []
+    with pytest.raises(ValueError, match="unknown operation 'createExecutions'; did you mean 'createExecution'"):
+        simulator.requests_of("createExecutions")

@@ -90,9 +90,23 @@ class Fault:
         return cls("drip", seconds=seconds)
 
 
+def require_fault(fault: object) -> None:
+    """Raise an error for anything but a `Fault`.
+
+    Raises:
+        TypeError: It is not a `Fault`.
+    """
+    if not isinstance(fault, Fault):
+        raise TypeError(f"fault must be a Fault, such as Fault.answer(503), got {fault!r}")
+
+
 def _is_fault(rule: object, attribute: object, value: Any) -> None:
-    if not isinstance(value, Fault):
-        raise TypeError(f"fault must be a Fault, such as Fault.answer(503), got {value!r}")
+    require_fault(value)
+
+
+def _is_nth(rule: object, attribute: object, value: Any) -> None:
+    if value is not None and not all(isinstance(number, int) and number >= 1 for number in value):
+        raise ValueError(f"nth must be whole numbers from 1, or None for every request, got {value!r}")
 
 
 def _is_moment(rule: object, attribute: object, value: When) -> None:
@@ -117,7 +131,7 @@ class FaultRule:
     operation: str | None = None
     method: str | None = None
     path: str | None = None
-    nth: Collection[int] | None = None
+    nth: Collection[int] | None = attrs.field(default=None, validator=_is_nth)
     when: When = attrs.field(default="before", validator=_is_moment)
 
     def matches(self, operation: str | None, method: str, path: str) -> bool:
@@ -179,7 +193,7 @@ class FaultPlan:
         """Add a rule; by default for the first matching request from now on. Return the plan itself.
 
         Raises:
-            ValueError: The operation does not exist, or `when` is invalid.
+            ValueError: The operation does not exist, or `nth` or `when` is invalid.
             TypeError: The fault is not a `Fault`.
         """
         if operation is not None:

@@ -21,7 +21,7 @@ from .control.control import Control
 from .control.routing import PREFIX
 from .faults import Chaos, FaultPlan
 from .ledger import Ledger, RequestRecord
-from .operations import Mode
+from .operations import Mode, require_operation
 from .options import Behaviour, BehaviourOptions
 from .ratelimit import RateLimiter
 from .roles import Grant, Role, default_token
@@ -190,7 +190,12 @@ class Simulator:
         return self.ledger.records
 
     def requests_of(self, operation: str) -> list[RequestRecord]:
-        """Return the requests of one operation."""
+        """Return the requests of one operation.
+
+        Raises:
+            ValueError: The operation does not exist.
+        """
+        require_operation(operation)
         return [record for record in self.requests if record.operation == operation]
 
     def build_world(self) -> World:

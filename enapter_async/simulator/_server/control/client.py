@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from ..faults import Fault
+from ..faults import Fault, require_fault
 from ..shapes import as_mapping
 from .models import (
     ClockInfo,
@@ -267,7 +267,11 @@ class SimulatorControl:
             path: A path pattern with `*` and `?`, or None for any.
             nth: Which of the matching requests from now on, counted from 1, or None for every one.
             when: `before` the request has its effect, or `after`: the response is lost.
+
+        Raises:
+            TypeError: The fault is not a `Fault`.
         """
+        require_fault(fault)
         chosen = nth if nth is None or isinstance(nth, int) else sorted(nth)
         described: dict[str, Any] = unstructure(fault)
         body = described.pop("body")
@@ -423,6 +427,8 @@ def _all(cls: type[T], items: Iterable[object]) -> list[T]:
     return [structure(cls, item, strict=False) for item in items]
 
 
-def _segment(text: str) -> str:
+def _segment(text: object) -> str:
     """Write one segment of a path; dots alone would be resolved on the way."""
+    if not isinstance(text, str):
+        raise TypeError(f"expected an ID, slug or name, such as device.id, got {text!r}")
     return quote(text, safe="").replace(".", "%2E") if text.strip(".") == "" else quote(text, safe="")
