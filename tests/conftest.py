@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,10 +22,21 @@ settings.register_profile("project", parent=settings.get_profile("random"), dera
 settings.load_profile("project")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "loop(factory): run async tests in an event loop of this class.")
+
+
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run async tests on asyncio: the SDK stands on aiohttp."""
-    return "asyncio"
+    chosen = request.node.get_closest_marker("loop")
+    return "asyncio", {} if chosen is None else {"loop_factory": chosen.kwargs["factory"]}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """The path of a database that does not exist yet."""
+    return tmp_path / "telemetry.sqlite"
 
 
 @pytest.fixture

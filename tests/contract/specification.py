@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
 import yaml
 from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
@@ -15,6 +17,7 @@ from werkzeug.datastructures import Headers as WerkzeugHeaders
 from werkzeug.datastructures import ImmutableMultiDict
 
 from enapter_async._protocol.request import Answer, Request
+from enapter_async._transport.http import HttpTransport
 
 SPECIFICATION = Path(__file__).parents[1] / "data" / "openapi.yaml"
 LATEST = "/v3/telemetry/latest"
@@ -96,3 +99,27 @@ def judge(request: Request, headers: dict[str, str], answer: Answer) -> None:
     if answer.status < 400:
         api().validate_request(sent)
     api().validate_response(sent, ReceivedAnswer(answer))
+
+
+class Exchanges(list[tuple[Request, Answer]]):
+    """Everything that was sent and received."""
+
+    @property
+    def operations(self) -> set[str]:
+        """Names of the operations that were sent."""
+        return {request.operation.name for request, _ in self}
+
+
+def judge_exchanges(monkeypatch: pytest.MonkeyPatch) -> Exchanges:
+    """Judge every exchange from now on, and keep it."""
+    kept = Exchanges()
+    exchange = HttpTransport.send
+
+    async def judged(self: HttpTransport, request: Request, headers: Mapping[str, str], **options: Any) -> Answer:
+        answer = await exchange(self, request, headers, **options)
+        kept.append((request, answer))
+        judge(request, dict(headers), answer)
+        return answer
+
+    monkeypatch.setattr(HttpTransport, "send", judged)
+    return kept

@@ -8,7 +8,7 @@ import pytest
 
 from enapter_async import ConflictError, DeviceType, EnapterClient, Location, NotFoundError
 from enapter_async.resources.devices import _EXPANDS
-from tests.contract.conftest import Exchanges
+from tests.contract.specification import Exchanges
 
 pytestmark = pytest.mark.anyio
 

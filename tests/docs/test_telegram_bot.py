@@ -34,6 +34,7 @@ from aiogram.types import CallbackQuery, Chat, InlineKeyboardMarkup, Message, Up
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.loop(factory=VirtualTimeLoop),
     pytest.mark.skipif(sys.platform == "win32", reason="aiogram handles no signals on Windows"),
 ]
 
@@ -177,11 +178,6 @@ class Stage:
         question = self.telegram.sent[-1]
         assert question.text == "Start: Electrolyser 1?\nIt begins to make hydrogen."
         return question
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 @pytest.fixture

@@ -175,11 +175,6 @@ async def watched(database: Path, *, rediscover: float = 300.0) -> AsyncIterator
             collector.stop()
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "telemetry.sqlite"
-
-
 async def test_a_scrape_holds_what_the_collector_did_and_every_latest_value(database: Path) -> None:
     async with watched(database) as it:
         await wait_until(lambda: it.collector.statistics.rows)

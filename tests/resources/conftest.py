@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
 from enapter_async import Device, EnapterClient
-from enapter_async._protocol.request import Answer, Request
-from enapter_async._transport.http import HttpTransport
 from enapter_async.simulator import Simulator
-from tests.contract.specification import judge
+from tests.contract.specification import judge_exchanges
 
 
 @pytest.fixture(autouse=True)
 def judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = HttpTransport.send
-
-    async def exchange_and_judge(
-        self: HttpTransport, request: Request, headers: Mapping[str, str], **how: Any
-    ) -> Answer:
-        answer = await exchange(self, request, headers, **how)
-        judge(request, dict(headers), answer)
-        return answer
-
-    monkeypatch.setattr(HttpTransport, "send", exchange_and_judge)
+    judge_exchanges(monkeypatch)
 
 
 @pytest.fixture

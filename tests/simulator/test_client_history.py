@@ -239,7 +239,7 @@ async def test_a_server_that_fails_at_random_leaves_no_hole(sim: Simulator, clie
     check_order(batches)
 
 
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["virtual"])
+@pytest.mark.loop(factory=VirtualTimeLoop)
 async def test_latency_is_paid_once_for_all_parts_at_once(sim: Simulator, client: EnapterClient) -> None:
     sim.latency = 0.15
     query = TimeseriesQuery(start=START, end=START + timedelta(hours=8), granularity=60, series=series(sim)[:1])

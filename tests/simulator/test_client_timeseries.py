@@ -115,7 +115,7 @@ async def test_a_query_cut_in_the_middle_is_begun_again(sim: Simulator, client: 
     assert len(sim.requests_of("queryTimeseries")) == 4
 
 
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["virtual"])
+@pytest.mark.loop(factory=VirtualTimeLoop)
 async def test_a_query_that_is_cut_for_ever_ends_within_its_deadline(sim: Simulator) -> None:
     sim.faults.on("queryTimeseries", Fault.truncate(5000), nth=None)
     patient = RetryPolicy(max_attempts=1000, initial_delay=0.05, max_delay=0.05)

@@ -16,7 +16,8 @@ from simulator_contract import check_value
 from enapter_async.integrations.virtual_time import VirtualTimeLoop
 from enapter_async.simulator import Device, Role, Simulator
 
-pytestmark = pytest.mark.anyio
+# No time passes while something happens, so nothing flows by itself before a test has done what it wants to.
+pytestmark = [pytest.mark.anyio, pytest.mark.loop(factory=VirtualTimeLoop)]
 
 
 UPGRADE = {
@@ -25,12 +26,6 @@ UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """No time passes while something happens, so nothing flows by itself before a test has done what it wants to."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 @pytest.fixture

@@ -20,15 +20,10 @@ from enapter_async import (
 from enapter_async.integrations.virtual_time import VirtualTimeLoop
 from enapter_async.simulator import Device, Simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.loop(factory=VirtualTimeLoop)]
 
 NEVER = 1e9
 HASTY = StreamPolicy(initial_delay=0.01, max_delay=0.05)
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 @pytest.fixture

@@ -33,12 +33,7 @@ from enapter_async import (
 from enapter_async.integrations.virtual_time import VirtualTimeLoop
 from enapter_async.simulator import Simulator
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
+pytestmark = [pytest.mark.anyio, pytest.mark.loop(factory=VirtualTimeLoop)]
 
 
 @pytest.fixture

@@ -32,16 +32,11 @@ from enapter_async import (
 from enapter_async.models.common import JSON
 from tests.clocks import SocketlessLoop
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.loop(factory=SocketlessLoop)]
 
 NOON = 1_773_489_600.0
 Answer = dict[str, dict[str, LatestPoint]]
 Fetch = Callable[[str], Awaitable[Answer]]
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, object]]:
-    return "asyncio", {"loop_factory": SocketlessLoop}
 
 
 def clock() -> float:

@@ -15,12 +15,7 @@ from enapter_async.config import RateLimit
 from enapter_async.errors import ClientClosedError
 from tests.clocks import SocketlessLoop, now, pending_timers
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": SocketlessLoop}
+pytestmark = [pytest.mark.anyio, pytest.mark.loop(factory=SocketlessLoop)]
 
 
 def make(max_in_flight: int = 100, **rate_limit: Any) -> Limiter:

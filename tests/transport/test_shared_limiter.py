@@ -15,12 +15,7 @@ from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, So
 from enapter_async.config import RateLimit, SharedRateLimit
 from tests.clocks import SocketlessLoop, now
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": SocketlessLoop}
+pytestmark = [pytest.mark.anyio, pytest.mark.loop(factory=SocketlessLoop)]
 
 
 class Bucket:

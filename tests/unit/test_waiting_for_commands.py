@@ -28,12 +28,7 @@ from enapter_async._protocol.request import Answer, Headers, Request
 from enapter_async.models.commands import CommandExecution, ExecutionState
 from tests.clocks import SocketlessLoop, now
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": SocketlessLoop}
+pytestmark = [pytest.mark.anyio, pytest.mark.loop(factory=SocketlessLoop)]
 
 
 class Platform:
