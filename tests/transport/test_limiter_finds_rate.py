@@ -6,6 +6,7 @@ The bounds are those of issue 5; `benchmarks/bench_rate_limit.py` measures the s
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 
@@ -208,20 +209,23 @@ def test_a_fixed_pace_below_the_servers_wastes_nothing() -> None:
 
 @pytest.mark.parametrize("retry_after", [None, 0.0, 1.0])
 @pytest.mark.parametrize("calls", [40, 100, 300])
-def test_a_server_that_refuses_every_request_once_starves_nobody(retry_after: float | None, calls: int) -> None:
+@pytest.mark.parametrize(("times", "seconds"), [(1, 8), (2, 18), (3, 30)])
+def test_a_server_that_refuses_every_request_so_often_starves_nobody(
+    retry_after: float | None, calls: int, times: int, seconds: float
+) -> None:
     """It asks for no rate, and every lower pace would be refused as well."""
-    known: set[int] = set()
+    refused: Counter[int] = Counter()
 
     async def caller(number: int, limiter: Limiter) -> None:
         rejected: Slot | None = None
         while True:
             slot = await limiter.acquire(again=rejected)
             await asyncio.sleep(0.005)
-            if number in known:
+            if refused[number] == times:
                 limiter.succeeded(slot)
                 limiter.release(slot)
                 return
-            known.add(number)
+            refused[number] += 1
             limiter.rejected(slot, retry_after)
             limiter.release(slot)
             rejected = slot
@@ -236,23 +240,23 @@ def test_a_server_that_refuses_every_request_once_starves_nobody(retry_after: fl
         return loop.time() - began
 
     with asyncio.Runner(loop_factory=SocketlessLoop) as runner:
-        assert runner.run(run()) < 8
+        assert runner.run(run()) < seconds
 
 
 def test_a_second_try_that_is_refused_is_a_matter_of_the_rate_again() -> None:
     ritual = Ritual()
     for _ in range(8):
-        ritual.rejected(again=False, at_lower_pace=True)
-        ritual.accepted(again=True)
+        ritual.rejected(tries=0, at_lower_pace=True)
+        ritual.accepted(tries=1)
     assert ritual.holds
-    ritual.rejected(again=True, at_lower_pace=True)
+    ritual.rejected(tries=1, at_lower_pace=True)
     assert not ritual.holds
 
 
 def test_a_first_try_that_is_accepted_shows_that_the_rate_counts() -> None:
     ritual = Ritual()
     for _ in range(100):
-        ritual.rejected(again=False, at_lower_pace=True)
-        ritual.accepted(again=True)
-        ritual.accepted(again=False)
+        ritual.rejected(tries=0, at_lower_pace=True)
+        ritual.accepted(tries=1)
+        ritual.accepted(tries=0)
     assert not ritual.holds

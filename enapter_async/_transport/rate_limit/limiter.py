@@ -30,15 +30,15 @@ class Slot:
 
     Attributes:
         reserved_at: When it was granted, by the limiter's clock.
-        again: Whether the request got a 429 before.
+        tries: How often the request got a 429 before.
         not_before: After a 429, the earliest time at which the same request may be sent again.
     """
 
-    __slots__ = ("again", "not_before", "reserved_at")
+    __slots__ = ("not_before", "reserved_at", "tries")
 
-    def __init__(self, reserved_at: float, again: bool) -> None:
+    def __init__(self, reserved_at: float, tries: int) -> None:
         self.reserved_at: float = reserved_at
-        self.again: bool = again
+        self.tries: int = tries
         self.not_before: float = 0.0
 
 
@@ -118,8 +118,9 @@ class Limiter:
         self._spacing = self._pace.spacing
         self._meter = self._pace.meter
         self._ritual = self._pace.ritual
-        self._again: OrderedDict[_Waiter, None] = OrderedDict()
-        self._queue: OrderedDict[_Waiter, None] = OrderedDict()
+        # Waiters with the number of 429 responses that their requests got before.
+        self._again: OrderedDict[_Waiter, int] = OrderedDict()
+        self._queue: OrderedDict[_Waiter, int] = OrderedDict()
         self._resting: dict[_Waiter, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -165,7 +166,7 @@ class Limiter:
         now = self._clock()
         if self._spacing.ready_at > now:
             return None
-        return self._take(now, False)
+        return self._take(now, 0)
 
     async def acquire(self, *, again: Slot | None = None) -> Slot:
         """Wait for a slot. The caller sets the timeout.
@@ -183,11 +184,12 @@ class Limiter:
         waiter: _Waiter = loop.create_future()
         if self._closed:
             raise ClientClosedError
+        tries = 0 if again is None else again.tries + 1
         rest = 0.0 if again is None else again.not_before - self._clock()
         if rest > 0.0:
-            self._resting[waiter] = loop.call_later(rest, self._rested, waiter)
+            self._resting[waiter] = loop.call_later(rest, self._rested, waiter, tries)
         else:
-            (self._queue if again is None else self._again)[waiter] = None
+            (self._queue if again is None else self._again)[waiter] = tries
             self._dispatch()
         try:
             slot = await waiter
@@ -207,8 +209,8 @@ class Limiter:
     def succeeded(self, slot: Slot) -> None:
         """Record a response other than 429."""
         self._meter.accepted += 1
-        if slot.again or self._ritual.suspected:
-            self._ritual.accepted(again=slot.again)
+        if slot.tries or self._ritual.suspected:
+            self._ritual.accepted(tries=slot.tries)
         if self._window < self._max_window:
             self._window += 1
 
@@ -222,7 +224,7 @@ class Limiter:
         now = self._clock()
         if retry_after is not None:
             slot.not_before = now + retry_after
-        self._pace.rejected(now, slot.reserved_at, retry_after, again=slot.again)
+        self._pace.rejected(now, slot.reserved_at, retry_after, tries=slot.tries)
 
     def close(self) -> None:
         """Raise `ClientClosedError` in current and later waiters. Slots in use stay valid."""
@@ -240,12 +242,12 @@ class Limiter:
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _take(self, now: float, again: bool) -> Slot:
+    def _take(self, now: float, tries: int) -> Slot:
         if self._spacing.rate is not None and self._pace.forgotten(now):
             self._window = self._initial_window
         self._pace.reserve(now)
         self._in_flight += 1
-        return Slot(now, again)
+        return Slot(now, tries)
 
     def _dispatch(self) -> None:
         """Grant as many slots as possible, in order, and set the timer for the next one."""
@@ -259,14 +261,14 @@ class Limiter:
                     delay = max(ready_at - now, _SHORTEST_TIMER)
                     self._timer = next(iter(queue)).get_loop().call_later(delay, self._wake)
                 return
-            waiter, _ = queue.popitem(last=False)
+            waiter, tries = queue.popitem(last=False)
             if not waiter.done():  # otherwise the waiter was cancelled but has not run yet
-                waiter.set_result(self._take(now, queue is self._again))
+                waiter.set_result(self._take(now, tries))
         self._stop_timer()
 
-    def _rested(self, waiter: _Waiter) -> None:
+    def _rested(self, waiter: _Waiter, tries: int) -> None:
         del self._resting[waiter]
-        self._again[waiter] = None
+        self._again[waiter] = tries
         self._dispatch()
 
     def _withdraw(self, waiter: _Waiter) -> None:

@@ -70,9 +70,9 @@ LONGEST_PAUSE: Final = 60.0
 FIRST_BACKOFF: Final = 0.25
 LONGEST_BACKOFF: Final = 1.5
 """Pause in seconds if there is no Retry-After. Then a single request of the client probes the server."""
-SECOND_TRIES: Final = 8
-FIRST_TRIES: Final = 4
-"""Second tries accepted, and first tries rejected at a lower pace, all without exception. That many show that the
+LATER_TRIES: Final = 8
+EARLIER_TRIES: Final = 4
+"""Later tries accepted, and earlier ones rejected at a lower pace, all without exception. That many show that the
 rejections do not depend on the rate."""
 STOPPED: Final = 2
 """Cuts in a row without an accepted request, after which the server counts as stopped instead of slow."""
@@ -143,48 +143,58 @@ class Meter:
 
 
 class Ritual:
-    """Detects a server or proxy that rejects every request once, at any pace.
+    """Detects a server or proxy that rejects every request a fixed number of times, at any pace.
 
-    A rate limit does not distinguish first tries from second ones: after a cut it accepts new requests too. If only
-    second tries are accepted, slowing down does not help and starves waiting calls.
+    A rate limit does not count the tries of a request: after a cut it accepts new requests too. If only later tries
+    are accepted, and all at the same number, slowing down does not help and starves waiting calls.
 
     Attributes:
         suspected: Whether there is evidence for it.
     """
 
-    __slots__ = ("_first_tries", "_second_tries", "suspected")
+    __slots__ = ("_accepted", "_rejected", "_tries", "suspected")
 
     def __init__(self) -> None:
-        self._clear()
+        self._tries = 0  # of the accepted requests
+        self._accepted = 0
+        self._rejected = 0
+        self.suspected: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether every first try is rejected and every second one accepted."""
-        return self._second_tries >= SECOND_TRIES and self._first_tries >= FIRST_TRIES
+        """Whether every request is accepted after the same number of rejections, and not before."""
+        return self._accepted >= LATER_TRIES and self._rejected >= EARLIER_TRIES
 
-    def accepted(self, *, again: bool) -> None:
-        """Record an accepted request. First tries matter only while `suspected`."""
-        if again:
-            self._second_tries += 1
+    def accepted(self, *, tries: int) -> None:
+        """Record an accepted request. First tries matter only while `suspected`.
+
+        Args:
+            tries: How often it was rejected before.
+        """
+        if tries != self._tries:
+            self._accepted = 0
+            self._tries = tries
+        if tries:
+            self._accepted += 1
             self.suspected = True
         else:
             self._clear()
 
-    def rejected(self, *, again: bool, at_lower_pace: bool) -> None:
+    def rejected(self, *, tries: int, at_lower_pace: bool) -> None:
         """Record a 429.
 
         Args:
-            again: Whether the request got a 429 before.
+            tries: How often the request was rejected before.
             at_lower_pace: Whether it was sent after the last cut.
         """
-        if again:
+        if self._accepted and tries >= self._tries:
             self._clear()
         elif at_lower_pace:
-            self._first_tries += 1
+            self._rejected += 1
             self.suspected = True
 
     def _clear(self) -> None:
-        self._first_tries = self._second_tries = 0
+        self._tries = self._accepted = self._rejected = 0
         self.suspected = False
 
 
@@ -276,7 +286,7 @@ class Pace:
         self._forget()
         return True
 
-    def rejected(self, now: float, reserved_at: float, retry_after: float | None, *, again: bool = False) -> None:
+    def rejected(self, now: float, reserved_at: float, retry_after: float | None, *, tries: int = 0) -> None:
         """Adjust the pace after a 429.
 
         The whole client stops for Retry-After, with one exception. The header has whole seconds, so 1 is its smallest
@@ -290,11 +300,11 @@ class Pace:
             now: Time of the response.
             reserved_at: Time of the reservation for the request.
             retry_after: Seconds that the server asks the client to wait, if it does.
-            again: The request had been answered with 429 before.
+            tries: How often the request was answered with 429 before.
         """
         self.rejections += 1
         news = reserved_at > self._cut_at
-        self.ritual.rejected(again=again, at_lower_pace=news)
+        self.ritual.rejected(tries=tries, at_lower_pace=news)
         if not self._adaptive:
             return
         if self.ritual.holds:
