@@ -77,16 +77,16 @@ class Intake:
     def seen(self) -> int:
         """Number of selected attributes with a datapoint."""
         tracks = self._tracks
-        return sum(len(tracks[device].last) - len(tracks[device].dropped) for device in self._units)
+        return sum(len(tracks[device].reported) - len(tracks[device].dropped) for device in self._units)
 
     @property
     def devices_seen(self) -> int:
         """Number of selected devices with a datapoint."""
-        return sum(bool(self._tracks[device].last) for device in self._units)
+        return sum(bool(self._tracks[device].reported) for device in self._units)
 
     def list_silent_devices(self, most: int) -> list[str]:
         """Return up to some of the selected devices without a datapoint."""
-        return list(islice((device for device in self._units if not self._tracks[device].last), most))
+        return list(islice((device for device in self._units if not self._tracks[device].reported), most))
 
     def list_without_datapoint(self, most: int) -> list[Key]:
         """Return up to some of the selected attributes without a datapoint, those of devices that had others first."""
@@ -94,9 +94,9 @@ class Intake:
             (device, name)
             for silent in (False, True)
             for device, names in self._units.items()
-            if silent is not bool(last := self._tracks[device].last)
+            if silent is not bool(reported := self._tracks[device].reported)
             for name in names
-            if name not in last
+            if name not in reported
         )
         return list(islice(found, most))
 
@@ -119,7 +119,7 @@ class Intake:
         for device, names in before.items():
             left = units.get(device, {})
             track = self._tracks[device]
-            track.dropped.update((name, since) for name in names if name not in left and name in track.last)
+            track.dropped.update((name, since) for name in names if name not in left and name in track.reported)
 
     def knows(self, device: str) -> bool:
         """Whether a datapoint of the device was received."""
@@ -298,6 +298,7 @@ class Intake:
             before = last.get(attribute)
             if before is None:
                 if time >= ahead or time < _EARLIEST:
+                    track.misdated.add(attribute)
                     continue
                 track.begin(attribute, time)
             elif time > before:

@@ -103,6 +103,7 @@ class DeviceTrack:
         is_divided: Whether its attributes need several requests.
         unsteady: Attributes that were unreadable in some responses.
         dropped: When attributes that were selected before left the selection.
+        misdated: Attributes with rows whose time cannot be right. Only their times are not used.
         last: The newest time of each attribute.
         newest: The newest time of all; None before the first.
         heard_at: When that datapoint arrived.
@@ -116,6 +117,7 @@ class DeviceTrack:
     is_divided: bool = False
     unsteady: set[str] = attrs.field(factory=set[str])
     dropped: dict[str, int] = attrs.field(factory=dict[str, int])
+    misdated: set[str] = attrs.field(factory=set[str])
     last: dict[str, int] = attrs.field(factory=dict[str, int])
     moved_at: dict[str, int] = attrs.field(factory=dict[str, int])
     newest: int | None = None
@@ -127,6 +129,11 @@ class DeviceTrack:
     _usual: dict[str | None, int] = attrs.field(factory=dict["str | None", int])
     _in_question: dict[str | None, int] = attrs.field(factory=dict["str | None", int])
     _doubted_at: int | None = None
+
+    @property
+    def reported(self) -> Collection[str]:
+        """Attributes with rows."""
+        return self.last.keys() | self.misdated if self.misdated else self.last.keys()
 
     def begin(self, attribute: str, time: int) -> None:
         """Remember the first time of an attribute."""

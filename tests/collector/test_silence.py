@@ -360,3 +360,17 @@ def test_an_outage_that_lasts_is_noted_by_a_clock_that_is_behind(behind: int) ->
     (noted,) = plant.intake.list_lasting_outages(["d"])
     assert noted.start <= (START + 10 - behind) * SECOND
     assert (START + 19 - behind) * SECOND <= noted.before <= (START + 100 - behind) * SECOND
+
+
+@pytest.mark.parametrize("offset", [-1_700_000_000, 40 * 86_400])
+def test_an_attribute_with_an_impossible_time_has_a_value(offset: int) -> None:
+    plant = Plant("a", "b")
+    plant.poll({"a": 0, "b": offset})
+    assert plant.intake.seen == 2
+    assert plant.intake.list_without_datapoint(3) == []
+    plant.poll({"a": 1, "b": 1})
+    assert plant.intake.seen == 2
+    plant.intake.select({"d": {"a": None}}, plant.now())
+    assert plant.intake.seen == 1
+    plant.intake.select({"d": {"a": None, "b": None}}, plant.now())
+    assert plant.intake.seen == 2
