@@ -655,6 +655,51 @@ async def test_a_row_that_another_key_excludes_is_not_lost_in_silence(postgres_u
             await store.write([row(attribute="voltage")])
 
 
+# -- rows that the database loses --------------------------------------------------------------------------
+
+END_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'enapter-async collect' AND datname = current_database()"
+)
+
+
+async def repeat_write(store: PostgresStore, rows: list[Row]) -> int:
+    """Write rows, which may fail once because the connection was lost."""
+    with contextlib.suppress(StorageError):
+        return await store.write(rows)
+    return await store.write(rows)
+
+
+async def test_rows_that_a_failover_has_lost_become_gaps(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A standby that takes over may lack the last transactions."""
+    names = ("d1", "d2", "steady")
+    async with PostgresStore(postgres_url) as store:
+        await store.mark(dict.fromkeys(names, NOON - SECOND))
+        await store.write([row(0, device=name) for name in names])
+        await store.write([row(second, device=name) for second in (1, 2, 3) for name in ("d1", "d2")])
+        await query(postgres_url, "DELETE FROM telemetry WHERE time > to_timestamp($1)", NOON / SECOND + 1)
+        await query(postgres_url, END_CONNECTIONS)
+        assert await repeat_write(store, [row(9, device=name) for name in names]) == 3
+        lost = [(gap.device_id, gap.start, gap.before, gap.reason) for gap in await store.read_gaps()]
+        reason = "the database lost rows"
+        assert sorted(lost) == [(name, NOON + SECOND, NOON + 4 * SECOND, reason) for name in ("d1", "d2")]
+        assert "lost rows of 2 devices; the gaps are recorded" in caplog.text
+        await query(postgres_url, "DELETE FROM telemetry_gaps")
+        await query(postgres_url, END_CONNECTIONS)
+        assert await repeat_write(store, [row(10)]) == 1
+        assert await store.read_gaps() == []
+
+
+async def test_a_table_that_is_created_again_has_a_gap_since_the_last_mark(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url) as store:
+        await store.write([row(second) for second in range(10)])
+        await store.mark({"d1": NOON + 7 * SECOND})
+        await query(postgres_url, "DROP TABLE telemetry")
+        assert await repeat_write(store, [row(20)]) == 1
+        (gap,) = await store.read_gaps()
+    assert (gap.device_id, gap.start, gap.before) == ("d1", NOON + 7 * SECOND, NOON + 10 * SECOND)
+
+
 # -- several hosts -----------------------------------------------------------------------------------------
 
 

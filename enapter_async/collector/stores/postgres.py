@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -18,8 +20,10 @@ from enapter_async.collector.stores._addresses import (
     find_passwords,
     hide_password,
 )
+from enapter_async.collector.stores._committed import CommittedTimes
 from enapter_async.collector.stores._postgres_rows import (
     RowConnection,
+    clean_name,
     concerns_rows,
     find_refused,
     insert_rows,
@@ -50,6 +54,8 @@ class _Connection(RowConnection, Protocol):
     def terminate(self) -> None: ...
     async def close(self, *, timeout: float) -> None: ...
 
+
+_logger = logging.getLogger("enapter_async.collector")
 
 _LOOK_BACK: Final = timedelta(hours=1)
 """Time before the newest mark from which newer rows of each device are searched."""
@@ -106,6 +112,7 @@ class PostgresStore:
         self._connection: _Connection | None = None
         self._is_new = True  # the connection has not been used yet
         self._lock = asyncio.Lock()
+        self._committed = CommittedTimes()
         self._entered = False
 
     async def __aenter__(self) -> Self:
@@ -147,7 +154,10 @@ class PostgresStore:
                     raise
                 raise refusal from None
 
-        return await self._run(work)
+        new = await self._run(work)
+        if replace is None:
+            self._committed.add(rows)
+        return new
 
     async def _change_journal(
         self, connection: _Connection, note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]
@@ -167,30 +177,35 @@ class PostgresStore:
     async def read_newest(self, devices: Collection[str] | None, before: int) -> Mapping[str, int]:
         """Return the time up to which each device has been collected."""
 
-        async def work(connection: _Connection) -> dict[str, int]:
-            names = None if devices is None else list(devices)
-            bound = to_time(before)
-            marks = await connection.fetch(
-                f"SELECT device_id, reached AS newest FROM {self._tables.devices}"  # noqa: S608
-                " WHERE ($1::text[] IS NULL OR device_id = ANY ($1)) AND reached < $2",
-                names, bound,
-            )  # fmt: skip
-            newest = {record["device_id"]: record["newest"] for record in marks}
-            since = max(newest.values()) - _LOOK_BACK if newest else None
-            recent = await connection.fetch(
-                f"SELECT device_id, max(time) AS newest FROM {self._tables.telemetry}"  # noqa: S608
-                " WHERE ($1::text[] IS NULL OR device_id = ANY ($1))"
-                " AND time < $2 AND ($3::timestamptz IS NULL OR time >= $3)"
-                " GROUP BY device_id",
-                names, bound, since,
-                timeout=_ANSWER_SECONDS if newest else _SCAN_SECONDS,
-            )  # fmt: skip
-            for record in recent:
-                device = record["device_id"]
-                newest[device] = max(record["newest"], newest.get(device, record["newest"]))
-            return {device: to_microseconds(time) for device, time in newest.items()}
+        async def work(connection: _Connection) -> Mapping[str, int]:
+            return await self._read_newest(connection, devices, before)
 
         return await self._run(work)
+
+    async def _read_newest(
+        self, connection: _Connection, devices: Collection[str] | None, before: int
+    ) -> Mapping[str, int]:
+        names = None if devices is None else list(devices)
+        bound = to_time(before)
+        marks = await connection.fetch(
+            f"SELECT device_id, reached AS newest FROM {self._tables.devices}"  # noqa: S608
+            " WHERE ($1::text[] IS NULL OR device_id = ANY ($1)) AND reached < $2",
+            names, bound,
+        )  # fmt: skip
+        newest = {record["device_id"]: record["newest"] for record in marks}
+        since = max(newest.values()) - _LOOK_BACK if newest else None
+        recent = await connection.fetch(
+            f"SELECT device_id, max(time) AS newest FROM {self._tables.telemetry}"  # noqa: S608
+            " WHERE ($1::text[] IS NULL OR device_id = ANY ($1))"
+            " AND time < $2 AND ($3::timestamptz IS NULL OR time >= $3)"
+            " GROUP BY device_id",
+            names, bound, since,
+            timeout=_ANSWER_SECONDS if newest else _SCAN_SECONDS,
+        )  # fmt: skip
+        for record in recent:
+            device = record["device_id"]
+            newest[device] = max(record["newest"], newest.get(device, record["newest"]))
+        return {device: to_microseconds(time) for device, time in newest.items()}
 
     async def mark(self, reached: Mapping[str, int]) -> None:
         """Store the times up to which devices have been collected."""
@@ -304,9 +319,25 @@ class PostgresStore:
             if connection is None or connection.is_closed():
                 self._connection, self._is_new = None, True
                 connection = self._connection = await self._connect()
+                await self._note_losses(connection)
             done = await work(connection)
             self._is_new = False
             return done
+
+    async def _note_losses(self, connection: _Connection) -> None:
+        """Record a gap if rows are missing that were committed before the connection was lost."""
+        sample = self._committed.sample
+        if sample is None or await connection.fetchval(
+            f"SELECT 1 FROM {self._tables.telemetry} WHERE device_id = $1 AND attribute = $2 AND time = $3",  # noqa: S608
+            clean_name(sample[0]), clean_name(sample[1]), to_time(sample[2]),
+        ):  # fmt: skip
+            return
+        tomorrow = round((time.time() + 86_400) * 1e6)
+        gaps = self._committed.find_losses(await self._read_newest(connection, self._committed.devices, tomorrow))
+        async with connection.transaction():
+            await self._change_journal(connection, gaps, {})
+        self._committed.sample = None  # the gaps are recorded once
+        _logger.warning("%s lost rows of %d devices; the gaps are recorded", self.address, len(gaps))
 
     @asynccontextmanager
     async def _failures(self) -> AsyncGenerator[None]:

@@ -1,0 +1,62 @@
+"""What a store has committed, to find out later whether the database lost some of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from enapter_async.collector.gaps import Gap
+from enapter_async.rows import Row
+
+_SECOND: Final = 1_000_000
+_DAY: Final = 86_400 * _SECOND
+
+
+class CommittedTimes:
+    """The oldest and the newest committed time of each device.
+
+    A standby that takes over may lack the last transactions, and a restored backup the last day.
+
+    Attributes:
+        sample: A row of the last commit. If it is missing, the database has lost rows.
+    """
+
+    def __init__(self) -> None:
+        self.sample: Row | None = None
+        self._oldest: dict[str, int] = {}
+        self._newest: dict[str, int] = {}
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices with committed rows."""
+        return list(self._newest)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Remember committed rows. Times more than a day ahead are ignored, as everywhere."""
+        newest, ahead = self._newest, round(time.time() * _SECOND) + _DAY
+        for row in rows:
+            device, moment = row[0], row[2]
+            known = newest.get(device)
+            if known is None:
+                if moment < ahead:
+                    newest[device] = self._oldest[device] = moment
+            elif known < moment < ahead:
+                newest[device] = moment
+        if rows:
+            self.sample = rows[-1]
+
+    def find_losses(self, found: Mapping[str, int]) -> list[Gap]:
+        """Return a gap for each device whose newest rows are missing.
+
+        Args:
+            found: Newest time of each device in the database.
+        """
+        gaps: list[Gap] = []
+        for device, newest in self._newest.items():
+            start = found.get(device, self._oldest[device])
+            if start < newest or device not in found:
+                first, last = start // _SECOND, newest // _SECOND
+                reason = "the database lost rows"
+                gaps.append(Gap(device_id=device, start=first * _SECOND, before=(last + 1) * _SECOND, reason=reason))
+        return gaps
