@@ -35,6 +35,8 @@ from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.rows import Row
 from enapter_async.rows.batches import RowBlock, has_same_series, make_row_block, none_is_empty
 
+_LOOK_SECONDS: Final = 60.0
+"""Longest time between two looks into the journal, to which other collectors and the store itself may add gaps."""
 _SECOND: Final = 1_000_000
 _WINDOW: Final = 3_600
 """Maximum number of steps to fill before updating the journal."""
@@ -166,7 +168,7 @@ class Repairer:
                 await anyio.sleep(pause)
                 pause = next_pause(pause)
                 continue
-            with anyio.move_on_after(wait):
+            with anyio.move_on_after(min(wait, _LOOK_SECONDS)):
                 await self._wake.wait()
 
     async def count_gaps(self) -> None:

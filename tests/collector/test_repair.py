@@ -481,3 +481,27 @@ async def test_a_resumed_answer_with_other_columns_fills_the_right_series(databa
     found = {row[:3]: row for row in read_rows(database)}
     assert found == {key: expected[key] for key in found}
     assert len({key[2] for key in found}) == 20
+
+
+async def test_a_gap_that_another_collector_has_noted_is_filled(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair_module, "_LOOK_SECONDS", 0.1)
+    async with (
+        Simulator(devices=1) as sim,
+        EnapterClient(base_url=sim.url, token=sim.token) as client,
+        SqliteStore(database) as store,
+        SqliteStore(database) as other,
+    ):
+        collector = Collector(client, store, interval=0.2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collector.run)
+            with anyio.fail_after(30):
+                while not collector.statistics.rows:
+                    await anyio.sleep(0.05)
+                noon = parse_time("2026-03-14T12:00:00Z")
+                await other.commit((), note=[Gap(device_id=None, start=noon, before=noon + 5 * SECOND)])
+                while not collector.statistics.rows_filled:
+                    await anyio.sleep(0.05)
+            collector.stop()
+    assert read_journal(database) == []

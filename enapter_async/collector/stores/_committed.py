@@ -1,4 +1,4 @@
-"""What a store has committed, to find out later whether the database lost some of it."""
+"""Times that a store has committed, to find out later whether the database lost some of them."""
 
 from __future__ import annotations
 

@@ -334,10 +334,12 @@ class PostgresStore:
             return
         tomorrow = round((time.time() + 86_400) * 1e6)
         gaps = self._committed.find_losses(await self._read_newest(connection, self._committed.devices, tomorrow))
-        async with connection.transaction():
-            await self._change_journal(connection, gaps, {})
+        if gaps:
+            async with connection.transaction():
+                await self._change_journal(connection, gaps, {})
         self._committed.sample = None  # the gaps are recorded once
-        _logger.warning("%s lost rows of %d devices; the gaps are recorded", self.address, len(gaps))
+        if gaps:
+            _logger.warning("%s lost rows of %d devices; the gaps are recorded", self.address, len(gaps))
 
     @asynccontextmanager
     async def _failures(self) -> AsyncGenerator[None]:
