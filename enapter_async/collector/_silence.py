@@ -192,7 +192,9 @@ class DeviceTrack:
         """
         found = self._find_spans(top, advances, now, rhythm)
         # Otherwise a clock that jumps ahead would look like a silence until then.
-        latest = top if self.newest is None else now + max(0, -self.lag()) + 2 * rhythm.step
+        # That cannot be told if the time of this machine was set back.
+        known = self.newest is not None and now >= self.heard_at
+        latest = now + max(0, -self.lag()) + 2 * rhythm.step if known else top
         for attribute, _, _ in advances:
             self.moved_at[attribute] = now
         if self.newest is None or top > self.newest:

@@ -374,3 +374,13 @@ def test_an_attribute_with_an_impossible_time_has_a_value(offset: int) -> None:
     assert plant.intake.seen == 1
     plant.intake.select({"d": {"a": None, "b": None}}, plant.now())
     assert plant.intake.seen == 2
+
+
+@pytest.mark.parametrize("step", [-3_600, 3_600])
+def test_a_second_that_was_skipped_while_the_time_of_this_machine_was_set_is_looked_up(step: int) -> None:
+    plant = Plant("a")
+    for second in range(20):
+        plant.poll({"a": second if second < 10 else second + 1})
+        if second == 9:
+            plant.second += step
+    assert plant.noted == [(10, 11)]
