@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Final
 
+from enapter_async.collector._repair_job import StoredSteps
 from enapter_async.collector._silence import (
     CHECKED_AGAIN,
     LONGEST_GAP,
@@ -219,13 +221,13 @@ class Intake:
             gaps.append(Gap(device_id=device, start=start, before=before, reason="some attributes were not answered"))
         return gaps
 
-    def settle(self, spans: Mapping[str, tuple[int, int]], missing: Collection[Key], there: Collection[Key]) -> int:
+    def settle(self, spans: Mapping[str, tuple[int, int]], missing: Collection[Key], stored: StoredSteps) -> int:
         """Learn the normal intervals from history.
 
         Args:
             spans: Start and end of the range that was looked up, by device.
             missing: Attributes with missing rows.
-            there: Attributes with rows in the store in this range.
+            stored: Rows that the store had in this range.
 
         Returns:
             Number of attributes that report often enough to have rows and had none.
@@ -239,9 +241,9 @@ class Intake:
             if track is None:
                 continue
             found = attributes[device]
-            track.settle(found)
+            track.settle(start, before, found, partial(stored.has_rows, device), self._step)
             for name in track.list_expected(before - start, self._step):
-                if name not in found and (device, name) not in there:
+                if name not in found and not stored.has_rows(device, name):
                     empty += 1
                     self.without_history.add((device, name))
         return empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
@@ -15,6 +16,39 @@ _NEAR: Final = 60
 """Number of steps up to which two gaps are read as one, since a request costs more than a few extra rows."""
 
 
+class StoredSteps:
+    """The steps within a time range for which the store had rows."""
+
+    def __init__(self, start: int, before: int, step: int) -> None:
+        """Prepare for the rows of a time range, in microseconds since 1970."""
+        self._start = start
+        self._before = before
+        self._step = step
+        self._steps: defaultdict[str, dict[str, bytearray]] = defaultdict(dict)
+
+    def add(self, keys: Iterable[RowKey]) -> None:
+        """Record rows within the time range."""
+        for device, attribute, time in keys:
+            attributes = self._steps[device]
+            steps = attributes.get(attribute)
+            if steps is None:
+                steps = attributes[attribute] = bytearray((self._before - self._start) // self._step)
+            steps[(time - self._start) // self._step] = 1
+
+    def find(self, device: str, attribute: str) -> bytearray | None:
+        """Return a 1 for each step with a row of an attribute, or None if it has no row."""
+        return self._steps[device].get(attribute) if device in self._steps else None
+
+    def has_rows(self, device: str, attribute: str | None, start: int | None = None, before: int | None = None) -> bool:
+        """Whether a device had rows of an attribute, or of any, in the whole time range or a part of it."""
+        first = 0 if start is None else max(0, (start - self._start) // self._step)
+        last = None if before is None else max(0, (before - self._start) // self._step)
+        if attribute is not None:
+            steps = self.find(device, attribute)
+            return steps is not None and 1 in steps[first:last]
+        return any(1 in steps[first:last] for steps in self._steps.get(device, {}).values())
+
+
 @attrs.frozen
 class RepairJob:
     """Gaps to fill together, within a time range.
@@ -25,6 +59,7 @@ class RepairJob:
         step: Microseconds between two rows.
         gaps: The gaps.
         spans: Start and end (exclusive) of the gap, by device.
+        stored: Rows that the store had when the job began.
     """
 
     start: int
@@ -32,21 +67,11 @@ class RepairJob:
     step: int
     gaps: tuple[Gap, ...]
     spans: dict[str, tuple[int, int]]
-    _there: dict[tuple[str, str], bytearray] = attrs.field(factory=dict[tuple[str, str], bytearray], init=False)
-    """By attribute, a 1 for each step with a row in the store when the job began."""
+    stored: StoredSteps = attrs.field(init=False)
 
-    @property
-    def stored_attributes(self) -> Collection[tuple[str, str]]:
-        """Device and attribute of the rows that the store had when the job began."""
-        return self._there.keys()
-
-    def add_rows(self, keys: Iterable[RowKey]) -> None:
-        """Record the rows that the store has within the time range."""
-        for device, attribute, time in keys:
-            there = self._there.get((device, attribute))
-            if there is None:
-                there = self._there[device, attribute] = bytearray((self.before - self.start) // self.step)
-            there[(time - self.start) // self.step] = 1
+    @stored.default
+    def _no_rows(self) -> StoredSteps:
+        return StoredSteps(self.start, self.before, self.step)
 
     def select_missing(self, block: RowBlock) -> RowBlock:
         """Return the rows within the gap of their device for which the store has no row in the same step."""
@@ -56,9 +81,9 @@ class RepairJob:
 
         def find_filter(device: str, attribute: str) -> Callable[[int], bool] | None:
             start, before = self.spans.get(device, (0, 0))
-            there = self._there.get((device, attribute))
-            if there is not None:
-                return lambda time: start <= time < before and not there[(time - self.start) // self.step]
+            stored = self.stored.find(device, attribute)
+            if stored is not None:
+                return lambda time: start <= time < before and not stored[(time - self.start) // self.step]
             return None if start <= first and last < before else lambda time: start <= time < before
 
         return block.select(find_filter)

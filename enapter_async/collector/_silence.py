@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import attrs
@@ -56,6 +56,21 @@ class _Arrival:
     waited: int
     now: int
     in_doubt: bool
+
+
+@attrs.define
+class _Question:
+    """A silence that history may explain.
+
+    Attributes:
+        size: Its length.
+        start: Start of what has not been looked up.
+        before: Its end.
+    """
+
+    size: int
+    start: int
+    before: int
 
 
 @attrs.frozen
@@ -127,7 +142,7 @@ class DeviceTrack:
     _first: dict[str, int] = attrs.field(factory=dict[str, int])
     _candidates: dict[str, _Candidate] = attrs.field(factory=dict[str, _Candidate])
     _usual: dict[str | None, int] = attrs.field(factory=dict["str | None", int])
-    _in_question: dict[str | None, int] = attrs.field(factory=dict["str | None", int])
+    _in_question: dict[str | None, _Question] = attrs.field(factory=dict["str | None", _Question])
     _doubted_at: int | None = None
 
     @property
@@ -162,17 +177,35 @@ class DeviceTrack:
         """Return the time from the newest datapoint to its arrival."""
         return 0 if self.newest is None else self.heard_at - self.newest
 
-    def settle(self, found: Collection[str]) -> None:
+    def settle(
+        self,
+        start: int,
+        before: int,
+        found: Collection[str],
+        has_rows: Callable[[str | None, int, int], bool],
+        step: int,
+    ) -> None:
         """Learn from history which silences are normal.
 
         Args:
+            start: Start of the range that was looked up.
+            before: End of the range (exclusive).
             found: Attributes with missing rows.
+            has_rows: Whether an attribute, or any of them, had rows in the store between two times.
+            step: Microseconds between two rows.
         """
-        for key, size in self._in_question.items():
-            had_rows = bool(found) if key is None else key in found
-            if not had_rows:
-                self._usual[key] = max(size, self._usual.get(key, 0))
-        self._in_question.clear()
+        for key, question in list(self._in_question.items()):
+            begin, end = question.start // step * step + step, question.before // step * step
+            checked = min(before, end)
+            if not start <= begin < checked:
+                continue  # another range was looked up
+            if (bool(found) if key is None else key in found) or has_rows(key, begin, checked):
+                del self._in_question[key]
+            elif checked < end:
+                question.start = checked - step
+            else:
+                del self._in_question[key]
+                self._usual[key] = max(question.size, self._usual.get(key, 0))
 
     def list_expected(self, length: int, step: int) -> list[str]:
         """Return the attributes that report often enough to have several values in a given time."""
@@ -265,7 +298,9 @@ class DeviceTrack:
         size = span[1] - span[0]
         if size <= self._usual.get(key, 0):
             return None
-        self._in_question[key] = max(size, self._in_question.get(key, 0))
+        question = self._in_question.get(key)
+        if question is None or size > question.size:
+            self._in_question[key] = _Question(size, *span)
         return span
 
     def _learn(self, attribute: str, size: int, step: int) -> None:

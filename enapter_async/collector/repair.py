@@ -25,7 +25,7 @@ from enapter_async import (
 from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async._protocol.failure import may_pass, refuses_request
 from enapter_async.collector._problems import Problems, ends_polling
-from enapter_async.collector._repair_job import RepairJob
+from enapter_async.collector._repair_job import RepairJob, StoredSteps
 from enapter_async.collector._repair_queue import RepairQueue
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
@@ -57,11 +57,9 @@ _STEPS_IN_LOOK_UP: Final = 300
 _SETTLE: Final = 2 * _SECOND
 """Seconds after the end of a step until it is in history."""
 _UNKNOWN: Final = "its gaps stay recorded, because it is gone or has no attributes to collect"
-Settled: TypeAlias = Callable[
-    [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], Collection[tuple[str, str]]], int
-]
-"""Takes the time range of each device that was looked up, the attributes with missing rows, and those with rows in the
-store. Returns the number of attributes whose expected values are nowhere."""
+Settled: TypeAlias = Callable[[Mapping[str, tuple[int, int]], Collection[tuple[str, str]], StoredSteps], int]
+"""Takes the time range of each device that was looked up, the attributes with missing rows, and the rows in the store.
+Returns the number of attributes whose expected values are nowhere."""
 
 
 class Repairer:
@@ -244,7 +242,7 @@ class Repairer:
         self._refuse(job, refused)
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         spans = {device: span for device, span in job.spans.items() if device not in refused}
-        empty = self._settled(spans, found, job.stored_attributes)
+        empty = self._settled(spans, found, job.stored)
         if job.start >= job.before:
             return  # an empty gap, which is no longer in the journal
         self.seconds += (job.before - job.start) / 1e6
@@ -421,7 +419,7 @@ class Repairer:
         attributes = sum(len(units.get(device, ())) for device in job.spans)
         length = min(_STEPS_IN_LOOK_UP, max(1, _ROWS_IN_LOOK_UP // max(1, attributes))) * job.step
         for start in range(job.start, job.before, length):
-            job.add_rows(await self._store.read_keys(job.spans, start, min(start + length, job.before)))
+            job.stored.add(await self._store.read_keys(job.spans, start, min(start + length, job.before)))
 
     async def _commit(self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]]) -> None:
         if rows or replace:

@@ -109,9 +109,9 @@ def newest_of(path: Path) -> float:
 
 
 def test_a_file_is_continued(database: Path) -> None:
-    first = run("collect", "--simulate", "2", "--for", "1s", "--to", str(database))
+    first = run("collect", "--simulate", "2", "--for", "3s", "--to", str(database))
     before = rows(database)
-    second = run("collect", "--simulate", "2", "--for", "1s", "--to", str(database), "--quiet")
+    second = run("collect", "--simulate", "2", "--for", "3s", "--to", str(database), "--quiet")
     assert (first.code, second.code) == (0, 0)
     check_clean(second)
     assert "datapoints" not in second.stderr  # asyncio's debug mode may say that a step was slow
@@ -223,7 +223,7 @@ def test_a_disk_that_is_full_ends_it_with_what_was_written(database: Path) -> No
 def test_progress_on_a_terminal_is_live(database: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "collect", "--simulate", "3", "--for", "1s", "--to", str(database)],
+        [*COMMAND, "collect", "--simulate", "3", "--for", "3s", "--to", str(database)],
         stdout=subprocess.PIPE,
         stderr=theirs,
         stdin=subprocess.DEVNULL,

@@ -295,7 +295,7 @@ def test_shards_share_the_devices(tmp_path: Path) -> None:
     found: list[set[str]] = []
     for shard in ("1/2", "2/2"):
         path = tmp_path / f"{shard[0]}.sqlite"
-        ended = run(*SIMULATED, "--for", "1s", "--to", str(path), "--shard", shard)
+        ended = run(*SIMULATED, "--for", "3s", "--to", str(path), "--shard", shard)
         assert ended.code == 0, ended.stderr
         found.append({row[0] for row in rows(path)})
     assert all(found)
@@ -466,7 +466,7 @@ def test_an_invalid_address_to_serve_at_is_refused(text: str) -> None:
 def test_warnings_of_the_package_are_lines_of_the_log(tmp_path: Path) -> None:
     pytest.importorskip("throttled", reason="the extra `redis` is not installed")
     ended = run(
-        "collect", "--simulate", "1", "--for", "1s", "--log-format", "json", "--to", str(tmp_path / "t.sqlite"),
+        "collect", "--simulate", "1", "--for", "3s", "--log-format", "json", "--to", str(tmp_path / "t.sqlite"),
         "--redis", f"redis://:secret@127.0.0.1:{find_free_port()}/0", "--requests-per-second", "50",
     )  # fmt: skip
     assert ended.code == 0

@@ -69,7 +69,7 @@ def test_rows_of_the_summary_are_in_the_database(postgres_url: str) -> None:
 
 @needs_postgres
 def test_a_second_run_finds_what_the_first_one_wrote_in_a_schema_of_ones_own(postgres_url: str) -> None:
-    arguments = ("collect", "--simulate", "2", "--for", "1s", "--to", postgres_url, "--schema", 'my "plant"')
+    arguments = ("collect", "--simulate", "2", "--for", "3s", "--to", postgres_url, "--schema", 'my "plant"')
     first, second = run(*arguments), run(*arguments)
     assert (first.code, second.code) == (0, 0)
     assert query(postgres_url, 'SELECT count(*) FROM "my ""plant""".telemetry') == [
@@ -122,7 +122,7 @@ def test_a_server_that_is_restarted_is_said_once_and_nothing_is_missing() -> Non
 @needs_postgres
 def test_what_cannot_be_used_ends_with_7_and_one_line(postgres_url: str, postgres: PostgresServer) -> None:
     query(postgres_url, "CREATE TABLE telemetry (id int)")
-    collect = ("collect", "--simulate", "1", "--for", "1s", "--to")
+    collect = ("collect", "--simulate", "1", "--for", "3s", "--to")
     check_one_line(run(*collect, postgres_url), f'{postgres_url}: the table "telemetry" has no column device_id')
     check_one_line(run(*collect, postgres.url + "_none"), 'database "postgres_none" does not exist')
     nobody = postgres.url.replace("admin@", f"nobody:{SECRET}@")
@@ -160,7 +160,7 @@ def test_a_password_is_shown_nowhere(postgres_url: str, way: str) -> None:
 
 @needs_postgres
 def test_gaps_are_listed_and_repaired(postgres_url: str) -> None:
-    assert run("collect", "--simulate", "2", "--for", "1s", "--to", postgres_url).code == 0
+    assert run("collect", "--simulate", "2", "--for", "3s", "--to", postgres_url).code == 0
     query(
         postgres_url,
         "INSERT INTO telemetry_gaps (device_id, start, before, reason)"
@@ -267,7 +267,7 @@ def test_a_password_in_what_is_no_address_is_not_shown_either(target: str) -> No
 
 @posix
 def test_standard_output_holds_rows_only() -> None:
-    ended = run("collect", "--simulate", "2", "--for", "1s", "--to", "-")
+    ended = run("collect", "--simulate", "2", "--for", "3s", "--to", "-")
     assert ended.code == 0
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert len({line["device_id"] for line in lines}) == 2
@@ -291,7 +291,7 @@ def test_a_reader_that_leaves_ends_it_with_7() -> None:
 @posix
 def test_standard_output_that_is_closed_is_told() -> None:
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "collect", "--simulate", "1", "--for", "1s", "--to", "-"],
+        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "collect", "--simulate", "1", "--for", "3s", "--to", "-"],
         env=environment(), stderr=subprocess.PIPE, text=True, check=False, timeout=30,
     )  # fmt: skip
     assert done.returncode == 7

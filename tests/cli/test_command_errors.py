@@ -111,14 +111,14 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path, content: st
         connection.execute("CREATE TABLE telemetry (x)")
         connection.close()
     before = database.read_bytes() if content == "text" else None
-    result = invoke("collect", "--simulate", "1", "--for", "1s", "--to", str(database))
+    result = invoke("collect", "--simulate", "1", "--for", "3s", "--to", str(database))
     assert result.exit_code == 7
     assert str(database) in result.stderr
     assert before is None or database.read_bytes() == before
 
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
-    result = invoke("collect", "--simulate", "1", "--for", "1s", "--to", str(tmp_path / "no" / "t.sqlite"))
+    result = invoke("collect", "--simulate", "1", "--for", "3s", "--to", str(tmp_path / "no" / "t.sqlite"))
     assert result.exit_code == 7
     assert "cannot be opened" in result.stderr
 

@@ -14,7 +14,7 @@ from enapter_async.collector import SqliteStore
 
 
 def note(database: Path) -> None:
-    result = invoke("collect", "--simulate", "2", "--for", "1s", "--to", str(database), "-q")
+    result = invoke("collect", "--simulate", "2", "--for", "3s", "--to", str(database), "-q")
     assert result.exit_code == 0, result.output
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(

@@ -129,7 +129,7 @@ def test_plot_draws_a_good_attribute(tmp_path: Path, picture: tuple[str, ...]) -
 def test_collect_stores_the_others(tmp_path: Path, target: str, attributes: str) -> None:
     with answering(ANSWERS) as server:
         result = server.run(
-            "collect", "--no-wait", "--for", "0.3s", "--interval", "100ms", "--attributes", attributes,
+            "collect", "--no-wait", "--for", "2s", "--interval", "100ms", "--attributes", attributes,
             "--to", str(tmp_path / target),
         )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -147,6 +147,6 @@ def test_collect_does_not_end_because_the_first_device_is_deleted_when_the_clock
     without = {path: answer for path, answer in ANSWERS.items() if path != "/v3/devices/d1/telemetry"}
     with answering(without) as server:
         result = server.run(
-            "collect", "--no-wait", "--for", "0.3s", "--interval", "100ms", "--to", str(tmp_path / "t.sqlite")
+            "collect", "--no-wait", "--for", "2s", "--interval", "100ms", "--to", str(tmp_path / "t.sqlite")
         )
     assert result.exit_code == 0, result.output

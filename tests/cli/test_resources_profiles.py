@@ -186,7 +186,7 @@ def test_a_profiles_site_is_the_default(world: Served, config: Path) -> None:
 def test_other_programs_use_profiles_too(world: Served, config: Path, tmp_path: Path) -> None:
     write(config, f'[profiles.lab]\nbase_url = "{world.simulator.url}"\ntoken_env = "LAB_TOKEN"\n')
     database = tmp_path / "telemetry.sqlite"
-    arguments = ["collect", "--for", "0.3s", "--quiet", "--to", str(database)]
+    arguments = ["collect", "--for", "2s", "--quiet", "--to", str(database)]
     result = run(config, "--profile", "lab", *arguments, LAB_TOKEN=world.simulator.token)
     assert result.exit_code == 0, result.output
     assert database.exists()

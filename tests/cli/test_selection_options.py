@@ -43,7 +43,7 @@ def test_what_is_refused(names: tuple[str, ...], attributes: str) -> None:
 def test_collect_and_export_select_alike(world: Served, tmp_path: Path, chosen: list[str]) -> None:
     collected, exported = tmp_path / "telemetry.sqlite", tmp_path / "history.csv"
     device = ["--device", "battery-1", *chosen]
-    result = world.run("collect", *device, "--to", str(collected), "--for", "1s", "--interval", "100ms", "--quiet")
+    result = world.run("collect", *device, "--to", str(collected), "--for", "3s", "--interval", "100ms", "--quiet")
     assert result.exit_code == 0, result.output
     result = world.run("export", *device, "--to", str(exported), "--since", "10m", "--quiet")
     assert result.exit_code == 0, result.output

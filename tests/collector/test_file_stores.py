@@ -472,7 +472,7 @@ def test_after_a_kill_the_next_run_goes_on(tmp_path: Path, name: str) -> None:
     with left.open("ab") as file:
         file.write(left.read_bytes().splitlines()[-1][:20])  # a write that was cut in the middle
     before = left.read_bytes().count(b"\n") - (name != "jsonl")
-    ended = run("collect", "--simulate", "3", "--for", "1s", "--to", str(path), "-q")
+    ended = run("collect", "--simulate", "3", "--for", "3s", "--to", str(path), "-q")
     check_clean(ended)
     rows = READERS[name](path)
     assert len(rows) == before + figure(ended, "datapoints")
@@ -480,7 +480,7 @@ def test_after_a_kill_the_next_run_goes_on(tmp_path: Path, name: str) -> None:
 
 
 def test_the_format_may_be_given(tmp_path: Path) -> None:
-    ended = run("collect", "--simulate", "2", "--for", "1s", "--to", str(tmp_path / "x"), "--format", "jsonl", "-q")
+    ended = run("collect", "--simulate", "2", "--for", "3s", "--to", str(tmp_path / "x"), "--format", "jsonl", "-q")
     check_clean(ended)
     assert figure(ended, "datapoints") == len((tmp_path / "x").read_text().splitlines())
     assert json.loads((tmp_path / "x").read_text().splitlines()[0])["device_id"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from enapter_async.collector._beginning import find_start_gaps
 from enapter_async.collector._intake import SECOND, Intake
+from enapter_async.collector._repair_job import StoredSteps
 from enapter_async.collector.gaps import Gap, merge_gaps
 
 START = 1_773_480_000
@@ -46,6 +47,13 @@ class Plant:
             self.noted += [(gap.start / SECOND - START, gap.before / SECOND - START) for gap in merge_gaps(gaps)]
             self.reasons += [gap.reason for gap in gaps]
         self.second += self.interval
+
+    def settle(self, start: int, before: int, *, stored: Collection[int] = ()) -> None:
+        """Look up a range in history that has nothing new. The store has rows of some of its seconds."""
+        first, end = (START + start) * SECOND, (START + before) * SECOND
+        rows = StoredSteps(first, end, SECOND)
+        rows.add([("d", "a", (START + second) * SECOND) for second in stored])
+        self.intake.settle({"d": (first, end)}, set(), rows)
 
     def fail(self, count: int = 1) -> None:
         for _ in range(count):
@@ -158,13 +166,43 @@ def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> No
         if now in (5, 12):
             plant.second += 3
         if plant.noted:
-            plant.intake.settle({"d": (6 * SECOND, 9 * SECOND)}, set(), set())
+            plant.settle(6, 9)
     assert plant.noted == [(6, 9)]
     assert plant.intake.without_history == {("d", "a"), ("d", "b")}
     plant.intake.doubt_answers(["d"])
     plant.second += 3
     plant.poll({"a": every(1, plant.second), "b": every(1, plant.second)})
     assert len(plant.noted) == 2
+
+
+@pytest.mark.parametrize(
+    ("looked_up", "stored"),
+    [((-20, 0), []), ((0, 6), [0, 5]), ((6, 8), []), ((6, 9), [7]), ((9, 30), [])],
+    ids=["before", "until it", "a part", "filled by another job", "after"],
+)
+def test_a_silence_is_usual_only_if_history_had_nothing_for_it(looked_up: tuple[int, int], stored: list[int]) -> None:
+    plant = Plant("a", "b")
+    for _ in range(20):
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": now})
+        if now in (5, 12):
+            plant.second += 3
+        if len(plant.noted) == 1:
+            plant.settle(*looked_up, stored=stored)
+    assert plant.noted == [(6, 9), (13, 16)]
+
+
+def test_a_silence_that_was_looked_up_in_two_parts_is_usual() -> None:
+    plant = Plant("a", "b")
+    for _ in range(20):
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": now})
+        if now in (5, 12):
+            plant.second += 3
+        if len(plant.noted) == 1:
+            plant.settle(4, 7)
+            plant.settle(7, 10)
+    assert plant.noted == [(6, 9)]
 
 
 @pytest.mark.parametrize("failures", [1, 2, 10])

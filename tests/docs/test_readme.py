@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 GATEWAY = "192.168.10.22"
 MADE = {
-    "telemetry.sqlite": ("collect", "--quiet", "--for", "1s", "--to", "telemetry.sqlite"),
+    "telemetry.sqlite": ("collect", "--quiet", "--for", "3s", "--to", "telemetry.sqlite"),
     "history.parquet": ("export", "--from", "1h", "--to", "history.parquet"),
 }
 """Files that snippets read, and the command of the same page that makes them."""
