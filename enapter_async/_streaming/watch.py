@@ -262,6 +262,7 @@ class Watch:
             self._join_parts()
         requests = len(self._parts)
         moment = datetime.fromtimestamp(due, UTC)
+        waited = max(0.0, self._clock() - due)
         if passed:
             statistics.missed_ticks += passed
             first = datetime.fromtimestamp(due - passed * self._interval, UTC)
@@ -280,7 +281,7 @@ class Watch:
             part.pending += 1
             self._under_way += 1
             statistics.requests += 1
-            tasks.start_soon(self._poll, part, number, moment)
+            tasks.start_soon(self._poll, part, number, moment, waited)
         if skipped:
             statistics.skipped_requests += len(skipped)
             statistics.missed_ticks += 1
@@ -299,7 +300,7 @@ class Watch:
         most = parts * (_OVERLAP - 1) if far else max(_OVERLAP - 1, parts // 4)
         return most - sum(part.pending - 1 for part in self._parts if part.pending)
 
-    async def _poll(self, part: _Part, number: int, due: datetime) -> None:
+    async def _poll(self, part: _Part, number: int, due: datetime, waited: float) -> None:
         began = anyio.current_time()
         try:
             answer = await self._fetch(part.query)
@@ -309,8 +310,8 @@ class Watch:
             took = anyio.current_time() - began
             self._fastest = took if self._fastest is None else min(took, self._fastest)
             late = number < part.answered_tick
-            if self._persistent and (late or took > _IN_TIME * min(self._interval, 1.0)):
-                self._report(PollLate(due=due, seconds=took, devices=tuple(part.names)))
+            if self._persistent and (late or waited + took > _IN_TIME * min(self._interval, 1.0)):
+                self._report(PollLate(due=due, seconds=waited + took, devices=tuple(part.names)))
             if not late:
                 self._note_answer(part, number, due)
             repeats = self._reader.repeats

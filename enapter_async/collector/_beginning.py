@@ -62,7 +62,9 @@ async def read_reached(
     return {**newest, **{device: reached for device, reached in ahead.items() if reached > since}}
 
 
-def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: int, step: int) -> list[Gap]:
+def find_start_gaps(
+    devices: Iterable[str], newest: Mapping[str, int], since: int, step: int, again: int = CHECKED_AGAIN
+) -> list[Gap]:
     """Return the gaps between the newest time of each device in the store and now.
 
     Args:
@@ -70,6 +72,7 @@ def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: in
         newest: Newest time of each device in the store, if any.
         since: Current time, in microseconds since 1970.
         step: Microseconds between two rows.
+        again: Steps before the newest time that are part of the gap.
     """
     # A clock that is ahead may be set back. Then only the other devices show when the last run ended.
     latest = max((reached for reached in newest.values() if reached <= since), default=None)
@@ -83,11 +86,10 @@ def find_start_gaps(devices: Iterable[str], newest: Mapping[str, int], since: in
         if reached is None:
             continue
         last = reached // step * step
-        if before - last > step:
-            start, end = last - CHECKED_AGAIN * step, before
-            if end - start > LONGEST_GAP and latest is not None:
-                # If others were collected longer, its clock is far behind, or it was silent already.
-                end = min(before, last + before - latest // step * step + STEPS_AFTER * step)
-                start = max(start, end - LONGEST_GAP)
-            gaps.append(Gap(device_id=device, start=start, before=end, reason="no collector was running"))
+        start, end = last - again * step, before
+        if end - start > LONGEST_GAP and latest is not None:
+            # If others were collected longer, its clock is far behind, or it was silent already.
+            end = min(before, last + before - latest // step * step + STEPS_AFTER * step)
+            start = max(start, end - LONGEST_GAP)
+        gaps.append(Gap(device_id=device, start=start, before=end, reason="no collector was running"))
     return gaps

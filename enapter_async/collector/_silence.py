@@ -12,9 +12,11 @@ from enapter_async.collector.gaps import Gap
 LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
 """Longer gaps are shortened: reading years of seconds takes days, and most such gaps come from wrong clocks."""
 
-CHECKED_AGAIN: Final = 5
-"""Steps before the newest row that are looked up too: a kill may have lost some datapoints of them, and gaps that were
-not certain yet."""
+CHECKED_AGAIN: Final = 30
+"""Steps before the newest row that are looked up too: a kill may have lost some datapoints of them, and silences that
+were not certain to be gaps yet, which takes up to twenty steps."""
+CHECKED_IN_FILES: Final = 5
+"""The same for stores whose gaps are only recorded, so that they do not claim that much is missing."""
 CLOCK_TOLERANCE: Final = 5 * 1_000_000
 """Microseconds by which a device's clock must be ahead before it counts as set back."""
 STEPS_AFTER: Final = 60
@@ -256,7 +258,7 @@ class DeviceTrack:
         size = time - before
         cadence = self.slow.get(attribute)
         if cadence is None and before == self._first.get(attribute):
-            return self._judge_first(attribute, size, arrival, rhythm.step)
+            return self._judge_first(attribute, time, size, arrival, rhythm.step)
         candidate = self._candidates.pop(attribute, None)
         if cadence is not None and size < cadence:
             self._learn(attribute, size, rhythm.step)
@@ -279,10 +281,15 @@ class DeviceTrack:
             return self._unless_usual(attribute, span, arrival)
         return None
 
-    def _judge_first(self, attribute: str, size: int, arrival: _Arrival, step: int) -> tuple[int, int] | None:
+    def _judge_first(
+        self, attribute: str, time: int, size: int, arrival: _Arrival, step: int
+    ) -> tuple[int, int] | None:
         """Judge the first advance of an attribute, when its cadence is unknown."""
-        self._learn(attribute, size, step)
         silence = arrival.top - arrival.previous
+        if arrival.in_doubt:  # this advance says nothing about the cadence
+            self._first[attribute] = time
+            return (arrival.previous, arrival.top) if silence > step else None
+        self._learn(attribute, size, step)
         if silence <= step:
             return None
         if silence - arrival.waited > 2 * step:

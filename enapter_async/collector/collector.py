@@ -28,6 +28,7 @@ from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector._output import Output
 from enapter_async.collector._problems import Problems, ends_polling, is_final
 from enapter_async.collector._reporting import Reporter
+from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
@@ -113,6 +114,8 @@ class Collector:
         self._noted = NotedGaps()
         self._discovered = False
         self._has_run = False
+        self._taking = anyio.Lock(fast_acquire=True)
+        """Held from when rows are received until they are queued."""
         self._committed_at: float | None = None
         self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip)
         self._writer = Writer(store, self._problems, self._skip, noted=self._gaps_were_noted, committed=self._committed)
@@ -310,7 +313,8 @@ class Collector:
         store = self._store
         if isinstance(store, (JournaledStore, GapNotingStore)):
             newest = await read_reached(store, devices, since)
-            gaps = find_start_gaps(devices, newest, since, self._step * SECOND)
+            again = CHECKED_AGAIN if isinstance(store, JournaledStore) else CHECKED_IN_FILES
+            gaps = find_start_gaps(devices, newest, since, self._step * SECOND, again)
             self._intake.begin(gaps, newest)
             if isinstance(store, JournaledStore):
                 if gaps:
@@ -337,13 +341,14 @@ class Collector:
                 await self._take(batch)
 
     async def _take(self, batch: Sequence[DatapointTuple]) -> None:
-        rows, gaps = self._intake.take(batch)
-        if self._on_rows is not None:
-            try:
-                self._on_rows(rows)
-            except Exception:
-                _logger.exception("on_rows raised")
-        await self._writer.put(rows, gaps)
+        async with self._taking:
+            rows, gaps = self._intake.take(batch)
+            if self._on_rows is not None:
+                try:
+                    self._on_rows(rows)
+                except Exception:
+                    _logger.exception("on_rows raised")
+            await self._writer.put(rows, gaps)
         self._problems.passed("telemetry", at_once=False)
 
     async def _end(self, end: float | None, collecting: anyio.CancelScope) -> None:
@@ -414,7 +419,8 @@ class Collector:
     async def _mark(self) -> None:
         if self._journal is None:
             return
-        reached = self._intake.reached()
+        async with self._taking:
+            reached = self._intake.reached()
         # After a kill, the next run must not take rows and gaps that were still waiting as stored.
         await self._writer.flush()
         if self._writer.failure is not None:

@@ -111,11 +111,11 @@ class ValueMissing:
 
 @attrs.frozen(kw_only=True)
 class PollLate:
-    """A response took so long that a value may have been missed. Reported only by a persistent watch.
+    """A response came so late that a value may have been missed. Reported only by a persistent watch.
 
     Attributes:
         due: When the tick was due.
-        seconds: Duration of the request.
+        seconds: Time from then until the response.
         devices: Devices of the request, as requested. Empty means all.
     """
 

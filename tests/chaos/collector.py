@@ -227,8 +227,17 @@ async def run(seconds: float, devices: int, seed: int, folder: Path) -> dict[str
         "compared": compared,
         "missing": difference,
         "journal": len([gap for gap in read_journal(database) if gap[1] < _iso(before)]),
-        "log": chaos.log.read_text()[-3000:] if difference else "",
+        "log": read_log_around(chaos.log, difference),
     }
+
+
+def read_log_around(log: Path, difference: list[str]) -> list[str]:
+    """Return what was logged within half a minute of the first second that is missing."""
+    if not difference:
+        return []
+    moment = int(difference[0].split(":")[0].split()[-1])
+    first, last = _iso(moment - 30), _iso(moment + 30)
+    return [line for line in log.read_text().splitlines() if first <= line[:19] <= last][-200:]
 
 
 def _iso(moment: int) -> str:

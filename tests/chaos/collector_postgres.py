@@ -21,7 +21,7 @@ from enapter_async import EnapterClient
 from enapter_async.collector import Selection
 from enapter_async.collector.selection import Finder
 from enapter_async.simulator import Simulator
-from tests.chaos.collector import Chaos, main
+from tests.chaos.collector import Chaos, main, read_log_around
 from tests.collector.platform import SECOND, read_platform
 from tests.postgres_server import PostgresServer, running_postgres
 
@@ -147,7 +147,7 @@ async def run(seconds: float, devices: int, seed: int, folder: Path) -> dict[str
         "compared": compared,
         "missing": difference,
         "journal": len(gaps),
-        "log": chaos.log.read_text()[-3000:] if difference else "",
+        "log": read_log_around(chaos.log, difference),
     }
 
 

@@ -37,6 +37,7 @@ from enapter_async.collector import (
     Targets,
 )
 from enapter_async.collector._beginning import read_clock_offset
+from enapter_async.collector._silence import CHECKED_AGAIN
 from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row, parse_time
 from enapter_async.simulator import Fault, Simulator
@@ -329,7 +330,7 @@ async def test_a_device_whose_clock_was_ahead_hides_no_gap_of_the_start(database
             await store.write([(device, "x", second * SECOND, 1.0, None, None) for device, second in times.items()])
             await collector.run(seconds=1.5)
     noted = {device: parse_time(start) for device, start, _, _ in read_journal(database)}
-    assert noted == dict.fromkeys(times, (now - 105) * SECOND)
+    assert noted == dict.fromkeys(times, (now - 100 - CHECKED_AGAIN) * SECOND)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from enapter_async.collector._beginning import find_start_gaps
 from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector._repair_job import StoredSteps
+from enapter_async.collector._silence import CHECKED_AGAIN
 from enapter_async.collector.gaps import Gap, merge_gaps
 
 START = 1_773_480_000
@@ -254,10 +255,21 @@ def test_the_last_steps_before_a_kill_are_looked_up_again() -> None:
     reached, since = (START + 20) * SECOND, (START + 22) * SECOND + 300_000
     gaps = find_start_gaps(["d", "new"], {"d": reached}, since, SECOND)
     assert {(gap.device_id, gap.start // SECOND - START, gap.before // SECOND - START) for gap in gaps} == {
-        ("d", 15, 23),
-        ("new", 15, 23),
+        ("d", -10, 23),
+        ("new", -10, 23),
     }
-    assert find_start_gaps(["d"], {"d": since}, since, SECOND) == []
+
+
+def test_a_restart_within_the_second_of_the_newest_row_looks_up_the_last_steps_too() -> None:
+    """Otherwise a first poll in the second after the next one reveals nothing."""
+    since = (START + 20) * SECOND + 900_000
+    (gap,) = find_start_gaps(["d"], {"d": (START + 20) * SECOND}, since, SECOND)
+    assert (gap.start // SECOND - START, gap.before // SECOND - START) == (-10, 21)
+    plant = Plant("a", phase=20.9)
+    plant.intake.begin([gap], {})
+    plant.second = 22.1
+    plant.poll({"a": 22})
+    assert plant.noted == [(21, 22)]
 
 
 def test_what_was_missed_before_the_first_poll_continues_the_gap_of_the_start() -> None:
@@ -339,7 +351,7 @@ def test_a_device_whose_clock_is_ahead_is_looked_up_from_its_newest_row() -> Non
     plant = Plant("a", "b")
     plant.intake.begin([], {"d": (START + 3_000) * SECOND})
     fails_at(plant, 30, {0: 3_600})
-    assert plant.noted[0] == (2_996, 3_600)
+    assert plant.noted[0] == (3_001 - CHECKED_AGAIN, 3_600)
     assert len(plant.noted) == 2
 
 
@@ -358,7 +370,7 @@ def test_the_newest_row_of_a_clock_that_is_ahead_hides_no_gap() -> None:
     newest = {"d": (START + 3_600) * SECOND, "other": START * SECOND}
     gaps = find_start_gaps(["d", "other", "new"], newest, since, SECOND)
     assert {(gap.device_id, gap.start // SECOND - START, gap.before // SECOND - START) for gap in gaps} == {
-        (device, -5, 601) for device in newest.keys() | {"new"}
+        (device, -CHECKED_AGAIN, 601) for device in newest.keys() | {"new"}
     }
 
 
@@ -367,7 +379,7 @@ def test_a_device_whose_clock_is_months_behind_is_looked_up_from_its_newest_row(
     since = (START + 600) * SECOND
     newest = {"behind": (START - 2 * month) * SECOND, "other": START * SECOND}
     gaps = {gap.device_id: gap for gap in find_start_gaps(newest, newest, since, SECOND)}
-    assert gaps["behind"].start == (START - 2 * month - 5) * SECOND
+    assert gaps["behind"].start == (START - 2 * month - CHECKED_AGAIN) * SECOND
     assert 600 < gaps["behind"].seconds < 700
     away = {gap.seconds for gap in find_start_gaps(["behind"], {"behind": newest["behind"]}, since, SECOND)}
     assert away == {31 * 86_400}, "nobody was collected meanwhile"

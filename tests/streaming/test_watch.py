@@ -21,6 +21,7 @@ from enapter_async import (
     InvalidBodyError,
     LatestPoint,
     PollFailed,
+    PollLate,
     RateLimitedError,
     ServerError,
     TelemetryNotFoundError,
@@ -72,6 +73,7 @@ class Watched:
         interval: float = 1.0,
         raise_missing: bool = False,
         congested: Callable[[], bool] = lambda: False,
+        persistent: bool = False,
     ) -> None:
         self.events: list[WatchEvent] = []
         self.watch = Watch(
@@ -81,6 +83,7 @@ class Watched:
             on_event=self.events.append,
             raise_missing=raise_missing,
             congested=congested,
+            persistent=persistent,
             clock=clock,
             chance=random.Random(0),
         )
@@ -104,6 +107,19 @@ def seconds_of(found: list[Datapoint], attribute: str = "power") -> list[float]:
 
 def is_complete(seconds: list[float]) -> bool:
     return sorted(seconds) == [seconds[0] + number for number in range(len(seconds))]
+
+
+@pytest.mark.parametrize(("latency", "busy"), [(0.5, 0.0), (0.01, 1.5), (0.2, 1.3)], ids=["server", "loop", "both"])
+async def test_a_persistent_watch_reports_responses_that_come_late_for_their_tick(latency: float, busy: float) -> None:
+    """Whether the server was slow, or the tick itself was late: in both cases, a second may have been skipped."""
+    watched = Watched(plant(latency), persistent=True)
+    with anyio.move_on_after(10):
+        async with watched.watch as live:
+            async for _ in live.batches():
+                await anyio.sleep(busy)
+    late = [event.seconds for event in watched.events if isinstance(event, PollLate)]
+    assert len(late) >= 3
+    assert all(0.4 < seconds < 1.5 for seconds in late)
 
 
 async def test_every_second_gives_each_datapoint_once() -> None:
