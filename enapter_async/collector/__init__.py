@@ -1,10 +1,11 @@
 """Collection of telemetry from the API into a store, completed from history.
 
-async with EnapterClient.from_env() as client, SqliteStore("telemetry.sqlite") as store:
-await Collector(client, store, selection=Selection(attributes="all")).run()
+In a program:
+
+    async with EnapterClient.from_env() as client, SqliteStore("telemetry.sqlite") as store:
+        await Collector(client, store, selection=Selection(attributes="all")).run()
 """
 
-from enapter_async.collector._repair_once import repair_gaps
 from enapter_async.collector.collector import Collector
 from enapter_async.collector.events import (
     AttributesChanged,
@@ -19,6 +20,7 @@ from enapter_async.collector.events import (
     Skipped,
 )
 from enapter_async.collector.gaps import Gap, GapKind
+from enapter_async.collector.repair import repair_gaps
 from enapter_async.collector.selection import Selection, Targets
 from enapter_async.collector.shard import Shard
 from enapter_async.collector.statistics import CollectorStatistics

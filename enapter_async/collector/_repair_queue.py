@@ -49,14 +49,14 @@ class RepairQueue:
         suspects = {device for (device, _), until in self._refused.items() if until < inf}
         fillable = {None, *devices}
         possible = [gap for gap in gaps if gap.device_id in fillable and _key(gap) not in self._refused]
-        ranks = {id(gap): self._rank(gap, suspects) for gap in possible if self._find_end(gap) <= over}
-        if not ranks:
+        ranked = [(self._rank(gap, suspects), gap) for gap in possible if self._find_end(gap) <= over]
+        if not ranked:
             waits = [(self._find_end(gap) - over) / 1e6 for gap in possible]
             return None, max(0.05, min([*waits, *(until - now for until in self._refused.values())], default=inf))
-        first = min(ranks.values())
+        first = min(rank for rank, _ in ranked)
         if first[0]:
             self._failed.clear()  # all have failed, so the next round begins
-        chosen = [gap for gap in possible if ranks.get(id(gap)) == first]
+        chosen = [gap for rank, gap in ranked if rank == first]
         return self.plan(chosen, [device for device in devices if device not in suspects], over), 0.0
 
     def _find_end(self, gap: Gap) -> int:

@@ -12,7 +12,7 @@ import anyio
 from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async.collector._problems import Problems
 from enapter_async.collector.gaps import Gap, merge_gaps
-from enapter_async.collector.store import GapNotingStore, JournaledStore, Store, write_accepted
+from enapter_async.collector.store import GapNotingStore, JournaledStore, RowsRefusedError, Store
 from enapter_async.errors import StorageError
 from enapter_async.models.arguments import describe_value, read_whole_number
 from enapter_async.rows import Row
@@ -255,3 +255,33 @@ class Writer:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+async def write_accepted(
+    write: Callable[[Sequence[Row]], Awaitable[int]], rows: Sequence[Row], skip: Callable[[str, str | None, str], None]
+) -> tuple[int, int]:
+    """Write rows, and leave out those that the store rejects.
+
+    Args:
+        write: Writes all rows or none.
+        rows: The rows.
+        skip: Called with device, attribute and reason for each row that is left out.
+
+    Returns:
+        The number of new rows, and of those left out.
+    """
+    left_out = 0
+    while True:
+        try:
+            return await write(rows), left_out
+        except RowsRefusedError as error:
+            accepted: list[Row] = []
+            for position, row in enumerate(rows):
+                if position in error.refused:
+                    skip(row[0], row[1], f"the store rejected a value: {error.refused[position]}")
+                else:
+                    accepted.append(row)
+            if len(accepted) == len(rows):
+                raise
+            left_out += len(rows) - len(accepted)
+            rows = accepted

@@ -27,12 +27,12 @@ from enapter_async.collector._beginning import find_start_gaps, read_clock_offse
 from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector._output import Output
 from enapter_async.collector._problems import Problems, ends_polling, is_final
+from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
-from enapter_async.collector.repair import Repairer
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets, includes_all_devices
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store

@@ -1,6 +1,6 @@
 """Gaps: time ranges with missing telemetry, as recorded in the journal of a store.
 
-`_beginning`, `_intake` and `_silence` find them, `_writer` has the store record them, and `repair` fills them.
+`_beginning`, `_intake` and `_silence` find them, `_writer` has the store record them, and `_repairer` fills them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
@@ -29,36 +29,6 @@ class RowsRefusedError(StorageError):
         count, first = len(refused), next(iter(refused.values()), "")
         super().__init__(location, f"{count:,} row{'s' * (count != 1)} rejected: {first}")
         self.refused: Mapping[int, str] = refused
-
-
-async def write_accepted(
-    write: Callable[[Sequence[Row]], Awaitable[int]], rows: Sequence[Row], skip: Callable[[str, str | None, str], None]
-) -> tuple[int, int]:
-    """Write rows, and leave out those that the store rejects.
-
-    Args:
-        write: Writes all rows or none.
-        rows: The rows.
-        skip: Called with device, attribute and reason for each row that is left out.
-
-    Returns:
-        The number of new rows, and of those left out.
-    """
-    left_out = 0
-    while True:
-        try:
-            return await write(rows), left_out
-        except RowsRefusedError as error:
-            accepted: list[Row] = []
-            for position, row in enumerate(rows):
-                if position in error.refused:
-                    skip(row[0], row[1], f"the store rejected a value: {error.refused[position]}")
-                else:
-                    accepted.append(row)
-            if len(accepted) == len(rows):
-                raise
-            left_out += len(rows) - len(accepted)
-            rows = accepted
 
 
 @runtime_checkable

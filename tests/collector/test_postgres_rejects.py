@@ -11,7 +11,7 @@ import pytest
 
 from enapter_async import StorageError
 from enapter_async.collector import Gap, RowsRefusedError
-from enapter_async.collector.store import write_accepted
+from enapter_async.collector._writer import write_accepted
 from enapter_async.rows import Row
 from tests.postgres_server import needs_postgres, query
 

@@ -24,10 +24,10 @@ from enapter_async import (
     TimeseriesBatch,
 )
 from enapter_async.collector import Collector, CollectorEvent, Gap, RowKey, Selection, Skipped, SqliteStore, Targets
-from enapter_async.collector import repair as repair_module
+from enapter_async.collector import _repairer as repairer_module
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._repair_job import RepairJob
-from enapter_async.collector.repair import Repairer
+from enapter_async.collector._repairer import Repairer
 from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row, parse_time
 from enapter_async.simulator import Fault, Simulator
@@ -73,7 +73,7 @@ class Repairing:
 
 @pytest.fixture
 def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repair_module, "_WINDOW", 20)
+    monkeypatch.setattr(repairer_module, "_WINDOW", 20)
 
 
 @pytest.mark.parametrize("attributes", ["numeric", "all"])
@@ -211,7 +211,7 @@ class Recording(SqliteStore):
 async def test_rows_of_concurrent_parts_are_all_counted_and_never_read_back(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair_module, "_ROWS_IN_COMMIT", 1)
+    monkeypatch.setattr(repairer_module, "_ROWS_IN_COMMIT", 1)
     async with Simulator(devices=25) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         targets = await Finder(client, Selection()).find()
         async with Recording(database) as store:
@@ -227,7 +227,7 @@ async def test_rows_of_concurrent_parts_are_all_counted_and_never_read_back(
 async def test_a_look_up_asks_for_all_devices_and_few_rows(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Simulator(devices=25) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         targets = await Finder(client, Selection()).find()
-        monkeypatch.setattr(repair_module, "_ROWS_IN_LOOK_UP", 7 * targets.attributes + 1)
+        monkeypatch.setattr(repairer_module, "_ROWS_IN_LOOK_UP", 7 * targets.attributes + 1)
         async with Recording(database) as store:
             await store.commit([], note=[gap(START, START + 20)])
             await Repairing(client, store, targets).repairer.fill_all()
@@ -486,7 +486,7 @@ async def test_a_resumed_answer_with_other_columns_fills_the_right_series(databa
 async def test_a_gap_that_another_collector_has_noted_is_filled(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair_module, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(repairer_module, "_LOOK_SECONDS", 0.1)
     async with (
         Simulator(devices=1) as sim,
         EnapterClient(base_url=sim.url, token=sim.token) as client,

@@ -201,7 +201,11 @@ def test_what_is_not_public_has_an_underscore(name: str) -> None:
         return
     if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in parsed(name).body):
         return  # an alias
-    public = {node.name for node in parsed(name).body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    public = {
+        node.name
+        for node in parsed(name).body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    }
     public |= {target.id for node in parsed(name).body if isinstance(node, (ast.Assign, ast.AnnAssign))
                for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
                if isinstance(target, ast.Name)}  # fmt: skip
