@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
+
+import anyio
 
 from enapter_async import EnapterClient, LatestPoint, Response
 from enapter_async._protocol.failure import http_date, refuses_request
@@ -24,6 +26,35 @@ _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 """Outside of these, the server has no valid clock."""
 _MOST_ASKED: Final = 3
 """Devices that are asked for the server's time, as long as those before them are refused."""
+
+
+async def ends_before_stop(work: Callable[[], Awaitable[None]], stop: anyio.Event, end: float | None) -> bool:
+    """Run something until it ends, an event is set or the time is over. Return whether it ended.
+
+    Args:
+        work: What to run. It is cancelled otherwise.
+        stop: The event.
+        end: Time of the event loop.
+    """
+    done = False
+    problem: Exception | None = None
+
+    async def watch_for_stop() -> None:
+        with anyio.move_on_after(None if end is None else max(0.0, end - anyio.current_time())):
+            await stop.wait()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch_for_stop)
+        try:
+            await work()
+            done = True
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+            problem = error
+        tasks.cancel_scope.cancel()
+    if problem is not None:
+        raise problem
+    return done
 
 
 async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | None:

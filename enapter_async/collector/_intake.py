@@ -51,7 +51,14 @@ class Intake:
             attribute that ended it.
     """
 
-    def __init__(self, step: int, interval: int, now: Callable[[], int], skip: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self,
+        step: int,
+        interval: int,
+        now: Callable[[], int],
+        skip: Callable[[str, str, str], None],
+        report_clock: Callable[[str, int], None] = lambda _, __: None,
+    ) -> None:
         """Create the intake.
 
         Args:
@@ -59,6 +66,7 @@ class Intake:
             interval: Microseconds between two polls.
             now: Returns the server's time, in microseconds since 1970.
             skip: Called with device, attribute and reason for each value that cannot be stored.
+            report_clock: Called with device and time for the first time of a device that cannot be right.
         """
         self.datapoints: int = 0
         self.without_history: set[Key] = set()
@@ -68,6 +76,7 @@ class Intake:
         self._rhythm = Rhythm(step=step, interval=interval)
         self._now = now
         self._skip = skip
+        self._report_clock = report_clock
         self._units: Units = {}
         self._tracks: dict[str, DeviceTrack] = {}
         self._doubts: dict[str, Doubt] = {}
@@ -89,6 +98,10 @@ class Intake:
     def list_silent_devices(self, most: int) -> list[str]:
         """Return up to some of the selected devices without a datapoint."""
         return list(islice((device for device in self._units if not self._tracks[device].reported), most))
+
+    def list_wrong_clocks(self) -> list[str]:
+        """Return the selected devices with times that cannot be right."""
+        return [device for device in self._units if self._tracks[device].misdated]
 
     def list_without_datapoint(self, most: int) -> list[Key]:
         """Return up to some of the selected attributes without a datapoint, those of devices that had others first."""
@@ -300,11 +313,12 @@ class Intake:
             before = last.get(attribute)
             if before is None:
                 if time >= ahead or time < _EARLIEST:
-                    track.misdated.add(attribute)
+                    self._misdate(device, attribute, time)
                     continue
                 track.begin(attribute, time)
             elif time > before:
                 if time >= ahead:
+                    self._misdate(device, attribute, time)
                     continue
                 last[attribute] = time
                 if time - before > step or attribute in slow:
@@ -320,6 +334,12 @@ class Intake:
         if self._doubts:
             gaps += self._take_doubts(self._list_over(now), now)
         return rows, gaps
+
+    def _misdate(self, device: str, attribute: str, time: int) -> None:
+        track = self._tracks[device]
+        if not track.misdated:
+            self._report_clock(device, time)
+        track.misdated.add(attribute)
 
     def _advance(self, device: str, top: int, advances: Sequence[Advance], now: int) -> list[Gap]:
         """Return the gaps of a device before its new rows are written."""

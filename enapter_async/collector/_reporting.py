@@ -12,6 +12,7 @@ from enapter_async.collector.events import (
     AttributesChanged,
     CollectorEvent,
     DeviceAdded,
+    DeviceClockWrong,
     DeviceRemoved,
     GapsNoted,
     OutputReopened,
@@ -20,7 +21,7 @@ from enapter_async.collector.events import (
 )
 
 _logger = logging.getLogger("enapter_async.collector")
-_WARNINGS: Final = (ProblemBegan, Skipped, OutputReopened)
+_WARNINGS: Final = (ProblemBegan, Skipped, DeviceClockWrong, OutputReopened)
 
 
 class Reporter:
@@ -52,7 +53,7 @@ class Reporter:
             _logger.exception("on_event raised on %s", type(event).__name__)
 
     def _add_name(self, event: CollectorEvent) -> CollectorEvent:
-        if isinstance(event, (Skipped, DeviceAdded, DeviceRemoved, AttributesChanged)):
+        if isinstance(event, (Skipped, DeviceClockWrong, DeviceAdded, DeviceRemoved, AttributesChanged)):
             return attrs.evolve(event, name=self.names.get(event.device_id))
         if isinstance(event, GapsNoted) and len(event.gaps) == 1:
             return attrs.evolve(event, name=self.names.get(event.gaps[0].device_id or ""))

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import anyio
@@ -23,7 +23,7 @@ from enapter_async import (
 )
 from enapter_async._protocol.query import flag, optional_callback
 from enapter_async.collector._arguments import require_interval, require_seconds, require_selection
-from enapter_async.collector._beginning import find_start_gaps, read_clock_offset, read_reached
+from enapter_async.collector._beginning import ends_before_stop, find_start_gaps, read_clock_offset, read_reached
 from enapter_async.collector._intake import SECOND, Intake
 from enapter_async.collector._output import Output
 from enapter_async.collector._problems import Problems, ends_polling, is_final
@@ -31,7 +31,7 @@ from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
 from enapter_async.collector._writer import Writer
-from enapter_async.collector.events import CollectorEvent, GapsNoted, Skipped
+from enapter_async.collector.events import CollectorEvent, DeviceClockWrong, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
 from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets, includes_all_devices
 from enapter_async.collector.statistics import CollectorStatistics
@@ -117,7 +117,7 @@ class Collector:
         self._taking = anyio.Lock(fast_acquire=True)
         """Held from when rows are received until they are queued."""
         self._committed_at: float | None = None
-        self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip)
+        self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip, self._report_clock)
         self._writer = Writer(store, self._problems, self._skip, noted=self._gaps_were_noted, committed=self._committed)
         self._watch: Watch | None = None
         self._repairer: Repairer | None = None
@@ -147,6 +147,7 @@ class Collector:
             visible_devices=self._targets.visible,
             attributes=self._targets.attributes,
             devices_seen=self._intake.devices_seen,
+            wrong_clocks=len(self._intake.list_wrong_clocks()),
             seen=self._intake.seen,
             datapoints=self._intake.datapoints,
             rows=self._writer.written,
@@ -193,6 +194,14 @@ class Collector:
         """
         return self._intake.list_silent_devices(most)
 
+    def list_devices_with_wrong_clock(self, most: int = 10) -> list[str]:
+        """Return devices with times before 2015 or more than a day ahead.
+
+        Args:
+            most: Maximum number of devices.
+        """
+        return self._intake.list_wrong_clocks()[:most]
+
     def stop(self) -> None:
         """Let `run` end after writing everything received so far. asyncio's signal handlers may call this."""
         self._stop.set()
@@ -237,7 +246,7 @@ class Collector:
         if self._has_run:
             raise ConfigurationError("a collector runs only once: create another one")
         self._has_run = True
-        if not await self._or_stopped(self._start, end):
+        if not await ends_before_stop(self._start, self._stop, end):
             return
         problem: Exception | None = None
         async with anyio.create_task_group() as tasks:
@@ -261,28 +270,6 @@ class Collector:
                 await self._repairer.count_gaps()
 
     # -- the beginning -------------------------------------------------------------------------------------
-
-    async def _or_stopped(self, work: Callable[[], Awaitable[None]], end: float | None) -> bool:
-        """Run something until it is done, `stop` is called or the time is over. Return whether it was done."""
-        done = False
-        problem: Exception | None = None
-
-        async def watch_for_stop() -> None:
-            with anyio.move_on_after(None if end is None else max(0.0, end - anyio.current_time())):
-                await self._stop.wait()
-            tasks.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch_for_stop)
-            try:
-                await work()
-                done = True
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                problem = error
-            tasks.cancel_scope.cancel()
-        if problem is not None:
-            raise problem
-        return done
 
     async def _start(self) -> None:
         if not self._discovered:
@@ -473,6 +460,9 @@ class Collector:
         if key not in self._skipped and len(self._skipped) < _MOST_SKIPPED:
             self._skipped.add(key)
             self._report(Skipped(device_id=device, attribute=attribute, reason=reason))
+
+    def _report_clock(self, device: str, time: int) -> None:
+        self._report(DeviceClockWrong(device_id=device, time=datetime.fromtimestamp(time // SECOND, UTC)))
 
     def _name_skipped(self) -> None:
         for one in self._finder.skipped:

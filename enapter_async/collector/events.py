@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeAlias
 
 import attrs
@@ -65,6 +66,29 @@ class Skipped:
         who = self.name or self.device_id
         what = who if self.attribute is None else f"{who} {self.attribute}"
         return make_visible(f"{what} skipped: {self.reason}")
+
+
+@attrs.frozen(kw_only=True)
+class DeviceClockWrong:
+    """The times of a device cannot be right. Its values are stored, but gaps in them cannot be found.
+
+    Reported once for each device.
+
+    Attributes:
+        device_id: The device.
+        time: Time of a value: before 2015, or more than a day ahead.
+        name: Name of the device for display; None if it is unknown.
+    """
+
+    device_id: str
+    time: datetime
+    name: str | None = attrs.field(default=None, eq=False)
+
+    def __str__(self) -> str:
+        who = self.name or self.device_id
+        return make_visible(
+            f"{who}: its clock is wrong ({self.time:%Y-%m-%dT%H:%M:%SZ}); values are stored, but gaps cannot be found"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -198,6 +222,7 @@ CollectorEvent: TypeAlias = (
     ProblemBegan
     | ProblemEnded
     | Skipped
+    | DeviceClockWrong
     | DeviceAdded
     | DeviceRemoved
     | AttributesChanged

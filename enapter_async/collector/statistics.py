@@ -15,6 +15,7 @@ class CollectorStatistics:
     Attributes:
         devices: Number of devices collected.
         devices_seen: Number of these with a datapoint.
+        wrong_clocks: Number of these with times that cannot be right.
         visible_devices: Number of devices that the token can see, or that were named.
         attributes: Number of attributes collected.
         seen: Number of these attributes with a datapoint.
@@ -46,6 +47,7 @@ class CollectorStatistics:
 
     devices: int = 0
     devices_seen: int = 0
+    wrong_clocks: int = 0
     visible_devices: int = 0
     attributes: int = 0
     seen: int = 0

@@ -120,6 +120,13 @@ def test_devices_are_called_by_their_names_and_by_their_ids_if_these_are_not_uni
     ]
 
 
+def test_a_device_with_a_wrong_clock_is_named() -> None:
+    done = CollectorStatistics(wrong_clocks=2)
+    said = summarize(done, Traffic(), 1.0, target="t.sqlite", names={"d1": "Pump"}, wrong_clocks=["d1", "d2"])
+    (line,) = [line for line in said.splitlines() if "wrong clocks" in line]
+    assert line.split(maxsplit=3) == ["wrong", "clocks", "2", "gaps cannot be found: Pump, d2"]
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_healthy_start_is_logged_once_at_the_first_values(tmp_path: Path, form: str) -> None:
     path = tmp_path / "t.csv"

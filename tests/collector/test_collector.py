@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,7 @@ from enapter_async._protocol.latest_query import names_in
 from enapter_async.collector import (
     Collector,
     CollectorEvent,
+    DeviceClockWrong,
     Gap,
     GapsFilled,
     GapsNoted,
@@ -331,6 +334,27 @@ async def test_a_device_whose_clock_was_ahead_hides_no_gap_of_the_start(database
             await collector.run(seconds=1.5)
     noted = {device: parse_time(start) for device, start, _, _ in read_journal(database)}
     assert noted == dict.fromkeys(times, (now - 100 - CHECKED_AGAIN) * SECOND)
+
+
+async def test_a_device_with_a_wrong_clock_is_named_once_and_stored(database: Path) -> None:
+    events: list[CollectorEvent] = []
+    async with Simulator(devices=3) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        wrong, *_ = sim.world.devices.values()
+        wrong.clock = lambda: time.time() + 40 * 86_400
+        async with SqliteStore(database) as store:
+            collector = Collector(client, store, on_event=events.append)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                await wait_until(lambda: collector.statistics.polls.ticks >= 3)
+                collector.stop()
+    (named,) = [event for event in events if isinstance(event, DeviceClockWrong)]
+    assert named.device_id == wrong.id
+    assert str(named).startswith(f"{wrong.name}: its clock is wrong (")
+    assert collector.statistics.wrong_clocks == 1
+    assert collector.list_devices_with_wrong_clock() == [wrong.id]
+    with closing(sqlite3.connect(database)) as connection:
+        ((rows,),) = connection.execute("SELECT count(*) FROM telemetry WHERE device_id = ?", (wrong.id,))
+    assert rows > 0
 
 
 @pytest.mark.parametrize(

@@ -324,6 +324,7 @@ async def _collect(options: Options, log: Log) -> None:
                     target=target,
                     names=collector.targets.names,
                     silent=collector.list_devices_without_value(),
+                    wrong_clocks=collector.list_devices_with_wrong_clock(),
                     without_value=collector.list_without_value(),
                     width=_read_width(sys.stderr if to_stderr else sys.stdout),
                 )

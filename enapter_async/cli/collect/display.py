@@ -20,6 +20,7 @@ from enapter_async.collector import (
     Collector,
     CollectorEvent,
     CollectorStatistics,
+    DeviceClockWrong,
     GapsNoted,
     OutputReopened,
     ProblemBegan,
@@ -58,7 +59,7 @@ class Display:
 
     def note(self, event: CollectorEvent) -> None:
         """Count an event."""
-        if isinstance(event, (ProblemBegan, Skipped, GapsNoted, OutputReopened)):
+        if isinstance(event, (ProblemBegan, Skipped, DeviceClockWrong, GapsNoted, OutputReopened)):
             self.last_problem = str(event)
 
     async def show(self, console: Console) -> None:

@@ -148,7 +148,8 @@ async def _repair(
 def _existing(target: str, schema: str | None) -> JournaledStore:
     store = make_store(target, schema=schema)
     if not isinstance(store, JournaledStore):
-        raise click.UsageError(f"{target} does not record gaps; the gaps of a file are in {target}.gaps.jsonl")
+        place = "" if target == "-" else f"; the gaps of a file are in {target}.gaps.jsonl"
+        raise click.UsageError(f"{'standard output' if target == '-' else target} does not record gaps{place}")
     if isinstance(store, SqliteStore) and not store.path.exists():
         raise Failure(f"{target} does not exist", Exit.STORAGE)
     return store

@@ -14,6 +14,7 @@ from enapter_async.collector import (
     AttributesChanged,
     CollectorEvent,
     DeviceAdded,
+    DeviceClockWrong,
     DeviceRemoved,
     GapsFilled,
     OutputReopened,
@@ -22,8 +23,8 @@ from enapter_async.collector import (
 )
 from enapter_async.models.visible import make_visible
 
-_OF_DEVICES: Final = (Skipped, DeviceAdded, DeviceRemoved, AttributesChanged)
-_WARNINGS: Final = (ProblemBegan, Skipped, OutputReopened)
+_OF_DEVICES: Final = (Skipped, DeviceClockWrong, DeviceAdded, DeviceRemoved, AttributesChanged)
+_WARNINGS: Final = (ProblemBegan, Skipped, DeviceClockWrong, OutputReopened)
 
 
 class Log:

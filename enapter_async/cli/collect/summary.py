@@ -27,6 +27,7 @@ def summarize(
     names: Mapping[str, str] | None = None,
     silent: Sequence[str] = (),
     without_value: Sequence[tuple[str, str]] = (),
+    wrong_clocks: Sequence[str] = (),
     width: int | None = None,
 ) -> str:
     """Return a summary of the collected data.
@@ -39,6 +40,7 @@ def summarize(
         names: Names of devices for display, by ID.
         silent: Some of the devices without a value.
         without_value: Some of the attributes without a value, each with its device.
+        wrong_clocks: Some of the devices with a wrong clock.
         width: Columns of the terminal; None for unlimited lines.
     """
     names = names or {}
@@ -72,6 +74,9 @@ def summarize(
         lines.append(("filled in", f"{done.rows_filled:,}", _describe_gaps(done)))
     elif done.gaps_noted:
         lines.append(("gaps recorded", f"{done.gaps_noted:,}", _describe_place(target)))
+    if done.wrong_clocks:
+        who = _list_some([names.get(one, one) for one in wrong_clocks], done.wrong_clocks)
+        lines.append(("wrong clocks", f"{done.wrong_clocks:,}", f"gaps cannot be found: {who}"))
     if done.skipped:
         lines.append(("skipped", f"{done.skipped:,}", "devices, attributes or values that cannot be collected"))
     if done.stalls:
