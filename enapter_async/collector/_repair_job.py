@@ -49,6 +49,10 @@ class StoredSteps:
         return any(1 in steps[first:last] for steps in self._steps.get(device, {}).values())
 
 
+def _make_stored_steps(job: RepairJob) -> StoredSteps:
+    return StoredSteps(job.start, job.before, job.step)
+
+
 @attrs.frozen
 class RepairJob:
     """Gaps to fill together, within a time range.
@@ -67,11 +71,7 @@ class RepairJob:
     step: int
     gaps: tuple[Gap, ...]
     spans: dict[str, tuple[int, int]]
-    stored: StoredSteps = attrs.field(init=False)
-
-    @stored.default
-    def _no_rows(self) -> StoredSteps:
-        return StoredSteps(self.start, self.before, self.step)
+    stored: StoredSteps = attrs.field(init=False, default=attrs.Factory(_make_stored_steps, takes_self=True))
 
     def select_missing(self, block: RowBlock) -> RowBlock:
         """Return the rows within the gap of their device for which the store has no row in the same step."""
