@@ -18,7 +18,8 @@ from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal
 
 from enapter_async.client import ClientOptions, EnapterClient
-from enapter_async.errors import ClientClosedError, InvalidArgumentError, WrongEventLoopError
+from enapter_async.errors import ClientClosedError, WrongEventLoopError
+from enapter_async.models.arguments import refuse_argument
 
 __all__ = ["BlockingClient"]
 
@@ -60,10 +61,8 @@ class BlockingClient:
             InvalidArgumentError: `make_client` is not a function.
         """
         if not callable(make_client):
-            raise InvalidArgumentError(
-                "make_client",
-                f"must be a function that returns a client, such as lambda: EnapterClient(...), got {make_client!r}",
-            )
+            requirement = "must be a function that returns a client, such as lambda: EnapterClient(...)"
+            raise refuse_argument("make_client", requirement, make_client)
         self._make_client = make_client
         self._lock = threading.Lock()
         self._running: _Running | None = None

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final, Literal, Self, TypeAlias, TypeVar, cast
+from typing import Final, Literal, Self, TypeAlias, TypeGuard, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -86,16 +86,15 @@ def _flag(instance: object, attribute: attrs.Attribute[bool], value: object) -> 
         raise _wrong(instance, attribute, "must be True or False", value)
 
 
-def _optional_rate(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
-    if value is not None:
-        _positive(instance, attribute, value)  # type: ignore[arg-type]
-        if value > sys.float_info.max:
-            raise _wrong(instance, attribute, "must be a finite number", value)
-
-
 def _optional_positive(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
     if value is not None:
         _positive(instance, attribute, value)  # type: ignore[arg-type]
+
+
+def _optional_rate(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+    _optional_positive(instance, attribute, value)
+    if value is not None and value > sys.float_info.max:
+        raise _wrong(instance, attribute, "must be a finite number", value)
 
 
 @attrs.frozen(kw_only=True)
@@ -352,7 +351,7 @@ def _of(type_: type[T]) -> Callable[[object, attrs.Attribute[T], T], None]:
     return check
 
 
-def is_proxy_url(value: object) -> bool:
+def is_proxy_url(value: object) -> TypeGuard[str]:
     """Whether a value is the URL of a proxy that can be used."""
     if not isinstance(value, str) or _CONTROL_OR_SPACE.search(value):
         return False
@@ -365,7 +364,7 @@ def is_proxy_url(value: object) -> bool:
 def _proxy(value: object) -> str | None:
     """Check the URL of a proxy. It is never shown, since it may contain a password."""
     if value is None or is_proxy_url(value):
-        return cast("str | None", value)
+        return value
     raise ConfigurationError("proxy must be a URL such as http://proxy.example.net:3128")
 
 

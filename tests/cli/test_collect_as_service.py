@@ -450,6 +450,8 @@ def test_an_address_to_serve_at(text: str, address: tuple[str, int]) -> None:
         "[::1]",
         "[::1:9464",
         "::1]:9464",
+        "[]:9464",
+        "[localhost]:9464",
         "h:1:9464",
         "http://h:9464",
         "h:9464/metrics",

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from enapter_async._transport.rate_limit.limiter import Limiter, Slot
-from enapter_async._transport.rate_limit.pace import Ritual
+from enapter_async._transport.rate_limit.pace import FixedRejections
 from enapter_async.config import RateLimit
 from tests.clocks import SocketlessLoop
 
@@ -244,19 +244,19 @@ def test_a_server_that_refuses_every_request_so_often_starves_nobody(
 
 
 def test_a_second_try_that_is_refused_is_a_matter_of_the_rate_again() -> None:
-    ritual = Ritual()
+    detected = FixedRejections()
     for _ in range(8):
-        ritual.rejected(tries=0, at_lower_pace=True)
-        ritual.accepted(tries=1)
-    assert ritual.holds
-    ritual.rejected(tries=1, at_lower_pace=True)
-    assert not ritual.holds
+        detected.rejected(tries=0, at_lower_pace=True)
+        detected.accepted(tries=1)
+    assert detected.holds
+    detected.rejected(tries=1, at_lower_pace=True)
+    assert not detected.holds
 
 
 def test_a_first_try_that_is_accepted_shows_that_the_rate_counts() -> None:
-    ritual = Ritual()
+    detected = FixedRejections()
     for _ in range(100):
-        ritual.rejected(tries=0, at_lower_pace=True)
-        ritual.accepted(tries=1)
-        ritual.accepted(tries=0)
-    assert not ritual.holds
+        detected.rejected(tries=0, at_lower_pace=True)
+        detected.accepted(tries=1)
+        detected.accepted(tries=0)
+    assert not detected.holds

@@ -75,6 +75,7 @@ class Limiter:
         "_again",
         "_clock",
         "_closed",
+        "_fixed_rejections",
         "_in_flight",
         "_initial_window",
         "_max_window",
@@ -82,7 +83,6 @@ class Limiter:
         "_pace",
         "_queue",
         "_resting",
-        "_ritual",
         "_spacing",
         "_timer",
         "_window",
@@ -117,7 +117,7 @@ class Limiter:
         )
         self._spacing = self._pace.spacing
         self._meter = self._pace.meter
-        self._ritual = self._pace.ritual
+        self._fixed_rejections = self._pace.fixed_rejections
         # Waiters with the number of 429 responses that their requests got before.
         self._again: OrderedDict[_Waiter, int] = OrderedDict()
         self._queue: OrderedDict[_Waiter, int] = OrderedDict()
@@ -209,8 +209,8 @@ class Limiter:
     def succeeded(self, slot: Slot) -> None:
         """Record a response other than 429."""
         self._meter.accepted += 1
-        if slot.tries or self._ritual.suspected:
-            self._ritual.accepted(tries=slot.tries)
+        if slot.tries or self._fixed_rejections.suspected:
+            self._fixed_rejections.accepted(tries=slot.tries)
         if self._window < self._max_window:
             self._window += 1
 

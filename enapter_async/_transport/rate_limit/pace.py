@@ -142,7 +142,7 @@ class Meter:
         return measured
 
 
-class Ritual:
+class FixedRejections:
     """Detects a server or proxy that rejects every request a fixed number of times, at any pace.
 
     A rate limit does not count the tries of a request: after a cut it accepts new requests too. If only later tries
@@ -204,7 +204,7 @@ class Pace:
     Attributes:
         spacing: Time of the next request.
         meter: Counts accepted requests.
-        ritual: Detects rejections that do not depend on the pace.
+        fixed_rejections: Detects rejections that do not depend on the pace.
         rejections: Number of 429 responses so far.
     """
 
@@ -225,9 +225,9 @@ class Pace:
         "_round_trip",
         "_setbacks",
         "_stable_since",
+        "fixed_rejections",
         "meter",
         "rejections",
-        "ritual",
         "spacing",
     )
 
@@ -242,7 +242,7 @@ class Pace:
         """
         self.spacing = Spacing()
         self.meter = Meter()
-        self.ritual = Ritual()
+        self.fixed_rejections = FixedRejections()
         self.rejections = 0
         self._ceiling = requests_per_second
         self._burst = burst
@@ -303,32 +303,32 @@ class Pace:
             tries: How often the request was answered with 429 before.
         """
         self.rejections += 1
-        news = reserved_at > self._cut_at
-        self.ritual.rejected(tries=tries, at_lower_pace=news)
+        after_cut = reserved_at > self._cut_at
+        self.fixed_rejections.rejected(tries=tries, at_lower_pace=after_cut)
         if not self._adaptive:
             return
-        if self.ritual.holds:
+        if self.fixed_rejections.holds:
             self._forget()
             return
-        if news:
+        if after_cut:
             self._setbacks = self._setbacks + 1 if self.meter.accepted == self._cut_accepted else 0
             self._round_trip = now - reserved_at
             self._cut(now)
         elif self._found and self._measured is None and (measured := self.meter.measure(now)) is not None:
             # It says nothing about the current pace, but the bucket is empty again: no need to continue the search.
             self._settle(now, measured)
-        self._pause_after_rejection(now, retry_after, news=news)
+        self._pause_after_rejection(now, retry_after, after_cut=after_cut)
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _pause_after_rejection(self, now: float, retry_after: float | None, *, news: bool) -> None:
+    def _pause_after_rejection(self, now: float, retry_after: float | None, *, after_cut: bool) -> None:
         if retry_after is not None and retry_after > 0:
             flowing = self._setbacks < STOPPED and self.meter.lately(now) >= FLOWING
             if retry_after > LEAST_RETRY_AFTER or not flowing:
                 pause = min(retry_after, LONGEST_PAUSE)
                 self._patience = max(self._patience, PAUSES_OF_PATIENCE * pause)
                 self._pause(now + pause)
-        elif news and self._setbacks:
+        elif after_cut and self._setbacks:
             longest = min(FIRST_BACKOFF * 2.0 ** min(self._setbacks - 1, 16), LONGEST_BACKOFF)
             self._pause(now + longest * self._random.uniform(0.5, 1.0))
 

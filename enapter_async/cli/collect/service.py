@@ -29,9 +29,8 @@ _PATIENCE_SECONDS: Final = 10.0
 """Shortest time without a poll, in seconds, after which a collector counts as stuck."""
 _SHORTEST_PAUSE: Final = 0.1
 _PORTS: Final = 65_535
-_ADDRESS: Final = re.compile(
-    r"(?:(?:(?P<host>[^][/:]*)|(?P<open>\[)?(?P<ipv6>[^][/]*)(?(open)\])):)?(?P<port>[0-9]{1,5})"
-)
+_NAME: Final = re.compile(r"[^][/:]*").fullmatch
+_PORT: Final = re.compile(r"[0-9]{1,5}").fullmatch
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -40,12 +39,13 @@ def parse_address(text: str) -> tuple[str, int]:
     Raises:
         click.BadParameter: The text is invalid.
     """
-    found = _ADDRESS.fullmatch(text.strip())
-    if found is None or int(found["port"]) > _PORTS or (found["ipv6"] and not _is_ipv6(found["ipv6"])):
+    host, _, port = text.strip().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not (_NAME(host) or _is_ipv6(bare)) or not _PORT(port) or int(port) > _PORTS:
         raise click.BadParameter(
             f"{text!r} is not an address such as 127.0.0.1:9464 or [::1]:9464", param_hint="--serve"
         )
-    return found["ipv6"] or found["host"] or "127.0.0.1", int(found["port"])
+    return bare or "127.0.0.1", int(port)
 
 
 def _is_ipv6(host: str) -> bool:
