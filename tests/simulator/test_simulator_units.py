@@ -322,7 +322,11 @@ def test_a_fault_that_could_never_happen_is_refused() -> None:
         plan.on("listDevicess", fault)
     with pytest.raises(ValueError, match="when must be 'before' or 'after', got 'later'"):
         plan.on("listDevices", fault, when=later)
-    for nth in (0, [0, 1], "1"):
+    for misplaced in (503, fault, ["listDevices"]):
+        operation: Any = misplaced
+        with pytest.raises(ValueError, match="unknown operation"):
+            plan.on(operation, fault)
+    for nth in (0, [0, 1], "1", 1.5):
         chosen: Any = nth
         with pytest.raises(ValueError, match="nth must be whole numbers from 1, or None for every request, got"):
             plan.on("listDevices", fault, nth=chosen)

@@ -105,7 +105,8 @@ def _is_fault(rule: object, attribute: object, value: Any) -> None:
 
 
 def _is_nth(rule: object, attribute: object, value: Any) -> None:
-    if value is not None and not all(isinstance(number, int) and number >= 1 for number in value):
+    numbers = value if hasattr(value, "__iter__") else (value,)
+    if value is not None and not all(isinstance(number, int) and number >= 1 for number in numbers):
         raise ValueError(f"nth must be whole numbers from 1, or None for every request, got {value!r}")
 
 

@@ -19,16 +19,17 @@ Handler: TypeAlias = "Callable[[Call], Awaitable[web.StreamResponse]]"
 SITE = "/v3/sites/{site_id}"
 
 _known: set[str] = set()
+"""The ID of every operation, also of those that no specification lists."""
 
 
-def require_operation(operation: str) -> None:
-    """Raise an error for the ID of an operation that does not exist.
+def require_operation(operation: object) -> None:
+    """Raise an error for anything but the ID of an operation.
 
     Raises:
         ValueError: The operation does not exist.
     """
-    if operation not in _known:
-        close = get_close_matches(operation, sorted(_known), n=1)
+    if not isinstance(operation, str) or operation not in _known:
+        close = get_close_matches(str(operation), sorted(_known), n=1)
         hint = f"did you mean {close[0]!r}?" if close else "see the page Operations of the documentation"
         raise ValueError(f"unknown operation {operation!r}; {hint}")
 
