@@ -176,6 +176,18 @@ def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> No
     assert len(plant.noted) == 2
 
 
+def test_late_responses_at_the_start_say_nothing_about_the_cadence() -> None:
+    """Otherwise every other second would be missed in silence as long as responses are late."""
+    plant = Plant("a", "b")
+    plant.poll({"a": 0, "b": 0})
+    for _ in range(4):
+        plant.second += 1
+        plant.intake.doubt_answers(["d"])
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": now})
+    assert plant.noted == [(1, 2), (3, 4), (5, 6), (7, 8)]
+
+
 @pytest.mark.parametrize(
     ("looked_up", "stored"),
     [((-20, 0), []), ((0, 6), [0, 5]), ((6, 8), []), ((6, 9), [7]), ((9, 30), [])],
