@@ -45,8 +45,9 @@ _FIRST_REQUESTS: Final = 2
 _MOST_REQUESTS: Final = 8
 """Concurrent requests: one more after each part if live collection was on time, half as many if it was late."""
 _WAITED: Final = 2.0
+"""Seconds of pauses after which a request is not retried any more."""
 _MOST_WAITED: Final = 60.0
-"""Seconds of pauses after which a request is not retried any more, the second after a 429."""
+"""The same after a 429."""
 _MOST_PROBES: Final = 3
 """Failures of single devices in a row after which the reason is hardly a device."""
 _SHARE: Final = 0.2

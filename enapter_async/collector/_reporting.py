@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 import attrs
 
-from enapter_async.collector.events import (
-    AttributesChanged,
-    CollectorEvent,
-    DeviceAdded,
-    DeviceClockWrong,
-    DeviceRemoved,
-    GapsNoted,
-    OutputReopened,
-    ProblemBegan,
-    Skipped,
-)
+from enapter_async.collector.events import CollectorEvent, DeviceEvent, GapsNoted, WarningEvent
 
 _logger = logging.getLogger("enapter_async.collector")
-_WARNINGS: Final = (ProblemBegan, Skipped, DeviceClockWrong, OutputReopened)
 
 
 class Reporter:
@@ -44,7 +32,7 @@ class Reporter:
         """Pass an event on, with the name of its device."""
         event = self._add_name(event)
         if self._on_event is None:
-            level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
+            level = logging.WARNING if isinstance(event, WarningEvent) else logging.INFO
             _logger.log(level, "%s", event)
             return
         try:
@@ -53,7 +41,7 @@ class Reporter:
             _logger.exception("on_event raised on %s", type(event).__name__)
 
     def _add_name(self, event: CollectorEvent) -> CollectorEvent:
-        if isinstance(event, (Skipped, DeviceClockWrong, DeviceAdded, DeviceRemoved, AttributesChanged)):
+        if isinstance(event, DeviceEvent):
             return attrs.evolve(event, name=self.names.get(event.device_id))
         if isinstance(event, GapsNoted) and len(event.gaps) == 1:
             return attrs.evolve(event, name=self.names.get(event.gaps[0].device_id or ""))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 
@@ -39,6 +39,8 @@ from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
 from enapter_async.errors import ConfigurationError, EnapterError, SelectionError, StorageError
 from enapter_async.models.arguments import require_instance
 from enapter_async.models.watch import DatapointTuple
+
+T = TypeVar("T")
 
 _GRACE_SECONDS: Final = 3.0
 """Seconds for running requests to finish after collecting has been stopped."""
@@ -278,7 +280,7 @@ class Collector:
         # Wait for an unavailable store: the gap ends when it is available.
         await self._persist("store", lambda: self._note_start(self._targets.units, self._now()))
 
-    async def _persist(self, subject: str, work: Callable[[], Awaitable[Targets]]) -> Targets:
+    async def _persist(self, subject: str, work: Callable[[], Awaitable[T]]) -> T:
         """Retry something until it works, if `wait` is on."""
 
         def ends(error: EnapterError) -> bool:
@@ -295,7 +297,7 @@ class Collector:
         self._clock_offset = self._clock_offset if offset is None else offset
         return targets
 
-    async def _note_start(self, devices: Collection[str], since: int) -> Targets:
+    async def _note_start(self, devices: Collection[str], since: int) -> None:
         """Record what is missing since these devices were last collected, before newer rows are written."""
         store = self._store
         if isinstance(store, (JournaledStore, GapNotingStore)):
@@ -311,7 +313,6 @@ class Collector:
                 await store.note_gaps(gaps)
             if gaps:
                 self._gaps_were_noted(gaps)
-        return self._targets
 
     # -- the work ------------------------------------------------------------------------------------------
 

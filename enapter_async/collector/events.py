@@ -231,3 +231,7 @@ CollectorEvent: TypeAlias = (
     | OutputReopened
 )
 """Any event that a collector passes to `on_event`."""
+DeviceEvent: TypeAlias = Skipped | DeviceClockWrong | DeviceAdded | DeviceRemoved | AttributesChanged
+"""An event of one device."""
+WarningEvent: TypeAlias = ProblemBegan | Skipped | DeviceClockWrong | OutputReopened
+"""An event that needs attention, and is logged as a warning."""

@@ -16,16 +16,8 @@ from rich.text import Text
 from enapter_async import EnapterClient
 from enapter_async.cli.collect.log import Log
 from enapter_async.cli.traffic import Traffic, clock
-from enapter_async.collector import (
-    Collector,
-    CollectorEvent,
-    CollectorStatistics,
-    DeviceClockWrong,
-    GapsNoted,
-    OutputReopened,
-    ProblemBegan,
-    Skipped,
-)
+from enapter_async.collector import Collector, CollectorEvent, CollectorStatistics, GapsNoted
+from enapter_async.collector.events import WarningEvent
 
 _REFRESH_SECONDS: Final = 0.25
 _LINE_SECONDS: Final = 60.0
@@ -59,7 +51,7 @@ class Display:
 
     def note(self, event: CollectorEvent) -> None:
         """Count an event."""
-        if isinstance(event, (ProblemBegan, Skipped, DeviceClockWrong, GapsNoted, OutputReopened)):
+        if isinstance(event, WarningEvent | GapsNoted):
             self.last_problem = str(event)
 
     async def show(self, console: Console) -> None:

@@ -8,23 +8,11 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Literal
 
-from enapter_async.collector import (
-    AttributesChanged,
-    CollectorEvent,
-    DeviceAdded,
-    DeviceClockWrong,
-    DeviceRemoved,
-    GapsFilled,
-    OutputReopened,
-    ProblemBegan,
-    Skipped,
-)
+from enapter_async.collector import CollectorEvent, GapsFilled
+from enapter_async.collector.events import DeviceEvent, WarningEvent
 from enapter_async.models.visible import make_visible
-
-_OF_DEVICES: Final = (Skipped, DeviceClockWrong, DeviceAdded, DeviceRemoved, AttributesChanged)
-_WARNINGS: Final = (ProblemBegan, Skipped, DeviceClockWrong, OutputReopened)
 
 
 class Log:
@@ -66,8 +54,8 @@ class Log:
         """Write an event of a collector."""
         if isinstance(event, GapsFilled) and not (event.rows or event.without_history):
             return  # nothing was missing
-        level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
-        fields = {"device_id": event.device_id} if isinstance(event, _OF_DEVICES) else {}
+        level = logging.WARNING if isinstance(event, WarningEvent) else logging.INFO
+        fields = {"device_id": event.device_id} if isinstance(event, DeviceEvent) else {}
         self.write(level, str(event), event=type(event).__name__, **fields)
 
     @contextmanager
