@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import anyio
 import pytest
 
 from enapter_async import EnapterClient
-from enapter_async.collector import Collector, CollectorEvent, OutputReopened, make_store
+from enapter_async.collector import Collector, CollectorEvent, OutputReopened, SqliteStore, make_store
+from enapter_async.errors import StorageError
 from enapter_async.rows import Row
 from enapter_async.simulator import Simulator
 
@@ -58,6 +61,21 @@ async def test_a_store_says_it_once(tmp_path: Path, name: str, what: str) -> Non
         assert [str(event) for event in store.take_events()] == [
             str(OutputReopened(target=str(path), reason=REASONS[what]))
         ]
+
+
+async def test_a_truncated_database_that_cannot_be_reset_is_a_failure_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, _length: int) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path = tmp_path / "t.sqlite"
+    async with SqliteStore(path) as store:
+        await store.write(made(0))
+        path.write_bytes(b"")
+        monkeypatch.setattr("enapter_async.collector.stores.sqlite.os.truncate", refuse)
+        with pytest.raises(StorageError, match="cannot be written: Permission denied"):
+            await store.write(made(1))
 
 
 @pytest.mark.parametrize("name", ["t.sqlite", "t.csv"])

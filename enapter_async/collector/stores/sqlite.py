@@ -21,6 +21,7 @@ from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
 from enapter_async.collector.stores._events import StoreEvents
+from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._sqlite_rows import insert_rows, read_stored_time, read_stored_times
 from enapter_async.errors import StorageError
 from enapter_async.models.arguments import require_path
@@ -268,6 +269,9 @@ class _Database:
         """Close the database and merge the write-ahead log into the file.
 
         A file that was truncated stays empty, because the log has only some of its former pages.
+
+        Raises:
+            StorageError: It cannot be emptied.
         """
         truncated = identify_file(self._path) == self.identity and self._is_empty()
         if not truncated:
@@ -276,9 +280,12 @@ class _Database:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
         if truncated:
-            os.truncate(self._path, 0)
-            for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            try:
+                os.truncate(self._path, 0)
+                for suffix in ("-wal", "-shm"):
+                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            except OSError as error:
+                raise storage_error(self._path, "cannot be written", error) from error
 
     def is_in_place(self) -> bool:
         """Whether the path still refers to the open file, and the file is not empty."""
