@@ -117,7 +117,10 @@ async def test_a_write_that_is_cancelled_lets_the_program_end(pipe: Pipe) -> Non
     assert scope.cancelled_caught
 
 
-async def test_a_write_that_is_cancelled_never_reaches_a_later_file_of_the_same_number(pipe: Pipe) -> None:
+async def test_a_write_that_is_cancelled_never_reaches_a_later_file_of_the_same_number(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enapter_async.collector.stores.pipe._LOOK_SECONDS", 0.02)
     async with PipeStore(descriptor=pipe.writer) as store:
         with anyio.move_on_after(0.1):
             await store.write([row(number, "x" * 1000) for number in range(1000)])
@@ -125,7 +128,7 @@ async def test_a_write_that_is_cancelled_never_reaches_a_later_file_of_the_same_
     later = Pipe()
     try:
         assert (later.reader, later.writer) == (pipe.reader, pipe.writer)
-        await anyio.sleep(0.5)
+        await anyio.sleep(0.2)
         os.set_blocking(later.reader, False)
         with pytest.raises(BlockingIOError):
             os.read(later.reader, 1)
@@ -140,7 +143,7 @@ async def test_a_closed_store_stops_after_a_whole_line(pipe: Pipe) -> None:
         with anyio.move_on_after(0.1):
             await store.write(rows)
     written = os.read(pipe.reader, 1_000_000)
-    await anyio.sleep(0.5)
+    await anyio.sleep(0.2)
     os.set_blocking(pipe.reader, False)
     with pytest.raises(BlockingIOError):
         os.read(pipe.reader, 1)
