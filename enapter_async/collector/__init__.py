@@ -25,7 +25,15 @@ from enapter_async.collector.repair import repair_gaps
 from enapter_async.collector.selection import Selection, Targets
 from enapter_async.collector.shard import Shard
 from enapter_async.collector.statistics import CollectorStatistics
-from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, RowsRefusedError, Store
+from enapter_async.collector.store import (
+    GapNotingStore,
+    JournaledStore,
+    ReopenableStore,
+    ReportingStore,
+    RowKey,
+    RowsRefusedError,
+    Store,
+)
 from enapter_async.collector.stores.lines import LineStore
 from enapter_async.collector.stores.opening import (
     FORMATS,
@@ -57,6 +65,8 @@ __all__ = [
     "OutputReopened",
     "ProblemBegan",
     "ProblemEnded",
+    "ReopenableStore",
+    "ReportingStore",
     "RowKey",
     "RowsRefusedError",
     "Selection",

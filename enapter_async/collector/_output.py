@@ -8,7 +8,7 @@ import anyio
 
 from enapter_async.collector._problems import Problems
 from enapter_async.collector.events import CollectorEvent
-from enapter_async.collector.store import ReportingStore, Store
+from enapter_async.collector.store import ReopenableStore, ReportingStore, Store
 from enapter_async.errors import StorageError
 
 
@@ -19,7 +19,7 @@ class Output:
     """
 
     def __init__(self, store: Store, problems: Problems, report: Callable[[CollectorEvent], None]) -> None:
-        """Create it.
+        """Create the output.
 
         Args:
             store: Store to reopen.
@@ -27,6 +27,7 @@ class Output:
             report: Receives the events of the store.
         """
         self._store = store
+        self._reopenable = store if isinstance(store, ReopenableStore) else None
         self._problems = problems
         self._report = report
         self._requested = anyio.Event()
@@ -34,7 +35,7 @@ class Output:
 
     def request_reopening(self) -> anyio.Event:
         """Return an event that is set when `run` has reopened the store, or has failed to."""
-        if getattr(self._store, "reopen", None) is None:
+        if self._reopenable is None:
             self._reopened.set()
         else:
             self._requested.set()
@@ -42,15 +43,15 @@ class Output:
 
     async def run(self) -> None:
         """Reopen the store on request until cancelled."""
-        reopen = getattr(self._store, "reopen", None)
-        if reopen is None:
+        store = self._reopenable
+        if store is None:
             return
         while True:
             await self._requested.wait()
             self._requested = anyio.Event()
             done, self._reopened = self._reopened, anyio.Event()
             try:
-                await reopen()
+                await store.reopen()
             except StorageError as error:
                 self._problems.failed("store", error)
             self.report_events()

@@ -71,6 +71,15 @@ class ReportingStore(Store, Protocol):
 
 
 @runtime_checkable
+class ReopenableStore(Store, Protocol):
+    """A store whose output people and log rotation may move away, such as a file."""
+
+    async def reopen(self) -> None:
+        """Open the output that is now at its path, and create it if it does not exist."""
+        ...
+
+
+@runtime_checkable
 class GapNotingStore(Store, Protocol):
     """A store that records gaps for people, but cannot fill them, such as files."""
 

@@ -5,16 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import anyio
 import pytest
 
 from enapter_async import EnapterClient
-from enapter_async.collector import Collector, CollectorEvent, OutputReopened, SqliteStore, make_store
+from enapter_async.collector import (
+    Collector,
+    CollectorEvent,
+    OutputReopened,
+    ReopenableStore,
+    ReportingStore,
+    SqliteStore,
+    make_store,
+)
+from enapter_async.collector._output import Output
+from enapter_async.collector._problems import Problems
 from enapter_async.errors import StorageError
 from enapter_async.rows import Row
 from enapter_async.simulator import Simulator
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -90,12 +103,45 @@ async def test_a_collector_reports_it(tmp_path: Path, name: str) -> None:
         collector = Collector(client, store, interval=0.2, on_event=events.append)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(collector.run)
-            with anyio.fail_after(20):
-                while not collector.statistics.rows:
-                    await anyio.sleep(0.02)
-                path.rename(tmp_path / "moved")
-                while not any(isinstance(event, OutputReopened) for event in events):
-                    await anyio.sleep(0.02)
+            await wait_until(lambda: collector.statistics.rows)
+            path.rename(tmp_path / "moved")
+            await wait_until(lambda: any(isinstance(event, OutputReopened) for event in events))
             collector.stop()
     (told,) = (event for event in events if isinstance(event, OutputReopened))
     assert str(told) == f"{path} was moved or deleted; new rows go to a new output at the same path"
+
+
+class OwnStore:
+    """A store with everything that an output can ask for, apart from a journal."""
+
+    def __init__(self) -> None:
+        self.events: list[CollectorEvent] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        return len(rows)
+
+    async def reopen(self) -> None:
+        self.events.append(OutputReopened(target="own", reason="replaced"))
+
+    def take_events(self) -> Sequence[CollectorEvent]:
+        events, self.events = self.events, []
+        return events
+
+
+async def test_a_store_of_ones_own_is_reopened_and_reports_its_events() -> None:
+    store = OwnStore()
+    assert isinstance(store, ReopenableStore)
+    assert isinstance(store, ReportingStore)
+    events: list[CollectorEvent] = []
+    output = Output(store, Problems(events.append), events.append)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(output.run)
+        await output.request_reopening().wait()
+        tasks.cancel_scope.cancel()
+    assert events == [OutputReopened(target="own", reason="replaced")]
