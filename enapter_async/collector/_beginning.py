@@ -12,8 +12,8 @@ import anyio
 
 from enapter_async import EnapterClient, LatestPoint, Response
 from enapter_async._protocol.failure import http_date, refuses_request
-from enapter_async.collector._intake import DAY, SECOND
 from enapter_async.collector._silence import CHECKED_AGAIN, LONGEST_GAP, STEPS_AFTER
+from enapter_async.collector._times import DAY, SECOND
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Targets
 from enapter_async.collector.store import GapNotingStore, JournaledStore

@@ -21,14 +21,13 @@ from enapter_async.collector._silence import (
     is_set_back,
     make_doubt_gap,
 )
+from enapter_async.collector._times import DAY, SECOND
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Units
 from enapter_async.models.watch import DatapointTuple
 from enapter_async.rows import Row, split_value, to_microseconds
 from enapter_async.rows.row import clean_text
 
-SECOND: Final = 1_000_000
-DAY: Final = 86_400 * SECOND
 _EARLIEST: Final = 1_420_070_400 * SECOND
 """2015-01-01. A device with an earlier time has no valid clock."""
 _LAG_AHEAD: Final = 10 * SECOND

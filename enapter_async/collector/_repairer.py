@@ -27,6 +27,7 @@ from enapter_async._protocol.failure import may_pass, refuses_request
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob, StoredSteps
 from enapter_async.collector._repair_queue import RepairQueue
+from enapter_async.collector._times import SECOND
 from enapter_async.collector._writer import write_accepted
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
@@ -38,7 +39,6 @@ from enapter_async.rows.batches import RowBlock, has_same_series, make_row_block
 
 _LOOK_SECONDS: Final = 60.0
 """Longest time between two looks into the journal, to which other collectors and the store itself may add gaps."""
-_SECOND: Final = 1_000_000
 _WINDOW: Final = 3_600
 """Maximum number of steps to fill before updating the journal."""
 _FIRST_REQUESTS: Final = 2
@@ -56,7 +56,7 @@ _ROWS_IN_COMMIT: Final = 50_000
 _ROWS_IN_LOOK_UP: Final = 100_000
 _STEPS_IN_LOOK_UP: Final = 300
 """The rows of all other devices are read, too, and live rows wait meanwhile."""
-_SETTLE: Final = 2 * _SECOND
+_SETTLE: Final = 2 * SECOND
 """Seconds after the end of a step until it is in history."""
 _UNKNOWN: Final = "its gaps stay recorded, because it is gone or has no attributes to collect"
 Settled: TypeAlias = Callable[[Mapping[str, tuple[int, int]], Collection[tuple[str, str]], StoredSteps], int]
@@ -129,7 +129,7 @@ class Repairer:
         self._skipped: set[tuple[str, str | None]] = set()
         self._knows_all = knows_all
         self._wake = anyio.Event()
-        self._queue = RepairQueue(step=step * _SECOND, longest=_WINDOW * step * _SECOND)
+        self._queue = RepairQueue(step=step * SECOND, longest=_WINDOW * step * SECOND)
         self._told: set[str] = set()
         self._requests = _FIRST_REQUESTS
         self._times_late = 0
@@ -208,7 +208,7 @@ class Repairer:
 
     def _find_end(self) -> int:
         """Return the time from which there is no history yet."""
-        width = self._step * _SECOND
+        width = self._step * SECOND
         return (self._now() - _SETTLE) // width * width
 
     async def _read_gaps(self) -> list[Gap]:
@@ -334,8 +334,8 @@ class Repairer:
         if not series:
             return None
         return TimeseriesQuery(
-            start=datetime.fromtimestamp(job.start // _SECOND, UTC),
-            end=datetime.fromtimestamp(job.before // _SECOND, UTC),
+            start=datetime.fromtimestamp(job.start // SECOND, UTC),
+            end=datetime.fromtimestamp(job.before // SECOND, UTC),
             granularity=self._step,
             series=series,
             aggregation="last",

@@ -7,9 +7,10 @@ from typing import Final
 
 import attrs
 
+from enapter_async.collector._times import DAY, SECOND
 from enapter_async.collector.gaps import Gap
 
-LONGEST_GAP: Final = 31 * 86_400 * 1_000_000
+LONGEST_GAP: Final = 31 * DAY
 """Longer gaps are shortened: reading years of seconds takes days, and most such gaps come from wrong clocks."""
 
 CHECKED_AGAIN: Final = 30
@@ -17,7 +18,7 @@ CHECKED_AGAIN: Final = 30
 were not certain to be gaps yet, which takes up to twenty steps."""
 CHECKED_IN_FILES: Final = 5
 """The same for stores whose gaps are only recorded, so that they do not claim that much is missing."""
-CLOCK_TOLERANCE: Final = 5 * 1_000_000
+CLOCK_TOLERANCE: Final = 5 * SECOND
 """Microseconds by which a device's clock must be ahead before it counts as set back."""
 STEPS_AFTER: Final = 60
 """Steps after the newest time of a device that failed polls may have missed, if responses arrive out of order."""

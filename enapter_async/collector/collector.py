@@ -24,12 +24,13 @@ from enapter_async import (
 from enapter_async._protocol.query import flag, optional_callback
 from enapter_async.collector._arguments import require_interval, require_seconds, require_selection
 from enapter_async.collector._beginning import ends_before_stop, find_start_gaps, read_clock_offset, read_reached
-from enapter_async.collector._intake import SECOND, Intake
+from enapter_async.collector._intake import Intake
 from enapter_async.collector._output import Output
 from enapter_async.collector._problems import Problems, ends_polling, is_final
 from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
+from enapter_async.collector._times import SECOND
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, DeviceClockWrong, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,6 +10,7 @@ from enapter_async.collector._arguments import require_interval, require_selecti
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
+from enapter_async.collector._times import read_clock
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.selection import Finder, Selection, includes_all_devices
 from enapter_async.collector.store import JournaledStore
@@ -55,7 +55,7 @@ async def repair_gaps(
         store,
         lambda: targets.units,
         step=max(1, -int(-seconds // 1)),
-        now=lambda: round(time.time() * 1e6),
+        now=read_clock,
         problems=Problems(report),
         report=report,
         knows_all=includes_all_devices(selection),

@@ -15,8 +15,9 @@ import attrs
 import pytest
 
 from enapter_async.collector._beginning import find_start_gaps
-from enapter_async.collector._intake import SECOND, Intake
+from enapter_async.collector._intake import Intake
 from enapter_async.collector._repair_job import RepairJob, plan_job
+from enapter_async.collector._times import SECOND
 from enapter_async.collector.gaps import Gap, merge_gaps
 from enapter_async.collector.store import RowKey
 

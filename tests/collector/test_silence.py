@@ -11,9 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enapter_async.collector._beginning import find_start_gaps
-from enapter_async.collector._intake import SECOND, Intake
+from enapter_async.collector._intake import Intake
 from enapter_async.collector._repair_job import StoredSteps
 from enapter_async.collector._silence import CHECKED_AGAIN
+from enapter_async.collector._times import SECOND
 from enapter_async.collector.gaps import Gap, merge_gaps
 
 START = 1_773_480_000

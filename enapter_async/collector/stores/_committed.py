@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Final
 
+from enapter_async.collector._times import DAY, SECOND, read_clock
 from enapter_async.collector.gaps import Gap
 from enapter_async.rows import Row
-
-_SECOND: Final = 1_000_000
-_DAY: Final = 86_400 * _SECOND
 
 
 class CommittedTimes:
@@ -34,7 +30,7 @@ class CommittedTimes:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Remember committed rows. Times more than a day ahead are ignored, as everywhere."""
-        newest, ahead = self._newest, round(time.time() * _SECOND) + _DAY
+        newest, ahead = self._newest, read_clock() + DAY
         for row in rows:
             device, moment = row[0], row[2]
             known = newest.get(device)
@@ -56,7 +52,7 @@ class CommittedTimes:
         for device, newest in self._newest.items():
             start = found.get(device, self._oldest[device])
             if start < newest or device not in found:
-                first, last = start // _SECOND, newest // _SECOND
+                first, last = start // SECOND, newest // SECOND
                 reason = "the database lost rows"
-                gaps.append(Gap(device_id=device, start=first * _SECOND, before=(last + 1) * _SECOND, reason=reason))
+                gaps.append(Gap(device_id=device, start=first * SECOND, before=(last + 1) * SECOND, reason=reason))
         return gaps

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Protocol
 
+from enapter_async.collector._times import DAY, read_clock
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._postgres_tables import INCOMING, Connection
 from enapter_async.rows import COLUMNS, Row
@@ -24,7 +24,6 @@ errors raised by triggers."""
 _CONSTRAINTS: Final = ("23", "P0")
 """Those of them that may reject every row, if the table is unsuitable."""
 _CHECK_VIOLATION: Final = "23514"
-_DAY: Final = 86_400.0
 
 
 class RowConnection(Connection, Protocol):
@@ -90,7 +89,7 @@ async def find_refused(connection: RowConnection, table: str, rows: Sequence[Row
                     middle = (start + end) // 2
                     left += [(middle, end), (start, middle)]
                     continue
-                if lacks_partition(error) and abs(rows[start][2] / 1e6 - time.time()) < _DAY:
+                if lacks_partition(error) and abs(rows[start][2] - read_clock()) < DAY:
                     raise error  # somebody has to create it: the rows can wait
                 refused[start] = error
             raise _UndoError

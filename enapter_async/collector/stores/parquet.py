@@ -27,6 +27,7 @@ import attrs
 from enapter_async._files import NewFile, identify_file, try_to_lock
 from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async.collector._problems import Problems
+from enapter_async.collector._times import DAY
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
@@ -54,7 +55,6 @@ _NAME: Final = re.compile(r"(\d{4}-\d\d-\d\d)\.(\d{6})\.parquet")
 _LINES_NAME: Final = re.compile(r"\.?(\d{4}-\d\d-\d\d)\.(\d{6})\.csv")
 _NO_ROWS: Final = "no-rows-yet.parquet"
 _ROWS_AT_ONCE: Final = 1 << 16
-_EPOCH_DAY: Final = 86_400_000_000
 
 
 class ParquetStore:
@@ -228,13 +228,13 @@ class ParquetFolder:
         """
         days: dict[int, list[Row]] = {}
         for row in rows:
-            days.setdefault(row[2] // _EPOCH_DAY, []).append(row)
+            days.setdefault(row[2] // DAY, []).append(row)
         now = self._clock()
         new = 0
         sizes: dict[str, int] = {}
         try:
             for number, some in days.items():
-                name = format_time(number * _EPOCH_DAY)[:10]
+                name = format_time(number * DAY)[:10]
                 day = self._days.get(name) or self._begin(name)
                 sizes[name] = day.lines.size
                 new += day.lines.write(some)

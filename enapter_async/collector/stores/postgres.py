@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
 
+from enapter_async.collector._times import DAY, read_clock
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey, RowsRefusedError
 from enapter_async.collector.stores._addresses import (
@@ -155,7 +155,7 @@ class PostgresStore:
                 raise refusal from None
 
         new = await self._run(work)
-        if replace is None:
+        if replace is None:  # a database that loses rows of a repair has their gap again
             self._committed.add(rows)
         return new
 
@@ -332,8 +332,8 @@ class PostgresStore:
             clean_name(sample[0]), clean_name(sample[1]), to_time(sample[2]),
         ):  # fmt: skip
             return
-        tomorrow = round((time.time() + 86_400) * 1e6)
-        gaps = self._committed.find_losses(await self._read_newest(connection, self._committed.devices, tomorrow))
+        newest = await self._read_newest(connection, self._committed.devices, read_clock() + DAY)
+        gaps = self._committed.find_losses(newest)
         if gaps:
             async with connection.transaction():
                 await self._change_journal(connection, gaps, {})

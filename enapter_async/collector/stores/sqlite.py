@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Final, Self, TypeVar, TypeVarTuple
 import attrs
 
 from enapter_async._files import explain_unopened, identify_file
+from enapter_async.collector._times import DAY, SECOND, read_clock
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
@@ -84,13 +84,12 @@ _LAST_ROW: Final = (
 )
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
 _MARK: Final = "INSERT OR REPLACE INTO telemetry_devices VALUES (?,?)"
-_SECOND: Final = 1_000_000
 _LAST: Final = 253_402_300_799_000_000
 """The last second that a text can contain."""
 _OLDER: Final = "noted by an earlier version"
 _BUSY_SECONDS: Final = 5.0
 """Seconds to wait for a lock of another program before reporting it to the collector."""
-_LOOK_BACK: Final = 3_600_000_000
+_LOOK_BACK: Final = 3_600 * SECOND
 """Microseconds before the newest row in which to search for the newest row of each device."""
 _TEMPORARY: Final = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL}
@@ -346,7 +345,7 @@ class _Database:
     def _find_near_gaps(self, gaps: Sequence[Gap]) -> list[Gap]:
         """Return the gaps of the journal that new ones may touch, without reading the rest of it."""
         new = [
-            (gap.device_id, _bound(gap.start), _bound(min(gap.before // _SECOND * _SECOND + _SECOND, _LAST)))
+            (gap.device_id, _bound(gap.start), _bound(min(gap.before // SECOND * SECOND + SECOND, _LAST)))
             for gap in gaps
         ]
         return self._make_gaps(self._connection.execute(_NEAR_GAPS, (json.dumps(new),)))
@@ -432,7 +431,7 @@ class _Database:
         if not layout.devices:
             execute(_DEVICES)
             if layout.columns:  # only once; later the marks are used
-                tomorrow = _bound(round((time.time() + 86_400) * 1e6))
+                tomorrow = _bound(read_clock() + DAY)
                 execute(
                     "INSERT INTO telemetry_devices SELECT device_id, max(time) FROM telemetry WHERE time < ?"
                     " GROUP BY device_id",
@@ -447,8 +446,8 @@ class _Database:
             gaps = [
                 Gap(
                     device_id=None,
-                    start=start * 1_000_000,
-                    before=before * 1_000_000,
+                    start=start * SECOND,
+                    before=before * SECOND,
                     reason=_OLDER,
                 )
                 for start, before in found
