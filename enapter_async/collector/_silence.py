@@ -227,10 +227,11 @@ class DeviceTrack:
             Start and end of a gap that the response reveals, if any.
         """
         found = self._find_spans(top, advances, now, rhythm)
+        latest = top
         # Otherwise a clock that jumps ahead would look like a silence until then.
         # That cannot be told if the time of this machine was set back.
-        known = self.newest is not None and now >= self.heard_at
-        latest = now + max(0, -self.lag()) + 2 * rhythm.step if known else top
+        if found and self.newest is not None and now >= self.heard_at:
+            latest = now + max(0, -self.lag()) + 2 * rhythm.step
         for attribute, _, _ in advances:
             self.moved_at[attribute] = now
         if self.newest is None or top > self.newest:
@@ -247,6 +248,8 @@ class DeviceTrack:
         """Return the times before and after each gap that a response reveals."""
         if self.newest is None:
             return [(self.since, top)] if self.is_continued and top - self.since > rhythm.step else []
+        if not advances:
+            return []
         in_doubt = self._doubted_at is not None and self._doubted_at >= self.heard_at
         arrival = _Arrival(max(self.newest, self.since), top, now - self.heard_at, now, in_doubt)
         spans = (self._judge(*one, arrival, rhythm) for one in advances)
