@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import anyio
@@ -11,11 +12,14 @@ from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.store import ReopenableStore, ReportingStore, Store
 from enapter_async.errors import StorageError
 
+_logger = logging.getLogger("enapter_async.collector")
+
 
 class Output:
     """Reopens a store on request, and reports the events of the store.
 
-    A store checks by itself before each write whether its file is still in place.
+    A store checks by itself before each write whether its file is still in place. It may be foreign code: an
+    exception of `reopen` or `take_events` is logged, since rows can still be written.
     """
 
     def __init__(self, store: Store, problems: Problems, report: Callable[[CollectorEvent], None]) -> None:
@@ -54,11 +58,19 @@ class Output:
                 await store.reopen()
             except StorageError as error:
                 self._problems.failed("store", error)
+            except Exception:
+                _logger.exception("%s.reopen raised", type(store).__name__)
             self.report_events()
             done.set()
 
     def report_events(self) -> None:
         """Report what the store has noticed since the last call."""
-        if isinstance(self._store, ReportingStore):
-            for event in self._store.take_events():
-                self._report(event)
+        if not isinstance(self._store, ReportingStore):
+            return
+        try:
+            events = self._store.take_events()
+        except Exception:
+            _logger.exception("%s.take_events raised", type(self._store).__name__)
+            return
+        for event in events:
+            self._report(event)

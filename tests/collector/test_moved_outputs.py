@@ -145,3 +145,28 @@ async def test_a_store_of_ones_own_is_reopened_and_reports_its_events() -> None:
         await output.request_reopening().wait()
         tasks.cancel_scope.cancel()
     assert events == [OutputReopened(target="own", reason="replaced")]
+
+
+class Faulty(OwnStore):
+    async def reopen(self) -> None:
+        raise KeyError("of reopen")
+
+    def take_events(self) -> Sequence[CollectorEvent]:
+        raise KeyError("of take_events")
+
+
+async def test_a_mistake_in_the_output_of_an_own_store_is_logged_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        collector = Collector(client, Faulty(), interval=0.2, on_event=lambda _: None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collector.run)
+            await wait_until(lambda: collector.statistics.rows)
+            with anyio.fail_after(20):
+                await collector.reopen().wait()
+            rows = collector.statistics.rows
+            await wait_until(lambda: collector.statistics.rows > rows)
+            collector.stop()
+    logged = {record.getMessage() for record in caplog.records if record.levelname == "ERROR"}
+    assert logged == {"Faulty.reopen raised", "Faulty.take_events raised"}
