@@ -159,14 +159,14 @@ class Intake:
         for device, track in self._tracks.items():
             track.is_divided = device in devices
 
-    def doubt_answers(self, devices: Iterable[str]) -> None:
+    def note_late_polls(self, devices: Iterable[str]) -> None:
         """Record that responses for some devices were late."""
         moment = self._now()
         for device in devices:
             if device in self._tracks:
                 self._tracks[device].doubt(moment)
 
-    def doubt_values(self, device: str, attribute: str | None) -> None:
+    def note_missing_value(self, device: str, attribute: str | None) -> None:
         """Record that a response had no readable value."""
         if attribute is not None and device in self._tracks:
             self._tracks[device].unsteady.add(attribute)

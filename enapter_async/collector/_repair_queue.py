@@ -70,15 +70,15 @@ class RepairQueue:
         """Return a job of the first of some gaps and those near it."""
         return plan_job(gaps, devices, over=over, step=self._step, longest=self._longest)
 
-    def refuse(self, device: str | None, start: int, *, ever: bool = False) -> None:
+    def refuse(self, device: str | None, start: int, *, forever: bool = False) -> None:
         """Leave a gap alone for a while. Other gaps of its device are tried after those of all other devices.
 
         Args:
             device: Its device.
             start: Its start, in microseconds since 1970.
-            ever: Do not retry it at all.
+            forever: Do not retry it at all.
         """
-        self._refused[device, start] = inf if ever else self._clock() + _REFUSED_SECONDS
+        self._refused[device, start] = inf if forever else self._clock() + _REFUSED_SECONDS
 
     def put_back(self, job: RepairJob) -> None:
         """Try the gaps of a job that failed after all others."""
@@ -88,7 +88,7 @@ class RepairQueue:
         """Refuse gaps that no request can contain, and yield them."""
         for gap in gaps:
             if gap.start < 0 and _key(gap) not in self._refused:
-                self.refuse(*_key(gap), ever=True)
+                self.refuse(*_key(gap), forever=True)
                 yield gap
 
     def _rank(self, gap: Gap, suspects: Collection[str | None]) -> tuple[bool, bool, bool]:

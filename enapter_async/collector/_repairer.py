@@ -130,7 +130,7 @@ class Repairer:
         self._knows_all = knows_all
         self._wake = anyio.Event()
         self._queue = RepairQueue(step=step * SECOND, longest=_WINDOW * step * SECOND)
-        self._told: set[str] = set()
+        self._reported_devices: set[str] = set()
         self._requests = _FIRST_REQUESTS
         self._times_late = 0
         # Live collection waits for at most one commit of the repair.
@@ -195,9 +195,9 @@ class Repairer:
         gaps = await self._read_gaps()
         if self._knows_all:
             unknown = {gap.device_id for gap in gaps if gap.device_id is not None}.difference(self._units())
-            for device in sorted(unknown - self._told):
+            for device in sorted(unknown - self._reported_devices):
                 self._report(Skipped(device_id=device, attribute=None, reason=_UNKNOWN))
-            self._told |= unknown
+            self._reported_devices |= unknown
         for gap in self._queue.list_unreadable(gaps):
             self._report_gap(gap, "its time is out of range")
         return self._queue.next_job(gaps, list(self._units()), self._find_end())
@@ -225,12 +225,13 @@ class Repairer:
         try:
             await self._fill(job)
         except (ValueError, OverflowError) as error:  # InvalidArgumentError is a ValueError
-            for gap in job.gaps:
-                if len(job.gaps) > 1:
+            first, *others = job.gaps
+            if others:
+                for gap in job.gaps:
                     await self._fill_tolerating(self._queue.plan([gap], list(self._units()), self._find_end()))
-                    continue
-                self._queue.refuse(gap.device_id, gap.start, ever=True)
-                self._report_gap(gap, str(error))
+                return
+            self._queue.refuse(first.device_id, first.start, forever=True)
+            self._report_gap(first, str(error))
 
     async def _fill(self, job: RepairJob) -> None:
         rows_before = self.rows
@@ -303,9 +304,9 @@ class Repairer:
         for gap in job.gaps:
             for device in refused if gap.device_id is None else refused.keys() & {gap.device_id}:
                 self._queue.refuse(device, gap.start if gap.device_id else max(gap.start, job.start))
-        for device in refused.keys() - self._told:
+        for device in refused.keys() - self._reported_devices:
             self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {refused[device]}"))
-        self._told = (self._told - job.spans.keys()) | refused.keys()
+        self._reported_devices = (self._reported_devices - job.spans.keys()) | refused.keys()
 
     def _rest(self, gap: Gap, job: RepairJob, refused: Mapping[str, EnapterError]) -> list[Gap]:
         if gap.device_id is not None and gap.device_id in refused:

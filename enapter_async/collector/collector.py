@@ -429,16 +429,16 @@ class Collector:
         if self._repairer is not None and isinstance(event, (PollFailed, PollLate, TickMissed)):
             self._repairer.slow_down()
         if isinstance(event, PollLate):
-            self._intake.doubt_answers(event.devices or self._targets.units)
+            self._intake.note_late_polls(event.devices or self._targets.units)
         elif isinstance(event, (PollFailed, TickMissed)):
             self._doubt(event)
             if isinstance(event, PollFailed):
                 self._problems.failed("telemetry", event.error)
         elif isinstance(event, ValueUnreadable):
-            self._intake.doubt_values(event.device, event.attribute)
+            self._intake.note_missing_value(event.device, event.attribute)
             self._skip(event.device, event.attribute, event.reason)
         else:
-            self._intake.doubt_values(event.device, event.attribute)
+            self._intake.note_missing_value(event.device, event.attribute)
             self._without_value.add((event.device, event.attribute))
             if event.not_found:
                 self._look_again.set()

@@ -129,7 +129,7 @@ class Process:
                 self.doubt(due, 1, "polls failed")
             else:
                 if answered - due > _LATE_SECONDS * min(interval, 1):
-                    self.intake.doubt_answers(DEVICES)
+                    self.intake.note_late_polls(DEVICES)
                 self.take(seen)
             self.commit()
             self.repair()

@@ -171,7 +171,7 @@ def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> No
             plant.settle(6, 9)
     assert plant.noted == [(6, 9)]
     assert plant.intake.without_history == {("d", "a"), ("d", "b")}
-    plant.intake.doubt_answers(["d"])
+    plant.intake.note_late_polls(["d"])
     plant.second += 3
     plant.poll({"a": every(1, plant.second), "b": every(1, plant.second)})
     assert len(plant.noted) == 2
@@ -183,7 +183,7 @@ def test_late_responses_at_the_start_say_nothing_about_the_cadence() -> None:
     plant.poll({"a": 0, "b": 0})
     for _ in range(4):
         plant.second += 1
-        plant.intake.doubt_answers(["d"])
+        plant.intake.note_late_polls(["d"])
         now = every(1, plant.second)
         plant.poll({"a": now, "b": now})
     assert plant.noted == [(1, 2), (3, 4), (5, 6), (7, 8)]
