@@ -175,7 +175,7 @@ class Watch:
         return _make_datapoint(*found)
 
     def batches(self) -> AsyncIterator[list[Datapoint]]:
-        """Iterate over lists with the new datapoints of one response each. This is faster than single datapoints."""
+        """Iterate over lists with the new datapoints of one response each."""
         return _Batches(self._next_datapoints)
 
     def tuples(self) -> AsyncIterator[list[DatapointTuple]]:

@@ -52,7 +52,7 @@ class ExportResult:
 
 
 class HistoryExport:
-    """One export, step by step. `export_history` runs all steps.
+    """An export whose history is read and whose file is created in separate calls. `export_history` makes them all.
 
     An async context manager, which locks the folder `<file>.partial`. After an interruption or a crash, an export with
     an equal request resumes it, with the time range, the devices and the attributes of the first start. The file is

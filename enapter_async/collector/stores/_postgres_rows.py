@@ -73,7 +73,7 @@ async def find_refused(connection: RowConnection, table: str, rows: Sequence[Row
     At most 100 rows are found at a time. The search halves the rows, and takes up to some 30 attempts for each.
 
     Raises:
-        Exception: The error of the server if the table rejects all rows, or has no partition for the present.
+        Exception: The error of the server if the table rejects all rows, or has no partition for the current time.
     """
     refused: dict[int, Exception] = {}
     try:
