@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import anyio
@@ -27,7 +26,7 @@ from enapter_async._protocol.failure import may_pass, refuses_request
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob, StoredSteps
 from enapter_async.collector._repair_queue import RepairQueue
-from enapter_async.collector._times import SECOND
+from enapter_async.collector._times import SECOND, to_datetime
 from enapter_async.collector._writer import write_accepted
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
@@ -335,8 +334,8 @@ class Repairer:
         if not series:
             return None
         return TimeseriesQuery(
-            start=datetime.fromtimestamp(job.start // SECOND, UTC),
-            end=datetime.fromtimestamp(job.before // SECOND, UTC),
+            start=to_datetime(job.start),
+            end=to_datetime(job.before),
             granularity=self._step,
             series=series,
             aggregation="last",

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import anyio
@@ -30,7 +30,7 @@ from enapter_async.collector._problems import Problems, ends_polling, is_final
 from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
-from enapter_async.collector._times import SECOND
+from enapter_async.collector._times import SECOND, to_datetime
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, DeviceClockWrong, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
@@ -464,7 +464,7 @@ class Collector:
             self._report(Skipped(device_id=device, attribute=attribute, reason=reason))
 
     def _report_clock(self, device: str, time: int) -> None:
-        self._report(DeviceClockWrong(device_id=device, time=datetime.fromtimestamp(time // SECOND, UTC)))
+        self._report(DeviceClockWrong(device_id=device, time=to_datetime(time // SECOND * SECOND)))
 
     def _name_skipped(self) -> None:
         for one in self._finder.skipped:

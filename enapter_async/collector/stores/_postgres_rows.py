@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, Protocol
 
-from enapter_async.collector._times import DAY, read_clock
+from enapter_async.collector._times import DAY, read_clock, to_datetime
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._postgres_tables import INCOMING, Connection
 from enapter_async.rows import COLUMNS, Row
 from enapter_async.rows.row import clean_text
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = 1 << 16
 _MOST_REFUSED: Final = 100
 """Rejected rows to find at a time."""
@@ -156,11 +155,5 @@ def to_gap_record(gap: Gap) -> tuple[str | None, datetime, datetime, str]:
     return device, to_time(gap.start), to_time(gap.before), without_nul(gap.reason)
 
 
-@lru_cache(maxsize=4_096)  # the same few seconds repeat
-def to_time(microseconds: int) -> datetime:
-    """Return microseconds since 1970 as a datetime.
-
-    Raises:
-        OverflowError: The year is not one of 1 to 9999.
-    """
-    return _EPOCH + timedelta(microseconds=microseconds)
+to_time: Final = lru_cache(maxsize=4_096)(to_datetime)
+"""`to_datetime` for times of rows, which repeat."""
