@@ -13,7 +13,7 @@ import anyio
 from enapter_async import EnapterClient, LatestPoint, Response
 from enapter_async._protocol.failure import http_date, refuses_request
 from enapter_async.collector._silence import CHECKED_AGAIN, LONGEST_GAP, STEPS_AFTER
-from enapter_async.collector._times import DAY, SECOND
+from enapter_async.collector._times import DAY, EARLIEST, SECOND, to_datetime
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Targets
 from enapter_async.collector.store import GapNotingStore, JournaledStore
@@ -21,9 +21,8 @@ from enapter_async.errors import APIError, DecodeError, InvalidArgumentError
 
 _CLOCK_TOLERANCE: Final = 5.0
 """Seconds by which the clocks of server and client may differ before the server's is used."""
-_EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
-"""Outside of these, the server has no valid clock."""
+"""A server with a later time has no valid clock."""
 _MOST_ASKED: Final = 3
 """Devices that are asked for the server's time, as long as those before them are refused."""
 
@@ -66,7 +65,7 @@ async def read_clock_offset(client: EnapterClient, targets: Targets) -> float | 
     if response is None:
         return None
     date = http_date(response.headers.get("Date") or "")
-    if date is None or not _EARLIEST <= date < _LATEST:
+    if date is None or not to_datetime(EARLIEST) <= date < _LATEST:
         return None
     offset = date.timestamp() + 0.5 - time.time()
     return offset if abs(offset) > _CLOCK_TOLERANCE else 0.0

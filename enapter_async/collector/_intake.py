@@ -21,15 +21,13 @@ from enapter_async.collector._silence import (
     is_set_back,
     make_doubt_gap,
 )
-from enapter_async.collector._times import DAY, SECOND
+from enapter_async.collector._times import DAY, EARLIEST, SECOND
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Units
 from enapter_async.models.watch import DatapointTuple
 from enapter_async.rows import Row, split_value, to_microseconds
 from enapter_async.rows.row import clean_text
 
-_EARLIEST: Final = 1_420_070_400 * SECOND
-"""2015-01-01. A device with an earlier time has no valid clock."""
 _LAG_AHEAD: Final = 10 * SECOND
 _LASTING_POLLS: Final = 3
 """Failed polls in a row after which an outage is noted although it is not over."""
@@ -311,7 +309,7 @@ class Intake:
                 rows.append((device, clean_text(attribute), time, number, text, units.get(attribute)))
             before = last.get(attribute)
             if before is None:
-                if time >= ahead or time < _EARLIEST:
+                if time >= ahead or time < EARLIEST:
                     self._misdate(device, attribute, time)
                     continue
                 track.begin(attribute, time)

@@ -8,6 +8,8 @@ from typing import Final
 
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
+EARLIEST: Final = 1_420_070_400 * SECOND
+"""2015-01-01. A clock with an earlier time is not valid."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 

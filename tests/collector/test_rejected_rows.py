@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -49,14 +50,21 @@ async def choose_attribute(client: EnapterClient) -> str:
     raise AssertionError
 
 
-async def test_collecting_and_repair_leave_out_what_the_store_rejects(database: Path) -> None:
-    events: list[CollectorEvent] = []
+@asynccontextmanager
+async def picky_store(database: Path) -> AsyncIterator[tuple[EnapterClient, Picky]]:
+    """A client of a simulator with one device, and a store that rejects one of its attributes."""
     async with (
         Simulator(devices=1) as sim,
         EnapterClient(base_url=sim.url, token=sim.token) as client,
         Picky(database) as store,
     ):
         store.refused = await choose_attribute(client)
+        yield client, store
+
+
+async def test_collecting_and_repair_leave_out_what_the_store_rejects(database: Path) -> None:
+    events: list[CollectorEvent] = []
+    async with picky_store(database) as (client, store):
         await store.commit((), note=[Gap(device_id=None, start=START * SECOND, before=(START + 5) * SECOND)])
         collector = Collector(client, store, interval=0.2, on_event=events.append)
         async with anyio.create_task_group() as tasks:
@@ -75,12 +83,7 @@ async def test_collecting_and_repair_leave_out_what_the_store_rejects(database: 
 
 async def test_a_repair_alone_names_it_once(database: Path) -> None:
     events: list[CollectorEvent] = []
-    async with (
-        Simulator(devices=1) as sim,
-        EnapterClient(base_url=sim.url, token=sim.token) as client,
-        Picky(database) as store,
-    ):
-        store.refused = await choose_attribute(client)
+    async with picky_store(database) as (client, store):
         gaps = [Gap(device_id=None, start=at * SECOND, before=(at + 5) * SECOND) for at in (START, START + 86_400)]
         await store.commit((), note=gaps)
         assert await repair_gaps(client, store, on_event=events.append) > 0

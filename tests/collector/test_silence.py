@@ -160,15 +160,21 @@ def test_polls_that_skip_seconds_from_the_start_are_looked_up(seen: list[int]) -
     assert set(range(second)) <= collected | looked_up
 
 
-def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> None:
-    plant = Plant("a", "b")
+def fall_silent_twice(plant: Plant, *looked_up: tuple[int, int], stored: Collection[int] = ()) -> None:
+    """Poll for twenty seconds with two silences, and look up ranges after the first one."""
     for _ in range(20):
         now = every(1, plant.second)
         plant.poll({"a": now, "b": now})
         if now in (5, 12):
             plant.second += 3
-        if plant.noted:
-            plant.settle(6, 9)
+        if len(plant.noted) == 1:
+            for span in looked_up:
+                plant.settle(*span, stored=stored)
+
+
+def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> None:
+    plant = Plant("a", "b")
+    fall_silent_twice(plant, (6, 9))
     assert plant.noted == [(6, 9)]
     assert plant.intake.without_history == {("d", "a"), ("d", "b")}
     plant.intake.note_late_polls(["d"])
@@ -196,26 +202,13 @@ def test_late_responses_at_the_start_say_nothing_about_the_cadence() -> None:
 )
 def test_a_silence_is_usual_only_if_history_had_nothing_for_it(looked_up: tuple[int, int], stored: list[int]) -> None:
     plant = Plant("a", "b")
-    for _ in range(20):
-        now = every(1, plant.second)
-        plant.poll({"a": now, "b": now})
-        if now in (5, 12):
-            plant.second += 3
-        if len(plant.noted) == 1:
-            plant.settle(*looked_up, stored=stored)
+    fall_silent_twice(plant, looked_up, stored=stored)
     assert plant.noted == [(6, 9), (13, 16)]
 
 
 def test_a_silence_that_was_looked_up_in_two_parts_is_usual() -> None:
     plant = Plant("a", "b")
-    for _ in range(20):
-        now = every(1, plant.second)
-        plant.poll({"a": now, "b": now})
-        if now in (5, 12):
-            plant.second += 3
-        if len(plant.noted) == 1:
-            plant.settle(4, 7)
-            plant.settle(7, 10)
+    fall_silent_twice(plant, (4, 7), (7, 10))
     assert plant.noted == [(6, 9)]
 
 
