@@ -13,7 +13,7 @@ from enapter_async.rows import CSV, JSON_LINES, LineFormat, make_batch_rows
 from enapter_async.rows.batches import Units
 
 FORMATS: Final = ("parquet", "csv", "jsonl")
-"""Names of the formats."""
+"""Formats that an export to a file supports."""
 
 _SUFFIXES: Final = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _ROWS_AT_ONCE: Final = 2_000

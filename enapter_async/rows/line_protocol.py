@@ -55,3 +55,4 @@ def _escape(name: str) -> str:
 
 
 LINE_PROTOCOL: Final[LineFormat] = _LineProtocol()
+"""Rows as InfluxDB line protocol. Rows with neither a number nor a text are left out, since a line needs a field."""

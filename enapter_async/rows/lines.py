@@ -140,4 +140,6 @@ def _write_string(text: str) -> str:
 
 
 CSV: Final[ReadableLineFormat] = _Csv()
+"""Rows as CSV: RFC 4180 with line feeds, under one header line. A missing text is an empty cell, an empty one `""`."""
 JSON_LINES: Final[ReadableLineFormat] = _JsonLines()
+"""Rows as JSON lines: an object for each row, with the names in `COLUMNS` as keys."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import enum
 import importlib
+import importlib.util
 import inspect
+import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -245,14 +247,54 @@ def test_no_documentation_refers_to_what_readers_do_not_have() -> None:
     assert not [name for name, text in texts.items() if re.search(r"reference\.md|DESIGN\.md", text or "")]
 
 
-def test_every_public_name_is_in_the_reference() -> None:
-    documented = {name for _, name in _documented()}
-    missing = [
-        f"{home}.{name}"
-        for name, home in _homes().items()
-        if name in enapter_async.__all__ and not {home, f"{home}.{name}"} & documented
+def _modules_with_a_face() -> list[str]:
+    """Return the public modules that list their names in `__all__`. The command line is no library."""
+    found = [module.name for module in pkgutil.walk_packages(enapter_async.__path__, "enapter_async.")]
+    public = [name for name in found if not re.search(r"\._|\.cli\b|__main__", name)]
+    return [name for name in public if hasattr(importlib.import_module(name), "__all__")]
+
+
+def _homes_of(module: str) -> dict[str, str]:
+    """Return the module that each name in `__all__` is imported from."""
+    source = importlib.import_module(module)
+    assert source.__file__
+    package = module if source.__file__.endswith("__init__.py") else module.rpartition(".")[0]
+    homes = {
+        alias.asname or alias.name: importlib.util.resolve_name("." * block.level + (block.module or ""), package)
+        for block in ast.walk(ast.parse(Path(source.__file__).read_text()))
+        if isinstance(block, ast.ImportFrom)
+        for alias in block.names
+    }
+    return {name: homes.get(name, module) for name in vars(source)["__all__"]}
+
+
+def _undocumented(homes: Mapping[str, str], module: str) -> list[str]:
+    """Return the names that no page of the reference renders, on their own or with a module."""
+    listed = _listed_members()
+    documented = {name for _, name in _documented() if name not in listed}
+    documented |= {f"{package}.{name}" for package, names in listed.items() for name in names}
+    return [
+        f"{module}.{name}"
+        for name, home in homes.items()
+        if not {module, f"{module}.{name}", home, f"{home}.{name}"} & documented
     ]
-    assert not missing
+
+
+def _listed_members() -> dict[str, list[str]]:
+    """Return the members that pages choose from a package, whose other names they do not render."""
+    text = "\n".join(page.read_text() for page in REFERENCE.rglob("*.md"))
+    found = re.findall(r"^::: (\S+)\n +options:\n +members: \[(.*?)\]", text, flags=re.MULTILINE)
+    return {package: names.split(", ") for package, names in found}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    homes = {name: home for name, home in _homes().items() if name in enapter_async.__all__}
+    assert _undocumented(homes, "enapter_async") == []
+
+
+@pytest.mark.parametrize("module", _modules_with_a_face())
+def test_the_reference_has_every_name_that_a_module_offers(module: str) -> None:
+    assert _undocumented(_homes_of(module), module) == []
 
 
 if __name__ == "__main__":
