@@ -126,7 +126,10 @@ def load_ca_file(path: str | os.PathLike[str], failure: str = "ca_file cannot be
     import ssl
 
     try:
-        return ssl.create_default_context(cafile=os.fspath(path))
+        name = os.fspath(path)
+        if not name.strip():
+            raise ValueError("the path is empty")  # OpenSSL would trust the authorities of the system
+        return ssl.create_default_context(cafile=name)
     except (OSError, ssl.SSLError, TypeError, ValueError) as error:
         message = f"{failure}: {cast('object', error)}"
     raise ConfigurationError(message)

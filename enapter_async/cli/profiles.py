@@ -334,7 +334,9 @@ def _environment_profile() -> Profile | None:
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    del parameter
+    if value is not None and not value.strip():
+        # From a variable that is not set: the default profile may be that of another server.
+        raise click.BadParameter("must not be empty", context, parameter)
     if value is not None:
         context.meta[_CHOSEN] = value
 

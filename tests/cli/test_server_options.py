@@ -62,6 +62,16 @@ def test_every_option_is_declared_once(name: str) -> None:
             seen.update(parameter.opts)
 
 
+@pytest.mark.parametrize("arguments", [("--profile", "", "sites", "list"), ("sites", "list", "--profile", " ")])
+def test_an_empty_profile_does_not_mean_the_default_one(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """`--profile "$LAB"` with a variable that is not set would use another server."""
+    config = tmp_path / "config.toml"
+    config.write_text('default = "lab"\n[profiles.lab]\nbase_url = "http://127.0.0.1:1"\ntoken_env = "LAB_TOKEN"\n')
+    result = invoke(*arguments, ENAPTER_CONFIG=str(config), LAB_TOKEN="secret")
+    assert result.exit_code == 2
+    assert "Invalid value for '--profile': must not be empty" in result.stderr
+
+
 def test_a_profile_is_used_by_collect_in_each_position(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("")

@@ -14,9 +14,11 @@ from pathlib import Path
 import click
 import pytest
 from commands import begin, end, run
+from served import invoke
 
 from enapter_async.cli.simulate import simulate
 from enapter_async.simulator import SimulatorControl
+from enapter_async.simulator.__main__ import main
 
 LISTENING = re.compile(r"listening on (http://127\.0\.0\.1:\d+) token=(\S+)\n")
 CONTROL = re.compile(r"control at (http://127\.0\.0\.1:\d+/_simulator/#token=[\w-]+)\n")
@@ -65,6 +67,29 @@ def test_collect_prints_the_address_of_the_page(tmp_path: Path) -> None:
     assert simulator.wait_for_request("getLatestTelemetry", timeout=20).status == 200
     process.send_signal(signal.SIGINT)
     assert end(process).code in (0, 130)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--host", "host must not be empty"),
+        ("--token", "token must not be empty"),
+        ("--cert", "cert must not be empty"),
+        ("--key", "key must not be empty"),
+        ("--control-token", "control_token must not be empty"),
+        ("--control-host", "control_hosts must not contain an empty name"),
+    ],
+)
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_simulate_refuses_empty_options(
+    option: str, message: str, empty: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = invoke("simulate", "--port", "0", option, empty)
+    assert (result.exit_code, result.stderr) == (3, f"enapter-async: {message}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", "0", option, empty])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"python -m enapter_async.simulator: {message}\n"
 
 
 @pytest.mark.parametrize("module", ["command", "module"])

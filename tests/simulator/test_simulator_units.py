@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -310,6 +311,40 @@ async def test_it_does_not_start_twice() -> None:
 def test_wrong_options_are_named(options: dict[str, Any], error: type[Exception], complaint: str) -> None:
     with pytest.raises(error, match=complaint):
         Simulator(**options)
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+@pytest.mark.parametrize(
+    ("name", "wrap"),
+    [
+        ("host", str),
+        ("token", str),
+        ("users", lambda text: {text: "OWNER"}),
+        ("control_token", str),
+        ("control_hosts", lambda text: ["lab.example", text]),
+        ("tls", str),
+        ("tls", lambda text: Path(text or " ")),
+        ("tls", lambda text: ("server.pem", text)),
+    ],
+)
+def test_empty_texts_are_refused_by_name(name: str, wrap: Callable[[str], Any], empty: str) -> None:
+    """An empty host would listen on every network, and an empty control host would accept requests without Host."""
+    with pytest.raises(ValueError, match=rf"^{name} must not (be empty|contain an empty name)$"):
+        Simulator(**{name: wrap(empty)})
+
+
+@pytest.mark.parametrize("name", ["host", "token", "control_token"])
+@pytest.mark.parametrize("value", [b"secret", 5])
+def test_what_is_no_text_is_refused_by_name(name: str, value: object) -> None:
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(TypeError, match=rf"^{name} must be a string, not (bytes|int)$"):
+        Simulator(**options)
+
+
+@pytest.mark.parametrize("hosts", ["lab.example", [5]])
+def test_control_hosts_are_several_names(hosts: Any) -> None:
+    with pytest.raises(TypeError, match=r"^control_hosts must be a collection of strings$"):
+        Simulator(control_hosts=hosts)
 
 
 def test_a_fault_that_could_never_happen_is_refused() -> None:

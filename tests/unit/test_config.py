@@ -236,6 +236,11 @@ class TestGateway:
                 EnapterClient.gateway("gateway", token=TOKEN, scheme="https", ca_file=path)
             assert_clean(caught.value)
 
+    @pytest.mark.parametrize("path", ["", " ", Path(" ")])
+    def test_an_empty_name_of_a_certificate_file_does_not_trust_every_authority(self, path: str | Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"^ca_file cannot be read: the path is empty$"):
+            EnapterClient.gateway("gateway", token=TOKEN, scheme="https", ca_file=path)
+
     def test_settings_that_contradict_each_other_are_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="verify=False"):
             EnapterClient.gateway("gateway", scheme="https", ca_file="ca.pem", verify=False)

@@ -13,6 +13,7 @@ from collections.abc import Collection
 
 from .operations import Mode
 from .simulator import Simulator
+from .texts import require_text
 from .tls import StrPath
 
 
@@ -63,6 +64,9 @@ def run(
         ValueError: An argument is invalid.
         ImportError: `tls` needs the extra `tls`.
     """
+    for name, path in (("cert", cert), ("key", key)):
+        if path is not None:
+            require_text(name, path)
     if key is not None and cert is None:
         raise ValueError("a key needs its certificate")
     if cert is not None and tls:

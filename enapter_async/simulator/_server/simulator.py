@@ -27,6 +27,7 @@ from .ratelimit import RateLimiter
 from .roles import Grant, Role, default_token
 from .server import Server
 from .sockets import Sockets
+from .texts import require_names, require_text, require_token
 from .tls import RunCertificate, Tls, load_certificate
 from .world import World
 
@@ -72,7 +73,7 @@ class Simulator:
 
     Raises:
         ValueError: An argument is invalid, or the certificate cannot be used.
-        TypeError: The argument does not exist, or is not a number.
+        TypeError: The argument does not exist, or has the wrong type.
         ImportError: `tls=True` needs the extra `tls`.
     """
 
@@ -121,7 +122,7 @@ class Simulator:
             raise ValueError(
                 f"latency must be finite, not negative, and its minimum not above its maximum, got {latency}"
             )
-        self._host = host
+        self._host = require_text("host", host)
         self._port = port
         self._certificate: RunCertificate | None = None
         if tls is not False:
@@ -148,8 +149,10 @@ class Simulator:
             self.add_token(name, level)
         self.latency: Latency = latency
         self._chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        require_names("users", users or ())
         self._users = None if users is None else {name: _role(level) for name, level in users.items()}
-        self._control = Control(self, control_token, {host, *control_hosts}) if control else None
+        hosts = {host, *require_names("control_hosts", control_hosts)}
+        self._control = Control(self, control_token, hosts) if control else None
         self._runner: web.AppRunner | None = None
         self._stopping: asyncio.Event | None = None
 
@@ -204,10 +207,13 @@ class Simulator:
         return World(seed=seed, devices=devices, sites=sites, clock=self._clock, dropouts=self.behaviour.dropouts)
 
     def add_token(self, token: str, role: Role | str = Role.OWNER) -> Grant:
-        """Accept another token. You can change the returned grant while the simulator runs."""
-        if not token or not token.isascii() or not token.isprintable() or token != token.strip():
-            raise ValueError("a token must be printable ASCII, without white space around it")
-        grant = self.grants[token] = Grant(token=token, role=_role(role))
+        """Accept another token. You can change the returned grant while the simulator runs.
+
+        Raises:
+            ValueError: The token is empty or cannot be sent in a header, or the role does not exist.
+            TypeError: The token is not a string.
+        """
+        grant = self.grants[require_token("token", token)] = Grant(token=token, role=_role(role))
         return grant
 
     async def start(self) -> None:

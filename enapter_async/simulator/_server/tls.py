@@ -9,6 +9,8 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from .texts import require_text
+
 StrPath = str | os.PathLike[str]
 Tls = bool | StrPath | tuple[StrPath, StrPath]
 """True makes a certificate; files are a certificate with its key, in one file or in two."""
@@ -47,9 +49,12 @@ def load_certificate(files: StrPath | tuple[StrPath, StrPath]) -> ssl.SSLContext
     """Load a certificate and its key.
 
     Raises:
+        TypeError: A path has the wrong type.
         ValueError: The files cannot be used.
     """
     certificate, key = files if isinstance(files, tuple) else (files, None)
+    for file in (certificate,) if key is None else (certificate, key):
+        require_text("tls", file)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # Without a password function, OpenSSL asks the terminal for the password of an encrypted key.

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from ..errors import Refusal
 from ..responses import refusal_response
+from ..texts import require_token
 from . import devices, faults, settings, state, traffic
 from .access import check_host, check_origin, check_token
 from .clock import AdjustableClock
@@ -42,9 +43,9 @@ class Control:
     """
 
     def __init__(self, simulator: Simulator, token: str | None = None, hosts: Collection[str] = ()) -> None:
-        self.token = secrets.token_urlsafe(24) if token is None else token
-        if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:
-            raise ValueError("a control token must be printable ASCII without spaces")
+        self.token = secrets.token_urlsafe(24) if token is None else require_token("control_token", token)
+        if " " in self.token:
+            raise ValueError("control_token must not contain spaces")
         self._simulator = simulator
         self._hosts = hosts
         self._clock = AdjustableClock(simulator.world.clock)
