@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 import attrs
 
-from .operations import require_operation
+from .resources import require_operation
 
 Kind = Literal["answer", "reset", "close", "hang", "delay", "truncate", "drip"]
 When = Literal["before", "after"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
@@ -17,21 +16,6 @@ if TYPE_CHECKING:
 Mode = Literal["any", "cloud", "gateway"]
 Handler: TypeAlias = "Callable[[Call], Awaitable[web.StreamResponse]]"
 SITE = "/v3/sites/{site_id}"
-
-_known: set[str] = set()
-"""The ID of every operation, also of those that no specification lists."""
-
-
-def require_operation(operation: object) -> None:
-    """Raise an error for anything but the ID of an operation.
-
-    Raises:
-        ValueError: The operation does not exist.
-    """
-    if not isinstance(operation, str) or operation not in _known:
-        close = get_close_matches(str(operation), sorted(_known), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see the page Operations of the documentation"
-        raise ValueError(f"unknown operation {operation!r}; {hint}")
 
 
 @attrs.frozen
@@ -53,9 +37,6 @@ class Operation:
     handler: Handler
     role: Role | None = Role.READONLY
     mode: Literal["cloud", "gateway"] | None = None
-
-    def __attrs_post_init__(self) -> None:
-        _known.add(self.id)
 
     def served_in(self, mode: Mode) -> bool:
         """Return whether a kind of server has the operation. Mode `any` has all."""

@@ -21,9 +21,10 @@ from .control.control import Control
 from .control.routing import PREFIX
 from .faults import Chaos, FaultPlan
 from .ledger import Ledger, RequestRecord
-from .operations import Mode, require_operation
+from .operations import Mode
 from .options import Behaviour, BehaviourOptions
 from .ratelimit import RateLimiter
+from .resources import require_operation
 from .roles import Grant, Role, default_token
 from .server import Server
 from .sockets import Sockets

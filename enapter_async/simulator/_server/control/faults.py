@@ -7,7 +7,7 @@ from typing import get_args
 from ..body import Body
 from ..errors import Refusal, not_found
 from ..faults import Fault, FaultRule, Kind
-from ..operations import require_operation
+from ..resources import require_operation
 from ..shapes import as_list
 from .routing import Exchange, Payload, Routes
 from .structure import ShapeError, structure, unstructure
