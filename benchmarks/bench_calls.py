@@ -40,13 +40,13 @@ def calls(rounds: int) -> Iterator[Figure]:
 def _against_bare(callers: int, results: dict[str, Figures], compared: Compared) -> Iterator[Figure]:
     ours, bare = results["ours"], results["bare"]
     yield Figure(
-        f"GET, {callers} callers: throughput of bare aiohttp",
+        f"GET, {callers} callers: throughput relative to bare aiohttp",
         compared("per_second", "ours", "bare"),
         goal=0.95 if callers == 500 else 0.97,
         note=f"{ours['per_second']:,.0f}/s, bare {bare['per_second']:,.0f}/s",
     )
     yield Figure(
-        f"GET, {callers} callers: CPU more a call than bare aiohttp",
+        f"GET, {callers} callers: additional CPU per call over bare aiohttp",
         (compared("cpu_us", "ours", "bare") - 1) * bare["cpu_us"],
         "µs",
         goal=15 if callers == 100 else None,
@@ -56,7 +56,7 @@ def _against_bare(callers: int, results: dict[str, Figures], compared: Compared)
     if "ours on uvloop" in results:
         faster, bare_faster = results["ours on uvloop"], results["bare on uvloop"]
         yield Figure(
-            f"GET, {callers} callers, on uvloop: throughput of asyncio's own loop",
+            f"GET, {callers} callers, on uvloop: throughput relative to asyncio's own loop",
             compared("per_second", "ours on uvloop", "ours"),
             note=f"{faster['per_second']:,.0f}/s, bare {bare_faster['per_second']:,.0f}/s; "
             f"{faster['cpu_us']:.0f} µs a call, bare {bare_faster['cpu_us']:.0f} µs",
@@ -75,7 +75,7 @@ def _against_others(callers: int, results: dict[str, Figures], compared: Compare
     for rival, name in (("peer", "the vendor's SDK"), ("httpx", "httpx")):
         figures = results[rival]
         yield Figure(
-            f"GET, {callers} callers: throughput of {name}",
+            f"GET, {callers} callers: throughput relative to {name}",
             compared("per_second", "ours", rival),
             goal={1: 4.0, 100: 12.0}.get(callers) if rival == "peer" else None,
             note=f"{figures['per_second']:,.0f}/s, {figures['cpu_us']:,.0f} µs a call, fails {figures['failed']:.0%}",
@@ -94,14 +94,14 @@ def _load_figures(number: int, results: dict[str, Figures]) -> Iterator[Figure]:
     )
     if number == 1000:
         yield Figure(
-            "1,000 calls gathered: memory of the vendor's SDK",
+            "1,000 calls gathered: memory relative to the vendor's SDK",
             ratio(ours["grown_mib"], peer["grown_mib"]),
             goal=0.5,
             at_most=True,
             note=f"{ours['grown_mib']:.1f} MiB, bare {bare['grown_mib']:.1f} MiB, vendor's {peer['grown_mib']:.1f} MiB",
         )
         yield Figure(
-            "1,000 calls gathered: CPU of the vendor's SDK",
+            "1,000 calls gathered: CPU relative to the vendor's SDK",
             ratio(ours["cpu_s"], peer["cpu_s"]),
             goal=0.03,
             at_most=True,
@@ -118,7 +118,10 @@ def lists(rounds: int) -> Iterator[Figure]:
         what = f"list of 5,000 devices{' with manifests' if manifests else ''} at {latency} ms"
         times = f"{ours['seconds']:.2f} s, vendor's {peer['seconds']:.2f} s"
         yield Figure(
-            f"{what}: speed of the vendor's SDK", ratio(peer["seconds"], ours["seconds"]), goal=goal, note=times
+            f"{what}: speed relative to the vendor's SDK",
+            ratio(peer["seconds"], ours["seconds"]),
+            goal=goal,
+            note=times,
         )
         yield Figure(
             f"{what}: first item after",
@@ -131,7 +134,7 @@ def lists(rounds: int) -> Iterator[Figure]:
         results = measure("latest", ["ours", "peer"], {"url": url, "devices": 1000}, rounds=rounds)
     ours, peer = results["ours"], results["peer"]
     yield Figure(
-        "latest telemetry of 1,000 devices at 20 ms: speed of the vendor's SDK",
+        "latest telemetry of 1,000 devices at 20 ms: speed relative to the vendor's SDK",
         ratio(peer["seconds"], ours["seconds"]),
         note=f"{ours['seconds']:.2f} s, vendor's {peer['seconds']:.2f} s",
     )
@@ -142,7 +145,7 @@ def opening(rounds: int) -> Iterator[Figure]:
     results = measure("open", ["ours", "peer"], {}, rounds=2 * rounds + 1)
     ours, peer = results["ours"]["ms"], results["peer"]["ms"]
     yield Figure(
-        "import and open: time of the vendor's SDK",
+        "import and open: time relative to the vendor's SDK",
         ratio(ours, peer),
         goal=1.1,
         at_most=True,

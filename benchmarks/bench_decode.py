@@ -194,7 +194,7 @@ def figures(rounds: int = 5) -> Iterator[Figure]:
         for rival, asked in goals.items():
             if f"{rival} ratio" in found:
                 yield Figure(
-                    f"decode {part}{', orjson' if 'orjson' in rival else ''}: speed of the vendor's SDK",
+                    f"decode {part}{', orjson' if 'orjson' in rival else ''}: speed relative to the vendor's SDK",
                     found[f"{rival} ratio"],
                     goal=asked.get(part),
                     note=f"{found[f'{rival} ms']:.1f} ms, vendor's {found['peer ms']:.1f} ms",

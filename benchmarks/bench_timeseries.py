@@ -277,7 +277,7 @@ def figures(rounds: int = 3) -> Iterator[Figure]:
         for rival, goal in goals.items():
             base = found["peer kept" if rival in KEPT else "peer"]
             yield Figure(
-                f"rows from bytes, {data}, {rival}: speed of the vendor's SDK",
+                f"rows from bytes, {data}, {rival}: speed relative to the vendor's SDK",
                 found[rival].speed / base.speed,
                 goal=goal,
                 note=f"{found[rival].speed:,.0f} rows/s, vendor's {base.speed:,.0f} rows/s",
@@ -290,7 +290,7 @@ def figures(rounds: int = 3) -> Iterator[Figure]:
             at_most=True,
         )
         yield Figure(
-            f"rows from bytes, {data}, all columns kept: memory of the vendor's SDK",
+            f"rows from bytes, {data}, all columns kept: memory relative to the vendor's SDK",
             found["standard kept"].grown / found["peer kept"].grown,
             goal=0.55,
             at_most=True,
