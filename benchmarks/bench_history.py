@@ -131,7 +131,8 @@ def compared(name: str, server: Address, rounds: int) -> Iterator[Figure]:
         # What a machine that does nothing else would give: all in a row, against the slowest of the three.
         bound = (waited + one["cpu"] + one["server"]) / max(many["cpu"], many["server"], waited / CONCURRENCY)
         yield Figure(
-            f"history of {DEVICES} devices x {DAYS} days from {name}, {window} a request: speed relative to sequential requests",
+            f"history of {DEVICES} devices x {DAYS} days from {name}, {window} a request: "
+            "speed relative to sequential requests",
             one["seconds"] / many["seconds"],
             goal=6.0 if window == GOALS[name] else None,
             note=f"{many['seconds']:.1f} s (CPU {many['cpu']:.1f} s{server_cpu}), one by one {one['seconds']:.1f} s; "
