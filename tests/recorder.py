@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import inspect
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
+import pytest
 from aiohttp import web
+
+from enapter_async import EnapterClient, InvalidArgumentError
 
 
 @attrs.define
@@ -62,3 +67,21 @@ async def recording() -> AsyncIterator[Recorder]:
         yield recorder
     finally:
         await runner.cleanup()
+
+
+async def find_refusal(
+    argument: str, call: Callable[[EnapterClient], Any], client: EnapterClient, recorder: Recorder
+) -> InvalidArgumentError:
+    """Make a call that is refused by the name of an argument, before anything is sent; return the error."""
+
+    async def made() -> None:
+        result = call(client)
+        if inspect.isawaitable(result):
+            await result
+
+    with pytest.raises(InvalidArgumentError) as caught:
+        await made()
+    assert caught.value.argument == argument
+    assert str(caught.value).startswith(f"{argument}: ")
+    assert recorder.received == []
+    return caught.value

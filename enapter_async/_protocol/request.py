@@ -33,7 +33,6 @@ class Operation:
         accept: Requested media type.
         waits_for_device: The server responds when the device has responded. `Timeouts.command` is the timeout of the
             call, and one attempt may use all of it.
-        anonymous: Whether it works without a token.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Operation:
     safety: Safety
     accept: str = JSON_TYPE
     waits_for_device: bool = False
-    anonymous: bool = False
 
 
 @attrs.frozen

@@ -24,6 +24,7 @@ from enapter_async import (
     StorageError,
     TransportError,
 )
+from enapter_async.cli import interruption
 
 
 class Exit(enum.IntEnum):
@@ -48,9 +49,9 @@ class Exit(enum.IntEnum):
     """A change may have been carried out; check before repeating it."""
     DEFECT = 70
     """A bug in this program."""
-    INTERRUPTED = 130
+    INTERRUPTED = interruption.INTERRUPTED
     """Stopped by Ctrl-C."""
-    TERMINATED = 143
+    TERMINATED = interruption.TERMINATED
     """Stopped by SIGTERM."""
 
 

@@ -21,12 +21,13 @@ from typing import Any, Final, NoReturn, TypeAlias
 Stop: TypeAlias = Callable[[], bool]
 """Asks running work to end, from a signal handler. Returns False if it was asked before."""
 
-_CODE: Final = 130
-_TERMINATED: Final = 143
+INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+"""Exit codes."""
 _SHOW_CURSOR: Final = "\x1b[?25h"
 
 _stops: list[Stop] = []
-_last_words: list[tuple[str, int]] = [("stopped", _CODE)]
+_last_words: list[tuple[str, int]] = [("stopped", INTERRUPTED)]
 _ended_by: list[tuple[str, int]] = []
 
 
@@ -61,7 +62,7 @@ def ended_by() -> tuple[str, int] | None:
 
 
 @contextmanager
-def saying(message: str, code: int = _CODE) -> Generator[None, None, None]:
+def saying(message: str, code: int = INTERRUPTED) -> Generator[None, None, None]:
     """Use another message and exit code if a signal arrives within the block."""
     _last_words.append((message, code))
     try:
@@ -99,7 +100,7 @@ def raising() -> Generator[None, None, None]:
 
 def _on_signal(number: int, _: object) -> None:
     message, code = _last_words[-1]
-    _ended_by.append((message, _TERMINATED if code == _CODE and number == signal.SIGTERM else code))
+    _ended_by.append((message, TERMINATED if code == INTERRUPTED and number == signal.SIGTERM else code))
     for stop in reversed(_stops):
         if stop():
             return

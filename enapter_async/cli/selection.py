@@ -1,4 +1,4 @@
-"""Options that select devices and attributes, the same in `collect`, `gaps repair` and `export`."""
+"""Options for devices, attributes and tables, the same in `collect`, `gaps repair` and `export`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ _OPTIONS: Final = (
         shell_complete=complete_attributes,
     ),
 )
+
+
+schema_option: Final = option(
+    "--schema", metavar="NAME", help="Schema of the tables in PostgreSQL. Created if it does not exist."
+)
+"""The option for the schema that a command writes to; the command takes `schema`."""
 
 
 def selection_options(command: F) -> F:

@@ -110,3 +110,14 @@ def since_option(default: str | None = None) -> Callable[[F], F]:
         metavar="TIME",
         help="Start: 2026-03-14T09:26Z, or how long ago: 30d.",
     )
+
+
+until_option: Final = option(
+    "--until",
+    type=moment,
+    default="now",
+    show_default=True,
+    metavar="TIME",
+    help="End (exclusive), like --from.",
+)
+"""The option for the end of a span; the command takes `until`."""

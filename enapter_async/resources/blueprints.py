@@ -29,12 +29,12 @@ BlueprintViewName: TypeAlias = Literal["ORIGINAL", "COMPILED"]
 _ZIP: Final = "application/zip"
 _ANY_ARCHIVE: Final = "application/zip, application/octet-stream, */*;q=0.5"
 
-_VALIDATE: Final = Operation("blueprints.validate", "POST", Safety.READ, anonymous=True)
+_VALIDATE: Final = Operation("blueprints.validate", "POST", Safety.READ)
 _UPLOAD: Final = Operation("blueprints.upload", "POST", Safety.UNSAFE)
 _GET: Final = Operation("blueprints.get", "GET", Safety.READ)
 _GET_BY_NAME: Final = Operation("blueprints.get_by_name", "GET", Safety.READ)
-_DOWNLOAD: Final = Operation("blueprints.download", "GET", Safety.READ, accept=_ANY_ARCHIVE, anonymous=True)
-_DOWNLOAD_TO: Final = Operation("blueprints.download_to", "GET", Safety.READ, accept=_ANY_ARCHIVE, anonymous=True)
+_DOWNLOAD: Final = Operation("blueprints.download", "GET", Safety.READ, accept=_ANY_ARCHIVE)
+_DOWNLOAD_TO: Final = Operation("blueprints.download_to", "GET", Safety.READ, accept=_ANY_ARCHIVE)
 _DOWNLOAD_PROFILES: Final = Operation("blueprints.download_device_profiles", "GET", Safety.READ, accept=_ANY_ARCHIVE)
 _UPLOAD_PROFILES: Final = Operation("blueprints.upload_device_profiles", "POST", Safety.UNSAFE)
 

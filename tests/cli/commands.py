@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +31,32 @@ def begin(*arguments: str, **variables: str) -> subprocess.Popen[str]:
         text=True,
         env=environment(**variables),
     )
+
+
+def watch_terminal(*arguments: str, **variables: str) -> str:
+    """Run a command that succeeds, with a terminal as stderr; return what it shows there, without escape sequences."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+        env=environment(TERM="xterm", COLUMNS="100", **variables),
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+    except OSError:
+        pass  # the other end was closed
+    finally:
+        os.close(ours)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 @attrs.frozen

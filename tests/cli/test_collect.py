@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import signal
 import sqlite3
@@ -17,7 +15,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from commands import COMMAND, begin, check_clean, end, environment, figure, rows, run, wait_for_rows
+from commands import COMMAND, begin, check_clean, end, environment, figure, rows, run, wait_for_rows, watch_terminal
 
 from enapter_async.simulator import Simulator
 from tests.waiting import block_until, wait_until
@@ -221,25 +219,7 @@ def test_a_disk_that_is_full_ends_it_with_what_was_written(database: Path) -> No
 
 
 def test_progress_on_a_terminal_is_live(database: Path) -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "collect", "--simulate", "3", "--for", "3s", "--to", str(database)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        stdin=subprocess.DEVNULL,
-        env=environment(TERM="xterm", COLUMNS="100"),
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while piece := os.read(ours, 4096):
-            shown += piece
-    except OSError:
-        pass  # the other end was closed
-    finally:
-        os.close(ours)
-    process.communicate(timeout=30)
-    assert process.returncode == 0
-    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "").splitlines()
+    shown = watch_terminal("collect", "--simulate", "3", "--for", "3s", "--to", str(database))
+    lines = shown.replace("\r", "").splitlines()
     for text in ("collecting, 0:00:00", "devices", "datapoints/s", "in flight", "429s", "errors", "missed ticks"):
         assert any(line.startswith(text) for line in lines)

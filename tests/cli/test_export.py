@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import pty
 import random
 import re
 import signal
@@ -22,7 +20,7 @@ import anyio.to_thread
 import attrs
 import pyarrow.parquet as parquet
 import pytest
-from commands import COMMAND, Ended, begin, check_clean, end, environment
+from commands import Ended, begin, check_clean, end, watch_terminal
 
 from enapter_async import EnapterClient, Series, TimeseriesQuery
 from enapter_async.simulator import Fault, Simulator
@@ -348,31 +346,10 @@ async def test_a_server_that_goes_away_ends_it_with_what_is_finished(tmp_path: P
 
 async def test_progress_on_a_terminal_has_rows_percent_and_time_left(tmp_path: Path) -> None:
     def watch(place: Place) -> str:
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [*COMMAND, "export", *SPAN, "--window", "30m", "--concurrency", "2", "--to", str(tmp_path / "h.csv")],
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            stdin=subprocess.DEVNULL,
-            env=environment(
-                TERM="xterm",
-                COLUMNS="100",
-                ENAPTER_HTTP_API_TOKEN=place.sim.token,
-                ENAPTER_HTTP_API_BASE_URL=place.sim.url,
-            ),
-        )
-        os.close(theirs)
-        shown = b""
-        try:
-            while piece := os.read(ours, 4096):
-                shown += piece
-        except OSError:
-            pass  # the other end was closed
-        finally:
-            os.close(ours)
-        process.communicate(timeout=30)
-        assert process.returncode == 0
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+        return watch_terminal(
+            "export", *SPAN, "--window", "30m", "--concurrency", "2", "--to", str(tmp_path / "h.csv"),
+            ENAPTER_HTTP_API_TOKEN=place.sim.token, ENAPTER_HTTP_API_BASE_URL=place.sim.url,
+        )  # fmt: skip
 
     async with Simulator(devices=2, latency=0.05) as sim:
         shown = await Place(sim).do(watch, Place(sim))

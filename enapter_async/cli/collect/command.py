@@ -30,7 +30,7 @@ from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, from_environment, option
 from enapter_async.cli.profiles import RateOptions
 from enapter_async.cli.running import alongside, run, soon
-from enapter_async.cli.selection import choose_attributes, selection_options
+from enapter_async.cli.selection import choose_attributes, schema_option, selection_options
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import (
     FORMATS,
@@ -128,7 +128,7 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
     type=click.Choice(FORMATS),
     help="Format. [default: from the file name: .sqlite, .csv, .jsonl, .parquet]",
 )
-@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL. Created if it does not exist.")
+@schema_option
 @selection_options
 @site_option
 @option(

@@ -19,8 +19,8 @@ from enapter_async.cli.export.progress import shown
 from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, option
 from enapter_async.cli.running import run
-from enapter_async.cli.selection import choose_attributes, selection_options
-from enapter_async.cli.span import AGGREGATIONS, Moment, moment, since_option
+from enapter_async.cli.selection import choose_attributes, schema_option, selection_options
+from enapter_async.cli.span import AGGREGATIONS, Moment, since_option, until_option
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import guess_store_format, make_store, show_target
 from enapter_async.exporter import (
@@ -70,17 +70,10 @@ class Options:
     help="File to write, created when the export is complete, or postgresql://user@host/database.",
 )
 @option("--format", "name", type=click.Choice(FORMATS), help="File format. [default: from the file name]")
-@option("--schema", metavar="NAME", help="Schema of the tables in PostgreSQL. Created if it does not exist.")
+@schema_option
 @selection_options
 @since_option("1d")
-@option(
-    "--until",
-    type=moment,
-    default="now",
-    show_default=True,
-    metavar="TIME",
-    help="End (exclusive), like --from.",
-)
+@until_option
 @option(
     "--granularity", type=duration(1), default="1m", show_default=True, metavar="DURATION", help="Length of a step."
 )

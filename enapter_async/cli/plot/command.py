@@ -24,7 +24,7 @@ from enapter_async.cli.plot.chart import Chart, Line, panels, points
 from enapter_async.cli.plot.ticks import round_seconds
 from enapter_async.cli.resources.declaration import argument
 from enapter_async.cli.running import run
-from enapter_async.cli.span import AGGREGATIONS, Moment, moment, since_option
+from enapter_async.cli.span import AGGREGATIONS, Moment, since_option, until_option
 from enapter_async.exporter import SelectedDevice, select_devices
 from enapter_async.models.visible import make_visible
 
@@ -61,14 +61,7 @@ class Options:
 @argument("device", shell_complete=complete_device)
 @argument("attributes", nargs=-1, required=True, shell_complete=complete_attribute)
 @since_option("1d")
-@option(
-    "--until",
-    type=moment,
-    default="now",
-    show_default=True,
-    metavar="TIME",
-    help="End (exclusive), like --from.",
-)
+@until_option
 @option("--granularity", type=duration(1), metavar="DURATION", help="Length of a step. [default: fits the time range]")
 @option("--aggregation", type=click.Choice(AGGREGATIONS), help="How to combine the values of a step. [default: auto]")
 @option(
