@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -212,3 +214,148 @@ def test_the_repr_shows_the_server_and_never_the_token(simulator: SimulatorContr
     with enapter:
         assert repr(enapter) == f"<BlockingClient <EnapterClient {simulator.url}>>"
     assert repr(enapter) == "<BlockingClient closed>"
+
+
+def wait_until_ended() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "enapter-client":
+            thread.join()
+
+
+def test_a_client_that_is_not_closed_ends_when_it_is_garbage_collected(simulator: SimulatorControl) -> None:
+    enapter = BlockingClient(lambda: EnapterClient(base_url=simulator.url, token=simulator.token))
+    assert len(enapter.call(lambda client: client.devices.list())) == 5
+    assert threads() == 1
+    del enapter
+    gc.collect()
+    wait_until_ended()
+
+
+@pytest.mark.parametrize("exit_error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_function_that_exits_does_not_end_the_client(enapter: BlockingClient, exit_error: BaseException) -> None:
+    async def leave(client: EnapterClient) -> None:
+        raise exit_error
+
+    async def yield_and_leave(client: EnapterClient) -> AsyncIterator[int]:
+        yield 1
+        raise exit_error
+
+    with pytest.raises(type(exit_error)):
+        enapter.call(leave)
+    numbers = enapter.iterate(yield_and_leave)
+    assert next(numbers) == 1
+    with pytest.raises(type(exit_error)):
+        next(numbers)
+    assert len(enapter.call(lambda client: client.devices.list())) == 5
+
+
+def test_a_client_may_be_closed_by_the_function_that_it_runs(simulator: SimulatorControl) -> None:
+    enapter = BlockingClient(lambda: EnapterClient(base_url=simulator.url, token=simulator.token))
+
+    async def close(client: EnapterClient) -> int:
+        enapter.close()
+        return 5
+
+    assert enapter.call(close) == 5
+    wait_until_ended()
+    with pytest.raises(ClientClosedError):
+        enapter.call(close)
+
+
+def test_functions_that_return_the_wrong_kind_are_named(enapter: BlockingClient) -> None:
+    stream: Any = lambda client: client.telemetry.follow("D")  # noqa: E731
+    with pytest.raises(InvalidArgumentError, match="for a stream, use iterate, got <Stream telemetry"):
+        enapter.call(stream)
+    single: Any = lambda client: client.devices.get("D")  # noqa: E731
+    with pytest.raises(InvalidArgumentError, match="for a single result, use call, got <coroutine"):
+        list(enapter.iterate(single))
+
+
+def test_a_client_cannot_be_pickled(enapter: BlockingClient) -> None:
+    with pytest.raises(TypeError, match="a BlockingClient cannot be pickled"):
+        pickle.dumps(enapter)
+
+
+def test_an_iteration_that_is_collected_in_the_thread_of_the_client(enapter: BlockingClient) -> None:
+    ended = threading.Event()
+
+    async def silent(client: EnapterClient) -> AsyncIterator[int]:
+        try:
+            yield 1
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    numbers = enapter.iterate(silent)
+    assert next(numbers) == 1
+    kept = [numbers]
+    del numbers
+
+    async def collect(client: EnapterClient) -> None:
+        kept.clear()
+        gc.collect()
+
+    enapter.call(collect)
+    assert ended.wait(10)
+
+
+FORKED = """
+import os, signal
+from enapter_async import WrongEventLoopError
+from enapter_async.blocking import BlockingClient
+
+enapter = BlockingClient.from_env()
+devices = enapter.call(lambda client: client.devices.list())
+frames = enapter.iterate(lambda client: client.telemetry.follow(devices[0].id))
+next(frames)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)  # without the fix, the child hangs
+    try:
+        next(frames)
+    except WrongEventLoopError:
+        pass
+    frames = None
+    os._exit(len(enapter.call(lambda client: client.devices.list())))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+next(frames)
+"""
+
+INTERRUPTED = """
+import os, signal, threading
+from enapter_async import EnapterClient
+from enapter_async.blocking import BlockingClient
+
+opening, interrupted = threading.Event(), threading.Event()
+
+def make():
+    opening.set()
+    interrupted.wait(30)
+    return EnapterClient.from_env()
+
+threading.Thread(target=lambda: (opening.wait(30), os.kill(os.getpid(), signal.SIGINT))).start()
+try:
+    with BlockingClient(make):
+        print("opened")
+except KeyboardInterrupt:
+    interrupted.set()
+    print("interrupted")
+for thread in threading.enumerate():
+    if thread.name == "enapter-client":
+        thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(("program", "output"), [(FORKED, "5\n"), (INTERRUPTED, "interrupted\n")])
+def test_forks_with_an_open_iteration_and_ctrl_c_while_opening(
+    simulator: SimulatorControl, program: str, output: str
+) -> None:
+    environment = {
+        **os.environ,
+        "ENAPTER_HTTP_API_TOKEN": simulator.token,
+        "ENAPTER_HTTP_API_BASE_URL": simulator.url,
+    }
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
