@@ -22,7 +22,14 @@ def is_async(node: pytest.Item) -> bool:
 
     if not isinstance(node, pytest.Function) or (node.cls is not None and issubclass(node.cls, TestCase)):
         return False  # `IsolatedAsyncioTestCase` runs its tests in a loop that fixtures cannot use
-    return inspect.iscoroutinefunction(inspect.unwrap(node.obj))
+    return inspect.iscoroutinefunction(inspect.unwrap(_find_inner_test(node.obj)))
+
+
+def _find_inner_test(function: Any) -> Any:
+    """Return the function below `@given` of Hypothesis, or the function itself."""
+    inner = getattr(getattr(function, "hypothesis", None), "inner_test", function)
+    # anyio replaces the inner test when it runs it, and a parametrized test runs several times.
+    return getattr(inner, "_anyio_original_func", inner)
 
 
 def read_options(node: pytest.Item, marker: str) -> dict[str, Any]:

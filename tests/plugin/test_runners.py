@@ -230,3 +230,40 @@ def test_unittest_has_a_simulator_in_a_thread(project: Project) -> None:
         """,
     )
     expect(project, count=1)
+
+
+HYPOTHESIS: Final = """
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies
+
+{mark}
+
+@pytest.mark.parametrize("most", [3, 5])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=strategies.integers(1, 2))
+async def test_it(enapter_client, enapter_environment, count, most):
+    assert len(await enapter_client.devices.list(max_items=count)) == count < most
+
+@pytest.mark.usefixtures("enapter_environment")
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=strategies.integers(1, 2))
+def test_sync(enapter_simulator_sync, count):
+    assert len(enapter_simulator_sync.devices()) > count
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "mark"),
+    [
+        ("", ANYIO_ONLY.replace("pytestmark", "MARK")),
+        pytest.param(AUTO + FUNCTION, "MARK = lambda test: test", marks=needs_asyncio),
+        pytest.param(FUNCTION, "MARK = pytest.mark.asyncio", marks=needs_asyncio),
+    ],
+    ids=["anyio", "auto", "strict"],
+)
+def test_hypothesis(project: Project, options: str, mark: str) -> None:
+    if options:
+        project.write("pytest.ini", f"[pytest]\n{options}")
+    marked = HYPOTHESIS.replace("@pytest.mark.parametrize", "@MARK\n@pytest.mark.parametrize")
+    project.write("test_it.py", marked.format(mark=mark))
+    expect(project, count=3)
