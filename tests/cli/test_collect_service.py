@@ -108,3 +108,23 @@ def test_an_api_that_is_not_there_is_waited_for(database: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert end(process).code in (-signal.SIGTERM, 143)
     assert not database.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--to", "t.csv", "--format", "influx"], "--format: influx works only with standard output"),
+        (["--to", "-", "--format", "csv"], "--format: must be one of influx, jsonl"),
+        (["--to", "postgresql://db", "--format", "csv"], "--format: csv does not work with postgresql://db"),
+        (["--to", "t.sqlite", "--schema", "plant"], "--schema: works only with PostgreSQL"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_named_before_anything_starts(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    command = [*COMMAND, "collect", "--simulate", "2", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "simulator" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

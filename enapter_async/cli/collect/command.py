@@ -39,6 +39,7 @@ from enapter_async.collector import (
     CollectorEvent,
     Selection,
     Shard,
+    Store,
     guess_store_format,
     make_store,
     opened_store,
@@ -59,8 +60,6 @@ class Options:
 
     Attributes:
         to: File, folder of Parquet files, address of a database, or - for standard output.
-        form: Format of the files.
-        schema: Schema of the tables in PostgreSQL.
         selection: Devices and attributes to collect.
         interval: Seconds between two polls.
         seconds: How long to collect; None until stopped.
@@ -74,8 +73,6 @@ class Options:
     """
 
     to: str
-    form: str
-    schema: str | None
     selection: Selection
     interval: float
     seconds: float | None
@@ -111,6 +108,15 @@ def parse_shard(context: click.Context, parameter: click.Parameter, value: str |
         return None if value is None else Shard.parse(value)
     except InvalidArgumentError as error:
         raise click.BadParameter(str(error).partition(": ")[2]) from None
+
+
+def choose_store(to: str, form: str, schema: str | None) -> Store:
+    """Return the store for a target, and name the options of the command in errors."""
+    try:
+        return make_store(to, form, schema=schema)
+    except InvalidArgumentError as error:
+        name = {"form": "--format", "target": "--to"}.get(error.argument, f"--{error.argument}")
+        raise click.BadParameter(str(error).partition(": ")[2], param_hint=name) from None
 
 
 @from_environment("ENAPTER_COLLECT")
@@ -221,8 +227,6 @@ def collect(
         raise click.UsageError("--fill-gap works only with databases; use `export` to write history to a file")
     options = Options(
         to=to,
-        form=form,
-        schema=schema,
         selection=Selection(
             devices=devices or None,
             attributes=choose_attributes(names, attributes),
@@ -239,10 +243,11 @@ def collect(
         log_format=log_format,
         quiet=quiet,
     )
+    store = choose_store(to, form, schema)
     log = Log(log_format, quiet=quiet)
     warnings = contextlib.nullcontext() if _is_on_terminal(options) else log.including_warnings()
     with interruption.saying("stopped at once; everything written so far is kept"), warnings:
-        run(_collect, options, log)
+        run(_collect, options, store, log)
 
 
 def _is_on_terminal(options: Options) -> bool:
@@ -258,7 +263,7 @@ def _make_latest(options: Options) -> LatestValues | None:
     return LatestValues(stale_after=max(STALE_AFTER, 3 * options.interval))
 
 
-async def _collect(options: Options, log: Log) -> None:
+async def _collect(options: Options, store: Store, log: Log) -> None:
     traffic = Traffic()
     console = Console(stderr=True, quiet=options.quiet or options.log_format == "json")
     on_terminal = _is_on_terminal(options)
@@ -280,7 +285,6 @@ async def _collect(options: Options, log: Log) -> None:
     latest = _make_latest(options)
     async with connected(options.simulator, console, [traffic], **options.limits) as client:
         waiting = Waiting(options.seconds)
-        store = make_store(options.to, options.form, schema=options.schema)
         collector = Collector(
             client,
             store,
