@@ -311,7 +311,7 @@ class Session:
         try:
             return await self._recover(call, failed, attempt)
         except RequestError as error:
-            final = call.concluded(error, closed=self._state.lifetime.closed)
+            final = call.concluded(error, closed=self.closed)
         except ClientClosedError:
             final = call.ended_by_closing()
         except BaseException as error:
@@ -342,7 +342,7 @@ class Session:
     def _planned(self, call: Call, error: RequestError) -> float | None:
         """Return the delay before the next attempt, or None to give up."""
         state = self._state
-        if state.lifetime.closed or isinstance(error, (DeadlineExceededError, TokenProviderError)):
+        if self.closed or isinstance(error, (DeadlineExceededError, TokenProviderError)):
             return None
         decision = failure.decide(
             error,

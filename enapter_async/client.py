@@ -375,7 +375,7 @@ class EnapterClient(Services):
         if not self._owner:
             return
         state = self._session.state
-        if not state.lifetime.closed:
+        if not self._session.closed:
             state.lifetime.enter()
         state.limiter.close()
         with shielded():

@@ -54,7 +54,7 @@ class LatestReader:
         self._report = report
         # The newest timestamp of each attribute, then its last ones, the last received first.
         self._times: dict[str, dict[str, list[datetime]]] = {}
-        self._told: dict[tuple[str, str | None], str] = {}
+        self._reported: dict[tuple[str, str | None], str] = {}
 
     def read(  # noqa: C901, PLR0912 - one pass: calls cost most
         self, answer: Mapping[str, object], *, late: bool
@@ -71,7 +71,7 @@ class LatestReader:
         for device, points in answer.items():
             if type(points) is not dict:
                 if points is not None:  # null counts as absent
-                    self._unreadable(device, None, f"expected an object, got {type(points).__name__}")
+                    self.report_unreadable(device, None, f"expected an object, got {type(points).__name__}")
                 continue
             series = self._times.get(device)
             if series is None:
@@ -106,33 +106,29 @@ class LatestReader:
         self.repeats += repeats
         return batch
 
-    def tell(self, device: str, attribute: str | None, reason: str) -> None:
+    def report_unreadable(self, device: str, attribute: str | None, reason: str) -> None:
         """Report an unreadable value, once."""
-        self._unreadable(device, attribute, reason)
+        if self._reported.get((device, attribute)) != reason:
+            self._reported[device, attribute] = reason
+            self._report(ValueUnreadable(device=device, attribute=attribute, reason=reason))
 
-    def tell_missing(self, device: str, attribute: str, warning: str) -> None:
+    def report_missing(self, device: str, attribute: str, warning: str) -> None:
         """Report a missing value, once."""
-        if self._told.get((device, attribute)) != warning:
-            self._told[device, attribute] = warning
+        if self._reported.get((device, attribute)) != warning:
+            self._reported[device, attribute] = warning
             self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
 
     def _read(self, device: str, attribute: str, point: object) -> tuple[datetime | None, JSON]:
         """Return time and value of an unusual point."""
         if point is None:
-            self.tell_missing(device, attribute, LEFT_OUT)
+            self.report_missing(device, attribute, LEFT_OUT)
             return None, None
         if not isinstance(point, LatestPoint):
             try:
                 point = _read_point(cast("JSON", point))
             except SchemaError as error:
-                self._unreadable(device, attribute, str(error))
+                self.report_unreadable(device, attribute, str(error))
                 return None, None
-        if point.warning is not None and self._told.get((device, attribute)) != point.warning:
-            self._told[device, attribute] = point.warning
-            self._report(ValueMissing(device=device, attribute=attribute, warning=point.warning))
+        if point.warning is not None:
+            self.report_missing(device, attribute, point.warning)
         return point.timestamp, point.value
-
-    def _unreadable(self, device: str, attribute: str | None, reason: str) -> None:
-        if self._told.get((device, attribute)) != reason:
-            self._told[device, attribute] = reason
-            self._report(ValueUnreadable(device=device, attribute=attribute, reason=reason))

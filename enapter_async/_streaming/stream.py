@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from enapter_async._protocol.values import require_timeout
 from enapter_async._session import Session
 from enapter_async._streaming.buffer import Buffer
+from enapter_async._streaming.call_iterator import CallIterator
 from enapter_async._streaming.stream_reader import Record, StreamReader, Subscription
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import StreamError
@@ -159,7 +160,7 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     def events(self) -> AsyncIterator[T | StreamEvent]:
         """Return an iterator over frames and the events between them, in order."""
-        return _Events(self._event)
+        return CallIterator(self._event)
 
     async def _event(self) -> T | StreamEvent:
         await self._ready()
@@ -170,13 +171,3 @@ class Stream(AsyncIterator[T], Generic[T]):
         if not self._entered:
             raise StreamError("the stream is not open: use `async with`")
         await self._buffer.ready()
-
-
-class _Events(AsyncIterator[T]):
-    """Gets each item from a function."""
-
-    def __init__(self, take: Callable[[], Coroutine[object, object, T]]) -> None:
-        self._take = take
-
-    async def __anext__(self) -> T:
-        return await self._take()

@@ -42,12 +42,12 @@ class TimeseriesStream:
         columns: Descriptions of the columns.
     """
 
-    def __init__(self, answer: StreamedAnswer, *, idle: float, until: float | None = None) -> None:
+    def __init__(self, answer: StreamedAnswer, *, idle: float, deadline: float | None = None) -> None:
         self._answer = answer
         self._idle = idle
         self._silence = 0.0  # seconds spent reading since the last row, without the time of the consumer
         self._clock = asyncio.get_running_loop().time
-        self._pieces = answer.pieces(idle=lambda: self._idle - self._silence, until=until)
+        self._pieces = answer.pieces(idle=lambda: self._idle - self._silence, deadline=deadline)
         self._reader = TimeseriesReader(answer.headers.get_all(DATA_TYPES_HEADER))
         self._ready: list[TimeseriesBatch] = []
         self._ended = False
@@ -144,7 +144,7 @@ async def query_timeseries(session: Session, query: TimeseriesQuery, timeout: fl
     request = query_request(query)
 
     async def read(answer: StreamedAnswer, deadline: float) -> Timeseries:
-        stream = TimeseriesStream(answer, idle=session.idle_timeout(), until=deadline)
+        stream = TimeseriesStream(answer, idle=session.idle_timeout(), deadline=deadline)
         await stream.begin()
         collector = TimeseriesCollector(stream.columns)
         async for batch in stream.batches():

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from enapter_async._protocol.decoding.model_reader import model_maker
 from enapter_async._protocol.failure import may_pass, refuses_request, refuses_token
 from enapter_async._protocol.latest_query import LatestQuery, names_in
+from enapter_async._streaming.call_iterator import CallIterator
 from enapter_async._streaming.latest_reader import LEFT_OUT, REMEMBERED, LatestReader
 from enapter_async._streaming.schedule import Schedule
 from enapter_async.errors import DecodeError, EnapterError, InvalidArgumentError, RequestError, TelemetryNotFoundError
@@ -176,14 +177,14 @@ class Watch:
 
     def batches(self) -> AsyncIterator[list[Datapoint]]:
         """Iterate over lists with the new datapoints of one response each."""
-        return _Batches(self._next_datapoints)
+        return CallIterator(self._next_datapoints)
 
     def tuples(self) -> AsyncIterator[list[DatapointTuple]]:
         """Iterate over lists like `batches`, with tuples of device, attribute, timestamp and value.
 
         This is the fastest way to read a watch, since a `Datapoint` takes as long to create as a tuple to read.
         """
-        return _Batches(self._next_batch)
+        return CallIterator(self._next_batch)
 
     def select(self, attributes: Mapping[str, Iterable[str]]) -> None:
         """Watch other devices or attributes from the next tick on.
@@ -368,7 +369,7 @@ class Watch:
         elif others:
             del self._parts[place]
             ((device, (name,)),) = part.asked.attributes.items()
-            self._reader.tell(device, name, f"refused: {error}")
+            self._reader.report_unreadable(device, name, f"refused: {error}")
         else:
             return
         if self._join_at is None:
@@ -382,7 +383,7 @@ class Watch:
             if isinstance(points, dict) and len(cast("dict[str, object]", points)) < len(names):
                 for name in names:
                     if name not in points:
-                        self._reader.tell_missing(device, name, LEFT_OUT)
+                        self._reader.report_missing(device, name, LEFT_OUT)
 
     def _use(self, queries: Sequence[LatestQuery | str]) -> None:
         known = {part.query: part for part in self._parts}
@@ -397,7 +398,7 @@ class Watch:
         self._use(self._queries)
 
     def _report(self, event: WatchEvent) -> None:
-        self._tell(event)
+        self._pass_on(event)
         if self._raise_missing and isinstance(event, ValueMissing) and event.not_found:
             self._failure = self._failure or TelemetryNotFoundError(
                 f"watched telemetry does not exist: {event}",
@@ -406,7 +407,7 @@ class Watch:
                 warning=event.warning,
             )
 
-    def _tell(self, event: WatchEvent) -> None:
+    def _pass_on(self, event: WatchEvent) -> None:
         if self._on_event is None:
             level = logging.DEBUG if isinstance(event, PollLate) else logging.WARNING
             _logger.log(level, "%s: %s", type(event).__name__, event)
@@ -415,16 +416,6 @@ class Watch:
             self._on_event(event)
         except Exception:  # a callback is foreign code: its errors must not end the watch
             _logger.exception("on_event raised on %s", type(event).__name__)
-
-
-class _Batches(AsyncIterator[T]):
-    """The datapoints of a watch, one response at a time."""
-
-    def __init__(self, next_batch: Callable[[], Awaitable[T]]) -> None:
-        self._next_batch = next_batch
-
-    async def __anext__(self) -> T:
-        return await self._next_batch()
 
 
 def _answered_tick(part: _Part) -> int:

@@ -40,11 +40,11 @@ def convert_error(error: BaseException, *, sent: bool, phase: str) -> TransportE
     if isinstance(error, aiohttp.ClientPayloadError):
         return ConnectionLostError("the body was cut off or malformed", phase="body")
     if isinstance(error, aiohttp.ClientResponseError):
-        said = _said(error.message)
+        complaint = _shorten_complaint(error.message)
         # Headers that a server sends with every response would break a retry too.
-        permanent = said.startswith(_IN_EVERY_ANSWER)
+        permanent = complaint.startswith(_IN_EVERY_ANSWER)
         return ConnectionLostError(
-            f"the response was not valid HTTP{': ' + said if said else ''}", phase=phase, permanent=permanent
+            f"the response was not valid HTTP{': ' + complaint if complaint else ''}", phase=phase, permanent=permanent
         )
     if sent:
         return ConnectionLostError(f"the connection was lost: {_reason(error)}", phase=phase)
@@ -67,7 +67,7 @@ def _connecting(error: BaseException, *, sent: bool) -> ConnectError | None:
     return None
 
 
-def _said(message: str) -> str:
+def _shorten_complaint(message: str) -> str:
     """Return aiohttp's complaint without the text that it quotes from the response, which may contain a secret."""
     words = _QUOTE.split(message, maxsplit=1)[0].split("\n\n", 1)[0]
     text = " ".join(words.split()).rstrip(" :.")

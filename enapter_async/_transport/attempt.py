@@ -148,7 +148,7 @@ class Attempts:
     async def _error_body(self, streamed: StreamedAnswer, deadline: float) -> Answer:
         body = b""
         try:
-            async for piece in streamed.pieces(idle=self._timeouts.attempt, until=deadline, limit=MAX_REFUSAL):
+            async for piece in streamed.pieces(idle=self._timeouts.attempt, deadline=deadline, limit=MAX_REFUSAL):
                 body += piece
         except RequestError:
             pass  # the status is enough, and the text of an error may be cut

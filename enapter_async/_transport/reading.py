@@ -125,14 +125,14 @@ class StreamedAnswer:
         return response.content_length is not None or _is_chunked(response) or _coding(response) in _GZIP
 
     async def pieces(
-        self, *, idle: float | Callable[[], float], until: float | None = None, limit: int | None = None
+        self, *, idle: float | Callable[[], float], deadline: float | None = None, limit: int | None = None
     ) -> AsyncIterator[bytes]:
         """Yield the decoded body.
 
         Args:
             idle: Maximum seconds to wait for each piece, even if bytes arrive that decode to nothing. A callable is
                 called before each piece.
-            until: Loop time at which to give up in any case, if any.
+            deadline: Loop time at which to give up in any case, if any.
             limit: Maximum number of decoded bytes, if any.
 
         Raises:
@@ -143,8 +143,8 @@ class StreamedAnswer:
         total = 0
         try:
             decoder = _decoder(self._response, limit)
-            deadline = self._deadline(idle, until)
-            while data := await self._read(deadline):
+            give_up_at = self._next_deadline(idle, deadline)
+            while data := await self._read(give_up_at):
                 if decoder is None:
                     total += len(data)
                     if limit is not None and total > limit:
@@ -155,19 +155,19 @@ class StreamedAnswer:
                     for piece in decoder.feed(data):
                         yield piece
                     if decoder.decoded == before:  # for example an empty gzip member: it must not extend the wait
-                        if self._lifetime.now() >= deadline:
+                        if self._lifetime.now() >= give_up_at:
                             raise AttemptTimeoutError("no more data arrived in time", phase="body")
                         continue
-                deadline = self._deadline(idle, until)
+                give_up_at = self._next_deadline(idle, deadline)
             if decoder is not None:
                 _finish(decoder, self._response)
         except EnapterError as error:
             self.failure = error
             raise
 
-    def _deadline(self, idle: float | Callable[[], float], until: float | None) -> float:
-        deadline = self._lifetime.now() + (idle() if callable(idle) else idle)
-        return deadline if until is None else min(deadline, until)
+    def _next_deadline(self, idle: float | Callable[[], float], deadline: float | None) -> float:
+        give_up_at = self._lifetime.now() + (idle() if callable(idle) else idle)
+        return give_up_at if deadline is None else min(give_up_at, deadline)
 
     async def _read(self, deadline: float) -> bytes:
         failure: EnapterError

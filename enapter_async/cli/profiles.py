@@ -88,7 +88,7 @@ class Profile:
             ConfigurationError: The token is not available.
         """
         if self.token_command:
-            return await _told(self.token_command, quiet=quiet)
+            return await _run_token_command(self.token_command, quiet=quiet)
         if self.token_env is not None:
             token = os.environ.get(self.token_env, "").strip()
             if not token:
@@ -143,7 +143,7 @@ class Profile:
             yield client
 
 
-async def _told(command: tuple[str, ...], *, quiet: bool) -> str:
+async def _run_token_command(command: tuple[str, ...], *, quiet: bool) -> str:
     import anyio
 
     terminal = subprocess.DEVNULL if quiet else None

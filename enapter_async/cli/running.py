@@ -31,7 +31,7 @@ def run(function: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) 
 
 
 async def _cancellable(function: Callable[[*Arguments], Awaitable[T]], arguments: tuple[*Arguments]) -> T:
-    with anyio.CancelScope() as scope, interruption.listening(soon(scope.cancel), signal.SIGINT):
+    with anyio.CancelScope() as scope, interruption.listening(make_stop(scope.cancel), signal.SIGINT):
         return await function(*arguments)
     message, code = interruption.ended_by() or ("stopped", Exit.INTERRUPTED)
     raise Failure(message, Exit(code))
@@ -52,8 +52,8 @@ async def alongside(work: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGen
         raise problem
 
 
-def soon(call: Callable[[], object]) -> interruption.Stop:
-    """Return a function for a signal handler that calls `callback` once in the running event loop."""
+def make_stop(call: Callable[[], object]) -> interruption.Stop:
+    """Return a function for a signal handler that calls another one once in the running event loop."""
     loop = asyncio.get_running_loop()
     asked = False
 

@@ -178,7 +178,7 @@ class Blueprints(Resource):
 
             async def save(answer: StreamedAnswer, deadline: float) -> None:
                 await part.begin()
-                async for piece in answer.pieces(idle=self._session.idle_timeout(), until=deadline):
+                async for piece in answer.pieces(idle=self._session.idle_timeout(), deadline=deadline):
                     await part.write(piece)
                 await part.flush()
                 if not answer.ends_provably:

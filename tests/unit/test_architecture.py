@@ -73,9 +73,10 @@ ONCE: Final = {
     r"os\.replace\(|(?i:temporary|partial)\.(replace|rename)\(": ("_files",),
     r"class \w+\(.*EventLoop\)": ("integrations.virtual_time",),
     r"enapter-async-cli": ("cli.profiles",),
+    r"__anext__\(self\) -> T:\n        return await self\._\w+\(\)": ("_streaming.call_iterator",),
 }
 """Things of which HOUSE.md wants one each: the Cloud's address, CA files, locks, files that appear when they are
-complete, loops with a clock of their own, and the name of the command in the User-Agent."""
+complete, loops with a clock of their own, the name of the command in the User-Agent, and an iterator that calls."""
 IMPURE: Final = {
     "aiohttp", "anyio", "asyncio", "concurrent", "http", "multiprocessing", "os", "selectors", "shutil", "signal",
     "socket", "ssl", "subprocess", "tempfile", "threading", "time",

@@ -29,7 +29,7 @@ from enapter_async.cli.connection import chosen_simulator, connected, server_opt
 from enapter_async.cli.groups import command
 from enapter_async.cli.parameters import duration, from_environment, option
 from enapter_async.cli.profiles import RateOptions
-from enapter_async.cli.running import alongside, run, soon
+from enapter_async.cli.running import alongside, make_stop, run
 from enapter_async.cli.selection import choose_attributes, schema_option, selection_options
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import (
@@ -280,7 +280,7 @@ async def _collect(options: Options, store: Store, log: Log) -> None:
         if not on_terminal:
             log.write(level, message)
         elif level > logging.INFO or not options.quiet:
-            _say(message, to_stderr=True)
+            _print_line(message, to_stderr=True)
 
     latest = _make_latest(options)
     async with connected(options.simulator, console, [traffic], **options.limits) as client:
@@ -312,7 +312,7 @@ async def _collect(options: Options, store: Store, log: Log) -> None:
             shown = partial(display.show, console) if on_terminal else logged
             try:
                 # The first signal stops cleanly, the second one at once.
-                with interruption.listening(soon(service.stop), signal.SIGINT, signal.SIGTERM):
+                with interruption.listening(make_stop(service.stop), signal.SIGINT, signal.SIGTERM):
                     async with _shown(shown, quiet=options.quiet and on_terminal):
                         service.start()
                         await collector.run(seconds=waiting.rest())
@@ -320,7 +320,7 @@ async def _collect(options: Options, store: Store, log: Log) -> None:
                 elapsed = anyio.current_time() - started
                 # Standard output must contain only rows.
                 to_stderr = options.to == "-"
-                _say(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
+                _print_line(f"Collected for {clock(elapsed)} into {target}", to_stderr=to_stderr)
                 figures = summarize(
                     collector.statistics,
                     traffic,
@@ -332,7 +332,7 @@ async def _collect(options: Options, store: Store, log: Log) -> None:
                     without_value=collector.list_without_value(),
                     width=_read_width(sys.stderr if to_stderr else sys.stdout),
                 )
-                _say(figures, to_stderr=to_stderr)
+                _print_line(figures, to_stderr=to_stderr)
 
 
 @asynccontextmanager
@@ -365,6 +365,6 @@ def _read_width(output: TextIO) -> int | None:
     return shutil.get_terminal_size().columns if output.isatty() else None
 
 
-def _say(text: str, *, to_stderr: bool) -> None:
+def _print_line(text: str, *, to_stderr: bool) -> None:
     with contextlib.suppress(OSError):  # the reader of our output has closed it; the rows are in the store
         click.echo(text, err=to_stderr)

@@ -31,10 +31,10 @@ def doctor(context: click.Context, *, output: Format) -> None:
     Each check prints its result and how to fix a problem. About 20 read-only requests are sent. The exit code is
     that of the first problem: 3 settings, 4 token, 6 name, connection or TLS.
     """
-    context.exit(run(_tell, output))
+    context.exit(run(_print_findings, output))
 
 
-async def _tell(output: Format) -> Exit:
+async def _print_findings(output: Format) -> Exit:
     printer = None if output == "table" else Printer(output, _SHAPE)
     code = Exit.OK
     async for finding in _findings():

@@ -151,7 +151,7 @@ def _run(
             ephemeral=or_unset(ephemeral or None),
         )
         look = f"enapter-async commands list {device_id} --name {name} --ephemeral --since 15m"
-        _ended(await _seen(without_doubt(running, f"check before repeating it: {look}"), device_id), output)
+        _print_end(await _await_end(without_doubt(running, f"check before repeating it: {look}"), device_id), output)
 
     connect(work)
 
@@ -163,7 +163,7 @@ def _wait(
         waiting = client.commands.wait(
             device_id, execution_id, expand={"log"} if log else (), site_id=site_id, timeout=timeout
         )
-        _ended(await _seen(waiting, device_id), output)
+        _print_end(await _await_end(waiting, device_id), output)
 
     connect(work)
 
@@ -191,7 +191,7 @@ _commands.add(
 )
 
 
-async def _seen(execution: Awaitable[CommandExecution], device_id: str) -> CommandExecution:
+async def _await_end(execution: Awaitable[CommandExecution], device_id: str) -> CommandExecution:
     try:
         return await execution
     except ExecutionPendingError as error:
@@ -199,7 +199,7 @@ async def _seen(execution: Awaitable[CommandExecution], device_id: str) -> Comma
         raise Failure(f"{error}; it may continue, check with: {look}", Exit.UNKNOWN_OUTCOME) from error
 
 
-def _ended(execution: CommandExecution, output: Format) -> None:
+def _print_end(execution: CommandExecution, output: Format) -> None:
     try:
         Printer(output, EXECUTION).one(execution)
     finally:

@@ -126,7 +126,7 @@ class Resource:
 
         def declare(function: G) -> G:
             def run(**given: Any) -> None:
-                names = {key: _said(value) for key, value in given.items()}
+                names = {key: _join_values(value) for key, value in given.items()}
                 form = given.pop("output", "table")
                 if question is not None:
                     ask(question.format_map(names), yes=given.pop("yes"))
@@ -188,7 +188,7 @@ async def without_doubt(result: Awaitable[T], look: str) -> T:
         raise
 
 
-def _said(value: object) -> object:
+def _join_values(value: object) -> object:
     return " ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else value
 
 

@@ -13,7 +13,7 @@ from enapter_async import FramesDropped, MalformedFrame, StreamGap
 from enapter_async.cli import interruption
 from enapter_async.cli.output import Format, Printer, Shape, warn
 from enapter_async.cli.parameters import option
-from enapter_async.cli.running import soon
+from enapter_async.cli.running import make_stop
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient, Stream
@@ -34,7 +34,7 @@ def live_printer(form: Format, shape: Shape) -> Printer:
 
 async def until_stopped(work: Awaitable[None]) -> None:
     """Wait for something that does not end on its own. Ctrl-C and SIGTERM stop it cleanly."""
-    with anyio.CancelScope() as scope, interruption.listening(soon(scope.cancel), signal.SIGINT, signal.SIGTERM):
+    with anyio.CancelScope() as scope, interruption.listening(make_stop(scope.cancel), signal.SIGINT, signal.SIGTERM):
         await work
 
 
@@ -54,7 +54,7 @@ def following(
         async with stream(client) as frames:
             async for event in frames.events():
                 if isinstance(event, (StreamGap, MalformedFrame, FramesDropped)):
-                    warn(_said(event))
+                    warn(_describe_event(event))
                     continue
                 printer.write(event)
                 if left is not None:
@@ -68,7 +68,7 @@ def following(
     return work
 
 
-def _said(event: StreamGap | MalformedFrame | FramesDropped) -> str:
+def _describe_event(event: StreamGap | MalformedFrame | FramesDropped) -> str:
     if isinstance(event, FramesDropped):
         return f"{event.count} records were dropped: printing is too slow"
     if isinstance(event, MalformedFrame):

@@ -88,7 +88,7 @@ async def _follow(
     client: EnapterClient, wanted: dict[str, list[str]], interval: float, limit: int | None, printer: Printer
 ) -> None:
     live: AsyncIterator[Datapoint]
-    async with client.telemetry.watch(wanted, interval=interval, on_event=_tell) as live:
+    async with client.telemetry.watch(wanted, interval=interval, on_event=_warn_of_event) as live:
         left = limit
         async for datapoint in live:
             printer.write(datapoint)
@@ -98,7 +98,7 @@ async def _follow(
                     return
 
 
-def _tell(event: WatchEvent) -> None:
+def _warn_of_event(event: WatchEvent) -> None:
     warn(str(event))
 
 
