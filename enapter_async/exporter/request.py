@@ -23,7 +23,7 @@ from enapter_async._protocol.query import text
 from enapter_async._selection import Attributes, require_attributes, require_names
 from enapter_async.exporter.selection import SelectedDevice
 from enapter_async.models.arguments import refuse_argument, require_aware_time
-from enapter_async.models.common import Duration
+from enapter_async.models.common import JSON, Duration
 from enapter_async.models.duration import to_positive_timedelta, to_whole_seconds
 from enapter_async.rows.batches import Units
 
@@ -117,7 +117,7 @@ class ExportRequest:
         except OverflowError:
             raise InvalidArgumentError(name, f"is before the year 1: {moment.days:,} days ago") from None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JSON]:
         """Return the request in the form in which it is stored."""
         return {
             "start": _moment_to_json(self.start),

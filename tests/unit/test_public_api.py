@@ -25,8 +25,11 @@ import pytest
 
 import enapter_async
 import enapter_async.blocking
+import enapter_async.collector
+import enapter_async.exporter
 import enapter_async.integrations.virtual_time
 import enapter_async.integrations.web
+import enapter_async.rows
 import enapter_async.simulator
 from enapter_async import EnapterClient
 
@@ -35,6 +38,16 @@ STORED = ROOT / "tests" / "data" / "public_api.txt"
 STUB = ROOT / "enapter_async" / "__init__.pyi"
 REFERENCE = ROOT / "docs" / "reference"
 REGENERATE = "python tests/unit/test_public_api.py"
+
+FACES = (
+    enapter_async.blocking,
+    enapter_async.collector,
+    enapter_async.exporter,
+    enapter_async.integrations.web,
+    enapter_async.rows,
+    enapter_async.simulator,
+)
+"""Modules whose names are public, besides the package itself."""
 
 ANYTHING = ("simulator.",)
 """Where `Any` is allowed: the simulator's JSON stands for itself."""
@@ -58,6 +71,15 @@ def exported() -> dict[str, Any]:
     return {name: getattr(enapter_async, name) for name in enapter_async.__all__}
 
 
+def offered() -> dict[str, Any]:
+    """The names that other modules offer, under the last part of the name of their module."""
+    return {
+        f"{face.__name__.rpartition('.')[2]}.{name}": getattr(face, name)
+        for face in FACES
+        for name in vars(face)["__all__"]
+    }
+
+
 def services() -> dict[str, type]:
     """The services by their attribute of the client."""
     client = EnapterClient(token="secret")
@@ -75,21 +97,18 @@ def classes() -> dict[str, type]:
     public = {
         **exported(),
         **{cls.__name__: cls for cls in services().values()},
-        **{f"simulator.{name}": getattr(enapter_async.simulator, name) for name in enapter_async.simulator.__all__},
+        **offered(),
         "virtual_time.VirtualTimeLoop": enapter_async.integrations.virtual_time.VirtualTimeLoop,
-        "blocking.BlockingClient": enapter_async.blocking.BlockingClient,
-        "web.Problem": enapter_async.integrations.web.Problem,
     }
     return {name: value for name, value in sorted(public.items()) if inspect.isclass(value)}
 
 
 def functions() -> list[Member]:
-    found = [Member(name, value) for name, value in exported().items() if inspect.isfunction(value)]
-    return [
-        *found,
-        Member("simulator.run", enapter_async.simulator.run),
-        Member("web.describe_error", enapter_async.integrations.web.describe_error),
-    ]
+    return [Member(name, value) for name, value in {**exported(), **offered()}.items() if inspect.isfunction(value)]
+
+
+def is_protocol(cls: type) -> bool:
+    return bool(getattr(cls, "_is_protocol", False))
 
 
 def members(name: str, cls: type) -> Iterator[Member]:
@@ -101,8 +120,8 @@ def members(name: str, cls: type) -> Iterator[Member]:
     for attribute, value in sorted(found.items()):
         if attribute.startswith("_") and attribute != "__init__":
             continue
-        if attribute == "__init__" and (attrs.has(cls) or issubclass(cls, (enum.Enum, tuple))):
-            continue  # the fields say it all
+        if attribute == "__init__" and (attrs.has(cls) or is_protocol(cls) or issubclass(cls, (enum.Enum, tuple))):
+            continue  # the fields say it all; a protocol has none of its own
         method = isinstance(value, (property, classmethod, staticmethod)) or hasattr(value, "attrname")
         if method or inspect.isfunction(value):
             yield Member(f"{name}.{attribute}", value)
@@ -116,7 +135,8 @@ def public_api() -> str:
     """Describe the public API, one line each."""
     lines = [f"{name}{_signature(value)}" for name, value in functions()]
     known = classes()
-    lines += [name for name, value in exported().items() if name not in known and not inspect.isfunction(value)]
+    every = {**exported(), **offered()}
+    lines += [name for name, value in every.items() if name not in known and not inspect.isfunction(value)]
     lines += [f"EnapterClient.{name}: {cls.__name__}" for name, cls in services().items()]
     for name, cls in known.items():
         bases = ", ".join(base.__name__ for base in cls.__bases__ if base is not object)
