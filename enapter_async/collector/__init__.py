@@ -33,6 +33,7 @@ from enapter_async.collector.store import (
     RowKey,
     RowsRefusedError,
     Store,
+    StoreMethodError,
 )
 from enapter_async.collector.stores.lines import LineStore
 from enapter_async.collector.stores.opening import (
@@ -74,6 +75,7 @@ __all__ = [
     "Skipped",
     "SqliteStore",
     "Store",
+    "StoreMethodError",
     "Targets",
     "guess_store_format",
     "make_store",

@@ -31,7 +31,7 @@ from enapter_async.collector._writer import write_accepted
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.selection import Units
-from enapter_async.collector.store import JournaledStore
+from enapter_async.collector.store import JournaledStore, StoreMethodError
 from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.rows import Row
 from enapter_async.rows.batches import RowBlock, has_same_series, make_row_block, none_is_empty
@@ -145,7 +145,11 @@ class Repairer:
         self._requests = max(1, self._requests // 2)
 
     async def run(self) -> None:
-        """Fill gaps until cancelled."""
+        """Fill gaps until cancelled.
+
+        Raises:
+            StoreMethodError: The store is faulty.
+        """
         pause = FIRST_PAUSE
         while True:
             self._wake = anyio.Event()
@@ -157,6 +161,8 @@ class Repairer:
                     pause, self._failures = FIRST_PAUSE, 0
                     continue
                 self._problems.passed("history")
+            except StoreMethodError:
+                raise
             except EnapterError as error:
                 if ends_polling(error):
                     return  # live collection gets the same error and ends with it

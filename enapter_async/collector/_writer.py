@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -14,7 +13,6 @@ from enapter_async.collector._problems import Problems
 from enapter_async.collector.gaps import Gap, merge_gaps
 from enapter_async.collector.store import GapNotingStore, JournaledStore, RowsRefusedError, Store
 from enapter_async.errors import StorageError
-from enapter_async.models.arguments import describe_value, read_whole_number
 from enapter_async.rows import Row
 
 _MOST_WAITING: Final = 200_000
@@ -99,8 +97,7 @@ class Writer:
                     await self._changed.wait()
         finally:
             # Even if this is cancelled: the rows were received, and are marked as such.
-            if self.failure is None:
-                self._queue(rows, gaps)
+            self._queue(rows, gaps)
         if self.failure is not None:
             raise self.failure
 
@@ -172,21 +169,18 @@ class Writer:
                 if self._closing.is_set() and give_up is None:
                     give_up = anyio.current_time() + self._grace
                 if not error.temporary or (give_up is not None and anyio.current_time() >= give_up):
-                    self.failure = error
-                    self._notify()
+                    self._end_with(error, rows, gaps)
                     return
                 self._problems.failed("store", error)
                 self._notify()
                 try:
                     await self._pause(pause)
                 except BaseException:
-                    # Cancelled: put unwritten rows back to the front, for the last attempt.
-                    self._rows[:0], self._gaps[:0] = rows, gaps
+                    self._put_back(rows, gaps)  # cancelled: for the last attempt
                     raise
                 pause = next_pause(pause)
-            except Exception as error:  # noqa: BLE001 - a store is foreign code: the collector gets the error
-                self.failure = error
-                self._notify()
+            except Exception as error:  # noqa: BLE001 - the collector raises it
+                self._end_with(error, rows, gaps)
                 return
         self.written += new
         self.duplicates += len(rows) - new - left_out
@@ -194,6 +188,15 @@ class Writer:
         self._committed()
         self._done = queued
         self._notify()
+
+    def _end_with(self, error: Exception, rows: Sequence[Row], gaps: Sequence[Gap]) -> None:
+        """End writing. Unwritten rows still count as waiting."""
+        self.failure = error
+        self._put_back(rows, gaps)
+        self._notify()
+
+    def _put_back(self, rows: Sequence[Row], gaps: Sequence[Gap]) -> None:
+        self._rows[:0], self._gaps[:0] = rows, gaps
 
     async def _pause(self, seconds: float) -> None:
         """Wait before another attempt, only briefly while closing."""
@@ -223,34 +226,17 @@ class Writer:
         merged = merge_gaps(gaps)
         journal = self._journal
         if journal is not None:
-            counts = await write_accepted(
-                lambda some: self._count("commit", journal.commit(some, note=merged)), rows, self._skip
-            )
+            counts = await write_accepted(lambda some: journal.commit(some, note=merged), rows, self._skip)
         else:
             if merged and self._notes is not None:
                 await self._notes.note_gaps(merged)
                 gaps.clear()
                 self._noted(merged)
                 merged = []
-            counts = (
-                await write_accepted(lambda some: self._count("write", self._store.write(some)), rows, self._skip)
-                if rows
-                else (0, 0)
-            )
+            counts = await write_accepted(self._store.write, rows, self._skip) if rows else (0, 0)
         if merged:
             self._noted(merged)
         return counts
-
-    async def _count(self, method: str, writing: Awaitable[int]) -> int:
-        """Return the number of new rows. A store is foreign code, so its mistakes are named."""
-        name = f"{type(self._store).__name__}.{method}"
-        if not inspect.isawaitable(writing):
-            raise TypeError(f"{name} must be an async method")
-        found = await writing
-        new = read_whole_number(found)
-        if new is None:
-            raise TypeError(f"{name} must return the number of new rows, got {describe_value(found)}")
-        return new
 
     def _notify(self) -> None:
         self._changed.set()

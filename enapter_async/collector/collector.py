@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -23,10 +23,12 @@ from enapter_async import (
 )
 from enapter_async._protocol.query import flag, optional_callback
 from enapter_async.collector._arguments import require_interval, require_seconds, require_selection
-from enapter_async.collector._beginning import ends_before_stop, find_start_gaps, read_clock_offset, read_reached
+from enapter_async.collector._beginning import ends_before_stop, find_start_gaps, read_reached
+from enapter_async.collector._discovery import Discovery
+from enapter_async.collector._guarded_store import guard_store
 from enapter_async.collector._intake import Intake
 from enapter_async.collector._output import Output
-from enapter_async.collector._problems import Problems, ends_polling, is_final
+from enapter_async.collector._problems import Problems, is_final
 from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
@@ -34,9 +36,9 @@ from enapter_async.collector._times import SECOND, to_datetime
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, DeviceClockWrong, GapsNoted, Skipped
 from enapter_async.collector.gaps import Gap, NotedGaps
-from enapter_async.collector.selection import EmptyShardError, Finder, Selection, Targets, includes_all_devices
+from enapter_async.collector.selection import EmptyShardError, Selection, Targets, includes_all_devices
 from enapter_async.collector.statistics import CollectorStatistics
-from enapter_async.collector.store import GapNotingStore, JournaledStore, Store
+from enapter_async.collector.store import GapNotingStore, JournaledStore, Store, StoreMethodError
 from enapter_async.errors import ConfigurationError, EnapterError, SelectionError, StorageError
 from enapter_async.models.arguments import require_instance
 from enapter_async.models.watch import DatapointTuple
@@ -48,8 +50,6 @@ _GRACE_SECONDS: Final = 3.0
 _FIRST_MARK_SECONDS: Final = 10.0
 _MARK_SECONDS: Final = 600.0
 """Seconds between two marks in the store of how far devices are collected. The pause doubles from the first one."""
-_UNKNOWN_DEVICE_SECONDS: Final = 30.0
-"""Shortest time between two device lists requested because a response named an unknown device."""
 _MOST_SKIPPED: Final = 10_000
 
 _logger = logging.getLogger("enapter_async.collector")
@@ -96,21 +96,18 @@ class Collector:
             InvalidArgumentError: An argument is invalid.
         """
         self._client = require_instance(client, EnapterClient, "client")
-        self._store = require_instance(store, Store, "store")
+        self._store = guard_store(require_instance(store, Store, "store"))
         self._interval = seconds = require_interval(interval)
         self._step = max(1, -int(-seconds // 1))
         self._wait = flag(wait, "wait")
-        self._rediscover = require_seconds(rediscover, "rediscover")
+        rediscover = require_seconds(rediscover, "rediscover")
         self._report = Reporter(optional_callback(on_event, "on_event"))
         self._on_rows = optional_callback(on_rows, "on_rows")
         selection = require_selection(selection)
-        self._finder = Finder(client, selection)
         self._targets = Targets({}, 0)
-        self._clock_offset = 0.0
         self._stop = anyio.Event()
-        self._look_again = anyio.Event()
-        self._looked_at = 0.0
         self._problems = Problems(self._report)
+        self._discovery = Discovery(client, selection, self._problems, self._report, self._skip, rediscover=rediscover)
         self._output = Output(store, self._problems, self._report)
         self._skipped: set[tuple[str, str | None]] = set()
         self._without_value: set[tuple[str, str]] = set()
@@ -121,10 +118,13 @@ class Collector:
         """Held from when rows are received until they are queued."""
         self._committed_at: float | None = None
         self._intake = Intake(self._step * SECOND, round(seconds * SECOND), self._now, self._skip, self._report_clock)
-        self._writer = Writer(store, self._problems, self._skip, noted=self._gaps_were_noted, committed=self._committed)
+        self._writer = Writer(
+            self._store, self._problems, self._skip, noted=self._gaps_were_noted, committed=self._committed
+        )
         self._watch: Watch | None = None
+        self._failure: Exception | None = None
         self._repairer: Repairer | None = None
-        self._journal = store if isinstance(store, JournaledStore) else None
+        self._journal = self._store if isinstance(self._store, JournaledStore) else None
         if flag(repair, "repair") and self._journal is not None:
             self._repairer = Repairer(
                 client,
@@ -224,9 +224,7 @@ class Collector:
             SelectionError: There is nothing to collect.
             EnapterError: The API rejects the token, or is unavailable while `wait` is off.
         """
-        self._targets = await self._persist("devices", self._find)
-        self._name_skipped()
-        self._looked_at = time.monotonic()
+        self._targets = await self._persist("devices", self._discovery.find)
         self._discovered = True
         return self._targets
 
@@ -243,6 +241,7 @@ class Collector:
             ConfigurationError: The collector has run before, or is running.
             SelectionError: There is nothing to collect.
             StorageError: The store cannot be written for a permanent reason.
+            StoreMethodError: The store raises anything but a `StorageError`.
             EnapterError: The API rejects the token, or is unavailable at first while `wait` is off.
         """
         end = None if seconds is None else anyio.current_time() + require_seconds(seconds, "seconds", zero=True)
@@ -253,7 +252,7 @@ class Collector:
             return
         problem: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._writer.run)
+            tasks.start_soon(self._write)
             tasks.start_soon(self._end, end, collecting := anyio.CancelScope())
             tasks.start_soon(self._run_beside, beside := anyio.CancelScope())
             try:
@@ -265,12 +264,16 @@ class Collector:
             self._stop.set()
             self._writer.note(self._intake.take_doubts())
             self._writer.close()
-        if problem := self._writer.failure or problem:
+        if problem := self._writer.failure or problem or self._failure:
             raise problem
         await self._mark()
         if self._repairer is not None:
-            with suppress(StorageError):
+            try:
                 await self._repairer.count_gaps()
+            except StoreMethodError:
+                raise
+            except StorageError as error:
+                _logger.debug("could not count the gaps: %s", error)
 
     # -- the beginning -------------------------------------------------------------------------------------
 
@@ -290,13 +293,6 @@ class Collector:
             return is_final(error) or not self._wait
 
         return await self._problems.persist(subject, work, ends)
-
-    async def _find(self) -> Targets:
-        targets = await self._finder.find()
-        self._report.names.update(targets.names)
-        offset = await read_clock_offset(self._client, targets)
-        self._clock_offset = self._clock_offset if offset is None else offset
-        return targets
 
     async def _note_start(self, devices: Collection[str], since: int) -> None:
         """Record what is missing since these devices were last collected, before newer rows are written."""
@@ -347,38 +343,31 @@ class Collector:
             self._watch.finish()
         collecting.deadline = anyio.current_time() + _GRACE_SECONDS
 
+    async def _write(self) -> None:
+        await self._writer.run()
+        self._stop.set()  # even if no poll succeeds, which would notice that writing has failed
+
     async def _run_beside(self, scope: anyio.CancelScope) -> None:
         with scope:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep_looking)
-                tasks.start_soon(self._keep_marking)
-                tasks.start_soon(self._output.run)
+                tasks.start_soon(self._run_guarded, partial(self._discovery.run, self._change_to))
+                tasks.start_soon(self._run_guarded, self._keep_marking)
+                tasks.start_soon(self._run_guarded, self._output.run)
                 if self._repairer is not None:
-                    tasks.start_soon(self._repairer.run)
+                    tasks.start_soon(self._run_guarded, self._repairer.run)
 
-    async def _keep_looking(self) -> None:
-        """Update the devices periodically."""
-        while True:
-            with anyio.move_on_after(self._rediscover):
-                await self._look_again.wait()
-                await anyio.sleep(max(0.0, self._looked_at + _UNKNOWN_DEVICE_SECONDS - time.monotonic()))
-            self._look_again = anyio.Event()
-            self._looked_at = time.monotonic()
-            try:
-                found = await self._find()
-            except EnapterError as error:
-                if ends_polling(error):
-                    continue  # polling gets the same error and ends with it
-                self._problems.failed("devices", error)
-                continue
-            self._problems.passed("devices")
-            await self._change_to(found)
+    async def _run_guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run something during polling. If it fails, stop as usual, so that everything received is written."""
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - raised by `run`
+            self._failure = self._failure or error
+            self._stop.set()
 
     async def _change_to(self, found: Targets) -> None:
         changes = list(found.changes_from(self._targets))
         # A device that was gone for a while is known: its next datapoint reveals the gap.
         added = [one for one in found.units if one not in self._targets.units and not self._intake.knows(one)]
-        self._name_skipped()
         if not changes:
             self._targets = found
             return
@@ -386,6 +375,8 @@ class Collector:
         if added:
             try:
                 await self._note_start(added, since)
+            except StoreMethodError:
+                raise
             except StorageError as error:
                 self._problems.failed("store", error)
                 return  # the next update finds them again
@@ -416,6 +407,8 @@ class Collector:
             return
         try:
             await self._journal.mark(reached)
+        except StoreMethodError:
+            raise
         except StorageError as error:
             _logger.debug("could not store the progress marks: %s", error)
 
@@ -423,7 +416,7 @@ class Collector:
 
     def _now(self) -> int:
         """The server's time, in microseconds since 1970."""
-        return round((time.time() + self._clock_offset) * SECOND)
+        return round((time.time() + self._discovery.clock_offset) * SECOND)
 
     def _take_event(self, event: WatchEvent) -> None:
         if self._repairer is not None and isinstance(event, (PollFailed, PollLate, TickMissed)):
@@ -441,11 +434,14 @@ class Collector:
             self._intake.note_missing_value(event.device, event.attribute)
             self._without_value.add((event.device, event.attribute))
             if event.not_found:
-                self._look_again.set()
+                self._discovery.request_update()
 
     def _doubt(self, event: PollFailed | TickMissed) -> None:
         devices = event.devices or self._targets.units
-        due, interval = round((event.due.timestamp() + self._clock_offset) * SECOND), round(self._interval * SECOND)
+        due, interval = (
+            round((event.due.timestamp() + self._discovery.clock_offset) * SECOND),
+            round(self._interval * SECOND),
+        )
         count, reason = (event.count, "polls were missed") if isinstance(event, TickMissed) else (1, "polls failed")
         self._intake.doubt(devices, due - interval, due + count * interval, reason)
         gaps: list[Gap] = []
@@ -465,10 +461,6 @@ class Collector:
 
     def _report_clock(self, device: str, time: int) -> None:
         self._report(DeviceClockWrong(device_id=device, time=to_datetime(time // SECOND * SECOND)))
-
-    def _name_skipped(self) -> None:
-        for one in self._finder.skipped:
-            self._skip(one.device_id, one.attribute, one.reason)
 
     def _gaps_were_noted(self, gaps: Sequence[Gap]) -> None:
         self._noted.add(gaps)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from enapter_async import EnapterClient
 from enapter_async.collector._arguments import require_interval, require_selection
+from enapter_async.collector._guarded_store import guard_journal
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
@@ -52,7 +53,7 @@ async def repair_gaps(
 
     repairer = Repairer(
         client,
-        store,
+        guard_journal(store),
         lambda: targets.units,
         step=max(1, -int(-seconds // 1)),
         now=read_clock,

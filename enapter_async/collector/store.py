@@ -31,12 +31,30 @@ class RowsRefusedError(StorageError):
         self.refused: Mapping[int, str] = refused
 
 
+class StoreMethodError(StorageError):
+    """Raised by a collector whose store raises anything but a `StorageError`, or breaks its protocol otherwise.
+
+    The collector stops, and first writes everything it has received, if the store still can. The original exception is
+    the cause.
+
+    Attributes:
+        store: Class of the store.
+        method: Name of the method.
+    """
+
+    def __init__(self, store: str, method: str, reason: str) -> None:
+        super().__init__("store", f"{store}.{method} {reason}")
+        self.store: str = store
+        self.method: str = method
+
+
 @runtime_checkable
 class Store(Protocol):
     """A store for rows. Your own store needs only these three methods.
 
     The collector calls one method at a time. A method that fails raises `StorageError`. With `temporary=True` the
-    collector keeps the rows and retries, otherwise it stops.
+    collector keeps the rows and retries, otherwise it stops. With any other exception, it stops with a
+    `StoreMethodError`.
     """
 
     async def __aenter__(self) -> Self:

@@ -40,6 +40,11 @@ def test_gaps_are_told_as_they_are(figures: dict[str, object], said: str) -> Non
     assert summary(**figures)["filled in"].split(maxsplit=1)[1] == said
 
 
+def test_rows_that_the_store_did_not_accept_are_counted() -> None:
+    assert summary(waiting=1_200)["not stored"] == "1,200  rows were received, but the store did not accept them"
+    assert "not stored" not in summary()
+
+
 def test_attributes_with_a_value_are_counted_and_some_others_named() -> None:
     assert summary(attributes=200, seen=195)["attributes"] == "195  of 200; without a value: d1 a, d2 b and 3 more"
     assert summary(attributes=200, seen=200)["attributes"] == "200  of 200"

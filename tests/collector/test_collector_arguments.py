@@ -19,6 +19,7 @@ from enapter_async.collector import (
     Selection,
     Shard,
     SqliteStore,
+    StoreMethodError,
     make_store,
     opened_store,
     repair_gaps,
@@ -243,5 +244,6 @@ class ReturnsNothing(OwnStore):
 )
 async def test_a_mistake_in_an_own_store_is_named(make: Any, message: str) -> None:
     async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client, make() as store:
-        with pytest.raises(TypeError, match=message):
+        with pytest.raises(StoreMethodError, match=message) as raised:
             await Collector(client, store, interval=0.1).run(seconds=5)
+    assert isinstance(raised.value.__cause__, TypeError)

@@ -60,7 +60,7 @@ async def test_devices_appear_and_disappear(database: Path) -> None:
 async def test_an_answer_that_names_an_unknown_device_leads_to_a_look_at_once(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("enapter_async.collector.collector._UNKNOWN_DEVICE_SECONDS", 0.1)
+    monkeypatch.setattr("enapter_async.collector._discovery._UNKNOWN_DEVICE_SECONDS", 0.1)
     events: list[CollectorEvent] = []
     async with Simulator(devices=5) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         async with SqliteStore(database) as store:

@@ -79,6 +79,8 @@ def summarize(
         lines.append(("wrong clocks", f"{done.wrong_clocks:,}", f"gaps cannot be found: {who}"))
     if done.skipped:
         lines.append(("skipped", f"{done.skipped:,}", "devices, attributes or values that cannot be collected"))
+    if done.waiting:
+        lines.append(("not stored", f"{done.waiting:,}", "rows were received, but the store did not accept them"))
     if done.stalls:
         lines.append(("store stalls", f"{done.stalls:,}", "polling paused for the store"))
     column = max(len(value) for _, value, _ in lines)

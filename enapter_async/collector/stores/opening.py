@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 
 from enapter_async._protocol.query import flag, one_of
+from enapter_async.collector._guarded_store import GuardedStore
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._reporting import Reporter
 from enapter_async.collector.events import CollectorEvent
@@ -118,16 +119,16 @@ async def opened_store(
         InvalidArgumentError: An argument is invalid.
         StorageError: The store cannot be opened for a permanent reason.
     """
-    require_instance(store, Store, "store")
+    guarded = GuardedStore(require_instance(store, Store, "store"))
     flag(wait, "wait")
     problems = Problems(Reporter(require_callback(on_event, "on_event")))
 
     def ends(error: EnapterError) -> bool:
         return not (wait and isinstance(error, StorageError) and error.temporary)
 
-    await problems.persist("store", store.__aenter__, ends)
+    await problems.persist("store", guarded.__aenter__, ends)
     try:
         yield
     finally:
         with anyio.CancelScope(shield=True):
-            await store.__aexit__(None, None, None)
+            await guarded.__aexit__(None, None, None)
