@@ -8,6 +8,7 @@ from collections.abc import Callable
 import anyio
 
 from enapter_async.collector._problems import Problems
+from enapter_async.collector._reporting import FaultLog
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.store import ReopenableStore, ReportingStore, Store
 from enapter_async.errors import StorageError
@@ -19,7 +20,8 @@ class Output:
     """Reopens a store on request, and reports the events of the store.
 
     A store checks by itself before each write whether its file is still in place. It may be foreign code: an
-    exception of `reopen` or `take_events` is logged, since rows can still be written.
+    exception of `reopen` or `take_events` is logged, since rows can still be written. `take_events` is called after
+    each commit, so each kind of exception is logged once.
     """
 
     def __init__(self, store: Store, problems: Problems, report: Callable[[CollectorEvent], None]) -> None:
@@ -34,6 +36,7 @@ class Output:
         self._reopenable = store if isinstance(store, ReopenableStore) else None
         self._problems = problems
         self._report = report
+        self._faults = FaultLog()
         self._requested = anyio.Event()
         self._reopened = anyio.Event()
 
@@ -68,9 +71,9 @@ class Output:
         if not isinstance(self._store, ReportingStore):
             return
         try:
-            events = self._store.take_events()
-        except Exception:
-            _logger.exception("%s.take_events raised", type(self._store).__name__)
+            events = list(self._store.take_events())
+        except Exception as error:  # noqa: BLE001 - logged
+            self._faults.add(f"{type(self._store).__name__}.take_events", error)
             return
         for event in events:
             self._report(event)

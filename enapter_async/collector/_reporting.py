@@ -1,4 +1,4 @@
-"""Delivery of events to the callback of a program, or to the log."""
+"""Delivery of events to the callback of a program, or to the log, and of exceptions of foreign code."""
 
 from __future__ import annotations
 
@@ -46,3 +46,22 @@ class Reporter:
         if isinstance(event, GapsNoted) and len(event.gaps) == 1:
             return attrs.evolve(event, name=self.names.get(event.gaps[0].device_id or ""))
         return event
+
+
+class FaultLog:
+    """Logs exceptions of foreign code that is called again and again. Each kind is logged once."""
+
+    def __init__(self) -> None:
+        self._logged: set[tuple[str, type[Exception]]] = set()
+
+    def add(self, name: str, error: Exception) -> None:
+        """Log an exception with its traceback, unless this function has raised one of this type before.
+
+        Args:
+            name: Name of the function.
+            error: The exception.
+        """
+        kind = (name, type(error))
+        if kind not in self._logged:
+            self._logged.add(kind)
+            _logger.error("%s raised", name, exc_info=error)

@@ -30,7 +30,7 @@ from enapter_async.collector._intake import Intake
 from enapter_async.collector._output import Output
 from enapter_async.collector._problems import Problems, is_final
 from enapter_async.collector._repairer import Repairer
-from enapter_async.collector._reporting import Reporter
+from enapter_async.collector._reporting import FaultLog, Reporter
 from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
 from enapter_async.collector._times import SECOND, to_datetime
 from enapter_async.collector._writer import Writer
@@ -91,6 +91,7 @@ class Collector:
             on_event: A quick synchronous callable that receives every event. By default events are logged (logger
                 `enapter_async.collector`).
             on_rows: A quick synchronous callable that receives the rows of each response, for example to show them.
+                If it raises, each kind of exception is logged once.
 
         Raises:
             InvalidArgumentError: An argument is invalid.
@@ -103,6 +104,7 @@ class Collector:
         rediscover = require_seconds(rediscover, "rediscover")
         self._report = Reporter(optional_callback(on_event, "on_event"))
         self._on_rows = optional_callback(on_rows, "on_rows")
+        self._faults = FaultLog()
         selection = require_selection(selection)
         self._targets = Targets({}, 0)
         self._stop = anyio.Event()
@@ -331,8 +333,8 @@ class Collector:
             if self._on_rows is not None:
                 try:
                     self._on_rows(rows)
-                except Exception:
-                    _logger.exception("on_rows raised")
+                except Exception as error:  # noqa: BLE001 - logged
+                    self._faults.add("on_rows", error)
             await self._writer.put(rows, gaps)
         self._problems.passed("telemetry", at_once=False)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import anyio
 import pytest
 
 from enapter_async import EnapterClient, StorageError
 from enapter_async.collector import Collector, CollectorEvent, Gap, SqliteStore, opened_store, repair_gaps
+from enapter_async.collector._output import Output
+from enapter_async.collector._problems import Problems
+from enapter_async.rows import Row
 from enapter_async.simulator import Fault, Simulator
 from tests.collector.platform import SECOND, read_journal, read_rows
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +73,59 @@ async def test_a_locked_store_is_waited_for_and_closed(database: Path, caplog: p
     assert caplog.text.count("on_event raised") == 2
     with pytest.raises(StorageError, match="is not open"):
         await store.read_gaps()
+
+
+class Own:
+    """A store whose events can never be taken, for two reasons in turn, or are none."""
+
+    def __init__(self, reasons: Sequence[Exception | None]) -> None:
+        self.reasons = cycle(reasons)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        return len(rows)
+
+    def take_events(self) -> Any:
+        reason = next(self.reasons)
+        if reason is not None:
+            raise reason
+
+
+@pytest.mark.parametrize(
+    ("reasons", "kinds"),
+    [([KeyError("a"), KeyError("b")], 1), ([KeyError("a"), OSError("b")], 2), ([None], 1)],
+)
+async def test_what_a_store_raises_at_each_commit_is_logged_once(
+    reasons: list[Exception | None], kinds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = Output(Own(reasons), Problems(lambda _: None), lambda _: None)
+    for _ in range(10):
+        output.report_events()
+    assert caplog.text.count("Own.take_events raised") == kinds
+    assert caplog.text.count("Traceback") == kinds
+
+
+async def test_a_callback_that_raises_on_all_rows_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    times = 0
+
+    def on_rows(rows: object) -> None:
+        nonlocal times
+        times += 1
+        raise RuntimeError(f"mistake {times}")
+
+    async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        collector = Collector(client, Own([KeyError("a")]), interval=0.1, on_rows=on_rows)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collector.run)
+            await wait_until(lambda: times > 3 and collector.statistics.rows)
+            collector.stop()
+    assert caplog.text.count("on_rows raised") == 1
+    assert caplog.text.count("Own.take_events raised") == 1
 
 
 async def test_a_collector_collects(database: Path) -> None:
