@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from ._server.catalogue import STOCK, Stock
 from ._server.control import ControlError, SimulatorControl
-from ._server.entities import Blueprint, Device, LogRecord, Site
 from ._server.errors import Refusal
 from ._server.faults import Fault, FaultPlan, FaultRule
 from ._server.ledger import RequestRecord
@@ -21,7 +20,8 @@ from ._server.roles import Grant, Role
 from ._server.run import run
 from ._server.simulator import Simulator
 from ._server.thread import run_in_thread
-from ._server.world import World
+from ._server.world.entities import Blueprint, Device, LogRecord, Site
+from ._server.world.world import World
 
 __all__ = [
     "STOCK",

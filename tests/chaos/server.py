@@ -24,10 +24,10 @@ from aiohttp import web
 
 from enapter_async.simulator import Fault, FaultPlan, FaultRule, Simulator
 from enapter_async.simulator._server import simulator
-from enapter_async.simulator._server.executions import Execution, ExecutionStore
 from enapter_async.simulator._server.ledger import Ledger, RequestRecord
 from enapter_async.simulator._server.operations import Operation
 from enapter_async.simulator._server.server import Server
+from enapter_async.simulator._server.world.executions import Execution, ExecutionStore
 from tests.secrecy import TOKEN
 
 TAG = re.compile(r"chaos-(\d+)")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from simulator_calls import Caller, device_of
 
 from enapter_async.simulator import STOCK, Simulator
-from enapter_async.simulator._server.archives import read_archive, write_archive
-from enapter_async.simulator._server.manifest_file import read_manifest
-from enapter_async.simulator._server.validation import validate_manifest
+from enapter_async.simulator._server.manifests.archives import read_archive, write_archive
+from enapter_async.simulator._server.manifests.manifest_file import read_manifest
+from enapter_async.simulator._server.manifests.validation import validate_manifest
 
 MANIFEST = """\
 # A flow meter.

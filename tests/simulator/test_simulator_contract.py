@@ -13,7 +13,7 @@ from simulator_calls import Caller
 from simulator_contract import operations
 
 from enapter_async.simulator import Behaviour, Simulator
-from enapter_async.simulator._server.archives import write_archive
+from enapter_async.simulator._server.manifests.archives import write_archive
 from enapter_async.simulator._server.options import BehaviourOptions
 from enapter_async.simulator._server.resources import OPERATIONS
 

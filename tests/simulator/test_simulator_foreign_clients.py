@@ -12,7 +12,7 @@ import pytest
 from simulator_calls import Caller, device_of
 
 from enapter_async.simulator import STOCK, Simulator, World
-from enapter_async.simulator._server.archives import write_archive
+from enapter_async.simulator._server.manifests.archives import write_archive
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from enapter_async.simulator import Device, Simulator, World
-from enapter_async.simulator._server.aggregates import Column
-from enapter_async.simulator._server.stated import Stated
+from enapter_async.simulator._server.world.aggregates import Column
+from enapter_async.simulator._server.world.stated import Stated
 
 T0 = 1_773_482_400
 DEVICES = 4

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from simulator_calls import Caller, device_of
 
 from enapter_async.simulator import Simulator
-from enapter_async.simulator._server.aggregates import Column
-from enapter_async.simulator._server.signals import signal
-from enapter_async.simulator._server.tracks import Track
+from enapter_async.simulator._server.world.aggregates import Column
+from enapter_async.simulator._server.world.signals import signal
+from enapter_async.simulator._server.world.tracks import Track
 
 T0 = 1_773_482_400
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enapter_async.simulator import STOCK, Role, World
-from enapter_async.simulator._server.aggregates import Column, carry_forward, supports
-from enapter_async.simulator._server.cells import quote, writer
-from enapter_async.simulator._server.signals import Signal, signal
-from enapter_async.simulator._server.tracks import Track
+from enapter_async.simulator._server.world.aggregates import Column, carry_forward, supports
+from enapter_async.simulator._server.world.cells import quote, writer
+from enapter_async.simulator._server.world.signals import Signal, signal
+from enapter_async.simulator._server.world.tracks import Track
 
 SIGNALS: list[Signal] = [
     signal(name, declaration, tuple(stock.manifest["alerts"]))

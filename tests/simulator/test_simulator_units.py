@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from simulator_calls import Caller
 
 from enapter_async.simulator import Fault, FaultPlan, FaultRule, Role, Simulator, World
-from enapter_async.simulator._server.body import Body
 from enapter_async.simulator._server.errors import Refusal
+from enapter_async.simulator._server.exchange.body import Body
+from enapter_async.simulator._server.exchange.query import Query
 from enapter_async.simulator._server.faults import Chaos
 from enapter_async.simulator._server.ledger import Ledger
-from enapter_async.simulator._server.query import Query
 from enapter_async.simulator._server.ratelimit import RateLimiter, TokenBucket, retry_after
 from enapter_async.simulator._server.roles import access_level
 from enapter_async.simulator._server.times import format_duration, format_time, parse_duration, parse_time

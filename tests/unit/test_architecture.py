@@ -64,7 +64,7 @@ HOMES: Final = {
     "multidict": ("_transport",),
     "pytest": ("integrations",),
     "trustme": ("simulator._server.tls",),
-    "yaml": ("simulator._server.manifest_file",),
+    "yaml": ("simulator._server.manifests.manifest_file",),
 }
 ONCE: Final = {
     r"https://api\.enapter\.com": ("config",),
@@ -181,6 +181,12 @@ def test_models_are_nothing_but_models(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "simulator"])
 def test_the_simulator_knows_nothing_of_the_client(name: str) -> None:
     assert {part(found) for found in ours(name)} <= {"simulator"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if "simulator._server.world" in name])
+def test_the_world_of_the_simulator_knows_no_server(name: str) -> None:
+    above = ("exchange", "resources", "control", "server", "simulator")
+    assert not {found for found in ours(name) if found.split(".")[3:4] and found.split(".")[3] in above}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "cli"])

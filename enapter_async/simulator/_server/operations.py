@@ -11,7 +11,7 @@ from aiohttp import web
 from .roles import Role
 
 if TYPE_CHECKING:
-    from .call import Call
+    from .exchange.call import Call
 
 Mode = Literal["any", "cloud", "gateway"]
 Handler: TypeAlias = "Callable[[Call], Awaitable[web.StreamResponse]]"

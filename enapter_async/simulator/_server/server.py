@@ -10,20 +10,20 @@ from collections.abc import Awaitable, Callable
 import attrs
 from aiohttp import web
 
-from .call import Call
-from .connections import TRUNCATE_AT, break_connection, is_broken, peer_port
 from .errors import Refusal, envelope, no_telemetry
+from .exchange.call import Call
+from .exchange.connections import TRUNCATE_AT, break_connection, is_broken, peer_port
+from .exchange.query import Query
+from .exchange.responses import json_response, refusal_response
+from .exchange.sockets import Sockets
 from .faults import Chaos, Fault, FaultPlan, FaultRule
 from .ledger import Ledger, RequestRecord, mask_headers
 from .operations import Mode, Operation
 from .options import Behaviour
-from .query import Query
 from .ratelimit import RateLimiter, retry_after
 from .resources import OPERATIONS, UNLISTED
-from .responses import json_response, refusal_response
 from .roles import Grant, Role
-from .sockets import Sockets
-from .world import World
+from .world.world import World
 
 logger = logging.getLogger("enapter_async.simulator")
 

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from .control.control import Control
 from .control.routing import PREFIX
+from .exchange.sockets import Sockets
 from .faults import Chaos, FaultPlan
 from .ledger import Ledger, RequestRecord
 from .operations import Mode
@@ -27,10 +28,9 @@ from .ratelimit import RateLimiter
 from .resources import require_operation
 from .roles import Grant, Role, default_token
 from .server import Server
-from .sockets import Sockets
 from .texts import require_names, require_text, require_token
 from .tls import RunCertificate, Tls, load_certificate
-from .world import World
+from .world.world import World
 
 # The server logs our own defects. Messages of aiohttp are about clients that do not speak HTTP.
 _http_logger = logging.getLogger("enapter_async.simulator.http")

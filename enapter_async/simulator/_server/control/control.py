@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ..errors import Refusal
-from ..responses import refusal_response
+from ..exchange.responses import refusal_response
 from ..texts import require_token
 from . import devices, faults, settings, state, traffic
 from .access import check_host, check_origin, check_token

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..entities import Device
 from ..errors import conflict, invalid_parameter, not_found
 from ..shapes import as_mapping
+from ..world.entities import Device
 from .routing import Exchange, Payload, Routes
 from .structure import unstructure
 from .views import Telemetry, show_device, show_site

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from ..body import Body
 from ..errors import Refusal, not_found
+from ..exchange.body import Body
 from ..faults import Fault, FaultRule, Kind
 from ..resources import require_operation
 from ..shapes import as_list

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import attrs
 from aiohttp import web
 
-from ..body import Body
-from ..entities import Device
 from ..errors import Refusal, invalid_parameter, not_found
+from ..exchange.body import Body
+from ..world.entities import Device
 from .clock import AdjustableClock
 from .models import SettingsInfo
 

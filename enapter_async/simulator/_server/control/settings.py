@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from ..body import Body
 from ..errors import Refusal
+from ..exchange.body import Body
 from ..times import format_time, parse_time
 from .clock import AdjustableClock
 from .models import ClockInfo, SettingsInfo

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from ..entities import Blueprint, Device, Site
 from ..errors import Refusal
-from ..executions import Execution
 from ..faults import FaultPlan, FaultRule
-from ..rules import RuleEngine
 from ..shapes import as_mapping
-from ..world import World
+from ..world.entities import Blueprint, Device, Site
+from ..world.executions import Execution
+from ..world.rules import RuleEngine
+from ..world.world import World
 from .clock import AdjustableClock
 from .models import SettingsInfo
 from .routing import Exchange, Payload, Routes

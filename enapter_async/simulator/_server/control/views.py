@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from ..entities import Blueprint, Device, Site
 from ..faults import PlannedFault
 from ..ledger import RequestRecord
-from ..signals import AUTOMATIC
-from ..world import World
+from ..world.entities import Blueprint, Device, Site
+from ..world.signals import AUTOMATIC
+from ..world.world import World
 from .models import AlertInfo, DeviceInfo, FaultInfo, Reading, RequestInfo, SiteInfo
 
 Telemetry = Literal["none", "headline", "all"]

@@ -8,14 +8,14 @@ from typing import Any
 
 from aiohttp import web
 
-from ..archives import compiled, original, read_archive, read_files, write_archive
-from ..call import Call
-from ..entities import Blueprint
 from ..errors import Refusal, not_found, unprocessable
+from ..exchange.call import Call
+from ..exchange.responses import json_response, zip_response
+from ..manifests.archives import compiled, original, read_archive, read_files, write_archive
 from ..operations import Operations
-from ..responses import json_response, zip_response
 from ..roles import Role
 from ..times import format_time
+from ..world.entities import Blueprint
 
 operations = Operations()
 

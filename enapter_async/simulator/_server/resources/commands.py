@@ -7,15 +7,15 @@ from typing import Any
 
 from aiohttp import web
 
-from ..arguments import check, check_required, masked, with_defaults
-from ..body import Body
-from ..call import Call
-from ..entities import Device
 from ..errors import not_found, unprocessable
-from ..executions import Execution
+from ..exchange.body import Body
+from ..exchange.call import Call
+from ..exchange.responses import json_response
+from ..manifests.arguments import check, check_required, masked, with_defaults
 from ..operations import SITE, Operations
-from ..responses import json_response
 from ..roles import Role, access_level
+from ..world.entities import Device
+from ..world.executions import Execution
 
 operations = Operations()
 

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from ..arguments import check, check_required, with_defaults
-from ..call import Call
-from ..entities import Device
 from ..errors import not_found, unprocessable
+from ..exchange.call import Call
+from ..exchange.responses import json_response
+from ..manifests.arguments import check, check_required, with_defaults
 from ..operations import Operations
-from ..responses import json_response
 from ..roles import Role, access_level
+from ..world.entities import Device
 
 operations = Operations()
 

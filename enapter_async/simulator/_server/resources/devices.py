@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from ..call import Call
-from ..entities import Device
 from ..errors import conflict
+from ..exchange.call import Call
+from ..exchange.responses import json_response
 from ..operations import SITE, Operations
-from ..responses import json_response
 from ..roles import Role, access_level
 from ..times import format_time
+from ..world.entities import Device
 from .sites import render_site
 
 operations = Operations()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..call import Call
-from ..following import follow_logs
-from ..journal import journal
-from ..log_filter import LogFilter, render_record
+from ..exchange.call import Call
+from ..exchange.following import follow_logs
+from ..exchange.log_filter import LogFilter, render_record
+from ..exchange.responses import json_response
+from ..exchange.sockets import wants_socket
 from ..operations import Operations
-from ..responses import json_response
-from ..sockets import wants_socket
+from ..world.journal import journal
 
 operations = Operations()
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from aiohttp import web
 
-from ..body import Body
-from ..call import Call
-from ..credentials import communication_config
-from ..entities import Blueprint, Device, Site
 from ..errors import conflict, not_found, unprocessable
+from ..exchange.body import Body
+from ..exchange.call import Call
+from ..exchange.responses import json_response
 from ..operations import Operations
-from ..plant import hardware_id as make_hardware_id
-from ..plant import report_properties
-from ..responses import json_response
 from ..roles import Role
+from ..world.credentials import communication_config
+from ..world.entities import Blueprint, Device, Site
+from ..world.plant import hardware_id as make_hardware_id
+from ..world.plant import report_properties
 from .devices import render_device
 
 operations = Operations()

@@ -8,15 +8,15 @@ from typing import Any
 
 from aiohttp import web
 
-from ..body import Body
-from ..call import Call
-from ..entities import Site
 from ..errors import Refusal
+from ..exchange.body import Body
+from ..exchange.call import Call
+from ..exchange.responses import json_response
 from ..operations import Operations
-from ..responses import json_response
 from ..roles import Role
-from ..rules import Rule, RuleEngine
 from ..times import parse_duration
+from ..world.entities import Site
+from ..world.rules import Rule, RuleEngine
 
 operations = Operations()
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
-from ..body import Body
-from ..call import Call
-from ..entities import Site
 from ..errors import conflict
+from ..exchange.body import Body
+from ..exchange.call import Call
+from ..exchange.responses import json_response
 from ..operations import Operations
-from ..responses import json_response
 from ..roles import Grant, Role
+from ..world.entities import Site
 
 operations = Operations()
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from aiohttp import web
 
-from ..call import Call
-from ..entities import Device, LogRecord
 from ..errors import Refusal, not_found
-from ..following import records_between, telemetry_frame
-from ..journal import rule_records
+from ..exchange.call import Call
+from ..exchange.following import records_between, telemetry_frame
+from ..exchange.sockets import Frames, wants_socket
 from ..operations import SITE, Operations
-from ..sockets import Frames, wants_socket
 from ..times import format_time
+from ..world.entities import Device, LogRecord
+from ..world.journal import rule_records
 from .devices import page_of_devices, readable_properties
 from .rules import find_engine
 

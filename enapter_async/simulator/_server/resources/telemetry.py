@@ -8,13 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
-from ..call import Call
-from ..entities import Device
 from ..errors import Refusal
-from ..following import follow_telemetry
+from ..exchange.call import Call
+from ..exchange.following import follow_telemetry
+from ..exchange.responses import json_response
+from ..exchange.sockets import wants_socket
 from ..operations import Operations
-from ..responses import json_response
-from ..sockets import wants_socket
+from ..world.entities import Device
 
 operations = Operations()
 

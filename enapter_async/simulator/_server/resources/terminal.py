@@ -9,13 +9,13 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from ..call import Call
 from ..errors import Refusal, not_found, unprocessable
+from ..exchange.call import Call
+from ..exchange.responses import json_response
+from ..exchange.sockets import Socket, wants_socket
 from ..operations import Operations
-from ..responses import json_response
 from ..roles import Role
 from ..shapes import as_list
-from ..sockets import Socket, wants_socket
 
 operations = Operations()
 socket_operations = Operations()

@@ -13,15 +13,15 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from ..aggregates import Column, supports
-from ..body import Body
-from ..call import Call
-from ..cells import quote
-from ..connections import TRUNCATE_AT, break_connection
 from ..errors import Refusal, no_telemetry, unprocessable
+from ..exchange.body import Body
+from ..exchange.call import Call
+from ..exchange.connections import TRUNCATE_AT, break_connection
 from ..operations import Operations
-from ..stated import Record
 from ..times import format_duration, parse_duration, parse_time
+from ..world.aggregates import Column, supports
+from ..world.cells import quote
+from ..world.stated import Record
 
 operations = Operations()
 

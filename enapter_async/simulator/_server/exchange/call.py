@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import attrs
 from aiohttp import web
 
+from ..errors import Refusal, not_found
+from ..ledger import Ledger, RequestRecord
+from ..options import Behaviour
+from ..roles import Grant, Role
+from ..world.entities import Device, Site
+from ..world.world import World
 from .body import Body
-from .entities import Device, Site
-from .errors import Refusal, not_found
-from .ledger import Ledger, RequestRecord
-from .options import Behaviour
 from .query import Query
 from .responses import json_response
-from .roles import Grant, Role
-from .world import World
 
 if TYPE_CHECKING:
     from .sockets import Sockets

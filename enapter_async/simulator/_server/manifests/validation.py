@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .shapes import as_list, as_mapping
+from ..shapes import as_list, as_mapping
 
 Check = Callable[[Any], bool]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from aiohttp import web
 
+from ..times import format_time
+from ..world.entities import Device, LogRecord
+from ..world.journal import own_records
 from .call import Call
-from .entities import Device, LogRecord
-from .journal import own_records
 from .log_filter import LogFilter, render_record
-from .times import format_time
 
 
 def _log_frame(call: Call, device: Device, record: LogRecord) -> dict[str, Any]:

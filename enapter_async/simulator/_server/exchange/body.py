@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
-from .errors import Refusal, invalid_field
-from .shapes import as_list, as_mapping
+from ..errors import Refusal, invalid_field
+from ..shapes import as_list, as_mapping
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from ..errors import Refusal
+from ..shapes import json_text
 from .call import Call
 from .connections import break_connection
-from .errors import Refusal
-from .shapes import json_text
 
 Frames = Callable[[float, float], list[dict[str, Any]]]
 """Creates the frames of spontaneous events, from one time on and before another."""

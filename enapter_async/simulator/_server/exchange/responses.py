@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from .errors import Refusal
-from .shapes import json_text
+from ..errors import Refusal
+from ..shapes import json_text
 
 
 def json_response(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

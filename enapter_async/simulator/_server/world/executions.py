@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from .roles import Role
-from .times import format_time, parse_time
+from ..roles import Role
+from ..times import format_time, parse_time
 
 EPHEMERAL_KEPT = 86_400
 """Seconds after which an ephemeral execution is gone (reference.md, section 11)."""

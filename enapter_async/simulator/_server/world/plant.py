@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from .catalogue import EQUIPMENT, GATEWAY, HARDWARE_UCM, VIRTUAL_UCM, Stock
+from ..catalogue import EQUIPMENT, GATEWAY, HARDWARE_UCM, VIRTUAL_UCM, Stock
 from .entities import Blueprint, Device, Site
 from .tracks import key
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from .errors import invalid_parameter
-from .times import parse_duration, parse_time
+from ..errors import invalid_parameter
+from ..times import parse_duration, parse_time
 
 T = TypeVar("T")
 

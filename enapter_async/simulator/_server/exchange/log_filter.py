@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .entities import LogRecord
+from ..times import format_time
+from ..world.entities import LogRecord
 from .query import Query
-from .times import format_time
 
 SEVERITIES = ("debug", "info", "warning", "error")
 _RETENTIONS = {

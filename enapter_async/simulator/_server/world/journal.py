@@ -6,8 +6,8 @@ import functools
 import math
 from typing import Any
 
+from ..times import format_time, parse_time
 from .entities import Device, LogRecord
-from .times import format_time, parse_time
 from .tracks import key
 
 _KEPT = 86_400

@@ -10,17 +10,17 @@ from typing import Any
 
 import attrs
 
-from .catalogue import STOCK
+from ..catalogue import STOCK
+from ..errors import conflict
+from ..roles import Role
+from ..times import format_time, parse_time
 from .entities import Blueprint, Device, LogRecord, Site
-from .errors import conflict
 from .executions import ExecutionStore
 from .plant import build_devices, build_sites, make_id, report_properties
-from .roles import Role
 from .rules import SAMPLES, Rule, RuleEngine, sample_rules
 from .stated import SIMULATED, Record, build_record, stated_value
 from .store import DeviceStore
 from .timeline import BEGINNING, END
-from .times import format_time, parse_time
 from .tracks import Track, track_of
 
 Listener = Callable[[Any], None]

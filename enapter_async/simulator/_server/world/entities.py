@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import attrs
 
-from .roles import Role, access_level
+from ..roles import Role, access_level
 from .signals import AUTOMATIC, Signal, signal
 from .timeline import BEGINNING, END, Stretch, Timeline
 from .wire_manifest import settle_manifest

@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from .entities import Blueprint
+from ..shapes import as_list, as_mapping
+from ..world.entities import Blueprint
 from .manifest_file import read_manifest
-from .shapes import as_list, as_mapping
 from .validation import validate_manifest
 
 MANIFESTS = ("manifest.yml", "manifest.yaml", "manifest.json")

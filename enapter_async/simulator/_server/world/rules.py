@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from .errors import conflict, not_found
+from ..errors import conflict, not_found
 
 _SAMPLES = (
     ("night-charge", "V3", None, "enapter.log('charging at night')\n", False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .shapes import as_list, as_mapping
+from ..shapes import as_list, as_mapping
 
 _LISTS = ("implements", "aliases")
 _LEVELS = ("access_level", "read_access_level")

@@ -1,0 +1,1 @@
+"""Blueprint archives and manifests: reading, writing, and checks against them."""
