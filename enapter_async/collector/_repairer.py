@@ -23,6 +23,7 @@ from enapter_async import (
 )
 from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async._protocol.failure import may_pass, refuses_request
+from enapter_async.collector._open_gaps import LOOK_SECONDS, OpenGaps
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob, StoredSteps
 from enapter_async.collector._repair_queue import RepairQueue
@@ -36,8 +37,7 @@ from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.rows import Row
 from enapter_async.rows.batches import RowBlock, has_same_series, make_row_block, none_is_empty
 
-_LOOK_SECONDS: Final = 60.0
-"""Longest time between two looks into the journal, to which other collectors and the store itself may add gaps."""
+_LOOK_SECONDS: Final = LOOK_SECONDS
 _WINDOW: Final = 3_600
 """Maximum number of steps to fill before updating the journal."""
 _FIRST_REQUESTS: Final = 2
@@ -72,9 +72,7 @@ class Repairer:
     Attributes:
         rows: Number of rows filled in.
         seconds: Seconds looked up in history.
-        open: Number of gaps in the journal when it was last read.
-        unselected: Number of these whose device is not collected.
-        open_seconds: Total length of these gaps, in seconds.
+        open_gaps: The gaps in the journal.
     """
 
     def __init__(
@@ -110,9 +108,7 @@ class Repairer:
         """
         self.rows: int = 0
         self.seconds: float = 0.0
-        self.open: int = 0
-        self.unselected: int = 0
-        self.open_seconds: float = 0.0
+        self.open_gaps: OpenGaps = OpenGaps(store, units)
         self._client = client
         self._impatient = client.with_options(retry=RetryPolicy.none())
         self._failures = 0
@@ -176,14 +172,6 @@ class Repairer:
             with anyio.move_on_after(min(wait, _LOOK_SECONDS)):
                 await self._wake.wait()
 
-    async def count_gaps(self) -> None:
-        """Read the journal into `open` and `open_seconds`.
-
-        Raises:
-            StorageError: The store cannot be read.
-        """
-        await self._read_gaps()
-
     async def fill_all(self) -> None:
         """Fill the gaps that can be filled now, and return.
 
@@ -197,7 +185,7 @@ class Repairer:
 
     async def _next_job(self) -> tuple[RepairJob | None, float]:
         """Return the next job, or None and the seconds until there may be one."""
-        gaps = await self._read_gaps()
+        gaps = await self.open_gaps.read()
         if self._knows_all:
             unknown = {gap.device_id for gap in gaps if gap.device_id is not None}.difference(self._units())
             for device in sorted(unknown - self._reported_devices):
@@ -215,13 +203,6 @@ class Repairer:
         """Return the time from which there is no history yet."""
         width = self._step * SECOND
         return (self._now() - _SETTLE) // width * width
-
-    async def _read_gaps(self) -> list[Gap]:
-        gaps = await self._store.read_gaps()
-        self.open, self.open_seconds = len(gaps), sum(gap.seconds for gap in gaps)
-        units = self._units()
-        self.unselected = sum(gap.device_id is not None and gap.device_id not in units for gap in gaps)
-        return gaps
 
     # -- doing it ------------------------------------------------------------------------------------------
 

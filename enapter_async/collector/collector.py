@@ -27,6 +27,7 @@ from enapter_async.collector._beginning import ends_before_stop, find_start_gaps
 from enapter_async.collector._discovery import Discovery
 from enapter_async.collector._guarded_store import guard_store
 from enapter_async.collector._intake import Intake
+from enapter_async.collector._open_gaps import OpenGaps
 from enapter_async.collector._output import Output
 from enapter_async.collector._problems import Problems, is_final
 from enapter_async.collector._repairer import Repairer
@@ -126,6 +127,7 @@ class Collector:
         self._watch: Watch | None = None
         self._failure: Exception | None = None
         self._repairer: Repairer | None = None
+        self._open_gaps: OpenGaps | None = None
         self._journal = self._store if isinstance(self._store, JournaledStore) else None
         if flag(repair, "repair") and self._journal is not None:
             self._repairer = Repairer(
@@ -141,11 +143,14 @@ class Collector:
                 settled=self._intake.settle,
                 knows_all=includes_all_devices(selection),
             )
+            self._open_gaps = self._repairer.open_gaps
+        elif self._journal is not None:
+            self._open_gaps = OpenGaps(self._journal, lambda: self._targets.units)
 
     @property
     def statistics(self) -> CollectorStatistics:
         """Statistics since the collector was created."""
-        repairer = self._repairer
+        repairer, gaps = self._repairer, self._open_gaps
         polls = self._watch.statistics if self._watch is not None else WatchStatistics()
         return CollectorStatistics(
             devices=len(self._targets.units),
@@ -160,9 +165,9 @@ class Collector:
             duplicate_rows=self._writer.duplicates,
             rows_filled=repairer.rows if repairer else 0,
             gaps_noted=self._noted.count,
-            gaps_open=repairer.open if repairer else self._noted.count,
-            gap_seconds_open=repairer.open_seconds if repairer else 0.0,
-            gaps_unselected=repairer.unselected if repairer else 0,
+            gaps_open=gaps.count if gaps else self._noted.count,
+            gap_seconds_open=gaps.seconds if gaps else 0.0,
+            gaps_unselected=gaps.unselected if gaps else 0,
             gap_kinds=self._noted.kinds,
             gap_span=self._noted.span,
             gap_spans=self._noted.spans,
@@ -269,13 +274,8 @@ class Collector:
         if problem := self._writer.failure or problem or self._failure:
             raise problem
         await self._mark()
-        if self._repairer is not None:
-            try:
-                await self._repairer.count_gaps()
-            except StoreMethodError:
-                raise
-            except StorageError as error:
-                _logger.debug("could not count the gaps: %s", error)
+        if self._open_gaps is not None:
+            await self._open_gaps.update()
 
     # -- the beginning -------------------------------------------------------------------------------------
 
@@ -357,6 +357,8 @@ class Collector:
                 tasks.start_soon(self._run_guarded, self._output.run)
                 if self._repairer is not None:
                     tasks.start_soon(self._run_guarded, self._repairer.run)
+                elif self._open_gaps is not None:
+                    tasks.start_soon(self._run_guarded, self._open_gaps.keep_counting)
 
     async def _run_guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run something during polling. If it fails, stop as usual, so that everything received is written."""
@@ -469,6 +471,8 @@ class Collector:
         self._report(GapsNoted(gaps=tuple(gap.until(self._now() // SECOND * SECOND) for gap in gaps)))
         if self._repairer is not None:
             self._repairer.wake()
+        elif self._open_gaps is not None:
+            self._open_gaps.wake()
 
     def _committed(self) -> None:
         self._committed_at = time.time()

@@ -72,8 +72,8 @@ def summarize(
     ]
     if done.can_repair:
         lines.append(("filled in", f"{done.rows_filled:,}", _describe_gaps(done)))
-    elif done.gaps_noted:
-        lines.append(("gaps recorded", f"{done.gaps_noted:,}", _describe_place(target)))
+    elif done.gaps_noted or done.gaps_open:
+        lines.append(("gaps recorded", f"{done.gaps_noted:,}", _describe_place(done, target)))
     if done.wrong_clocks:
         who = _list_some([names.get(one, one) for one in wrong_clocks], done.wrong_clocks)
         lines.append(("wrong clocks", f"{done.wrong_clocks:,}", f"gaps cannot be found: {who}"))
@@ -144,9 +144,10 @@ def _describe_gaps(done: CollectorStatistics) -> str:
     return f"all gaps are filled: checked {clock(done.seconds_repaired)} of history{nothing}"
 
 
-def _describe_place(target: str) -> str:
+def _describe_place(done: CollectorStatistics, target: str) -> str:
     if guess_store_format(target) in ("sqlite", "postgres"):
-        return "listed in the table telemetry_gaps"
+        gaps = f"{done.gaps_open:,} gap{'s' * (done.gaps_open != 1)}"
+        return f"the table telemetry_gaps lists {gaps} ({clock(done.gap_seconds_open)} in total)"
     return "" if target == "-" else f"see {target}.gaps.jsonl"
 
 
