@@ -15,14 +15,14 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from enapter_async.models.common import JSON
-from enapter_async.models.declaration_reader import (
+from enapter_async.models._declaration_reader import (
     Entry,
     read_alert,
     read_command,
     read_configuration_group,
     read_value,
 )
+from enapter_async.models.common import JSON
 from enapter_async.models.declarations import (
     AlertDeclaration,
     CommandDeclaration,

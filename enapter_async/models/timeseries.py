@@ -301,7 +301,7 @@ class TimeseriesBatch:
             MissingExtraError: pyarrow is not installed (extra `arrow`).
             InvalidArgumentError: A value does not fit, such as an integer of more than 64 bits.
         """
-        from enapter_async.models.dataframes import to_arrow
+        from enapter_async.models._dataframes import to_arrow
 
         return to_arrow(self)
 
@@ -315,7 +315,7 @@ class TimeseriesBatch:
             MissingExtraError: pandas is not installed (extra `pandas`).
             InvalidArgumentError: A value does not fit, such as an integer of more than 64 bits.
         """
-        from enapter_async.models.dataframes import to_pandas
+        from enapter_async.models._dataframes import to_pandas
 
         return to_pandas(self)
 
@@ -329,7 +329,7 @@ class TimeseriesBatch:
             MissingExtraError: polars is not installed (extra `polars`).
             InvalidArgumentError: A value does not fit, such as an integer of more than 64 bits.
         """
-        from enapter_async.models.dataframes import to_polars
+        from enapter_async.models._dataframes import to_polars
 
         return to_polars(self)  # type: ignore[no-any-return]
 

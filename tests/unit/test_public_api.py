@@ -80,6 +80,24 @@ def offered() -> dict[str, Any]:
     }
 
 
+def _documented() -> list[tuple[str, str]]:
+    return [
+        (page.name, found)
+        for page in sorted(REFERENCE.rglob("*.md"))
+        for found in re.findall(r"^::: (\S+)", page.read_text(), flags=re.MULTILINE)
+    ]
+
+
+def documented_alone() -> dict[str, Any]:
+    """What pages of the reference name on its own, under the last part of the name of its module."""
+    found: dict[str, Any] = {}
+    for _, name in _documented():
+        module, _, attribute = name.rpartition(".")
+        if attribute[0].isupper():
+            found[".".join(name.split(".")[-2:])] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
 def services() -> dict[str, type]:
     """The services by their attribute of the client."""
     client = EnapterClient(token="secret")
@@ -99,6 +117,10 @@ def classes() -> dict[str, type]:
         **{cls.__name__: cls for cls in services().values()},
         **offered(),
         "virtual_time.VirtualTimeLoop": enapter_async.integrations.virtual_time.VirtualTimeLoop,
+    }
+    known = {value for value in public.values() if inspect.isclass(value)}
+    public |= {
+        name: value for name, value in documented_alone().items() if inspect.isclass(value) and value not in known
     }
     return {name: value for name, value in sorted(public.items()) if inspect.isclass(value)}
 
@@ -240,14 +262,6 @@ def test_aliases_and_constants_are_documented(name: str) -> None:
         return
     module = importlib.import_module(_homes()[name])
     assert _has_text_below(module, name), f"no text below {name} in {module.__name__}"
-
-
-def _documented() -> list[tuple[str, str]]:
-    return [
-        (page.name, found)
-        for page in sorted(REFERENCE.rglob("*.md"))
-        for found in re.findall(r"^::: (\S+)", page.read_text(), flags=re.MULTILINE)
-    ]
 
 
 @pytest.mark.parametrize(("page", "name"), _documented())
