@@ -23,7 +23,7 @@ from enapter_async._transport.aiohttp_errors import convert_error
 from enapter_async._transport.connection import UnusableConnectionError, check_unused
 from enapter_async._transport.environment import check_environment_proxy
 from enapter_async._transport.lifetime import Lifetime
-from enapter_async._transport.reading import StreamedAnswer, read_body
+from enapter_async._transport.reading import StreamedAnswer, read_body, restore_body
 from enapter_async.errors import (
     AttemptTimeoutError,
     ClientClosedError,
@@ -129,6 +129,9 @@ class HttpTransport:
             with timer:
                 response = await self._request(request, headers, opening, connect_timeout)
                 phase = "body"
+                if self._injected is not None:
+                    opening.check_sent()
+                    restore_body(response)
                 if not 200 <= response.status < 300:
                     refusal = Answer(response.status, Headers(response.raw_headers), b"")
                     limit = min(limit, MAX_REFUSAL)
@@ -140,6 +143,8 @@ class HttpTransport:
             failure = error
         except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
             failure = self._failure(error, opening, phase)
+            if (refused := opening.refused_with(error)) is not None:
+                refusal = Answer(refused.status, Headers(refused.raw_headers), b"")
         finally:
             if response is not None:
                 response.close()
@@ -195,16 +200,25 @@ class HttpTransport:
         """Send a request once and return when the headers have arrived. The caller closes the response."""
         opening = self._opening(request)
         failure: EnapterError
+        response: aiohttp.ClientResponse | None = None
         timer = self._lifetime.begin(deadline)
         try:
             with timer:
                 response = await self._request(request, headers, opening, connect_timeout)
-                return StreamedAnswer(response, self._lifetime)
+                if self._injected is not None:
+                    restore_body(response)
+                streamed = StreamedAnswer(response, self._lifetime)
+                response = None  # the caller closes it
+                return streamed
         except EnapterError:
             raise
         except Exception as error:  # noqa: BLE001 raise only EnapterError, for any exception of aiohttp
             failure = self._failure(error, opening, "wait")
+            if (refused := opening.refused_with(error)) is not None:
+                return StreamedAnswer(refused, self._lifetime)
         finally:
+            if response is not None:
+                response.close()
             self._lifetime.end(timer)
         raise failure
 
@@ -393,6 +407,26 @@ class Opening:
         if self._response is not None:
             return self._response
         raise self._failure or ConnectionLostError("interrupted, and not sent again", phase="wait")
+
+    def check_sent(self) -> None:
+        """Ensure that a response to a change is not one that a session or a middleware had stored.
+
+        Raises:
+            ConnectionLostError: The request was not written.
+        """
+        if self.closing and not self.sent:
+            raise ConnectionLostError(
+                "the injected session returned a response without sending the request",
+                phase="connect",
+                outcome="not_sent",
+                permanent=True,
+            )
+
+    def refused_with(self, error: Exception) -> aiohttp.ClientResponse | None:
+        """Return the response that a middleware turned into an exception with `raise_for_status`, or None."""
+        if isinstance(error, aiohttp.ClientResponseError) and not error.history and self._response is not None:
+            return self._response if self._response.status == error.status >= 300 else None
+        return None
 
     @property
     def sent(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.base_protocol import BaseProtocol
 
 from enapter_async._protocol.gzip import GzipDecoder
 from enapter_async._protocol.request import Headers
@@ -28,9 +30,29 @@ _UNCOMPRESSED: Final = frozenset({"", "identity", "none", "null", "plain", "text
 """Values of `Content-Encoding` that do not mean compression. All except `identity` are server mistakes."""
 _WITHOUT_BODY: Final = (204, 304)
 """Statuses that never have a body, even if headers claim one (RFC 9110, Content)."""
+_PARTIAL: Final = 206
+
+
+def restore_body(response: aiohttp.ClientResponse) -> None:
+    """Make a body readable again that a middleware or the response class of an injected session has read.
+
+    Raises:
+        InvalidBodyError: A part of the body was read and is lost.
+    """
+    body: bytes | None = getattr(response, "_body", None)
+    if body is not None:
+        loop = asyncio.get_running_loop()
+        content = aiohttp.StreamReader(BaseProtocol(loop), len(body) + 1, loop=loop)
+        content.feed_data(body)
+        content.feed_eof()
+        response.content = content
+    elif getattr(response.content, "_cursor", 0) and 200 <= response.status < 300:
+        raise InvalidBodyError("a middleware of the injected session read a part of the body, which is now missing")
 
 
 def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder | None:
+    if response.status == _PARTIAL:
+        raise InvalidBodyError("the server sent only a part of the body (status 206), which was not asked for")
     coding = _coding(response)
     if coding == "" or response.content_length == 0 or response.status in _WITHOUT_BODY:
         return None

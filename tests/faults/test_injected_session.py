@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,17 +14,21 @@ import pytest
 from enapter_async import (
     ClientClosedError,
     ConnectError,
+    ConnectionLostError,
     InvalidBodyError,
     NotFoundError,
     OutcomeUnknownError,
     RateLimit,
     RequestError,
     ResponseTooLargeError,
+    Safety,
+    Series,
     Timeouts,
+    TimeseriesQuery,
     UnexpectedRedirectError,
 )
-from tests.faults.clients import CALLS, SITE, impatient, read, unsafe
-from tests.faults.raw_server import Exchange, RawServer, gzipped, response, sending
+from tests.faults.clients import CALLS, GOOD, SITE, impatient, read, unsafe
+from tests.faults.raw_server import Exchange, RawServer, as_json, chunked, gzipped, response, sending
 from tests.secrecy import TOKEN, assert_clean
 
 pytestmark = pytest.mark.anyio
@@ -241,3 +246,144 @@ async def test_a_pool_that_its_owner_has_filled_is_waited_for_within_the_connect
     assert caught.value.outcome == "not_sent"
     assert_clean(caught.value)
     assert server.seen == 1
+
+
+# -- what the code of a session does with a response ------------------------------------------------------------
+
+
+async def read_first(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    answered = await handler(request)
+    await answered.read()
+    return answered
+
+
+async def read_a_part(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    answered = await handler(request)
+    await answered.content.read(3)
+    return answered
+
+
+async def raise_for_status(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    answered = await handler(request)
+    answered.raise_for_status()
+    return answered
+
+
+class ReadingResponse(aiohttp.ClientResponse):
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        started = await super().start(connection)
+        await self.read()
+        return started
+
+
+READING = {"a middleware": {"middlewares": [read_first]}, "its response class": {"response_class": ReadingResponse}}
+ROWS = b"ts,telemetry=power device=D\n1,5\n2,6\n"
+QUERY = TimeseriesQuery(
+    start=datetime(1970, 1, 1, tzinfo=UTC),
+    end=datetime(1970, 1, 1, 0, 1, tzinfo=UTC),
+    granularity=1,
+    series=[Series("D", ["power"])],
+)
+
+
+def rows(body: bytes = ROWS) -> bytes:
+    return response(body, 200, "X-Enapter-Timeseries-Data-Types: float").replace(b"application/json", b"text/csv")
+
+
+@pytest.mark.parametrize("options", READING.values(), ids=READING)
+@pytest.mark.parametrize("safety", [Safety.READ, Safety.UNSAFE], ids=lambda safety: safety.value)
+@pytest.mark.parametrize("headers", [(), ("Content-Encoding: gzip",)], ids=["plain", "gzip"])
+@pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
+async def test_a_body_that_its_code_has_read_is_read_again(
+    options: dict[str, Any], safety: Safety, headers: tuple[str, ...], in_chunks: bool
+) -> None:
+    body = gzipped(GOOD[safety]) if headers else GOOD[safety]
+    answer = chunked(body[:7], body[7:], headers=headers) if in_chunks else response(body, 200, *headers)
+    async with RawServer(sending(answer)).running() as server, aiohttp.ClientSession(**options) as session:
+        async with impatient(server, http_session=session) as client:
+            assert await CALLS[safety](client)
+
+
+@pytest.mark.parametrize("options", READING.values(), ids=READING)
+async def test_neither_are_rows_missing_that_its_code_has_read(options: dict[str, Any]) -> None:
+    async with RawServer(sending(rows())).running() as server, aiohttp.ClientSession(**options) as session:
+        async with impatient(server, http_session=session) as client:
+            assert (await client.telemetry.query_timeseries(QUERY)).columns[0].values == [5.0, 6.0]
+            async with client.telemetry.stream_timeseries(QUERY) as stream:
+                assert [list(row.values) async for row in stream] == [[5.0], [6.0]]
+
+
+@pytest.mark.parametrize("options", READING.values(), ids=READING)
+async def test_an_error_that_its_code_has_read_keeps_its_text(options: dict[str, Any]) -> None:
+    refusal = response(as_json({"errors": [{"code": "x/GONE", "message": "it left"}]}), 404)
+    async with RawServer(sending(refusal)).running() as server, aiohttp.ClientSession(**options) as session:
+        async with impatient(server, http_session=session) as client:
+            with pytest.raises(NotFoundError, match="it left"):
+                await read(client)
+
+
+async def test_a_body_of_which_its_code_has_read_a_part_is_never_short() -> None:
+    async with RawServer(sending(rows())).running() as server:
+        async with aiohttp.ClientSession(middlewares=[read_a_part]) as session:
+            async with impatient(server, http_session=session) as client:
+                with pytest.raises(InvalidBodyError, match="read a part of the body"):
+                    await client.telemetry.query_timeseries(QUERY)
+                with pytest.raises(InvalidBodyError, match="read a part of the body"):
+                    async with client.telemetry.stream_timeseries(QUERY):
+                        pass
+        assert server.seen == 2
+
+
+@pytest.mark.parametrize("safety", [Safety.READ, Safety.UNSAFE], ids=lambda safety: safety.value)
+async def test_a_middleware_that_raises_for_a_status_changes_no_error(safety: Safety) -> None:
+    async with RawServer(sending(response(b"{}", 404))).running() as server:
+        async with aiohttp.ClientSession(middlewares=[raise_for_status]) as session:
+            async with impatient(server, http_session=session) as client:
+                with pytest.raises(NotFoundError):
+                    await CALLS[safety](client)
+                with pytest.raises(NotFoundError):
+                    async with client.telemetry.stream_timeseries(QUERY):
+                        pass
+        assert server.seen == 2
+
+
+async def test_nor_does_it_hide_that_a_command_was_refused_for_its_pace() -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            await exchange.answer(b"{}", 429, "Retry-After: 0")
+        else:
+            await exchange.answer(GOOD[Safety.UNSAFE])
+
+    async with RawServer(behaviour).running() as server:
+        async with aiohttp.ClientSession(middlewares=[raise_for_status]) as session:
+            async with impatient(server, http_session=session) as client:
+                assert await unsafe(client) == "E"
+        assert server.seen == 2
+
+
+async def test_a_part_of_a_series_is_no_series() -> None:
+    partial = rows().replace(b" 200 ", b" 206 ", 1)
+    async with RawServer(sending(partial)).running() as server:
+        async with aiohttp.ClientSession(headers={"Range": "bytes=0-20"}) as session:
+            async with impatient(server, http_session=session) as client:
+                with pytest.raises(InvalidBodyError, match="206"):
+                    await client.telemetry.query_timeseries(QUERY)
+
+
+async def test_a_stored_response_is_no_response_to_a_command(server: RawServer) -> None:
+    stored: list[aiohttp.ClientResponse] = []
+
+    async def store(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if not stored:
+            stored.append(await handler(request))
+            await stored[0].read()
+        return stored[0]
+
+    server.behaviour = sending(response(GOOD[Safety.UNSAFE]))
+    async with aiohttp.ClientSession(middlewares=[store]) as session, impatient(server, http_session=session) as client:
+        assert await unsafe(client) == "E"
+        with pytest.raises(ConnectionLostError, match="without sending the request") as caught:
+            await unsafe(client)
+    assert (caught.value.outcome, caught.value.attempts, server.seen) == ("not_sent", 1, 1)

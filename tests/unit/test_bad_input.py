@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -134,3 +135,12 @@ async def test_what_looks_odd_and_is_good_is_sent_as_it_is(client: EnapterClient
         "GET v3/devices/...",
         "GET v3/x?a=1&a=&b%20c=2.5",
     ]
+
+
+class Unit(str, Enum):  # noqa: UP042 - StrEnum is no such case
+    HOURS = "h"
+
+
+async def test_a_member_of_an_enum_of_texts_is_sent_as_its_text(client: EnapterClient, recorder: Recorder) -> None:
+    await client.request("GET", "v3/devices", query={"unit": Unit.HOURS}, safety=Safety.READ)
+    assert recorder.received[-1].target == "GET v3/devices?unit=h"
