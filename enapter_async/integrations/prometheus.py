@@ -13,9 +13,11 @@ import anyio
 from aiohttp import web
 from anyio import to_thread
 
+from enapter_async._protocol.query import text
 from enapter_async.client import EnapterClient, Load
 from enapter_async.collector import Collector, CollectorStatistics
 from enapter_async.errors import ConfigurationError, MissingExtraError
+from enapter_async.models.arguments import require_whole_number
 from enapter_async.rows import Row
 from enapter_async.rows.row import clean_text
 
@@ -134,9 +136,12 @@ class MetricsServer:
             host: Address to listen on.
             port: Port; 0 for any free one.
             interval: Seconds between two polls of the collector, for `/readyz`.
+
+        Raises:
+            InvalidArgumentError: The host or the port is invalid.
         """
-        self.host: str = host
-        self.port: int = port
+        self.host: str = text(host, "host")
+        self.port: int = require_whole_number(port, "port", 0, 65_535)
         self._collector = collector
         self._client = client
         self._latest = latest
@@ -273,10 +278,10 @@ class _Metrics(MetricsSource):
                 load.requests_per_second or math.nan,
             ),
         )
-        for name, text, value in counters:
-            yield CounterMetricFamily(f"enapter_collector_{name}", text, value=value)
-        for name, text, value in gauges:
-            yield GaugeMetricFamily(f"enapter_collector_{name}", text, value=value)
+        for name, meaning, value in counters:
+            yield CounterMetricFamily(f"enapter_collector_{name}", meaning, value=value)
+        for name, meaning, value in gauges:
+            yield GaugeMetricFamily(f"enapter_collector_{name}", meaning, value=value)
 
 
 def render_telemetry(latest: Iterable[Sample]) -> bytes:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import anyio
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enapter_async import ConfigurationError, EnapterClient
+from enapter_async import ConfigurationError, EnapterClient, InvalidArgumentError
 from enapter_async.collector import Collector, SqliteStore
 from enapter_async.rows import Row
 from enapter_async.simulator import Fault, Simulator
@@ -51,6 +52,18 @@ def test_the_newest_value_counts_in_whatever_order_rows_come() -> None:
     latest = LatestValues()
     latest.take([row(2.0, at=2), row(1.0, at=1)])
     assert latest.list_current(UNITS) == [(["d1", "power", "W"], 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("host", ""), ("host", " "), ("host", None), ("port", -1), ("port", 65_536), ("port", "9464")]
+)
+async def test_an_address_that_is_invalid_is_refused(name: str, value: object, tmp_path: Path) -> None:
+    """An empty host would listen on every network."""
+    address: dict[str, Any] = {name: value}
+    async with EnapterClient(token="secret") as client:
+        collector = Collector(client, SqliteStore(tmp_path / "t.sqlite"))
+        with pytest.raises(InvalidArgumentError, match=f"^{name}: must "):
+            MetricsServer(collector, client, LatestValues(), **address)
 
 
 def test_text_ends_a_value() -> None:

@@ -336,6 +336,7 @@ async def test_lists_of_devices_are_searched_and_cut(control: Http, sim: Simulat
         ("POST", "/faults", {"fault": {"kind": "reset"}, "nth": [0]}),
         ("POST", "/faults", {"fault": {"kind": "reset"}, "nth": 1, "times": 1}),
         ("POST", "/faults", {"fault": {"kind": "reset"}, "operation": "listDevice"}),
+        ("POST", "/faults", {"fault": {"kind": "reset"}, "method": "GTE"}),
         ("POST", "/faults", {"fault": {"kind": "reset"}, "when": "never"}),
         ("PATCH", "/settings", {"rate_limit": 0}),
         ("PATCH", "/settings", {"rate_limit": "5"}),
@@ -532,6 +533,14 @@ async def test_a_state_moves_to_another_simulator(
         (lambda s: s["settings"].update(fault_rate=7), "fault_rate"),
         (lambda s: s["clock"].update(offset="1"), "clock.offset: expected a finite number"),
         (lambda s: s.pop("world"), "world: is required"),
+        (
+            lambda s: s["faults"].append({"fault": {"kind": "reset"}, "nth": [0]}),
+            "faults[0]: nth must be whole numbers from 1",
+        ),
+        (
+            lambda s: s["faults"].append({"fault": {"kind": "reset"}, "operation": "listDevicess"}),
+            "faults[0]: unknown operation 'listDevicess'; did you mean 'listDevices'",
+        ),
     ],
 )
 async def test_a_bad_state_is_refused_whole(control: Http, change: Callable[[Any], Any], complaint: str) -> None:

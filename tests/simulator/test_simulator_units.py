@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,23 +175,23 @@ def test_any_bytes_are_a_body_or_a_refusal(data: bytes) -> None:
 
 def test_rules_of_a_plan_count_their_own_requests() -> None:
     reset, late = Fault.reset(), Fault.delay(1)
-    plan = FaultPlan(FaultRule(fault=reset, operation="a", nth={2})).on(
+    plan = FaultPlan(FaultRule(fault=reset, operation="listDevices", nth={2})).on(
         None, late, method="get", path="/v3/*", nth=None
     )
     kinds = [
         rule.fault.kind if (rule := plan.next(operation, method, path)) else None
         for operation, method, path in [
-            ("a", "GET", "/v3/x"),
-            ("b", "POST", "/v3/x"),
-            ("a", "GET", "/v3/x"),
-            ("a", "POST", "/v3/x"),
+            ("listDevices", "GET", "/v3/x"),
+            ("createSite", "POST", "/v3/x"),
+            ("listDevices", "GET", "/v3/x"),
+            ("listDevices", "POST", "/v3/x"),
             (None, "GET", "/other"),
         ]
     ]
     assert kinds == ["delay", None, "reset", None, None]
     assert plan.injected == 2
     plan.clear()
-    assert plan.next("a", "GET", "/v3/x") is None
+    assert plan.next("listDevices", "GET", "/v3/x") is None
 
 
 def test_chaos_is_as_frequent_as_asked_for() -> None:
@@ -366,6 +367,39 @@ def test_a_fault_that_could_never_happen_is_refused() -> None:
         with pytest.raises(ValueError, match="nth must be whole numbers from 1, or None for every request, got"):
             plan.on("listDevices", fault, nth=chosen)
     assert plan.planned == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("operation", "listDevicess", "unknown operation 'listDevicess'; did you mean 'listDevices'"),
+        ("operation", "", "unknown operation ''"),
+        ("method", "", "method must be an HTTP method such as GET, or None for any, got ''"),
+        ("method", "GTE", "method must be an HTTP method such as GET, or None for any, got 'GTE'"),
+        ("path", " ", "path must not be empty"),
+        ("path", "", "path must not be empty"),
+    ],
+)
+def test_a_rule_that_could_never_match_is_refused(field: str, value: str, complaint: str) -> None:
+    matcher: dict[str, Any] = {field: value}
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        FaultRule(fault=Fault.reset(), **matcher)
+
+
+def test_a_rule_takes_a_method_in_any_case() -> None:
+    rule = FaultRule(fault=Fault.reset(), method="get", path="/v3/*")
+    assert rule.matches("listDevices", "GET", "/v3/devices")
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_a_world_has_no_names_without_letters(text: str) -> None:
+    world = World(devices=1)
+    with pytest.raises(ValueError, match="name must not be empty"):
+        world.add_device(text)
+    with pytest.raises(ValueError, match="slug must not be empty"):
+        world.add_device("Pump", slug=text)
+    with pytest.raises(ValueError, match="name must not be empty"):
+        world.add_site(text)
 
 
 def test_a_misspelt_operation_has_no_requests_that_one_could_count() -> None:

@@ -1,4 +1,4 @@
-"""Conversion of JSON to models and back. The only module that uses cattrs.
+"""Conversion of JSON to models and back. The only module of the client that uses cattrs, which the project prescribes.
 
 cattrs finds, creates and caches the hook of each type when it is first needed. The hooks come from `scalars` and
 `model_reader`, because those of cattrs coerce values: None becomes "None", "false" becomes True. After a failure they

@@ -11,10 +11,12 @@ from typing import Any, Literal, Self, get_args
 import attrs
 
 from .resources import require_operation
+from .texts import require_text
 
 Kind = Literal["answer", "reset", "close", "hang", "delay", "truncate", "drip"]
 When = Literal["before", "after"]
 
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
 _REASONS = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 504: "504 Gateway Time-out"}
 
@@ -104,6 +106,21 @@ def _is_fault(rule: object, attribute: object, value: Any) -> None:
     require_fault(value)
 
 
+def _is_operation(rule: object, attribute: object, value: str | None) -> None:
+    if value is not None:
+        require_operation(value)
+
+
+def _is_method(rule: object, attribute: object, value: str | None) -> None:
+    if value is not None and str(value).upper() not in METHODS:
+        raise ValueError(f"method must be an HTTP method such as GET, or None for any, got {value!r}")
+
+
+def _is_pattern(rule: object, attribute: object, value: str | None) -> None:
+    if value is not None:
+        require_text("path", value)
+
+
 def _is_nth(rule: object, attribute: object, value: Any) -> None:
     numbers = value if hasattr(value, "__iter__") else (value,)
     if value is not None and not all(isinstance(number, int) and number >= 1 for number in numbers):
@@ -129,9 +146,9 @@ class FaultRule:
     """
 
     fault: Fault = attrs.field(validator=_is_fault)
-    operation: str | None = None
-    method: str | None = None
-    path: str | None = None
+    operation: str | None = attrs.field(default=None, validator=_is_operation)
+    method: str | None = attrs.field(default=None, validator=_is_method)
+    path: str | None = attrs.field(default=None, validator=_is_pattern)
     nth: Collection[int] | None = attrs.field(default=None, validator=_is_nth)
     when: When = attrs.field(default="before", validator=_is_moment)
 
@@ -194,11 +211,9 @@ class FaultPlan:
         """Add a rule; by default for the first matching request from now on. Return the plan itself.
 
         Raises:
-            ValueError: The operation does not exist, or `nth` or `when` is invalid.
+            ValueError: The operation does not exist, or another argument is invalid.
             TypeError: The fault is not a `Fault`.
         """
-        if operation is not None:
-            require_operation(operation)
         chosen = {nth} if isinstance(nth, int) else nth
         self.add(FaultRule(fault=fault, operation=operation, method=method, path=path, nth=chosen, when=when))
         return self

@@ -6,7 +6,7 @@ from typing import get_args
 
 from ..errors import Refusal, not_found
 from ..exchange.body import Body
-from ..faults import Fault, FaultRule, Kind
+from ..faults import METHODS, Fault, FaultRule, Kind
 from ..resources import require_operation
 from ..shapes import as_list
 from .routing import Exchange, Payload, Routes
@@ -55,12 +55,15 @@ def _read_rule(body: Body) -> FaultRule:
         raise body.refuse(min(unknown), "unknown field")
     operation, fault = body.optional_text("operation"), body.object("fault")
     check_operation(operation)
+    method = body.optional_text("method")
+    if method is not None and method.upper() not in METHODS:
+        raise body.refuse("method", "expected an HTTP method such as GET")
     if fault is None:
         raise body.refuse("fault", "is required")
     return FaultRule(
         fault=_read_fault(fault),
         operation=operation,
-        method=body.optional_text("method"),
+        method=method,
         path=body.optional_text("path"),
         nth=_read_nth(body),
         when="after" if body.choice("when", ("before", "after"), "before") == "after" else "before",

@@ -70,7 +70,7 @@ def structure(
         given: Fields that are not in the JSON.
 
     Raises:
-        ShapeError: A field is missing, unknown, or of another type.
+        ShapeError: A field is missing, unknown, invalid, or of another type.
     """
     fields = as_mapping(value)
     if fields is None:
@@ -86,7 +86,10 @@ def structure(
     for field in attrs.fields(cast("type[attrs.AttrsInstance]", cls)):
         if field.name in kinds and field.default is attrs.NOTHING and field.name not in known:
             raise ShapeError(f"{path}.{field.name}" if path else field.name, "is required")
-    return cls(**known)
+    try:
+        return cls(**known)
+    except ValueError as error:  # from its validators
+        raise ShapeError(path, str(error)) from None
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ import attrs
 from ..catalogue import STOCK
 from ..errors import conflict
 from ..roles import Role
+from ..texts import require_text
 from ..times import format_time, parse_time
 from .entities import Blueprint, Device, LogRecord, Site
 from .executions import ExecutionStore
@@ -118,8 +119,12 @@ class World:
         return next(iter(self.sites.values()), None)
 
     def add_site(self, name: str, timezone: str = "UTC", location: dict[str, Any] | None = None) -> Site:
-        """Add a site."""
-        site = Site(id=self.new_id("site"), name=name, timezone=timezone, location=location)
+        """Add a site.
+
+        Raises:
+            ValueError: The name is empty.
+        """
+        site = Site(id=self.new_id("site"), name=require_text("name", name), timezone=timezone, location=location)
         self.sites[site.id] = site
         return site
 
@@ -186,7 +191,11 @@ class World:
         Raises:
             Refusal: The slug is taken (409).
             KeyError: The blueprint or the site does not exist.
+            ValueError: The name or the slug is empty.
         """
+        require_text("name", name)
+        if slug is not None:
+            require_text("slug", slug)
         if isinstance(site, str):
             site = self.sites[site]
         site = site or self.own_site
