@@ -94,6 +94,12 @@ class Chaos:
             )
         self.ledger.counts["starts"] += 1
 
+    def clean_up(self) -> None:
+        """End the collector in any case."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     async def supervise(self) -> None:
         """Start the collector again whenever it ends, as a service manager does."""
         while True:
@@ -213,9 +219,7 @@ async def run(seconds: float, devices: int, seed: int, folder: Path) -> dict[str
                 tasks.cancel_scope.cancel()
             await chaos.stop()
         finally:
-            if chaos.process is not None and chaos.process.poll() is None:
-                chaos.process.kill()
-                chaos.process.wait()
+            chaos.clean_up()
         async with EnapterClient(base_url=sim.url, token=sim.token) as client:
             difference, compared = await _compare(client, database, first, before)
     return {

@@ -131,9 +131,7 @@ async def run(seconds: float, devices: int, seed: int, folder: Path) -> dict[str
                     tasks.cancel_scope.cancel()
                 await chaos.stop()
             finally:
-                if chaos.process is not None and chaos.process.poll() is None:
-                    chaos.process.kill()
-                    chaos.process.wait()
+                chaos.clean_up()
             async with EnapterClient(base_url=sim.url, token=sim.token) as client:
                 difference, compared = await _compare(client, server, first, before)
         gaps = await query(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from enapter_async import EnapterClient, RetryPolicy, Safety, Timeouts
-from tests.faults.raw_server import RawServer, as_json
+from tests.faults.raw_server import Exchange, RawServer, as_json
 from tests.secrecy import TOKEN
 
 SITE = as_json({"site": {"id": "S", "name": "Site"}})
@@ -45,3 +46,17 @@ def impatient(server: RawServer, **options: Any) -> EnapterClient:
         "timeouts": Timeouts(total=5, attempt=0.1, connect=2, command=5),
     }
     return EnapterClient(**(defaults | options))
+
+
+class Crowd:
+    """A behaviour that answers after a moment, and counts the requests that are there at once."""
+
+    def __init__(self) -> None:
+        self.most = self._now = 0
+
+    async def __call__(self, exchange: Exchange) -> None:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await asyncio.sleep(0.002)
+        self._now -= 1
+        await exchange.answer(SITE)

@@ -27,7 +27,7 @@ from enapter_async import (
     TimeseriesQuery,
     UnexpectedRedirectError,
 )
-from tests.faults.clients import CALLS, GOOD, SITE, impatient, read, unsafe
+from tests.faults.clients import CALLS, GOOD, SITE, Crowd, impatient, read, unsafe
 from tests.faults.raw_server import Exchange, RawServer, as_json, chunked, gzipped, response, sending
 from tests.secrecy import TOKEN, assert_clean
 
@@ -170,25 +170,16 @@ async def test_a_trace_that_raises_does_not_come_out(server: RawServer) -> None:
 
 @pytest.mark.parametrize(("limit", "per_host", "width"), [(3, 0, 3), (0, 2, 2), (5, 4, 4), (0, 0, 8), (50, 0, 8)])
 async def test_the_gate_is_no_wider_than_its_connector(limit: int, per_host: int, width: int) -> None:
-    most = now = 0
-
-    async def behaviour(exchange: Exchange) -> None:
-        nonlocal most, now
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.002)
-        now -= 1
-        await exchange.answer(SITE)
-
+    crowd = Crowd()
     connector = aiohttp.TCPConnector(limit=limit, limit_per_host=per_host)
-    async with RawServer(behaviour).running() as server, aiohttp.ClientSession(connector=connector) as session:
+    async with RawServer(crowd).running() as server, aiohttp.ClientSession(connector=connector) as session:
         options = {"max_in_flight": 8, "rate_limit": RateLimit(initial_in_flight=100)}
         async with impatient(server, http_session=session, **options) as client:
             tasks = [asyncio.ensure_future(read(client)) for _ in range(40)]
             await server.arrived()
             assert client.load.in_flight <= width
             await asyncio.gather(*tasks)
-    assert most == width
+    assert crowd.most == width
 
 
 @pytest.mark.parametrize("safety", CALLS, ids=lambda safety: safety.value)

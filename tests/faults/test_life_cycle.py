@@ -26,7 +26,7 @@ from enapter_async import (
     WrongEventLoopError,
 )
 from enapter_async.models.timeseries import Series, TimeseriesQuery
-from tests.faults.clients import CALLS, SITE, converge, impatient, read, unsafe
+from tests.faults.clients import CALLS, SITE, Crowd, converge, impatient, read, unsafe
 from tests.faults.raw_server import Behaviour, Exchange, RawServer, hang, response, sending
 from tests.secrecy import TOKEN, Watcher, assert_clean
 
@@ -466,18 +466,9 @@ async def test_a_failed_call_leaves_no_cycle_that_holds_its_connection() -> None
 
 
 async def test_never_more_in_flight_than_configured() -> None:
-    most = now = 0
-
-    async def behaviour(exchange: Exchange) -> None:
-        nonlocal most, now
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.002)
-        now -= 1
-        await exchange.answer(SITE)
-
-    async with RawServer(behaviour).running() as server:
+    crowd = Crowd()
+    async with RawServer(crowd).running() as server:
         options = {"max_in_flight": 7, "rate_limit": RateLimit(initial_in_flight=100)}
         async with impatient(server, **options) as client:
             await asyncio.gather(*((read, converge)[number % 2](client) for number in range(100)))
-    assert most == 7
+    assert crowd.most == 7
