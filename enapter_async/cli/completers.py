@@ -87,7 +87,7 @@ def _known(context: click.Context, what: str, fetch: Callable[[EnapterClient], A
     profile = profile_of(context)
     cache = _cache_path(profile, what)
     names, age = _read_cache(cache)
-    if names is not None and age < _FRESH_SECONDS:
+    if names is not None and 0 <= age < _FRESH_SECONDS:
         return names
     import anyio
 

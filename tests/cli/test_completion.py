@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Iterator
@@ -84,6 +85,16 @@ def test_the_cache_is_for_its_owner_and_spares_requests(world: Served, cache: Pa
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert world.simulator.token not in file.name + file.read_text()
+
+
+@pytest.mark.parametrize("age", [-3_600, 3_600])
+def test_a_cache_from_long_ago_or_from_the_future_is_not_fresh(world: Served, cache: Path, age: int) -> None:
+    complete("devices get ", **world.environment)
+    (file,) = (cache / "completion").iterdir()
+    os.utime(file, (time.time() - age,) * 2)
+    before = len(world.requests)
+    assert "battery-1" in complete("devices get ", **world.environment)
+    assert len(world.requests) == before + 1
 
 
 def test_another_token_has_another_cache(world: Served) -> None:
