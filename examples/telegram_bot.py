@@ -33,7 +33,7 @@ from aiogram.filters.callback_data import CallbackData
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
 from aiogram.utils.token import TokenValidationError
 
-from enapter_async import APIError, Device, EnapterClient, EnapterError, RequestError, RetryPolicy
+from enapter_async import APIError, Device, EnapterClient, EnapterError, NotFoundError, RequestError, RetryPolicy
 
 log = logging.getLogger("telegram_bot")
 
@@ -265,17 +265,22 @@ class Plant:
                 await self._follow(order)
             except EnapterError as error:
                 log.warning("%s cannot be looked up now: %s", order.command, error)
+                if isinstance(error, NotFoundError) and self._is_overdue(order):  # the device was removed
+                    self._memory.settle(order.number, f"{order.command} cannot be looked up any more: {error}")
 
     async def _follow(self, order: Order) -> None:
         execution_id = order.execution_id or await self._find(order)
         if execution_id is None:
-            if self._now() - order.sent_at > LOOK_FOR:
+            if self._is_overdue(order):
                 text = f"{order.command}: there is no trace of it, so it was probably not started."
                 self._memory.settle(order.number, text)
             return
         execution = await self._client.commands.get_execution(order.device_id, execution_id)
         if execution.is_final:
             self._memory.settle(order.number, f"{order.command} has ended: {execution.state}")
+
+    def _is_overdue(self, order: Order) -> bool:
+        return self._now() - order.sent_at > LOOK_FOR
 
     async def _find(self, order: Order) -> str | None:
         executions = self._client.commands.list_executions(

@@ -308,6 +308,23 @@ async def test_a_command_without_a_trace_is_told_and_not_sent_again(stage: Stage
     assert len(stage.simulator.requests_of(START)) == 1
 
 
+@pytest.mark.parametrize("fault", [None, Fault.reset()])
+async def test_a_command_of_a_device_that_is_gone_is_told_once(stage: Stage, fault: Fault | None) -> None:
+    if fault is not None:
+        stage.simulator.faults.on(START, fault, when="after")
+    async with stage.bot():
+        stage.simulator.faults.on("getExecution", Fault.answer(503), nth=None)  # its end is not seen before
+        stage.simulator.faults.on("listExecutions", Fault.answer(503), nth=None)
+        stage.telegram.press(await stage.asked(), "Run")
+        await stage.until(lambda: stage.telegram.edited)
+        stage.simulator.world.devices.remove(stage.device.id)
+        stage.simulator.faults.planned.clear()
+        await stage.until(lambda: len(stage.telegram.sent) == 2)
+        await asyncio.sleep(120)
+    assert stage.telegram.texts[1].startswith("start cannot be looked up any more: commands.")
+    assert len(stage.telegram.sent) == 2
+
+
 async def test_a_refused_command_is_not_looked_up(stage: Stage) -> None:
     stage.simulator.faults.on(START, Fault.answer(403))
     async with stage.bot():
