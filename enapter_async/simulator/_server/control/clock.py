@@ -32,6 +32,12 @@ class AdjustableClock:
         if self._frozen_at is not None:
             self._frozen_at = self.base() + offset
 
+    def set(self, moment: float) -> None:
+        """Set the time, in Unix seconds. A stopped clock has exactly this time."""
+        self.offset = moment - self.base()
+        if self._frozen_at is not None:
+            self._frozen_at = moment
+
     def freeze(self) -> None:
         """Stop the clock."""
         self._frozen_at = self()

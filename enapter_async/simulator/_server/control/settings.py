@@ -104,16 +104,17 @@ async def change_clock(exchange: Exchange) -> Payload:
     world = exchange.simulator.world
     install_clock(exchange.simulator, clock)
     for name in chosen:
-        world.move_clock(functools.partial(_move, clock, name, body))
+        world.move_clock(functools.partial(_move, clock, name, body, frozen=frozen))
     if frozen != clock.frozen:
         (clock.freeze if frozen else clock.run)()
     return {"clock": unstructure(show_clock(exchange.simulator, clock))}
 
 
-def _move(clock: AdjustableClock, name: str, body: Body) -> None:
+def _move(clock: AdjustableClock, name: str, body: Body, *, frozen: bool) -> None:
+    base = clock.base()
     if name == "now":
         try:
-            offset = parse_time(body.text("now")) - clock.base()
+            moment = parse_time(body.text("now"))
         except ValueError as error:
             raise body.refuse("now", str(error)) from None
     else:
@@ -121,10 +122,15 @@ def _move(clock: AdjustableClock, name: str, body: Body) -> None:
         if seconds is None:
             raise body.refuse(name, "expected a number of seconds")
         # A stopped clock is moved from the time at which it was stopped.
-        offset = seconds if name == "offset" else clock() - clock.base() + seconds
-    if not 0 <= clock.base() + offset <= _LAST_TIME:
+        moment = seconds + (base if name == "offset" else clock())
+    if not 0 <= moment <= _LAST_TIME:
         raise body.refuse(name, "the clock goes from 1970 to 3000")
-    clock.shift(offset)
+    if frozen and not clock.frozen:
+        clock.freeze()  # first, so that it has exactly the time that is set
+    if name == "offset":
+        clock.shift(moment - base)
+    else:
+        clock.set(moment)
 
 
 def install_clock(simulator: Simulator, clock: AdjustableClock) -> None:
