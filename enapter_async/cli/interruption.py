@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeAlias
@@ -26,9 +27,13 @@ TERMINATED: Final = 143
 """Exit codes."""
 _SHOW_CURSOR: Final = "\x1b[?25h"
 
+_ECHO_SECONDS: Final = 0.02
+"""Time within which a signal is a copy of the previous one: `timeout` signals its command, and then the whole group."""
+
 _stops: list[Stop] = []
 _last_words: list[tuple[str, int]] = [("stopped", INTERRUPTED)]
 _ended_by: list[tuple[str, int]] = []
+_signalled_at: list[float] = []
 
 
 def guard() -> None:
@@ -99,6 +104,10 @@ def raising() -> Generator[None, None, None]:
 
 
 def _on_signal(number: int, _: object) -> None:
+    now = time.monotonic()
+    if _signalled_at and now - _signalled_at[0] < _ECHO_SECONDS:
+        return
+    _signalled_at[:] = [now]
     message, code = _last_words[-1]
     _ended_by.append((message, TERMINATED if code == INTERRUPTED and number == signal.SIGTERM else code))
     for stop in reversed(_stops):

@@ -136,6 +136,25 @@ def test_a_second_one_does_not_wait_for_what_the_first_one_waits_for() -> None:
     check_stopped(run_with(script, "devices", "list"))
 
 
+def test_a_copy_of_the_first_one_is_no_second_one() -> None:
+    script = """
+    import anyio
+    from enapter_async import EnapterClient
+
+    async def open(self):
+        interrupt()
+        interrupt()  # `timeout` signals the process, and then its group
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.01)
+            os.write(2, b"finished\\n")
+        return self
+
+    EnapterClient.__aenter__ = open
+    """
+    ended = run_with(script, "devices", "list")
+    assert (ended.code, ended.stderr) == (130, "finished\nenapter-async: stopped\n")
+
+
 async def test_a_command_that_may_have_been_sent_is_not_said_to_be_stopped() -> None:
     async with Simulator(devices=8) as sim:
         sim.faults.on("createExecution", Fault.hang(100))
