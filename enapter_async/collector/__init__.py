@@ -21,7 +21,7 @@ from enapter_async.collector.events import (
     Skipped,
 )
 from enapter_async.collector.gaps import Gap, GapKind
-from enapter_async.collector.repair import repair_gaps
+from enapter_async.collector.repair import RepairError, repair_gaps
 from enapter_async.collector.selection import Selection, Targets
 from enapter_async.collector.shard import Shard
 from enapter_async.collector.statistics import CollectorStatistics
@@ -67,6 +67,7 @@ __all__ = [
     "ProblemBegan",
     "ProblemEnded",
     "ReopenableStore",
+    "RepairError",
     "ReportingStore",
     "RowKey",
     "RowsRefusedError",

@@ -10,19 +10,15 @@ import anyio.lowlevel
 import attrs
 
 from enapter_async import (
-    DecodeError,
     EnapterClient,
-    HistoryPart,
     RateLimitedError,
     RequestError,
-    RetryPolicy,
     Series,
-    TimeseriesBatch,
     TimeseriesQuery,
-    plan_history,
 )
 from enapter_async._pauses import FIRST_PAUSE, next_pause
-from enapter_async._protocol.failure import may_pass, refuses_request
+from enapter_async._protocol.failure import may_pass
+from enapter_async.collector._history_reader import HistoryReader, Reading
 from enapter_async.collector._open_gaps import LOOK_SECONDS, OpenGaps
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob, StoredSteps
@@ -35,29 +31,20 @@ from enapter_async.collector.selection import Units
 from enapter_async.collector.store import JournaledStore, StoreMethodError
 from enapter_async.errors import EnapterError, InvalidArgumentError
 from enapter_async.rows import Row
-from enapter_async.rows.batches import RowBlock, has_same_series, make_row_block, none_is_empty
 
 _LOOK_SECONDS: Final = LOOK_SECONDS
 _WINDOW: Final = 3_600
 """Maximum number of steps to fill before updating the journal."""
-_FIRST_REQUESTS: Final = 2
-_MOST_REQUESTS: Final = 8
-"""Concurrent requests: one more after each part if live collection was on time, half as many if it was late."""
-_WAITED: Final = 2.0
-"""Seconds of pauses after which a request is not retried any more."""
-_MOST_WAITED: Final = 60.0
-"""The same after a 429."""
-_MOST_PROBES: Final = 3
-"""Failures of single devices in a row after which the reason is hardly a device."""
-_SHARE: Final = 0.2
-"""Share of the client's rate limit, if it has one."""
-_ROWS_IN_COMMIT: Final = 50_000
+_MOST_FAILURES: Final = 3
+"""Failed jobs in a row after which a repair without live collection ends."""
 _ROWS_IN_LOOK_UP: Final = 100_000
 _STEPS_IN_LOOK_UP: Final = 300
 """The rows of all other devices are read, too, and live rows wait meanwhile."""
 _SETTLE: Final = 2 * SECOND
 """Seconds after the end of a step until it is in history."""
 _UNKNOWN: Final = "its gaps stay recorded, because it is gone or has no attributes to collect"
+_GapKey: TypeAlias = tuple[str | None, int]
+"""Device and start of a gap."""
 Settled: TypeAlias = Callable[[Mapping[str, tuple[int, int]], Collection[tuple[str, str]], StoredSteps], int]
 """Takes the time range of each device that was looked up, the attributes with missing rows, and the rows in the store.
 Returns the number of attributes whose expected values are nowhere."""
@@ -73,6 +60,7 @@ class Repairer:
         rows: Number of rows filled in.
         seconds: Seconds looked up in history.
         open_gaps: The gaps in the journal.
+        failures: The last error by device whose history could not be read; None for all devices.
     """
 
     def __init__(
@@ -108,10 +96,9 @@ class Repairer:
         """
         self.rows: int = 0
         self.seconds: float = 0.0
+        self.failures: dict[str | None, RequestError] = {}
         self.open_gaps: OpenGaps = OpenGaps(store, units)
-        self._client = client
-        self._impatient = client.with_options(retry=RetryPolicy.none())
-        self._failures = 0
+        self._reader = HistoryReader(client, units, self._commit_rows)
         self._store = store
         self._units = units
         self._step = step
@@ -126,8 +113,6 @@ class Repairer:
         self._wake = anyio.Event()
         self._queue = RepairQueue(step=step * SECOND, longest=_WINDOW * step * SECOND)
         self._reported_devices: set[str] = set()
-        self._requests = _FIRST_REQUESTS
-        self._times_late = 0
         # Live collection waits for at most one commit of the repair.
         self._commits = anyio.Lock()
 
@@ -137,8 +122,7 @@ class Repairer:
 
     def slow_down(self) -> None:
         """Send fewer concurrent requests, because live collection is late."""
-        self._times_late += 1
-        self._requests = max(1, self._requests // 2)
+        self._reader.slow_down()
 
     async def run(self) -> None:
         """Fill gaps until cancelled.
@@ -154,7 +138,7 @@ class Repairer:
                 job, wait = await self._next_job()
                 if job is not None:
                     await self._fill_tolerating(job)
-                    pause, self._failures = FIRST_PAUSE, 0
+                    pause, self._reader.failures = FIRST_PAUSE, 0
                     continue
                 self._problems.passed("history")
             except StoreMethodError:
@@ -163,7 +147,7 @@ class Repairer:
                 if ends_polling(error):
                     return  # live collection gets the same error and ends with it
                 self._problems.failed("history", error)
-                self._failures += 1
+                self._reader.failures += 1
                 if job is not None:
                     self._queue.put_back(job)
                 await anyio.sleep(pause)
@@ -175,17 +159,38 @@ class Repairer:
     async def fill_all(self) -> None:
         """Fill the gaps that can be filled now, and return.
 
+        If history cannot be read for some of them, the others are filled, and `failures` has the reasons.
+
         Raises:
-            EnapterError: History cannot be read, or the store cannot be written.
+            EnapterError: History cannot be read at all, or the store cannot be written.
         """
-        while (job := (await self._next_job())[0]) is not None:
-            await self._fill_tolerating(job)
+        given_up: dict[_GapKey, RequestError] = {}
+        filled = failed_in_a_row = 0
+        while (job := (await self._next_job(given_up))[0]) is not None:
+            try:
+                await self._fill_probing(job)
+            except RequestError as error:
+                failed_in_a_row += 1
+                if ends_polling(error) or isinstance(error, RateLimitedError) or failed_in_a_row >= _MOST_FAILURES:
+                    raise
+                given_up.update(((gap.device_id, gap.start), error) for gap in job.gaps)
+            else:
+                filled += 1
+                failed_in_a_row = 0
+        for (device, _), problem in given_up.items():
+            if not filled:
+                raise problem
+            self._report_failure(device, problem)
 
     # -- what to do next -----------------------------------------------------------------------------------
 
-    async def _next_job(self) -> tuple[RepairJob | None, float]:
-        """Return the next job, or None and the seconds until there may be one."""
-        gaps = await self.open_gaps.read()
+    async def _next_job(self, without: Collection[_GapKey] = ()) -> tuple[RepairJob | None, float]:
+        """Return the next job, or None and the seconds until there may be one.
+
+        Args:
+            without: Gaps to leave out.
+        """
+        gaps = [gap for gap in await self.open_gaps.read() if (gap.device_id, gap.start) not in without]
         if self._knows_all:
             unknown = {gap.device_id for gap in gaps if gap.device_id is not None}.difference(self._units())
             for device in sorted(unknown - self._reported_devices):
@@ -206,32 +211,46 @@ class Repairer:
 
     # -- doing it ------------------------------------------------------------------------------------------
 
+    async def _fill_probing(self, job: RepairJob) -> None:
+        """Fill the gaps of a job. If that fails, try once more, device by device."""
+        try:
+            await self._fill_tolerating(job)
+        except RequestError as error:
+            if not may_pass(error) or isinstance(error, RateLimitedError):
+                raise
+            self._reader.failures += 1
+            await self._fill_tolerating(self._plan_again(job.gaps))
+        self._reader.failures = 0
+
+    def _plan_again(self, gaps: Sequence[Gap]) -> RepairJob:
+        return self._queue.plan(gaps, list(self._units()), self._find_end())
+
     async def _fill_tolerating(self, job: RepairJob) -> None:
         """Fill the gaps of a job. If no request can contain one of them, only that gap is affected."""
         try:
             await self._fill(job)
-        except (ValueError, OverflowError) as error:  # InvalidArgumentError is a ValueError
+        except (InvalidArgumentError, OverflowError) as error:
             first, *others = job.gaps
             if others:
                 for gap in job.gaps:
-                    await self._fill_tolerating(self._queue.plan([gap], list(self._units()), self._find_end()))
+                    await self._fill_tolerating(self._plan_again([gap]))
                 return
             self._queue.refuse(first.device_id, first.start, forever=True)
             self._report_gap(first, str(error))
 
     async def _fill(self, job: RepairJob) -> None:
         rows_before = self.rows
-        found: set[tuple[str, str]] = set()
-        refused: dict[str, EnapterError] = {}
+        reading = Reading()
+        refused = reading.refused
         last: Sequence[Row] = ()
         if query := self._query(job, refused):
             await self._flush()
             await self._look_up_rows(job)
-            last = await self._read_all(job, query, found, refused)
+            last = await self._reader.read_all(job, query, reading)
         self._refuse(job, refused)
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         spans = {device: span for device, span in job.spans.items() if device not in refused}
-        empty = self._settled(spans, found, job.stored)
+        empty = self._settled(spans, reading.found, job.stored)
         if job.start >= job.before:
             return  # an empty gap, which is no longer in the journal
         self.seconds += (job.before - job.start) / 1e6
@@ -240,59 +259,22 @@ class Repairer:
             GapsFilled(devices=len(job.spans), start=job.start, before=job.before, rows=rows, without_history=empty)
         )
 
-    async def _read_all(
-        self,
-        job: RepairJob,
-        query: TimeseriesQuery,
-        found: set[tuple[str, str]],
-        refused: dict[str, EnapterError],
-    ) -> Sequence[Row]:
-        """Read and commit the history of a job; returns the last rows, which are not committed yet."""
-        last: Sequence[Row] = ()
-        parts = iter(plan_history(query))
-        problem: Exception | None = None
-        working = 0
-
-        def start_work() -> None:
-            nonlocal working
-            while working < self._requests:
-                working += 1
-                tasks.start_soon(work)
-
-        async def work() -> None:
-            nonlocal problem, last, working
-            try:
-                for part in parts:
-                    times_late = self._times_late
-                    await self._yield_to_live()
-                    # The rows of one part wait for the transaction that ends the job.
-                    rows = await self._read_tolerating(job, part, found, refused)
-                    last, rows = rows, last
-                    await self._commit(rows, {})
-                    if times_late == self._times_late:
-                        self._requests = min(_MOST_REQUESTS, self._requests + 1)
-                    if working > self._requests:
-                        break
-                    start_work()
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                problem = problem or error
-                tasks.cancel_scope.cancel()
-            working -= 1
-
-        async with anyio.create_task_group() as tasks:
-            start_work()
-        if problem is not None:
-            raise problem
-        return last
-
     def _refuse(self, job: RepairJob, refused: Mapping[str, EnapterError]) -> None:
         """Leave the gaps of rejected devices alone for a while. Each device is reported once until it can be read."""
         for gap in job.gaps:
             for device in refused if gap.device_id is None else refused.keys() & {gap.device_id}:
                 self._queue.refuse(device, gap.start if gap.device_id else max(gap.start, job.start))
-        for device in refused.keys() - self._reported_devices:
-            self._report(Skipped(device_id=device, attribute=None, reason=f"its history: {refused[device]}"))
-        self._reported_devices = (self._reported_devices - job.spans.keys()) | refused.keys()
+        self._reported_devices -= job.spans.keys() - refused.keys()
+        for device, error in refused.items():
+            self._report_failure(device, error)
+
+    def _report_failure(self, device: str | None, error: EnapterError) -> None:
+        if isinstance(error, RequestError):
+            self.failures[device] = error
+        who = device or "all devices"
+        if who not in self._reported_devices:
+            self._reported_devices.add(who)
+            self._report(Skipped(device_id=who, attribute=None, reason=f"its history: {error}"))
 
     def _rest(self, gap: Gap, job: RepairJob, refused: Mapping[str, EnapterError]) -> list[Gap]:
         if gap.device_id is not None and gap.device_id in refused:
@@ -328,76 +310,6 @@ class Repairer:
             aggregation="last",
         )
 
-    async def _read_tolerating(
-        self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]], refused: dict[str, EnapterError]
-    ) -> Sequence[Row]:
-        """Read a part. If the server rejects it, read it device by device, so that only one device is affected."""
-        devices = {series.device for series in part.query.series}
-        try:
-            return await self._read_retrying(job, part, found)
-        except RequestError as error:
-            if len(devices) == 1 and _concerns_a_device(error):
-                refused[devices.pop()] = error
-                return []
-            if len(devices) == 1 or not (_concerns_a_device(error) or (self._failures and may_pass(error))):
-                raise
-            problem = error
-        rows: list[Row] = []
-        alone: dict[str, EnapterError] = {}
-        answered = False
-        for single in plan_history(part.query, devices_per_request=1):
-            try:
-                rows += await self._read_retrying(job, single, found)
-                answered = True
-            except RequestError as error:
-                if ends_polling(error) or (may_pass(error) and not answered and len(alone) >= _MOST_PROBES):
-                    raise
-                alone[single.query.series[0].device] = error
-        # If no device has an answer, the reason is hardly a device.
-        if not answered and (may_pass(problem) or (isinstance(problem, DecodeError) and self._failures < _MOST_PROBES)):
-            raise problem
-        refused.update(alone)
-        return rows
-
-    async def _read_retrying(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
-        """Read a part. Retries wait here and not in the client, where they would go before live requests."""
-        pause, waited = FIRST_PAUSE, 0.0
-        while True:
-            try:
-                return await self._read(job, part, found)
-            except RequestError as error:
-                if not may_pass(error) or waited > (_MOST_WAITED if isinstance(error, RateLimitedError) else _WAITED):
-                    raise
-                self.slow_down()
-            await anyio.sleep(pause)
-            waited += pause
-            pause = next_pause(pause)
-            await self._yield_to_live()
-
-    async def _read(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
-        """Read a part. Return its last rows, which are not committed yet."""
-        batches: list[TimeseriesBatch] = []
-        cells = 0
-
-        def take_missing() -> RowBlock:
-            block = job.select_missing(make_row_block(batches, self._units()))
-            found.update(block.keys)
-            return block
-
-        async with self._impatient.telemetry.history([part], concurrency=1) as history:
-            with none_is_empty():
-                async for batch in history:
-                    if batches and not has_same_series(batch, batches[-1]):
-                        # A resumed answer need not have the columns of the interrupted one.
-                        await self._commit(take_missing(), {})
-                        batches, cells = [], 0
-                    batches.append(batch)
-                    cells += len(batch) * len(batch.columns)
-                    if cells >= _ROWS_IN_COMMIT:
-                        await self._commit(take_missing(), {})
-                        batches, cells = [], 0
-        return take_missing()
-
     async def _look_up_rows(self, job: RepairJob) -> None:
         """Find out which steps have rows before the first one is filled, so that new rows are not read back.
 
@@ -409,6 +321,9 @@ class Repairer:
         length = min(_STEPS_IN_LOOK_UP, max(1, _ROWS_IN_LOOK_UP // max(1, attributes))) * job.step
         for start in range(job.start, job.before, length):
             job.stored.add(await self._store.read_keys(job.spans, start, min(start + length, job.before)))
+
+    async def _commit_rows(self, rows: Sequence[Row]) -> None:
+        await self._commit(rows, {})
 
     async def _commit(self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]]) -> None:
         if rows or replace:
@@ -424,18 +339,3 @@ class Repairer:
         if (device, attribute) not in self._skipped:
             self._skipped.add((device, attribute))
             self._report(Skipped(device_id=device, attribute=attribute, reason=reason))
-
-    async def _yield_to_live(self) -> None:
-        """Let live requests go first, and use only a share of the rate limit."""
-        load = self._client.load
-        if load.requests_per_second:
-            await anyio.sleep(self._requests / (load.requests_per_second * _SHARE))
-        for _ in range(20):
-            if not self._client.load.waiting:
-                return
-            await anyio.sleep(0.1)
-
-
-def _concerns_a_device(error: RequestError) -> bool:
-    """Whether requesting fewer devices may help: the API itself rejects the request, or a response is unreadable."""
-    return isinstance(error, DecodeError) or refuses_request(error)

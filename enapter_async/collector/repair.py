@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from itertools import islice
+from typing import Final
 
 from enapter_async import EnapterClient
 from enapter_async.collector._arguments import require_interval, require_selection
@@ -15,7 +17,29 @@ from enapter_async.collector._times import read_clock
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.selection import Finder, Selection, includes_all_devices
 from enapter_async.collector.store import JournaledStore
+from enapter_async.errors import EnapterError, RequestError
 from enapter_async.models.arguments import require_callback, require_instance
+
+_MOST_NAMED: Final = 3
+
+
+class RepairError(EnapterError):
+    """Raised at the end of a repair if history could not be read for some gaps. They stay in the journal.
+
+    All other gaps are filled. The first failure is the cause.
+
+    Attributes:
+        rows: Number of rows filled in.
+        failures: The last error by device; None for a gap of all devices.
+    """
+
+    def __init__(self, rows: int, failures: Mapping[str | None, RequestError]) -> None:
+        named = [f"{device or 'all devices'}: {error}" for device, error in islice(failures.items(), _MOST_NAMED)]
+        more = len(failures) - _MOST_NAMED
+        named += [f"and {more:,} more"] if more > 0 else []
+        super().__init__(f"some gaps stay recorded, because their history cannot be read: {'; '.join(named)}")
+        self.rows: int = rows
+        self.failures: Mapping[str | None, RequestError] = failures
 
 
 async def repair_gaps(
@@ -36,12 +60,15 @@ async def repair_gaps(
         on_event: A quick synchronous callable that receives every event.
 
     Returns:
-        The number of rows filled in. Gaps that cannot be filled stay in the journal.
+        The number of rows filled in. Gaps that cannot be filled, for example because their device is gone, stay in the
+        journal.
 
     Raises:
         InvalidArgumentError: An argument is invalid.
         SelectionError: The token cannot see any device or attribute of the selection.
-        EnapterError: History cannot be read, or the store cannot be written.
+        RepairError: History cannot be read for some gaps. The others are filled.
+        StorageError: The store cannot be read or written.
+        EnapterError: History cannot be read at all, or the API rejects the token.
     """
     require_instance(client, EnapterClient, "client")
     require_instance(store, JournaledStore, "store")
@@ -62,4 +89,6 @@ async def repair_gaps(
         knows_all=includes_all_devices(selection),
     )
     await repairer.fill_all()
+    if repairer.failures:
+        raise RepairError(repairer.rows, repairer.failures) from next(iter(repairer.failures.values()))
     return repairer.rows

@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
+import pytest
 from served import invoke, served
 
 from enapter_async.collector import SqliteStore
+from enapter_async.simulator import Fault
 
 
 def note(database: Path) -> None:
@@ -41,6 +43,23 @@ def test_gaps_are_listed_and_filled(database: Path) -> None:
         found = connection.execute("SELECT count(*) FROM telemetry WHERE time < '2026-03-15'").fetchone()[0]
     assert found > 0
     assert "no gaps" in invoke("gaps", "list", str(database)).stderr
+
+
+def test_a_device_whose_history_fails_costs_itself_only(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enapter_async.collector._history_reader._WAITED", -1.0)
+    note(database)
+    days = [f"2026-03-{day}" for day in (15, 16)]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (NULL, ?, ?, 'test')",
+            [(f"{day}T09:20:00Z", f"{day}T09:21:00Z") for day in days],
+        )
+    with served(devices=3) as server:
+        server.simulator.faults.on("queryTimeseries", Fault.answer(500), nth={1, 2, 3, 4, 5})
+        repaired = server.run("gaps", "repair", str(database))
+    assert repaired.exit_code == 6, repaired.output
+    assert "3 gaps before, 1 now" in repaired.stdout
+    assert "some gaps stay recorded, because their history cannot be read: all devices: " in repaired.stderr
 
 
 def test_a_store_that_is_missing_or_has_no_journal(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ class Recording(SqliteStore):
 async def test_rows_of_concurrent_parts_are_all_counted_and_never_read_back(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repairer_module, "_ROWS_IN_COMMIT", 1)
+    monkeypatch.setattr("enapter_async.collector._history_reader._ROWS_IN_COMMIT", 1)
     async with Simulator(devices=25) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         targets = await Finder(client, Selection()).find()
         async with Recording(database) as store:
@@ -425,15 +425,15 @@ async def test_a_device_whose_history_is_an_error_of_the_server_costs_itself_onl
         async with SqliteStore(database) as store:
             await store.commit([], note=[gap(START, START + 30, device) for device in targets.units])
             repairing = Repairing(client, store, targets)
-            repairing.repairer._failures = 1
-            read = repairing.repairer._read
+            repairing.repairer._reader.failures = 1
+            read = repairing.repairer._reader._read
 
             async def failing(job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
                 if any(series.device == broken for series in part.query.series):
                     raise ServerError("status 500", status=500)
                 return await read(job, part, found)
 
-            repairing.repairer._read = failing  # type: ignore[method-assign]
+            repairing.repairer._reader._read = failing  # type: ignore[method-assign]
             await repairing.repairer.fill_all()
     assert [device for device, _, _, _ in read_journal(database)] == [broken]
     assert {row[0] for row in read_rows(database)} == set(others)

@@ -12,7 +12,6 @@ import pytest
 
 from enapter_async import EnapterClient
 from enapter_async.collector import Gap, GapsFilled, Selection, Skipped, SqliteStore, Targets
-from enapter_async.collector import _repairer as repairer_module
 from enapter_async.collector._repair_queue import RepairQueue
 from enapter_async.collector.selection import Finder
 from enapter_async.rows import parse_time
@@ -111,7 +110,7 @@ async def test_a_gap_that_the_server_rejects_does_not_block_those_of_its_device(
 async def test_a_gap_that_fails_is_tried_again_after_all_others(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repairer_module, "_WAITED", -1.0)  # no retries within a job
+    monkeypatch.setattr("enapter_async.collector._history_reader._WAITED", -1.0)  # no retries within a job
     async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         targets = await Finder(client, Selection()).find()
         async with SqliteStore(database) as store:

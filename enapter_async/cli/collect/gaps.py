@@ -13,7 +13,7 @@ from enapter_async.cli import interruption
 from enapter_async.cli.collect.command import site_option
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
 from enapter_async.cli.examples import help_epilog
-from enapter_async.cli.exits import Exit, Failure
+from enapter_async.cli.exits import Exit, Failure, failure
 from enapter_async.cli.groups import group
 from enapter_async.cli.output import json_text
 from enapter_async.cli.parameters import duration, option
@@ -24,6 +24,7 @@ from enapter_async.collector import (
     CollectorEvent,
     Gap,
     JournaledStore,
+    RepairError,
     Selection,
     SqliteStore,
     make_store,
@@ -133,16 +134,22 @@ async def _repair(
     store: JournaledStore, selection: Selection, interval: float, simulator: dict[str, str] | None
 ) -> None:
     began = time.monotonic()
+    incomplete: RepairError | None = None
 
     def report(event: CollectorEvent) -> None:
         click.echo(str(event), err=True)
 
     async with store, connected(simulator, Console(stderr=True)) as client:
         before = len(await store.read_gaps())
-        rows = await repair_gaps(client, store, selection=selection, interval=interval, on_event=report)
+        try:
+            rows = await repair_gaps(client, store, selection=selection, interval=interval, on_event=report)
+        except RepairError as error:
+            rows, incomplete = error.rows, error
         left = len(await store.read_gaps())
     took = time.monotonic() - began
     click.echo(f"{rows:,} rows filled in; {before:,} gaps before, {left:,} now ({took:.1f} s)")
+    if incomplete is not None:
+        raise Failure(str(incomplete), failure(next(iter(incomplete.failures.values()))).code)
 
 
 def _existing(target: str, schema: str | None) -> JournaledStore:
