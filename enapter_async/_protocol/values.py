@@ -29,6 +29,7 @@ __all__ = [
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]+)?", re.ASCII)
+_LONGEST_TIME: Final = 1_000
 _MOST_MOMENTS: Final = 4_096
 _LEAP_SECOND: Final = re.compile(r"(:[0-5][0-9]):60(?=[.,Z+-])", re.ASCII)
 
@@ -57,6 +58,8 @@ def parse_time(value: object) -> datetime:
 
 
 def _parse_rare_time(text: str) -> datetime:
+    if len(text) > _LONGEST_TIME:  # searching megabytes for leap seconds takes many seconds
+        raise ValueError("expected a time")
     if _NUMBER.fullmatch(text):
         return from_unix_seconds(float(text) if "." in text else int(text))
     # RFC 3339 allows lower-case letters and leap seconds, datetime does not.

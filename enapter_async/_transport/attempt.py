@@ -12,9 +12,8 @@ from enapter_async._protocol import failure
 from enapter_async._protocol.request import Answer, Request
 from enapter_async._transport.call import Call
 from enapter_async._transport.client_state import ClientState
-from enapter_async._transport.http import MAX_REFUSAL
 from enapter_async._transport.rate_limit.limiter import Slot
-from enapter_async._transport.reading import StreamedAnswer
+from enapter_async._transport.reading import MAX_REFUSAL, StreamedAnswer
 from enapter_async._transport.websocket import WebSocket, connect
 from enapter_async.config import StreamPolicy, Timeouts
 from enapter_async.errors import APIError, AuthenticationError, DeadlineExceededError, RequestError, StreamError

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.cookies import SimpleCookie
 from io import BytesIO
 from typing import Final
@@ -23,7 +23,7 @@ from enapter_async._transport.aiohttp_errors import convert_error
 from enapter_async._transport.connection import UnusableConnectionError, check_unused
 from enapter_async._transport.environment import check_environment_proxy
 from enapter_async._transport.lifetime import Lifetime
-from enapter_async._transport.reading import StreamedAnswer, read_body, restore_body
+from enapter_async._transport.reading import StreamedAnswer, read_body, read_refusal, restore_body
 from enapter_async.errors import (
     AttemptTimeoutError,
     ClientClosedError,
@@ -36,8 +36,6 @@ from enapter_async.errors import (
 
 _CONTENT_TYPE: Final = ("Content-Type",)
 _LARGE: Final = 512 * 1024
-MAX_REFUSAL: Final = 256 * 1024
-"""Maximum number of bytes read from the body of an error response."""
 _NO_REPEAT: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -134,7 +132,8 @@ class HttpTransport:
                     restore_body(response)
                 if not 200 <= response.status < 300:
                     refusal = Answer(response.status, Headers(response.raw_headers), b"")
-                    limit = min(limit, MAX_REFUSAL)
+                    refusal.body = await read_refusal(response)
+                    return refusal
                 body = await read_body(response, limit)
                 answer = Answer(response.status, Headers(response.raw_headers), body)
                 response = None  # aiohttp got the connection back at the end of the body
@@ -295,8 +294,16 @@ def _handshake_session(
         _auto_decompress=False,
         _raise_for_status=False,  # as in `send`
         _middlewares=middlewares,
+        # aiohttp ignores the body of a refused handshake if it has no length and ends with the connection.
+        _request=partial(_request_to_the_end, session._request),  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     )
     return session
+
+
+async def _request_to_the_end(
+    request: Callable[..., Awaitable[aiohttp.ClientResponse]], *args: object, **options: object
+) -> aiohttp.ClientResponse:
+    return await request(*args, **(options | {"read_until_eof": True}))
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,7 @@ from enapter_async.errors import (
     ConnectionLostError,
     EnapterError,
     InvalidBodyError,
+    RequestError,
     ResponseTooLargeError,
 )
 
@@ -31,6 +33,8 @@ _UNCOMPRESSED: Final = frozenset({"", "identity", "none", "null", "plain", "text
 _WITHOUT_BODY: Final = (204, 304)
 """Statuses that never have a body, even if headers claim one (RFC 9110, Content)."""
 _PARTIAL: Final = 206
+MAX_REFUSAL: Final = 256 * 1024
+"""Maximum number of bytes read from the body of an error response."""
 
 
 def restore_body(response: aiohttp.ClientResponse) -> None:
@@ -122,6 +126,17 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     if decoder is not None:
         _finish(decoder, response)
     return b"".join(pieces)
+
+
+async def read_refusal(response: aiohttp.ClientResponse) -> bytes:
+    """Return the decoded body of an error response, as far as it can be read. The status is enough."""
+    body = bytearray()
+    with contextlib.suppress(RequestError, aiohttp.ClientError):
+        decoder = _decoder(response, MAX_REFUSAL)
+        while len(body) < MAX_REFUSAL and (data := await response.content.readany()):
+            for piece in (data,) if decoder is None else decoder.feed(data):
+                body += piece
+    return bytes(body[:MAX_REFUSAL])
 
 
 class StreamedAnswer:

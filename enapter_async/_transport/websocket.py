@@ -15,8 +15,8 @@ from enapter_async._protocol.failure import http_date
 from enapter_async._protocol.redact import masked
 from enapter_async._protocol.redirect import same_host_target
 from enapter_async._protocol.request import Answer, Headers, Request
-from enapter_async._transport.http import MAX_REFUSAL, HttpTransport, Opening
-from enapter_async._transport.reading import read_body
+from enapter_async._transport.http import HttpTransport, Opening
+from enapter_async._transport.reading import read_refusal
 from enapter_async.errors import (
     ConnectionLostError,
     DecodeError,
@@ -126,9 +126,7 @@ class _Handshake(Opening):
             return response
         self.refusal = Answer(response.status, headers, b"")
         try:
-            body = await read_body(response, MAX_REFUSAL)
-        except (RequestError, aiohttp.ClientError):
-            body = b""
+            body = await read_refusal(response)
         finally:
             response.close()
         raise _Refused(Answer(response.status, headers, body))

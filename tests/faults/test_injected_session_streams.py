@@ -147,7 +147,7 @@ async def test_a_middleware_that_repeats_writes_nothing_twice(status: int) -> No
         assert len(raw.requests) == 1
 
 
-OVERRIDDEN = {"_connector_owner", "_timeout", "_auto_decompress", "_raise_for_status", "_middlewares"}
+OVERRIDDEN = {"_connector_owner", "_timeout", "_auto_decompress", "_raise_for_status", "_middlewares", "_request"}
 
 
 async def test_a_handshake_differs_from_its_session_in_what_is_overridden_only(

@@ -22,8 +22,8 @@ from enapter_async import (
     TimeseriesQuery,
     TokenProviderError,
 )
-from tests.faults.clients import CALLS, GOOD, SITE, impatient, read, unsafe
-from tests.faults.raw_server import Exchange, RawServer, as_json, response, sending
+from tests.faults.clients import CALLS, GOOD, SITE, Call, impatient, read, unsafe
+from tests.faults.raw_server import Exchange, RawServer, as_json, chunked, gzipped, response, sending
 from tests.secrecy import TOKEN, Watcher, assert_clean, texts_within
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +52,17 @@ def accepting(*tokens: str, refusal: tuple[bytes, int] = (b"", 401)) -> Callable
             await exchange.answer(*refusal)
 
     return behaviour
+
+
+async def open_stream(client: EnapterClient) -> object:
+    async with client.logs.follow("D") as stream:
+        return await anext(stream)
+
+
+async def query_rows(client: EnapterClient) -> object:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    query = TimeseriesQuery(start=begin, end=begin + timedelta(hours=1), granularity=60, series=[Series("D", ["a"])])
+    return await client.telemetry.query_timeseries(query)
 
 
 EXPIRED = as_json({"errors": [{"code": "invalid_header", "details": {"header": "X-Enapter-Auth-Token"}}]})
@@ -113,6 +124,32 @@ async def test_it_is_renewed_for_a_websocket(refusal: tuple[bytes, int]) -> None
         with pytest.raises(StreamError, match="status 200"):  # accepted, by a server that knows no WebSockets
             async with client.logs.follow("D") as stream:
                 await anext(stream)
+    assert sent(server)[:2] == ["-1", "-2"]
+
+
+UNUSUAL = {
+    "ends with the connection": b"HTTP/1.1 403 Words\r\nConnection: close\r\n\r\n" + EXPIRED,
+    "HTTP/1.0": b"HTTP/1.0 403 Words\r\n\r\n" + EXPIRED,
+    "cut off behind the error": response(EXPIRED, 403, announce=5_000),
+    "compressed": response(gzipped(EXPIRED), 403, "Content-Encoding: gzip"),
+    "in chunks": chunked(EXPIRED[:9], EXPIRED[9:]).replace(b"200", b"403", 1),
+    "too large to be read whole": response(EXPIRED + b" " * 1_000_000, 403),
+}
+
+
+@pytest.mark.parametrize("refusal", UNUSUAL.values(), ids=UNUSUAL)
+@pytest.mark.parametrize("call", [read, unsafe, open_stream, query_rows], ids=lambda call: call.__name__)
+async def test_it_is_renewed_whatever_the_body_of_the_refusal_looks_like(call: Call, refusal: bytes) -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        if exchange.request.headers["x-enapter-auth-token"] == f"{TOKEN}-2":
+            await exchange.answer(b"not what was asked for")
+        else:
+            await exchange.send(refusal)
+            exchange.close()
+
+    async with RawServer(behaviour).running() as server, impatient(server, token=Provider()) as client:
+        with contextlib.suppress(DecodeError, StreamError):
+            await call(client)
     assert sent(server)[:2] == ["-1", "-2"]
 
 

@@ -137,6 +137,17 @@ def test_what_is_no_duration_is_refused(wire: str) -> None:
         parse_duration(wire)
 
 
+def test_a_time_of_absurd_length_is_refused_before_it_is_searched() -> None:
+    class Unsearchable(str):
+        __slots__ = ()
+
+        def upper(self) -> str:
+            raise AssertionError("searched")
+
+    with pytest.raises(ValueError, match="expected a time"):
+        parse_time(Unsearchable(":59:60Z" * 1_000))
+
+
 def test_a_duration_of_absurd_length_is_refused() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - Python's own limit on digits
         parse_duration("9" * 5000 + "h")
