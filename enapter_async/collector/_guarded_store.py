@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
+import anyio
+
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store, StoreMethodError
 from enapter_async.errors import StorageError
@@ -21,14 +23,18 @@ _KEYS: Final = "a collection of (device, attribute, time)"
 
 
 class GuardedStore:
-    """Calls another store.
+    """Calls one method of another store at a time.
 
     Anything that a method raises, except `StorageError`, becomes a `StoreMethodError`. So does a method that is not
     async, or that returns something else than the protocol says.
+
+    Attributes:
+        lock: Held while a method runs.
     """
 
     def __init__(self, store: Store) -> None:
         """Set the store."""
+        self.lock: anyio.Lock = anyio.Lock(fast_acquire=True)
         self._store = store
         self._name = type(store).__name__
 
@@ -53,10 +59,11 @@ class GuardedStore:
     ) -> T:
         """Await a method, and check its result."""
         try:
-            awaitable = call()
-            if not inspect.isawaitable(awaitable):
-                raise _MistakeError("must be an async method")
-            result = await awaitable
+            async with self.lock:
+                awaitable = call()
+                if not inspect.isawaitable(awaitable):
+                    raise _MistakeError("must be an async method")
+                result = await awaitable
             if not is_valid(result):
                 raise _MistakeError(f"must return {expected}, got {describe_value(result)}")
         except StorageError:
@@ -110,10 +117,10 @@ class _GuardedJournaledStore(GuardedStore):
         )
 
 
-def guard_store(store: Store) -> Store:
+def guard_store(store: Store) -> GuardedStore:
     """Return a store of the same kind that calls this one: one with a journal, one that notes gaps, or one for rows."""
     if isinstance(store, JournaledStore):
-        return guard_journal(store)
+        return _GuardedJournaledStore(store)
     return _GuardedGapNotingStore(store) if isinstance(store, GapNotingStore) else GuardedStore(store)
 
 

@@ -24,18 +24,26 @@ class Output:
     each commit, so each kind of exception is logged once.
     """
 
-    def __init__(self, store: Store, problems: Problems, report: Callable[[CollectorEvent], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        problems: Problems,
+        report: Callable[[CollectorEvent], None],
+        lock: anyio.Lock | None = None,
+    ) -> None:
         """Create the output.
 
         Args:
             store: Store to reopen.
             problems: Reports when the store cannot be reopened.
             report: Receives the events of the store.
+            lock: Held by others while a method of the store runs.
         """
         self._store = store
         self._reopenable = store if isinstance(store, ReopenableStore) else None
         self._problems = problems
         self._report = report
+        self._lock = lock or anyio.Lock()
         self._faults = FaultLog()
         self._requested = anyio.Event()
         self._reopened = anyio.Event()
@@ -58,7 +66,8 @@ class Output:
             self._requested = anyio.Event()
             done, self._reopened = self._reopened, anyio.Event()
             try:
-                await store.reopen()
+                async with self._lock:
+                    await store.reopen()
             except StorageError as error:
                 self._problems.failed("store", error)
             except Exception:

@@ -111,7 +111,7 @@ class Collector:
         self._stop = anyio.Event()
         self._problems = Problems(self._report)
         self._discovery = Discovery(client, selection, self._problems, self._report, self._skip, rediscover=rediscover)
-        self._output = Output(store, self._problems, self._report)
+        self._output = Output(store, self._problems, self._report, self._store.lock)
         self._skipped: set[tuple[str, str | None]] = set()
         self._without_value: set[tuple[str, str]] = set()
         self._noted = NotedGaps()

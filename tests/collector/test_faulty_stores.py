@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,49 @@ async def test_a_mistake_while_opening_or_closing(method: str) -> None:
         async with opened_store(store, wait=True):
             pass
     judge(raised.value, store, method, KeyError)
+
+
+class OneAtATime(SqliteStore):
+    """Notices when a method is called while another one runs."""
+
+    running: int = 0
+    most: int = 0
+    names: frozenset[str] = frozenset(list_methods(JournaledStore) | {"reopen"})
+
+    def __getattribute__(self, name: str) -> Any:
+        found = object.__getattribute__(self, name)
+        if name not in object.__getattribute__(self, "names"):
+            return found
+
+        async def call(*arguments: object, **named: object) -> Any:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            try:
+                await anyio.sleep(0.005)
+                return await found(*arguments, **named)
+            finally:
+                self.running -= 1
+
+        return call
+
+    async def write(self, rows: Sequence[Row]) -> int:
+        raise AssertionError("`commit` writes rows and gaps together")
+
+
+async def test_one_method_is_called_at_a_time(database: Path) -> None:
+    async with Simulator(devices=4) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        async with OneAtATime(database) as store:
+            await store.commit((), note=[GAP])
+            collector = Collector(client, store, interval=0.05)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collector.run)
+                await wait_until(lambda: collector.statistics.rows)
+                for _ in range(20):
+                    collector.reopen()
+                    await anyio.sleep(0.02)
+                await wait_until(lambda: collector.statistics.rows_filled)
+                collector.stop()
+    assert store.most == 1
 
 
 async def test_an_error_of_the_store_itself_is_kept(database: Path) -> None:
