@@ -111,7 +111,7 @@ class Collector:
         self._stop = anyio.Event()
         self._problems = Problems(self._report)
         self._discovery = Discovery(client, selection, self._problems, self._report, self._skip, rediscover=rediscover)
-        self._output = Output(store, self._problems, self._report, self._store.lock)
+        self._output = Output(store, self._problems, self._report_output, self._store.lock)
         self._skipped: set[tuple[str, str | None]] = set()
         self._without_value: set[tuple[str, str]] = set()
         self._noted = NotedGaps()
@@ -462,6 +462,11 @@ class Collector:
         if key not in self._skipped and len(self._skipped) < _MOST_SKIPPED:
             self._skipped.add(key)
             self._report(Skipped(device_id=device, attribute=attribute, reason=reason))
+
+    def _report_output(self, event: CollectorEvent) -> None:
+        self._report(event)
+        if self._repairer is not None:
+            self._repairer.wake()  # the store may have recorded what a replaced file lacks
 
     def _report_clock(self, device: str, time: int) -> None:
         self._report(DeviceClockWrong(device_id=device, time=to_datetime(time // SECOND * SECOND)))

@@ -9,11 +9,12 @@ from typing import Final
 
 from enapter_async import EnapterClient
 from enapter_async.collector._arguments import require_interval, require_selection
+from enapter_async.collector._beginning import read_clock_offset
 from enapter_async.collector._guarded_store import guard_journal
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._repairer import Repairer
 from enapter_async.collector._reporting import Reporter
-from enapter_async.collector._times import read_clock
+from enapter_async.collector._times import SECOND, read_clock
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.selection import Finder, Selection, includes_all_devices
 from enapter_async.collector.store import JournaledStore
@@ -77,13 +78,15 @@ async def repair_gaps(
     selection = require_selection(selection)
     targets = await Finder(client, selection).find()
     report.names.update(targets.names)
+    # With a clock that is ahead, history would be read before it exists, and its gap would end without its rows.
+    offset = round((await read_clock_offset(client, targets) or 0.0) * SECOND)
 
     repairer = Repairer(
         client,
         guard_journal(store),
         lambda: targets.units,
         step=max(1, -int(-seconds // 1)),
-        now=read_clock,
+        now=lambda: read_clock() + offset,
         problems=Problems(report),
         report=report,
         knows_all=includes_all_devices(selection),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +29,7 @@ from enapter_async.collector._problems import Problems
 from enapter_async.errors import StorageError
 from enapter_async.rows import Row
 from enapter_async.simulator import Simulator
+from tests.collector.platform import START, read_rows
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +56,11 @@ def change(path: Path, what: str, name: str) -> None:
 
 
 def made(second: int) -> list[Row]:
-    return [("d", "a", (1_773_480_000 + second) * 1_000_000, 1.0, None, None)]
+    return made_by("d", second)
+
+
+def made_by(device: str, second: int) -> list[Row]:
+    return [(device, "a", (START + second) * 1_000_000, 1.0, None, None)]
 
 
 @pytest.mark.parametrize(("name", "what"), CASES)
@@ -74,6 +81,58 @@ async def test_a_store_says_it_once(tmp_path: Path, name: str, what: str) -> Non
         assert [str(event) for event in store.take_events()] == [
             str(OutputReopened(target=str(path), reason=REASONS[what]))
         ]
+
+
+def copy_database(path: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+@pytest.mark.parametrize("reopened_by", ["write", "reopen"])
+async def test_a_database_replaced_by_an_older_copy_records_what_the_copy_lacks(
+    tmp_path: Path, reopened_by: str
+) -> None:
+    path, copy = tmp_path / "t.sqlite", tmp_path / "copy"
+    async with SqliteStore(path) as store:
+        await store.write([*made(0), *made_by("e", 0)])
+        copy_database(path, copy)
+        await store.write([*made(60), *made_by("new", 90)])
+        copy.replace(path)
+        if reopened_by == "reopen":
+            await store.reopen()
+        await store.write(made(100))
+        gaps = await store.read_gaps()
+    spans = {gap.device_id: (gap.start // 1_000_000 - START, gap.before // 1_000_000 - START) for gap in gaps}
+    assert spans == {"d": (-30, 61), "new": (-30, 91)}
+    assert {gap.reason for gap in gaps} == {"the file was replaced"}
+
+
+async def test_what_an_older_copy_lacks_is_recorded_even_if_the_copy_is_locked_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enapter_async.collector.stores.sqlite._BUSY_SECONDS", 0.0)
+    path, copy = tmp_path / "t.sqlite", tmp_path / "copy"
+    async with SqliteStore(path) as store:
+        await store.write(made(0))
+        copy_database(path, copy)
+        await store.write(made(60))
+        with closing(sqlite3.connect(copy, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            copy.replace(path)
+            with pytest.raises(StorageError, match="locked"):
+                await store.write(made(100))
+        await store.write(made(100))
+        (gap,) = await store.read_gaps()
+    assert gap.before == made(61)[0][2]
+
+
+async def test_a_new_database_at_the_path_has_no_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    async with SqliteStore(path) as store:
+        await store.write(made(0))
+        path.rename(tmp_path / "rotated")
+        await store.write(made(60))
+        assert await store.read_gaps() == []
 
 
 async def test_a_truncated_database_that_cannot_be_reset_is_a_failure_of_the_store(
@@ -109,6 +168,28 @@ async def test_a_collector_reports_it(tmp_path: Path, name: str) -> None:
             collector.stop()
     (told,) = (event for event in events if isinstance(event, OutputReopened))
     assert str(told) == f"{path} was moved or deleted; new rows go to a new output at the same path"
+
+
+async def test_rows_that_an_older_copy_lacks_are_filled(tmp_path: Path) -> None:
+    path, copy = tmp_path / "t.sqlite", tmp_path / "copy"
+    events: list[CollectorEvent] = []
+    async with (
+        Simulator(devices=1) as sim,
+        EnapterClient(base_url=sim.url, token=sim.token) as client,
+        SqliteStore(path) as store,
+    ):
+        collector = Collector(client, store, interval=0.2, on_event=events.append)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collector.run)
+            await wait_until(lambda: collector.statistics.rows)
+            copy_database(path, copy)
+            copied = collector.statistics.rows
+            await wait_until(lambda: collector.statistics.rows > copied)
+            written = {row[:3] for row in read_rows(path)}
+            copy.replace(path)
+            await wait_until(lambda: any(isinstance(event, OutputReopened) for event in events))
+            await wait_until(lambda: written <= {row[:3] for row in read_rows(path)})
+            collector.stop()
 
 
 class OwnStore:

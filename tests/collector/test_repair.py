@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import anyio
@@ -23,7 +26,17 @@ from enapter_async import (
     StorageError,
     TimeseriesBatch,
 )
-from enapter_async.collector import Collector, CollectorEvent, Gap, RowKey, Selection, Skipped, SqliteStore, Targets
+from enapter_async.collector import (
+    Collector,
+    CollectorEvent,
+    Gap,
+    RowKey,
+    Selection,
+    Skipped,
+    SqliteStore,
+    Targets,
+    repair_gaps,
+)
 from enapter_async.collector import _repairer as repairer_module
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._repair_job import RepairJob
@@ -505,3 +518,16 @@ async def test_a_gap_that_another_collector_has_noted_is_filled(
                     await anyio.sleep(0.05)
             collector.stop()
     assert read_journal(database) == []
+
+
+async def test_a_repair_with_a_clock_that_is_ahead_leaves_what_is_not_over_recorded(database: Path) -> None:
+    server_now = int(time.time()) - 3_600
+    date = format_datetime(datetime.fromtimestamp(server_now, UTC), usegmt=True)
+    async with Simulator(devices=1) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
+        sim.faults.on("getDeviceTelemetry", Fault.answer(200, '{"telemetry": {}}', headers={"Date": date}), nth=None)
+        async with SqliteStore(database) as store:
+            await store.commit((), note=[gap(server_now - 100, server_now + 100)])
+            assert await repair_gaps(client, store)
+            (rest,) = await store.read_gaps()
+    assert rest.before == (server_now + 100) * SECOND
+    assert rest.start < (server_now + 30) * SECOND

@@ -1,12 +1,16 @@
-"""Times that a store has committed, to find out later whether the database lost some of them."""
+"""Times that a store has committed, to find out later whether the database or file lacks some of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from enapter_async.collector._times import DAY, SECOND, read_clock
 from enapter_async.collector.gaps import Gap
 from enapter_async.rows import Row
+
+_CHECKED_AGAIN: Final = 30 * SECOND
+"""Microseconds before the newest row of a copy. Gaps in them may have been recorded after it was made."""
 
 
 class CommittedTimes:
@@ -56,3 +60,22 @@ class CommittedTimes:
                 reason = "the database lost rows"
                 gaps.append(Gap(device_id=device, start=first * SECOND, before=(last + 1) * SECOND, reason=reason))
         return gaps
+
+
+def find_replaced_rows(replaced: Mapping[str, int], found: Mapping[str, int]) -> list[Gap]:
+    """Return a gap for each device of which a file has less than the file that it replaced.
+
+    The file may be a backup, or on a disk that was unmounted for a while. A new file without rows has no gaps.
+
+    Args:
+        replaced: Newest time of each device in the file that was replaced.
+        found: Newest time of each device in the file.
+    """
+    gaps: list[Gap] = []
+    for device, newest in replaced.items() if found else ():
+        start = found.get(device, max(found.values()))
+        if start < newest:
+            first, last = (start - _CHECKED_AGAIN) // SECOND, newest // SECOND
+            reason = "the file was replaced"
+            gaps.append(Gap(device_id=device, start=first * SECOND, before=(last + 1) * SECOND, reason=reason))
+    return gaps

@@ -20,6 +20,7 @@ from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._committed import find_replaced_rows
 from enapter_async.collector.stores._events import StoreEvents
 from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._sqlite_rows import insert_rows, read_stored_time, read_stored_times
@@ -125,6 +126,8 @@ class SqliteStore:
         self._read_journal_of: _Database | None = None
         self._entered = False
         self._events = StoreEvents()
+        self._reached: Mapping[str, int] = {}
+        """Up to when the file that was open before has each device, until the file after it is known to have it too."""
 
     async def __aenter__(self) -> Self:
         self._open = await self._worker.run(_Database, self.path)
@@ -186,8 +189,16 @@ class SqliteStore:
         if database is not None:
             if not database.is_in_place():
                 self._events.add_replaced(self.path, identify_file(self.path), database.identity)
+                with suppress(sqlite3.Error):
+                    self._reached = database.read_newest(None, read_clock() + DAY)
             database.close()
-        self._open = opened = _Database(self.path)
+        opened = _Database(self.path)
+        try:
+            opened.note_losses(self._reached)
+        except sqlite3.Error as error:
+            opened.close()
+            raise _failed(self.path, "cannot be written", error) from error
+        self._open, self._reached = opened, {}
         return opened
 
     def _read(self, call: Callable[[_Database, *Arguments], T], *arguments: *Arguments) -> T:
@@ -328,6 +339,12 @@ class _Database:
             if reached < before:
                 newest.setdefault(device, reached)
         return newest if devices is None else {device: newest[device] for device in devices if device in newest}
+
+    def note_losses(self, reached: Mapping[str, int]) -> None:
+        """Record what this file lacks, if it replaced one with devices up to these times."""
+        gaps = find_replaced_rows(reached, self.read_newest(None, read_clock() + DAY)) if reached else ()
+        if gaps:
+            self.commit((), gaps, {})
 
     def mark(self, reached: Mapping[str, int]) -> None:
         connection = self._connection
