@@ -122,11 +122,12 @@ def enapter_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     """
     item: pytest.Item = request.node
     # Requested by name, since a `def` test must not start the fixture that needs an event loop.
-    request.getfixturevalue("enapter_simulator" if is_async(item) else "enapter_simulator_sync")
-    simulator = item.stash[SIMULATOR]
-    environment = {"ENAPTER_HTTP_API_BASE_URL": simulator.url, "ENAPTER_HTTP_API_TOKEN": simulator.token}
-    if simulator.ca_file is not None:
-        environment["SSL_CERT_FILE"] = str(simulator.ca_file)
+    server = request.getfixturevalue("enapter_simulator" if is_async(item) else "enapter_simulator_sync")
+    environment = {"ENAPTER_HTTP_API_BASE_URL": server.url, "ENAPTER_HTTP_API_TOKEN": server.token}
+    # A project may replace the fixture, for example by one for the whole session.
+    ca_file = getattr(item.stash.get(SIMULATOR, server), "ca_file", None)
+    if ca_file is not None:
+        environment["SSL_CERT_FILE"] = str(ca_file)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ENAPTER_HTTP_API_USER", raising=False)

@@ -267,3 +267,36 @@ def test_hypothesis(project: Project, options: str, mark: str) -> None:
     marked = HYPOTHESIS.replace("@pytest.mark.parametrize", "@MARK\n@pytest.mark.parametrize")
     project.write("test_it.py", marked.format(mark=mark))
     expect(project, count=3)
+
+
+def test_a_project_may_replace_the_simulators(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        """
+        import os, pytest
+        from enapter_async import EnapterClient
+        from enapter_async.simulator import Simulator, run_in_thread
+
+        @pytest.fixture(scope="module")
+        def anyio_backend(): return "asyncio"
+
+        @pytest.fixture(scope="module")
+        async def enapter_simulator(anyio_backend):
+            async with Simulator(devices=7) as simulator:
+                yield simulator
+
+        @pytest.fixture(scope="module")
+        def enapter_simulator_sync():
+            with run_in_thread(Simulator(devices=3)) as control:
+                yield control
+
+        @pytest.mark.anyio
+        async def test_async(enapter_client, enapter_environment):
+            async with EnapterClient.from_env() as client:
+                assert len(await client.devices.list()) == len(await enapter_client.devices.list()) == 7
+
+        def test_sync(enapter_environment, enapter_simulator_sync):
+            assert enapter_environment["ENAPTER_HTTP_API_BASE_URL"] == enapter_simulator_sync.url
+        """,
+    )
+    expect(project, count=2)
