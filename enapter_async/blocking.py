@@ -229,10 +229,19 @@ class BlockingClient:
 def _start(make_client: Callable[[], EnapterClient]) -> _Running:
     """Open a client in a new thread."""
     opened: Future[_Running] = Future()
+
+    def serve() -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.get_loop()  # before there is a coroutine that would not be awaited
+                runner.run(_serve(make_client, opened))
+        except BaseException as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)  # there is no event loop, for example because too many files are open
+
     # A daemon: threads of other kinds are waited for before `atexit` can close the client.
-    thread = threading.Thread(
-        target=lambda: asyncio.run(_serve(make_client, opened)), name="enapter-client", daemon=True
-    )
+    thread = threading.Thread(target=serve, name="enapter-client", daemon=True)
     thread.start()
     try:
         return opened.result()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import gc
 import os
 import pickle
@@ -156,6 +158,17 @@ def test_settings_that_cannot_work_raise_at_once() -> None:
         pass
     assert threads() == 0
     assert issubclass(ConfigurationError, EnapterError)
+
+
+def test_an_event_loop_that_cannot_be_created_raises_instead_of_hanging(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> asyncio.AbstractEventLoop:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", refuse)
+    with pytest.raises(OSError, match="Too many open files"), BlockingClient(lambda: EnapterClient(token="x")):
+        pass
+    with pytest.raises(OSError, match="Too many open files"), run_in_thread(Simulator(devices=2)):
+        pass
 
 
 PROGRAM = """

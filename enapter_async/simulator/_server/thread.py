@@ -27,13 +27,24 @@ def run_in_thread(simulator: Simulator) -> Generator[SimulatorControl, None, Non
         The control of it.
 
     Raises:
-        OSError: The address is taken.
+        OSError: The address is taken, or no socket can be opened.
         ValueError: The simulator was made with `control=False`.
     """
     if simulator.control_page is None:
         raise ValueError("the simulator was made with control=False")
     ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_run(simulator, ready)), name="enapter-simulator", daemon=True)
+
+    def run() -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.get_loop()  # before there is a coroutine that would not be awaited
+                runner.run(_run(simulator, ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=run, name="enapter-simulator", daemon=True)
     thread.start()
     loop, stop = ready.result()
     try:
@@ -45,11 +56,7 @@ def run_in_thread(simulator: Simulator) -> Generator[SimulatorControl, None, Non
 
 async def _run(simulator: Simulator, ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
     stop = asyncio.Event()
-    try:
-        await simulator.start()
-    except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-        ready.set_exception(error)
-        return
+    await simulator.start()
     try:
         ready.set_result((asyncio.get_running_loop(), stop))
         await stop.wait()
