@@ -29,7 +29,8 @@ _INSTALL: Final = "pip install 'enapter-async[otel]' opentelemetry-distro opente
 @cache
 def environment_hooks() -> tuple[OpenTelemetryHook, ...]:
     """Return the hook that exports spans and metrics, or none if the environment does not request an export."""
-    asked = next((name for name in _ASKING if os.environ.get(name)), None)
+    # An exporter called "none" switches an export off.
+    asked = next((name for name in _ASKING if os.environ.get(name, "none").strip().lower() not in ("", "none")), None)
     if asked is None or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return ()
     try:

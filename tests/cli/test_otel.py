@@ -74,6 +74,12 @@ def test_what_is_missing_is_named_and_the_command_goes_on() -> None:
     assert exported(server, "/v1/traces") == b""
 
 
+def test_exporters_called_none_request_nothing() -> None:
+    with answering(ANSWERS) as server:
+        ended = list_sites(server, prelude=ABSENT, OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """The address of a server that takes connections and never answers."""
