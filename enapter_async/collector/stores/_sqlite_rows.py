@@ -82,3 +82,8 @@ def read_stored_time(text: object) -> int | None:
 def read_stored_times(found: Iterable[tuple[str, str]]) -> Iterator[tuple[str, int]]:
     """Yield names with their times, without those whose time cannot be read."""
     return ((name, time) for name, text in found if (time := read_stored_time(text)) is not None)
+
+
+def make_bound(moment: int) -> str:
+    """Return a time for comparison, without its final Z, because fractions of a second sort before Z."""
+    return format_time(moment)[:-1]
