@@ -465,8 +465,7 @@ class Collector:
 
     def _report_output(self, event: CollectorEvent) -> None:
         self._report(event)
-        if self._repairer is not None:
-            self._repairer.wake()  # the store may have recorded what a replaced file lacks
+        self._read_journal_soon()  # the store may have recorded what a replaced file lacks
 
     def _report_clock(self, device: str, time: int) -> None:
         self._report(DeviceClockWrong(device_id=device, time=to_datetime(time // SECOND * SECOND)))
@@ -474,6 +473,9 @@ class Collector:
     def _gaps_were_noted(self, gaps: Sequence[Gap]) -> None:
         self._noted.add(gaps)
         self._report(GapsNoted(gaps=tuple(gap.until(self._now() // SECOND * SECOND) for gap in gaps)))
+        self._read_journal_soon()
+
+    def _read_journal_soon(self) -> None:
         if self._repairer is not None:
             self._repairer.wake()
         elif self._open_gaps is not None:

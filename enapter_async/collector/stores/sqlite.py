@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
 
 from enapter_async._files import explain_unopened, identify_file
-from enapter_async.collector._times import SECOND
+from enapter_async.collector._times import DAY, SECOND, read_clock
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.store import RowKey
@@ -27,8 +26,6 @@ from enapter_async.collector.stores._sqlite_tables import prepare_tables
 from enapter_async.errors import StorageError
 from enapter_async.models.arguments import require_path
 from enapter_async.rows import Row, format_time
-
-_logger = logging.getLogger("enapter_async.collector")
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
