@@ -21,6 +21,7 @@ from enapter_async.simulator._server.exchange.body import Body
 from enapter_async.simulator._server.exchange.query import Query
 from enapter_async.simulator._server.faults import Chaos
 from enapter_async.simulator._server.ledger import Ledger
+from enapter_async.simulator._server.manifests.validation import validate_manifest
 from enapter_async.simulator._server.ratelimit import RateLimiter, TokenBucket, retry_after
 from enapter_async.simulator._server.roles import access_level
 from enapter_async.simulator._server.times import format_duration, format_time, parse_duration, parse_time
@@ -268,6 +269,33 @@ def test_devices_can_be_added_while_running() -> None:
     assert first.raised_alert_names == ["storm"]
     world.clear_alert(first, "storm")
     assert first.raised_alert_names == []
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ([], "manifest: expected a mapping, got []"),
+        ({"telemetry": []}, "telemetry: expected a mapping, got []"),
+        ({"telemetry": {"flow": "float"}}, "telemetry.flow: expected a mapping, got 'float'"),
+        ({"commands": {"go": None}}, "commands.go: expected a mapping, got None"),
+        ({"alerts": {5: {}}}, "alerts.5: expected a text as name, got 5"),
+    ],
+)
+def test_a_manifest_without_the_shape_of_one_is_refused_where_it_is_added(manifest: Any, message: str) -> None:
+    world = World(devices=0)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        world.add_blueprint(manifest)
+    world.add_blueprint({"telemetry": {"flow": {"type": "of the future"}, "a.b": {}}, "alerts": None, "later": 1})
+
+
+def test_names_that_are_numbers_are_defects_of_a_manifest() -> None:
+    manifest = {
+        "blueprint_spec": "device/3.0",
+        "display_name": "Pump",
+        "telemetry": {5: {"type": "float"}},
+        "commands": {"go": {"arguments": {6: {"type": "float"}}}},
+    }
+    assert validate_manifest(manifest) == ["telemetry.5: not a valid name", "commands.go.arguments.6: not a valid name"]
 
 
 @pytest.mark.anyio

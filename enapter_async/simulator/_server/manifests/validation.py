@@ -161,6 +161,27 @@ def validate_manifest(manifest: Any) -> list[str]:
     return ["manifest: expected a mapping"] if fields is None else list(_defects(fields))
 
 
+def require_shape(manifest: Any) -> None:
+    """Refuse what has not the shape of a manifest. Unknown names and types pass, since a server may have them.
+
+    Raises:
+        ValueError: A section or an entry is not a mapping.
+    """
+    fields = as_mapping(manifest)
+    if fields is None:
+        raise ValueError(f"manifest: expected a mapping, got {manifest!r:.60}")
+    for section in _SECTIONS:
+        declared = fields.get(section)
+        entries = as_mapping({} if declared is None else declared)
+        if entries is None:
+            raise ValueError(f"manifest: {section}: expected a mapping, got {declared!r:.60}")
+        for name, entry in entries.items():
+            if not _text(name):
+                raise ValueError(f"manifest: {section}.{name}: expected a text as name, got {name!r:.60}")
+            if as_mapping(entry) is None:
+                raise ValueError(f"manifest: {section}.{name}: expected a mapping, got {entry!r:.60}")
+
+
 def _defects(manifest: dict[str, Any]) -> Iterator[str]:
     yield from _entry("", manifest, _TOP, ("blueprint_spec", "display_name"))
     for section, checks in _SECTIONS.items():
@@ -172,7 +193,7 @@ def _defects(manifest: dict[str, Any]) -> Iterator[str]:
         names = _ALERT_NAME if section == "alerts" else _NAME
         for name, entry in entries.items():
             path = f"{section}.{name}"
-            if not names.fullmatch(name):
+            if not _text(name) or not names.fullmatch(name):
                 yield f"{path}: not a valid name"
             yield from _entry(path, entry, checks, _REQUIRED[section])
             if section in ("commands", "configuration"):
@@ -183,7 +204,7 @@ def _nested(path: str, entry: dict[str, Any]) -> Iterator[str]:
     """Check arguments, parameters and the like of a command or a configuration group."""
     for key in ("arguments", "parameters"):
         for name, declaration in (as_mapping(entry.get(key)) or {}).items():
-            if not _NAME.fullmatch(name):
+            if not _text(name) or not _NAME.fullmatch(name):
                 yield f"{path}.{key}.{name}: not a valid name"
             yield from _entry(f"{path}.{key}.{name}", declaration, _ARGUMENT, ())
     confirmation = entry.get("confirmation")

@@ -12,6 +12,7 @@ import attrs
 
 from ..catalogue import STOCK
 from ..errors import conflict
+from ..manifests.validation import require_shape
 from ..roles import Role
 from ..texts import require_text
 from ..times import format_time, parse_time
@@ -158,7 +159,12 @@ class World:
     def add_blueprint(
         self, manifest: dict[str, Any], *, archive: bytes | None = None, name: str | None = None
     ) -> Blueprint:
-        """Add a blueprint made from a manifest."""
+        """Add a blueprint made from a manifest.
+
+        Raises:
+            ValueError: A part of the manifest that must be a mapping is not one.
+        """
+        require_shape(manifest)
         full_names = [] if name is None else [{"namespace": "enapter", "name": name, "tag": "latest"}]
         blueprint = Blueprint(self.new_id("blueprint"), manifest, self.now(), full_names, archive)
         self.blueprints[blueprint.id] = blueprint
