@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Final
 
 import anyio
 import attrs
 
 from enapter_async import (
+    APIError,
     DecodeError,
     EnapterClient,
     HistoryPart,
     RateLimitedError,
     RequestError,
     RetryPolicy,
+    Series,
     TimeseriesBatch,
     TimeseriesQuery,
     plan_history,
@@ -37,6 +41,11 @@ _MOST_WAITED: Final = 60.0
 """The same after a 429."""
 _MOST_PROBES: Final = 3
 """Failures of single devices in a row after which the reason is hardly a device."""
+_MOST_HALVES: Final = 6
+"""Failed requests for some attributes of a device after which the reason is hardly an attribute: two halves, four
+quarters."""
+_MOST_PASSING_HALVES: Final = 2
+"""The same for failures that are retried first, which takes seconds."""
 _SHARE: Final = 0.2
 """Share of the client's rate limit, if it has one."""
 _ROWS_IN_COMMIT: Final = 50_000
@@ -49,14 +58,18 @@ class Reading:
     Attributes:
         found: Attributes with missing rows.
         refused: The reason by device whose history cannot be read.
-        failed: The reason by device that failed alone.
+        failed: The devices that failed alone.
+        lost: The reason by such a device if some of its attributes, or all, cannot be read even separately.
+        unreadable: The attributes that are the reason, by such a device, if its other attributes could be read.
         problem: The first failure that may be the fault of a device.
         is_answered: Whether any request was answered.
     """
 
     found: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]])
     refused: dict[str, EnapterError] = attrs.field(factory=dict[str, EnapterError])
-    failed: dict[str, RequestError] = attrs.field(factory=dict[str, RequestError])
+    failed: set[str] = attrs.field(factory=set[str])
+    lost: dict[str, RequestError] = attrs.field(factory=dict[str, RequestError])
+    unreadable: dict[str, list[str]] = attrs.field(factory=dict[str, list[str]])
     problem: RequestError | None = None
     is_answered: bool = False
 
@@ -133,35 +146,73 @@ class HistoryReader:
         return last
 
     async def _read_tolerating(self, job: RepairJob, part: HistoryPart, reading: Reading) -> Sequence[Row]:
-        """Read a part. If that fails, read it device by device, so that only one device is affected."""
-        devices = [series.device for series in part.query.series]
+        """Read a part. If that fails, read it in smaller parts, so that only one attribute is affected."""
+        devices = {series.device for series in part.query.series}
         try:
-            found = await self._read_retrying(job, part, reading.found)
+            return await self._read_noting(job, part, reading)
         except RequestError as error:
-            may_be_one_of_several = len(job.spans) > 1 and self.failures and may_pass(error)
+            may_be_one_of_several = (
+                self.failures and may_pass(error) and (len(job.spans) > 1 or len(_list_names(part)) > 1)
+            )
             if not (_concerns_a_device(error) or may_be_one_of_several):
                 raise
             reading.problem = reading.problem or error
-            if len(set(devices)) == 1:
-                self._note_failure(devices[0], error, reading)
-                return []
-        else:
-            reading.is_answered = True
-            return found
+            if len(devices) == 1:
+                return await self._read_attributes(job, part, reading, error)
         rows: list[Row] = []
         for single in plan_history(part.query, devices_per_request=1):
             try:
-                rows += await self._read_retrying(job, single, reading.found)
-                reading.is_answered = True
+                rows += await self._read_noting(job, single, reading)
             except RequestError as error:
-                self._note_failure(single.query.series[0].device, error, reading)
+                rows += await self._read_attributes(job, single, reading, error)
+        return rows
+
+    async def _read_attributes(
+        self, job: RepairJob, part: HistoryPart, reading: Reading, error: RequestError
+    ) -> Sequence[Row]:
+        """Read what is readable of a device whose request failed: half of its attributes, then a quarter, and so on."""
+        device, names = part.query.series[0].device, _list_names(part)
+        # An attribute is hardly the reason if the server fails for everything. Then one device is divided, after a 500.
+        is_bug = isinstance(error, APIError) and error.status == HTTPStatus.INTERNAL_SERVER_ERROR and not reading.failed
+        is_hopeless = may_pass(error) and not reading.is_answered and not is_bug
+        self._note_failure(device, error, reading)
+        rows: list[Row] = []
+        unreadable: list[str] = []
+        failed, is_answered = 0, False
+        most = _MOST_PASSING_HALVES if may_pass(error) else _MOST_HALVES
+        pending = deque(() if is_hopeless or isinstance(error, RateLimitedError) else _halve(part))
+        while pending and failed < most:
+            half = pending.popleft()
+            try:
+                rows += await self._read_noting(job, half, reading)
+            except RequestError as problem:
+                if ends_polling(problem) or isinstance(problem, RateLimitedError):
+                    raise
+                failed += 1
+                halves = _halve(half)
+                pending += halves
+                if not halves:
+                    unreadable += _list_names(half)
+                    error = problem
+            else:
+                is_answered = True
+                most = 2 * len(names)  # all: the device is not the reason
+        if unreadable or not is_answered:
+            reading.lost[device] = error
+        if is_answered:
+            reading.unreadable.setdefault(device, []).extend(unreadable)
+        return rows
+
+    async def _read_noting(self, job: RepairJob, part: HistoryPart, reading: Reading) -> Sequence[Row]:
+        rows = await self._read_retrying(job, part, reading.found)
+        reading.is_answered = True
         return rows
 
     def _note_failure(self, device: str, error: RequestError, reading: Reading) -> None:
         """Note that a request for a single device failed. Raise the error if the device is hardly the reason."""
         if ends_polling(error) or (may_pass(error) and not reading.is_answered and len(reading.failed) >= _MOST_PROBES):
             raise error
-        reading.failed[device] = error
+        reading.failed.add(device)
 
     def _refuse_failed(self, job: RepairJob, reading: Reading) -> None:
         """Refuse the devices that failed alone. If no device was answered, raise the error of the request."""
@@ -170,7 +221,7 @@ class HistoryReader:
             is_page = isinstance(problem, DecodeError) and len(job.spans) > 1 and self.failures < _MOST_PROBES
             if may_pass(problem) or is_page:
                 raise problem
-        reading.refused.update(reading.failed)
+        reading.refused.update(reading.lost)
 
     async def _read_retrying(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
         """Read a part. Retries wait here and not in the client, where they would go before live requests."""
@@ -229,3 +280,19 @@ class HistoryReader:
 def _concerns_a_device(error: RequestError) -> bool:
     """Whether requesting fewer devices may help: the API itself rejects the request, or a response is unreadable."""
     return isinstance(error, DecodeError) or refuses_request(error)
+
+
+def _list_names(part: HistoryPart) -> list[str]:
+    return [name for series in part.query.series for name in series.attributes]
+
+
+def _halve(part: HistoryPart) -> list[HistoryPart]:
+    """Return two parts, each with half of the attributes of one device; none if there is only one attribute."""
+    names = _list_names(part)
+    if len(names) < 2:
+        return []
+    device, middle = part.query.series[0].device, len(names) // 2
+    return [
+        attrs.evolve(part, query=attrs.evolve(part.query, series=[Series(device, some)]))
+        for some in (names[:middle], names[middle:])
+    ]

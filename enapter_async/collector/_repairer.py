@@ -18,6 +18,7 @@ from enapter_async import (
 )
 from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async._protocol.failure import may_pass
+from enapter_async._selection import list_names
 from enapter_async.collector._history_reader import HistoryReader, Reading
 from enapter_async.collector._open_gaps import LOOK_SECONDS, OpenGaps
 from enapter_async.collector._problems import Problems, ends_polling
@@ -247,7 +248,7 @@ class Repairer:
             await self._flush()
             await self._look_up_rows(job)
             last = await self._reader.read_all(job, query, reading)
-        self._refuse(job, refused)
+        self._refuse(job, refused, reading.unreadable)
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         spans = {device: span for device, span in job.spans.items() if device not in refused}
         empty = self._settled(spans, reading.found, job.stored)
@@ -259,22 +260,25 @@ class Repairer:
             GapsFilled(devices=len(job.spans), start=job.start, before=job.before, rows=rows, without_history=empty)
         )
 
-    def _refuse(self, job: RepairJob, refused: Mapping[str, EnapterError]) -> None:
+    def _refuse(
+        self, job: RepairJob, refused: Mapping[str, EnapterError], unreadable: Mapping[str, Collection[str]]
+    ) -> None:
         """Leave the gaps of rejected devices alone for a while. Each device is reported once until it can be read."""
         for gap in job.gaps:
             for device in refused if gap.device_id is None else refused.keys() & {gap.device_id}:
                 self._queue.refuse(device, gap.start if gap.device_id else max(gap.start, job.start))
         self._reported_devices -= job.spans.keys() - refused.keys()
         for device, error in refused.items():
-            self._report_failure(device, error)
+            self._report_failure(device, error, unreadable.get(device, ()))
 
-    def _report_failure(self, device: str | None, error: EnapterError) -> None:
+    def _report_failure(self, device: str | None, error: EnapterError, attributes: Collection[str] = ()) -> None:
         if isinstance(error, RequestError):
             self.failures[device] = error
         who = device or "all devices"
+        of = f" of {list_names(attributes)}" if attributes else ""
         if who not in self._reported_devices:
             self._reported_devices.add(who)
-            self._report(Skipped(device_id=who, attribute=None, reason=f"its history: {error}"))
+            self._report(Skipped(device_id=who, attribute=None, reason=f"its history{of}: {error}"))
 
     def _rest(self, gap: Gap, job: RepairJob, refused: Mapping[str, EnapterError]) -> list[Gap]:
         if gap.device_id is not None and gap.device_id in refused:
