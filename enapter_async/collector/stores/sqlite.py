@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,8 @@ _LAST_ROW: Final = (
 _MARK: Final = "INSERT OR REPLACE INTO telemetry_devices VALUES (?,?)"
 _BUSY_SECONDS: Final = 5.0
 """Seconds to wait for a lock of another program before reporting it to the collector."""
+_LOCKED_PAUSE: Final = 0.02
+"""Seconds between two attempts to switch to the write-ahead log."""
 _LOOK_BACK: Final = 3_600 * SECOND
 """Microseconds before the newest row in which to search for the newest row of each device."""
 _TEMPORARY: Final = frozenset(
@@ -295,14 +298,30 @@ class _Database:
     def _prepare(self) -> None:
         execute = self._connection.execute
         prepare_tables(self._connection, self._path, self.journal)
-        execute("PRAGMA journal_mode = WAL")
+        self._use_write_ahead_log()
         execute("PRAGMA synchronous = NORMAL")
         # 16 MB instead of 2: what a commit of 100,000 rows changes.
         execute("PRAGMA cache_size = -16000")
         # 16 MB instead of 4: pages that several commits change are written to the file once.
         execute("PRAGMA wal_autocheckpoint = 4000")
 
+    def _use_write_ahead_log(self) -> None:
+        """Switch to the write-ahead log. If another program locks the file, SQLite itself does not wait here."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if _read_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOCKED_PAUSE)
+            else:
+                return
+
+
+def _read_code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
 
 def _failed(path: Path, what: str, error: sqlite3.Error) -> StorageError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return StorageError(path, f"{what}: {error}", temporary=code in _TEMPORARY)
+    return StorageError(path, f"{what}: {error}", temporary=_read_code(error) in _TEMPORARY)
