@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from enapter_async._host import can_exist, encode_host
+from enapter_async._host import can_exist, encode_host, split_url
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.arguments import describe_value, read_number, read_whole_number
 
@@ -268,7 +268,7 @@ def checked_base_url(value: object) -> str:
     url = value.strip()
     if _CONTROL_OR_SPACE.search(url):
         raise ConfigurationError("base_url must not contain whitespace or control characters")
-    parts = _split(url)
+    parts = split_url(url)
     if parts is None:
         raise ConfigurationError("base_url is not a valid URL")
     for is_wrong, complaint in (
@@ -293,20 +293,12 @@ def _with_encoded_host(url: str, parts: SplitResult, host: str) -> str:
         if "[" in parts.netloc and ":" not in host:
             raise ValueError("brackets are only for IPv6 addresses")
         encoded = encode_host(host)
+        netloc = f"[{encoded}]" if ":" in encoded else encoded
         port = "" if parts.port is None else f":{parts.port}"
-        return url if encoded == host else parts._replace(netloc=encoded + port).geturl()
+        return url if encoded == host else parts._replace(netloc=netloc + port).geturl()
     except ValueError as error:
         message = f"base_url has an invalid host {host!r}: {error}"
     raise ConfigurationError(message)
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # reading it checks it
-    except ValueError:
-        return None
-    return parts
 
 
 def checked_header_value(name: str, value: object) -> str:
@@ -355,7 +347,7 @@ def is_proxy_url(value: object) -> TypeGuard[str]:
     """Whether a value is the URL of a proxy that can be used."""
     if not isinstance(value, str) or _CONTROL_OR_SPACE.search(value):
         return False
-    parts = _split(value)
+    parts = split_url(value)
     if parts is None or parts.scheme not in ("http", "https") or parts.port == 0:
         return False
     return parts.hostname is not None and can_exist(parts.hostname)

@@ -42,7 +42,7 @@ def dumps(value: object, argument: str) -> bytes:
     """
     try:
         return _compact(value).encode("utf-8")
-    except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
+    except Exception as error:  # noqa: BLE001 - methods of foreign mappings and lists may raise anything
         message = f"cannot be encoded as JSON: {error}"
     raise InvalidArgumentError(argument, message)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from typing import Final, cast
-from urllib.parse import SplitResult, urlsplit
 
-from enapter_async._host import can_exist
+from enapter_async._host import can_exist, split_url
 from enapter_async._protocol.decoding import json_text
 from enapter_async._protocol.request import Elsewhere, Operation, Request, Safety
 from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
@@ -41,24 +40,13 @@ def _is_plain(text: str) -> bool:
 
 
 def _http_url(websocket_url: str, base_url: str) -> str:
-    parts = _split(websocket_url)
+    parts = split_url(websocket_url) if _is_plain(websocket_url) else None
     scheme = None if parts is None else _HTTP_SCHEMES.get(parts.scheme)
     if parts is None or scheme is None or not can_exist(parts.hostname or "") or parts.username is not None:
         raise InvalidArgumentError("session", "websocket_url must be an address such as wss://example.net/session")
     if scheme == "http" and not base_url.startswith("http:"):
         raise InvalidArgumentError("session", "websocket_url is an unencrypted ws address, which exposes the token")
     return parts._replace(scheme=scheme, fragment="").geturl()
-
-
-def _split(url: str) -> SplitResult | None:
-    if not _is_plain(url):
-        return None
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises ValueError for an invalid port
-    except ValueError:
-        return None
-    return parts
 
 
 def encode_message(channel_id: str, *words: str | int) -> str:

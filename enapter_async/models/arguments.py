@@ -6,7 +6,7 @@ import inspect
 import numbers
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from reprlib import Repr
@@ -148,6 +148,18 @@ def require_several(values: Iterable[T], argument: str) -> list[T]:
     with suppress(Exception):  # foreign code: any exception means that it is not iterable
         return list(values)
     raise refuse_argument(argument, "must be an iterable of values", values)
+
+
+def require_mapping(values: Mapping[str, T], argument: str, requirement: str) -> dict[str, T]:
+    """Return a mapping argument as a dict.
+
+    Raises:
+        InvalidArgumentError: The value is not a mapping, or cannot be read.
+    """
+    with suppress(Exception):  # foreign code: any exception means that it is not a mapping
+        if isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return dict(values.items())
+    raise refuse_argument(argument, requirement, values)
 
 
 def require_aware_time(value: object, argument: str) -> datetime:

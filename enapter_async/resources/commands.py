@@ -15,7 +15,7 @@ from enapter_async._protocol.urls import segment
 from enapter_async._protocol.values import format_time, require_timeout
 from enapter_async._session import Session
 from enapter_async.errors import EnapterError, ExecutionPendingError, InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
+from enapter_async.models.arguments import require_mapping
 from enapter_async.models.commands import CommandExecution, ExecutionState, StartedExecution
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.pagination import Pager
@@ -358,9 +358,8 @@ class RawCommands(RawResource):
 def _command(name: str, arguments: Mapping[str, JSON] | None, ephemeral: bool | Unset) -> bytes:
     fields: dict[str, object] = {"name": query.text(name, "name")}
     if arguments is not None:
-        if not isinstance(arguments, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise refuse_argument("arguments", "must map argument names to values", arguments)
-        fields["arguments"] = {query.text(key, "arguments"): value for key, value in arguments.items()}
+        given = require_mapping(arguments, "arguments", "must map argument names to values")
+        fields["arguments"] = {query.text(key, "arguments"): value for key, value in given.items()}
     if ephemeral is not UNSET:
         fields["ephemeral"] = query.flag(ephemeral, "ephemeral")
     return dumps(fields, "arguments")

@@ -12,7 +12,7 @@ from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.urls import segment
 from enapter_async._session import Session
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
+from enapter_async.models.arguments import refuse_argument, require_mapping
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.resources._resource import RawResource, Resource, device_path, raw
 
@@ -137,6 +137,8 @@ def _path(device_id: str, site_id: str | None, group: str, *rest: str) -> str:
 
 
 def _checked_values(values: Mapping[str, JSON]) -> dict[str, JSON]:
-    if not isinstance(values, Mapping) or not values:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise refuse_argument("set", "must be values by parameter name, at least one", values)
-    return {query.text(name, "set"): value for name, value in values.items()}
+    requirement = "must be values by parameter name, at least one"
+    given = require_mapping(values, "set", requirement)
+    if not given:
+        raise refuse_argument("set", requirement, values)
+    return {query.text(name, "set"): value for name, value in given.items()}

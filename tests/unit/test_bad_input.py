@@ -144,3 +144,20 @@ class Unit(str, Enum):  # noqa: UP042 - StrEnum is no such case
 async def test_a_member_of_an_enum_of_texts_is_sent_as_its_text(client: EnapterClient, recorder: Recorder) -> None:
     await client.request("GET", "v3/devices", query={"unit": Unit.HOURS}, safety=Safety.READ)
     assert recorder.received[-1].target == "GET v3/devices?unit=h"
+
+
+class Unreadable(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("no items")
+
+
+async def test_a_mapping_that_cannot_be_read_is_refused_by_name(client: EnapterClient, recorder: Recorder) -> None:
+    bad = Unreadable(a=1)
+    calls: list[Refused] = [
+        ("arguments", lambda c: c.commands.start("D", "stop", arguments=bad)),
+        ("arguments", lambda c: c.commands.start("D", "stop", arguments={"a": bad})),
+        ("set", lambda c: c.configuration.update("D", "g", set=bad)),
+        ("json", lambda c: c.request("POST", "v3/x", json=bad, safety=Safety.UNSAFE)),
+    ]
+    for argument, call in calls:
+        await find_refusal(argument, call, client, recorder)

@@ -318,6 +318,7 @@ async def test_a_socks_proxy_of_the_environment_is_refused_by_name(
         "http://[",
         "http://127.1:3128",
         "http://a..example",
+        "http://[::1]x:3128",
         "http://proxy.example.net:0",
         "https://proxy.example.net:3128",  # aiohttp would ignore it, and the token would go straight to the server
     ],
@@ -359,6 +360,9 @@ IMPOSSIBLE = [
     "\u2024example",
     "\u00fc" * 60 + ".example",
     "[v1.a]",
+    "[::1]x",
+    "[fe80::1%]",
+    "[fe80::1%a/b]",
 ]
 
 
@@ -383,7 +387,8 @@ def test_a_host_that_no_server_can_have_is_refused_when_the_client_is_made(host:
         ("localhost.", "localhost."),
         ("192.168.0.9:8080", "192.168.0.9:8080"),
         ("[::1]:8080", "[::1]:8080"),
-        ("[fe80::1%25eth0]", "[fe80::1%25eth0]"),
+        ("[fe80::1%eth0]", "[fe80::1%eth0]"),
+        ("[fe80::1%25eth0]:8080", "[fe80::1%eth0]:8080"),  # as RFC 6874 writes it; no resolver knows that
         ("enapter-gateway.local", "enapter-gateway.local"),
     ],
 )
