@@ -15,6 +15,7 @@ import attrs
 
 from enapter_async import errors
 from enapter_async.errors import EnapterError, Outcome, RequestError
+from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON
 
 __all__ = ["HTTP_STATUSES", "Problem", "describe_error"]
@@ -80,7 +81,11 @@ def describe_error(error: EnapterError) -> Problem:
 
     Returns:
         Status, headers and body.
+
+    Raises:
+        InvalidArgumentError: It is not an error of this SDK.
     """
+    _require_error(error)
     status = next(HTTP_STATUSES[cls] for cls in type(error).__mro__ if cls in HTTP_STATUSES)
     outcome = error.outcome if isinstance(error, RequestError) else None
     if status == HTTPStatus.SERVICE_UNAVAILABLE and outcome == "unknown":
@@ -104,3 +109,8 @@ def describe_error(error: EnapterError) -> Problem:
     if retry_after is not None and outcome != "unknown":
         headers["Retry-After"] = str(math.ceil(retry_after))
     return Problem(status=status, outcome=outcome, headers=headers, body=body)
+
+
+def _require_error(error: object) -> None:
+    if not isinstance(error, EnapterError):
+        raise refuse_argument("error", "must be an EnapterError", error)

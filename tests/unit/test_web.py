@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -90,3 +91,9 @@ def test_faults_of_the_application_are_not_explained_to_its_callers() -> None:
 def test_callers_learn_how_to_find_out_what_became_of_a_command() -> None:
     assert describe_error(OutcomeUnknownError("lost", started_at=NOW)).body["started_at"] == NOW.isoformat()
     assert describe_error(ExecutionPendingError("running", execution_id="E")).body["execution_id"] == "E"
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), ExceptionGroup("several", [ClientClosedError()]), NotFoundError])
+def test_other_exceptions_are_refused(error: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="error: must be an EnapterError, got "):
+        describe_error(error)
