@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from html import unescape
 from typing import Final
+from urllib.parse import unquote
 
 from enapter_async.models.common import JSON
 
@@ -18,6 +20,12 @@ _ESCAPES: Final = ("\\", "%", "&", "+")
 # Each level of a URL or of HTML escapes these two again.
 _PERCENT: Final = "%(?:25){0,4}"
 _AMPERSAND: Final = "&(?:amp;){0,4}"
+_LEVELS: Final = 8
+"""Maximum number of times that a text is decoded to look for a secret."""
+_CODES: Final = re.compile(
+    r"\\+(?:u\{0*([0-9a-f]{1,6})\}|(?-i:U)([0-9a-f]{8})|u([0-9a-f]{4})|x([0-9a-f]{2})|([0-7]{3})|(.))|%u([0-9a-f]{4})",
+    re.IGNORECASE | re.DOTALL,
+)
 _NAMES: Final = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
@@ -25,12 +33,37 @@ def masked(text: str, *secrets: str | None) -> str:
     """Return the text with every secret masked, since servers and proxies echo requests.
 
     A secret is found in any notation: as it is, or with characters escaped as in a repr, in JSON, in a URL
-    or in HTML.
+    or in HTML, also one within the other.
     """
     for secret in secrets:
         if secret and len(secret) >= _SHORTEST:
             text = _without(text, secret)
+            if _contains_escaped(text, secret):
+                words = re.split(r'(["\s]+)', text)
+                text = "".join(MASK if _contains_escaped(word, secret) else word for word in words)
+                text = MASK if _contains_escaped(text, secret) else text
     return text
+
+
+def _contains_escaped(text: str, secret: str) -> bool:
+    """Whether a text contains a secret, or the beginning of one, after decoding it often enough."""
+    beginning = secret[:_BEGINNING]
+    for _ in range(_LEVELS):
+        decoded = unescape(unquote(_CODES.sub(_decode, text))) if "\\" in text or "%" in text else unescape(text)
+        if decoded == text:
+            return False
+        text = decoded
+        if beginning in text:
+            return True
+    return False
+
+
+def _decode(match: re.Match[str]) -> str:
+    *codes, octal, character, percent = match.groups()
+    if character is not None:
+        return str(character)
+    code = int(octal, 8) if octal else int(percent or next(filter(None, codes)), 16)
+    return chr(code) if code < 0x110000 else ""
 
 
 def _without(text: str, secret: str) -> str:

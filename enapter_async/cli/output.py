@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
@@ -249,6 +250,8 @@ def _members(parent: dict[str, JSON] | list[JSON], indent: int | None, level: in
 
 def _encode(value: JSON) -> str:
     text = _encode_json(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'"{text}"'  # JSON has no such numbers
     return text if text.isascii() and "\x7f" not in text else _MAY_ACT.sub(_escape, text)
 
 
@@ -273,7 +276,7 @@ def _csv_line(cells: Iterable[str]) -> str:
 def _csv_cell(value: JSON) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json_text(value)
+    return _text(value)
 
 
 def _cell(value: JSON, *, lines: bool = False) -> str:
@@ -281,7 +284,13 @@ def _cell(value: JSON, *, lines: bool = False) -> str:
         return "-"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         value = ", ".join(cast("list[str]", value)) or "-"
-    return make_visible(value if isinstance(value, str) else json_text(value), lines=lines)
+    return make_visible(_text(value), lines=lines)
+
+
+def _text(value: JSON) -> str:
+    if isinstance(value, float):
+        return _encode_json(value)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def warn(message: str) -> None:

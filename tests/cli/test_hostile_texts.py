@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,21 @@ def test_json_keeps_every_character(form: str) -> None:
     with answering(ANSWERS) as server:
         result = server.run("properties", "get", "d1", "--output", form)
     assert json.loads(result.stdout) == ANSWERS["/v3/devices/d1/properties"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [("json", '"Infinity"'), ("jsonl", '"-Infinity"'), ("csv", "-Infinity"), ("csv", "1.5"), ("table", "NaN")],
+)
+def test_a_number_that_json_has_not_is_named(form: str, shown: str) -> None:
+    numbers = {"much": math.inf, "little": -math.inf, "none": math.nan, "usual": 1.5, "list": [math.inf]}
+    with answering({"/v3/devices/d1/properties": {"properties": numbers}}) as server:
+        result = server.run("properties", "get", "d1", "--output", form)
+    assert result.exit_code == 0, result.output
+    assert shown in result.stdout
+    if form.startswith("json"):
+        read = json.loads(result.stdout, parse_constant=pytest.fail)
+        assert read == {"much": "Infinity", "little": "-Infinity", "none": "NaN", "usual": 1.5, "list": ["Infinity"]}
 
 
 def test_line_breaks_stay_within_their_cell_of_csv() -> None:

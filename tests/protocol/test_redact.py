@@ -55,6 +55,29 @@ def test_no_way_of_writing_shows_a_secret(way: str, secret: str) -> None:
     assert masked(text, secret) == "«***» \\ % &"
 
 
+CODES: dict[str, Callable[[str], str]] = {
+    "URL": lambda secret: "".join(f"%{ord(one):02x}" for one in secret),
+    "HTML": lambda secret: "".join(f"&#{ord(one)};" for one in secret),
+    "HTML without semicolons": lambda secret: "".join(f"&#x{ord(one):x}" for one in secret),
+    "JSON": lambda secret: "".join(f"\\u{ord(one):04x}" for one in secret),
+    "Python": lambda secret: "".join(f"\\U{ord(one):08x}" for one in secret),
+    "old JavaScript": lambda secret: "".join(f"%u{ord(one):04x}" for one in secret),
+}
+
+
+@pytest.mark.parametrize("outer", CODES)
+@pytest.mark.parametrize("inner", CODES)
+def test_no_notation_within_another_shows_a_secret(inner: str, outer: str) -> None:
+    secret = "zyxwvuts-rqponmlk"
+    shown = masked(f'{{"code": "BAD", "text": "got {CODES[outer](CODES[inner](secret))}"}}', secret)
+    assert shown == '{"code": "BAD", "text": "got ***"}'
+
+
+def test_looking_for_a_notation_within_another_changes_no_other_text() -> None:
+    for text in ("100 % of a &amp;amp; b", r"C:\\users\\x41", "%25252525252525252541", "&" * 1000, "\\" * 1000):
+        assert masked(text, "zyxwvuts-rqponmlk") == text
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_secret_that_is_cut_off_is_masked(way: str) -> None:
     secret = "it's\\a\"t0k3n/of<all>&kinds"
