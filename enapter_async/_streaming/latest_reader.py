@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, cast
 
-from enapter_async._protocol.body import loads_object
 from enapter_async._protocol.decoding.converter import structurer
+from enapter_async._protocol.decoding.envelopes import optional_field
 from enapter_async._protocol.request import Answer
 from enapter_async._protocol.values import MOMENTS
 from enapter_async.errors import SchemaError
@@ -26,8 +26,8 @@ _read_point = structurer(LatestPoint)
 
 
 def decode_latest(answer: Answer) -> dict[str, JSON]:
-    """Decode `{"telemetry": {device: ...}}` down to the devices. A missing key means that there are no values."""
-    points = loads_object(answer).get("telemetry")
+    """Decode `{"telemetry": {device: ...}}` down to the devices. Null or an empty object means no values."""
+    points = optional_field(answer, "telemetry")
     if points is None:
         return {}
     if type(points) is not dict:

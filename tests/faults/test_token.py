@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -352,3 +353,19 @@ async def test_the_answers_facts_do_not_show_it() -> None:
         answer = await client.raw.sites.get("S")
         for text in (*texts_within(answer), shown(client)):
             assert TOKEN not in text
+
+
+async def test_a_provider_that_raises_one_object_each_time_grows_no_traceback() -> None:
+    failure = ConfigurationError("the vault is closed")
+
+    async def provider() -> str:
+        raise failure.with_traceback(None)
+
+    async with EnapterClient(base_url="http://127.0.0.1:1", token=provider) as client:
+        depths: list[int] = []
+        for _ in range(10):
+            with pytest.raises(ConfigurationError, match="the vault is closed") as caught:
+                await read(client)
+            depths.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+            assert caught.value is not failure
+    assert len(set(depths)) == 1

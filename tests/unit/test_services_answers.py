@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from enapter_async import EnapterClient, InvalidBodyError, NotFoundError, SchemaError
+from enapter_async import EnapterClient, InvalidBodyError, NotFoundError, PollFailed, SchemaError, WatchEvent
 from enapter_async.models.communication import MqttProtocol
 from enapter_async.models.rule_engine import RuleEngineState
 from enapter_async.models.rules import RuntimeVersion
@@ -292,3 +292,18 @@ async def test_a_web_page_is_no_answer(recorder: Recorder, client: EnapterClient
     answer(recorder, b"<html>welcome</html>")
     with pytest.raises(InvalidBodyError, match="welcome"):
         await client.commands.get_execution("D", "E")
+
+
+async def test_a_watch_reports_latest_values_without_their_envelope(recorder: Recorder, client: EnapterClient) -> None:
+    answer(recorder, {"D": {"power": {"value": 1, "timestamp": 1}}})
+    events: list[WatchEvent] = []
+
+    def finish(event: WatchEvent) -> None:
+        events.append(event)
+        watch.finish()
+
+    async with client.telemetry.watch({"D": ["power"]}, interval=0.05, on_event=finish) as watch:
+        assert [found async for found in watch] == []
+    [event] = events
+    assert isinstance(event, PollFailed)
+    assert isinstance(event.error, SchemaError)

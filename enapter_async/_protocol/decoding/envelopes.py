@@ -8,6 +8,7 @@ from enapter_async._protocol.body import any_json, loads, loads_object
 from enapter_async._protocol.decoding.converter import structurer
 from enapter_async._protocol.request import Answer
 from enapter_async.errors import SchemaError
+from enapter_async.models.common import JSON
 
 T = TypeVar("T")
 
@@ -32,11 +33,22 @@ class Enveloped(Generic[T]):
         raise SchemaError("is missing", path=self._key)
 
 
-class Optionally(Generic[T]):
-    """Decodes `{"telemetry": {...}}`. Null or an empty object means an empty value.
+def optional_field(answer: Answer, key: str) -> JSON:
+    """Return a field of a response, or None in an empty object.
 
     Older servers respond without this envelope. Their responses are rejected, since they would look empty.
+
+    Raises:
+        DecodeError: The body is no object, or has other fields only.
     """
+    payload = loads_object(answer)
+    if payload and key not in payload:
+        raise SchemaError("is missing; the response has an older format", path=key)
+    return payload.get(key)
+
+
+class Optionally(Generic[T]):
+    """Decodes `{"telemetry": {...}}`. Null or an empty object means an empty value."""
 
     __slots__ = ("_key", "_type")
 
@@ -45,10 +57,7 @@ class Optionally(Generic[T]):
         self._type = type_
 
     def __call__(self, answer: Answer) -> T:
-        payload = loads_object(answer)
-        if payload and self._key not in payload:
-            raise SchemaError("is missing; the response has an older format", path=self._key)
-        value = payload.get(self._key)
+        value = optional_field(answer, self._key)
         return self._type() if value is None else structurer(self._type, at=self._key)(value)
 
 
