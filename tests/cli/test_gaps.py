@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from served import invoke, served
 
+from enapter_async import HistoryPart, ServerError
 from enapter_async.collector import SqliteStore
-from enapter_async.simulator import Fault
+from enapter_async.collector._history_reader import HistoryReader
+from enapter_async.collector._repair_job import RepairJob
+from enapter_async.rows import Row
 
 
 def note(database: Path) -> None:
@@ -46,20 +51,27 @@ def test_gaps_are_listed_and_filled(database: Path) -> None:
 
 
 def test_a_device_whose_history_fails_costs_itself_only(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = HistoryReader._read
+    broken: list[str] = []
+
+    async def fail(self: Any, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
+        devices = [series.device for series in part.query.series]
+        broken.extend([] if broken else devices[:1])
+        if broken[0] in devices:
+            raise ServerError("status 500", status=500)
+        return await read(self, job, part, found)
+
     monkeypatch.setattr("enapter_async.collector._history_reader._WAITED", -1.0)
+    monkeypatch.setattr(HistoryReader, "_read", fail)
     note(database)
-    days = [f"2026-03-{day}" for day in (15, 16)]
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.executemany(
-            "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (NULL, ?, ?, 'test')",
-            [(f"{day}T09:20:00Z", f"{day}T09:21:00Z") for day in days],
-        )
     with served(devices=3) as server:
-        server.simulator.faults.on("queryTimeseries", Fault.answer(500), nth={1, 2, 3, 4, 5})
         repaired = server.run("gaps", "repair", str(database))
     assert repaired.exit_code == 6, repaired.output
-    assert "3 gaps before, 1 now" in repaired.stdout
-    assert "some gaps stay recorded, because their history cannot be read: all devices: " in repaired.stderr
+    assert "1 gaps before, 1 now" in repaired.stdout
+    assert not repaired.stdout.startswith("0 rows")
+    assert f"some gaps stay recorded, because their history cannot be read: {broken[0]}: status 500" in repaired.stderr
+    listed = invoke("gaps", "list", str(database), "--output", "json")
+    assert json.loads(listed.stdout)["device_id"] == broken[0]
 
 
 def test_a_store_that_is_missing_or_has_no_journal(tmp_path: Path) -> None:
