@@ -169,8 +169,9 @@ def test_gaps_are_listed_and_repaired(postgres_url: str) -> None:
     )
     listed = run("gaps", "list", postgres_url.replace("admin@", f"admin:{SECRET}@"), "--output", "json")
     assert listed.code == 0, listed.stderr
-    (gap,) = [json.loads(line) for line in listed.stdout.splitlines()]
-    assert gap["reason"] == "by hand"
+    # On a loaded machine, a tick may have come too late and left a gap of its own.
+    reasons = [json.loads(line)["reason"] for line in listed.stdout.splitlines()]
+    assert reasons.count("by hand") == 1
     rows = query(postgres_url, "SELECT count(*) FROM telemetry")
     repaired = run("gaps", "repair", postgres_url, "--simulate", "2")
     assert repaired.code == 0, repaired.stderr
