@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Final
 
 import attrs
@@ -89,7 +90,15 @@ class RepairJob:
         return block.select(find_filter)
 
 
-def plan_job(gaps: Sequence[Gap], devices: Collection[str], *, over: int, step: int, longest: int) -> RepairJob:
+def plan_job(
+    gaps: Sequence[Gap],
+    devices: Collection[str],
+    *,
+    over: int,
+    step: int,
+    longest: int,
+    find_begin: Callable[[Gap], int] = attrgetter("start"),
+) -> RepairJob:
     """Select the oldest gap and the gaps near it.
 
     Args:
@@ -98,22 +107,24 @@ def plan_job(gaps: Sequence[Gap], devices: Collection[str], *, over: int, step: 
         over: Time from which there is no history yet, in microseconds since 1970.
         step: Microseconds between two rows.
         longest: Maximum length of a job, in microseconds.
+        find_begin: Returns where to begin in a gap, normally at its start.
     """
-    start = gaps[0].start // step * step
+    begins = sorted(((find_begin(gap), gap) for gap in gaps), key=itemgetter(0))
+    start = begins[0][0] // step * step
     most = start + longest
     reached = start
-    taken: list[Gap] = []
-    for gap in gaps:
-        if gap.start >= most or (taken and gap.start > reached + _NEAR * step):
+    taken: list[tuple[int, Gap]] = []
+    for begin, gap in begins:
+        if begin >= most or (taken and begin > reached + _NEAR * step):
             break
-        taken.append(gap)
+        taken.append((begin, gap))
         reached = max(reached, gap.before)
     before = min(-(-min(reached, most) // step) * step, over)
     spans: dict[str, tuple[int, int]] = {}
-    for gap in taken:
-        begin, end = max(gap.start // step * step, start), min(-(-gap.before // step) * step, before)
+    for begin, gap in taken:
+        first, end = max(begin // step * step, start), min(-(-gap.before // step) * step, before)
         for device in devices if gap.device_id is None else (gap.device_id,):
             known = spans.get(device)
-            spans[device] = (begin, end) if known is None else (min(begin, known[0]), max(end, known[1]))
+            spans[device] = (first, end) if known is None else (min(first, known[0]), max(end, known[1]))
     spans = {device: span for device, span in spans.items() if span[0] < span[1]}
-    return RepairJob(start, before, step, tuple(taken), spans)
+    return RepairJob(start, before, step, tuple(gap for _, gap in taken), spans)

@@ -35,6 +35,9 @@ class RepairQueue:
         self._clock = clock
         self._refused: dict[_Key, float] = {}
         self._failed: set[_Key] = set()
+        self._begins: dict[_Key, int] = {}
+        """Where to continue in a gap whose earlier parts could not be read."""
+        self._strides: dict[_Key, int] = {}
 
     def next_job(self, gaps: Sequence[Gap], devices: Collection[str], over: int) -> tuple[RepairJob | None, float]:
         """Return the next job, or None and the seconds until there may be one.
@@ -64,11 +67,15 @@ class RepairQueue:
 
         Otherwise a gap that ends in hours, because a clock was ahead, would be filled step by step until then.
         """
-        return min(-(-gap.before // self._step), gap.start // self._step + _LEAST_STEPS) * self._step
+        return min(-(-gap.before // self._step), self._find_begin(gap) // self._step + _LEAST_STEPS) * self._step
+
+    def _find_begin(self, gap: Gap) -> int:
+        begin = self._begins.get(_key(gap), gap.start)
+        return begin if begin < gap.before else gap.start
 
     def plan(self, gaps: Sequence[Gap], devices: Collection[str], over: int) -> RepairJob:
         """Return a job of the first of some gaps and those near it."""
-        return plan_job(gaps, devices, over=over, step=self._step, longest=self._longest)
+        return plan_job(gaps, devices, over=over, step=self._step, longest=self._longest, find_begin=self._find_begin)
 
     def refuse(self, device: str | None, start: int, *, forever: bool = False) -> None:
         """Leave a gap alone for a while. Other gaps of its device are tried after those of all other devices.
@@ -80,9 +87,39 @@ class RepairQueue:
         """
         self._refused[device, start] = inf if forever else self._clock() + _REFUSED_SECONDS
 
+    def pass_over(self, gap: Gap, before: int, *, is_readable: bool) -> None:
+        """Continue after a part of a gap that was rejected. If it was the last part, leave the gap alone for a while.
+
+        Args:
+            gap: The gap.
+            before: End of the part.
+            is_readable: Whether some attributes could be read. Otherwise parts are left out, each time twice as many,
+                since the server may reject all of them. The last part is not left out.
+        """
+        key = _key(gap)
+        left_out = 0 if is_readable else self._strides.get(key, 0)
+        if before < gap.before:
+            self._begins[key] = max(before, min(before + left_out * self._longest, gap.before - self._longest))
+            self._strides[key] = 2 * left_out + 1
+            return
+        self._forget(key)
+        # On average one part is read in this time, also if a part of each is readable and thus read again.
+        parts = -(-(gap.before - gap.start) // self._longest) if is_readable else 1
+        self._refused[key] = self._clock() + _REFUSED_SECONDS * parts
+
     def put_back(self, job: RepairJob) -> None:
-        """Try the gaps of a job that failed after all others."""
-        self._failed.update(map(_key, job.gaps))
+        """Try the gaps of a job that failed after all others, and their later parts first."""
+        for gap in job.gaps:
+            key = _key(gap)
+            self._failed.add(key)
+            if job.start < job.before < gap.before:
+                self._begins[key] = job.before
+            else:
+                self._forget(key)
+
+    def _forget(self, key: _Key) -> None:
+        self._begins.pop(key, None)
+        self._strides.pop(key, None)
 
     def list_unreadable(self, gaps: Sequence[Gap]) -> Iterator[Gap]:
         """Refuse gaps that no request can contain, and yield them."""
@@ -92,7 +129,7 @@ class RepairQueue:
                 yield gap
 
     def _rank(self, gap: Gap, suspects: Collection[str | None]) -> tuple[bool, bool, bool]:
-        is_suspect = gap.device_id is not None and gap.device_id in suspects
+        is_suspect = (gap.device_id is not None and gap.device_id in suspects) or _key(gap) in self._begins
         return _key(gap) in self._failed, is_suspect, gap.before - gap.start > LONGEST_GAP
 
 

@@ -174,7 +174,8 @@ class Repairer:
                 failed_in_a_row += 1
                 if ends_polling(error) or isinstance(error, RateLimitedError) or failed_in_a_row >= _MOST_FAILURES:
                     raise
-                given_up.update(((gap.device_id, gap.start), error) for gap in job.gaps)
+                given_up.update(((gap.device_id, gap.start), error) for gap in job.gaps if gap.before <= job.before)
+                self._queue.put_back(job)
             else:
                 filled += 1
                 failed_in_a_row = 0
@@ -266,7 +267,10 @@ class Repairer:
         """Leave the gaps of rejected devices alone for a while. Each device is reported once until it can be read."""
         for gap in job.gaps:
             for device in refused if gap.device_id is None else refused.keys() & {gap.device_id}:
-                self._queue.refuse(device, gap.start if gap.device_id else max(gap.start, job.start))
+                if gap.device_id is None:
+                    self._queue.refuse(device, max(gap.start, job.start))
+                else:
+                    self._queue.pass_over(gap, job.before, is_readable=device in unreadable)
         self._reported_devices -= job.spans.keys() - refused.keys()
         for device, error in refused.items():
             self._report_failure(device, error, unreadable.get(device, ()))
