@@ -78,6 +78,12 @@ async def test_bodies_that_are_no_json_object_are_refused(sim: Simulator, call: 
     assert answer["errors"][0]["code"] == "invalid_body"
 
 
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused(call: Caller) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    answer = await call("POST", "/v3/sites", data=b'{"name": "N", "timezone": "UTC"}', headers=headers, status=400)
+    assert answer["errors"][0]["code"] == "invalid_body"
+
+
 async def test_cloud_and_gateway_insist_on_https(session: aiohttp.ClientSession) -> None:
     for mode in ("cloud", "gateway"):
         async with Simulator(mode=mode) as sim:

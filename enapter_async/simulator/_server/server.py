@@ -11,6 +11,7 @@ import attrs
 from aiohttp import web
 
 from .errors import Refusal, envelope, no_telemetry
+from .exchange.body import read_content
 from .exchange.call import Call
 from .exchange.connections import TRUNCATE_AT, break_connection, is_broken, peer_port
 from .exchange.query import Query
@@ -109,9 +110,9 @@ class Server:
         self, request: web.Request, operation: Operation | None, record: RequestRecord
     ) -> web.StreamResponse:
         try:
-            content = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return refusal_response(Refusal(413, "the body is too large", code="too_large"))
+            content = await read_content(request)
+        except Refusal as refusal:
+            return refusal_response(refusal)
         record.body = content[:_KEPT_BODY]
         rule = self.plan.next(record.operation, record.method, record.path) or self.chaos.next()
         if rule is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ..errors import Refusal
+from ..exchange.body import read_content
 from ..exchange.responses import refusal_response
 from ..texts import require_token
 from . import devices, faults, settings, state, traffic
@@ -81,15 +82,13 @@ class Control:
             return await self._answer(request, stopping)
         except Refusal as refusal:
             return refusal_response(refusal)
-        except web.HTTPRequestEntityTooLarge:
-            return refusal_response(Refusal(413, "the body is too large", code="too_large"))
         except Exception:
             logger.exception("defect in %s %s", request.method, request.path)
             return refusal_response(Refusal(500, "internal server error", code="internal"))
 
     async def _answer(self, request: web.Request, stopping: asyncio.Event) -> web.Response:
         route, path = find_route(ROUTES, request.method, request.rel_url.raw_path)
-        content = await request.read()
+        content = await read_content(request)
         require_json(request, content)
         payload = await route.handler(
             Exchange(self._simulator, self._clock, self._initial, stopping, request, content, path)

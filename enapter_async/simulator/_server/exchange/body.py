@@ -6,8 +6,24 @@ import json
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
+from aiohttp import web
+
 from ..errors import Refusal, invalid_field
 from ..shapes import as_list, as_mapping
+
+
+async def read_content(request: web.Request) -> bytes:
+    """Return the decompressed body of a request.
+
+    Raises:
+        Refusal: It is too large, or not encoded as its headers say.
+    """
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise Refusal(413, "the body is too large", code="too_large") from None
+    except web.RequestPayloadError:
+        raise Refusal(400, "the body is not encoded as the headers say", code="invalid_body") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
