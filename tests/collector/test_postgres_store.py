@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -522,6 +523,73 @@ async def test_the_setting_that_is_wrong_is_told_in_one_line(
             pass
     assert str(caught.value).endswith('root.crt" does not exist or cannot be accessed')
     assert not caught.value.temporary
+
+
+@pytest.mark.parametrize("url", ["postgresql://", "postgresql:///", "postgresql:///?user=admin"])
+async def test_the_database_comes_from_the_environment(
+    url: str, postgres_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "PGUSER": "admin",
+        "PGDATABASE": postgres_url.rpartition("/")[2],
+    }.items():
+        monkeypatch.setenv(name, value)
+    async with PostgresStore(url) as store:
+        assert await store.write([row()]) == 1
+    async with PostgresStore(postgres_url) as store:
+        assert await store.write([row()]) == 0
+
+
+@pytest.mark.parametrize("name", ["url", "PGPORT"])
+async def test_a_port_that_is_no_number_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPORT", "abc")
+    url = "postgresql://127.0.0.1/db" + ("?port=abc" if name == "url" else "")
+    with pytest.raises(StorageError, match=r"the port must be a number \(.*\), not 'abc'$") as caught:
+        async with PostgresStore(url):
+            pass
+    assert not caught.value.temporary
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("127.0.0.1:1", r"the connection was refused; is the server running\?$"),
+        ("nowhere.invalid", "the name of the host cannot be resolved: "),
+    ],
+)
+async def test_a_server_that_cannot_be_reached_is_told_in_words(
+    host: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(asked: str, *_: object, **__: object) -> object:
+        assert asked == "nowhere.invalid"
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    if host == "nowhere.invalid":
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(StorageError, match=problem) as caught:
+        async with PostgresStore(f"postgresql://admin@{host}/db"):
+            pass
+    assert caught.value.temporary
+
+
+@pytest.mark.parametrize("own_file", [True, False])
+async def test_a_service_of_the_system(
+    own_file: bool, postgres_url: str, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if own_file:
+        (tmp_path / ".pg_service.conf").write_text("[another]\nhost=h\n")
+    (tmp_path / "pg_service.conf").write_text(
+        f"[plant]\nhost=127.0.0.1\nport={postgres.port}\nuser=admin\ndbname={postgres_url.rpartition('/')[2]}\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PGSYSCONFDIR", str(tmp_path))
+    async with PostgresStore("postgresql:///?service=plant") as store:
+        assert await store.write([row()]) == 1
+    with pytest.raises(StorageError, match=r"pg_service.conf has no section \[unknown\]$"):
+        async with PostgresStore("postgresql://?service=unknown"):
+            pass
 
 
 async def test_settings_come_from_a_service_file(

@@ -74,8 +74,11 @@ def mask_password(text: str) -> str:
     return _PASSWORD.sub(r"\1***", text)
 
 
-def drop_client_settings(url: str) -> str:
-    """Return a PostgreSQL URL without parameters that only libpq knows and that change nothing essential.
+def adapt_to_asyncpg(url: str) -> str:
+    """Return a PostgreSQL URL that asyncpg understands as libpq would.
+
+    Left out are parameters that only libpq knows and that change nothing essential, and a path of `/` alone, which
+    asyncpg takes for a database without a name instead of that of `dbname`, the service or PGDATABASE.
 
     Raises:
         LookupError: The URL requires channel binding.
@@ -90,7 +93,7 @@ def drop_client_settings(url: str) -> str:
             )
         if name != "channel_binding" and name not in _CLIENT_SETTINGS:
             kept.append(field)
-    return parts._replace(query="&".join(kept)).geturl()
+    return parts._replace(path=parts.path if parts.path != "/" else "", query="&".join(kept)).geturl()
 
 
 def find_passwords(url: str) -> Iterator[str]:
@@ -103,13 +106,14 @@ def find_passwords(url: str) -> Iterator[str]:
             yield from {secret, unquote(secret)}
 
 
-def choose_service(url: str) -> str | None:
-    """Return the section of the service file that a URL or PGSERVICE names, if any.
+def choose_service(url: str) -> tuple[str, Path] | None:
+    """Return the section that a URL or PGSERVICE names, and its service file; None if neither names one.
 
-    asyncpg ignores a service that does not exist, and would write to the default database.
+    As libpq does, this looks into the user's file and then into that of PGSYSCONFDIR. asyncpg knows only the user's
+    file, ignores a service that does not exist, and would write to the default database.
 
     Raises:
-        LookupError: The section does not exist, or the file cannot be read.
+        LookupError: The section does not exist, or a file cannot be read.
     """
     service = dict(parse_qsl(urlsplit(url).query)).get("service") or os.environ.get("PGSERVICE")
     if not service:
@@ -118,17 +122,28 @@ def choose_service(url: str) -> str | None:
         path = Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
     except RuntimeError:  # in a container, the user may have no entry in /etc/passwd
         raise LookupError("there is no home directory for the service file; set PGSERVICEFILE") from None
+    files = [path]
+    if folder := os.environ.get("PGSYSCONFDIR"):
+        system = Path(folder, "pg_service.conf")
+        files = [file for file in (path, system) if file.exists()] or files
+    for file in files:
+        if _has_section(file, service):
+            return service, file
+    raise LookupError(f"the service file {' or '.join(map(str, files))} has no section [{service}]")
+
+
+def _has_section(path: Path, service: str) -> bool:
     sections = configparser.ConfigParser()
     try:
         with path.open(encoding="utf-8") as file:
             sections.read_file(file)
-        if service in sections:
-            dict(sections[service])
-            return service
+        if service not in sections:
+            return False
+        dict(sections[service])
     except OSError as error:
         raise LookupError(f"the service file {path} cannot be read: {error.strerror}") from None
     except (configparser.Error, UnicodeDecodeError):  # their messages quote the file, including passwords
         raise LookupError(
             f"the service file {path} cannot be read: a % must be doubled, and each line be NAME=VALUE"
         ) from None
-    raise LookupError(f"the service file {path} has no section [{service}]")
+    return True

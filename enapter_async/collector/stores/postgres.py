@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,8 +16,8 @@ from enapter_async.collector._times import DAY, read_clock
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey, RowsRefusedError
 from enapter_async.collector.stores._addresses import (
+    adapt_to_asyncpg,
     choose_service,
-    drop_client_settings,
     find_passwords,
     hide_password,
 )
@@ -366,7 +367,7 @@ class PostgresStore:
             passing = not isinstance(error, (ssl.SSLCertVerificationError, ValueError))
             failed = self._failure(_describe(error, is_connected=self._connection is not None), passing=passing)
         except (ValueError, OverflowError, LookupError) as error:
-            failed = self._failure(str(error.args[0] if isinstance(error, LookupError) else error), passing=False)
+            failed = self._failure(_describe_argument(error), passing=False)
         except BaseException:
             # Cancelled: the state of the connection is unknown, and opening another one takes milliseconds.
             self._drop_connection()
@@ -391,10 +392,12 @@ class PostgresStore:
             connection.terminate()
 
     async def _connect(self) -> _Connection:
+        service, service_file = choose_service(self._url) or (None, None)
         opened: object = await asyncpg.connect(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            drop_client_settings(self._url),
+            adapt_to_asyncpg(self._url),
             timeout=_CONNECT_SECONDS,  # pyright: ignore[reportArgumentType]
-            service=choose_service(self._url),
+            service=service,
+            servicefile=service_file,
             command_timeout=_ANSWER_SECONDS,
             target_session_attrs="read-write",  # of several hosts, the one that is not a standby
             server_settings={
@@ -420,11 +423,25 @@ def _require_name(name: str, argument: str) -> str:
 
 def _describe(error: Exception, *, is_connected: bool) -> str:
     """Return the reason of a failed or unanswered exchange in the words of an operator."""
+    if isinstance(error, socket.gaierror):
+        return f"the name of the host cannot be resolved: {error.strerror}"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused; is the server running?"
     text = str(error)
     if "underlying connection is closed" in text:
         return "the connection was lost"
     silent = f"no answer in {_ANSWER_SECONDS:g} s; is a table locked?" if is_connected else "the server does not answer"
     return text or silent
+
+
+def _describe_argument(error: ValueError | OverflowError | LookupError) -> str:
+    """Return what asyncpg found wrong with the settings of a connection."""
+    if isinstance(error, LookupError):
+        return str(error.args[0])
+    text = str(error)
+    if text.startswith("invalid literal for int()"):  # asyncpg reads nothing else as an integer
+        return f"the port must be a number (in the address, the service or PGPORT), not {text.rpartition(': ')[2]}"
+    return text
 
 
 async def _nothing(_: _Connection) -> None:
