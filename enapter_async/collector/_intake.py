@@ -125,9 +125,11 @@ class Intake:
             if track is None:
                 self._tracks[device] = DeviceTrack(since)
                 continue
-            back = [track.dropped.pop(name) for name in names if name in track.dropped]
+            back = {name: track.dropped.pop(name) for name in names if name in track.dropped}
             if back:
-                self.doubt((device,), min(back), since, "it was not selected")
+                self.doubt((device,), min(back.values()), since, "it was not selected")
+                # The next response may still be without them. Then their first values end the gap.
+                track.unsteady.update(back)
         for device, names in before.items():
             left = units.get(device, {})
             track = self._tracks[device]

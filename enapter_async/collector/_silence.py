@@ -119,7 +119,7 @@ class DeviceTrack:
         since: Time from which the device is collected.
         is_continued: Whether a gap that ends at `since` was recorded.
         is_divided: Whether its attributes need several requests.
-        unsteady: Attributes that were unreadable in some responses.
+        unsteady: Attributes that were missing or unreadable in some responses, or not selected for a while.
         dropped: When attributes that were selected before left the selection.
         misdated: Attributes with rows whose time cannot be right. Only their times are not used.
         last: The newest time of each attribute.

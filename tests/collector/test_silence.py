@@ -440,3 +440,35 @@ def test_a_second_that_was_skipped_while_the_time_of_this_machine_was_set_is_loo
         if second == 9:
             plant.second += step
     assert plant.noted == [(10, 11)]
+
+
+@pytest.mark.parametrize("asked_before", [0, 1])
+@pytest.mark.parametrize("reselected", [0.1, 0.4, 0.7])
+@pytest.mark.parametrize("cadence", [1, 3])
+def test_an_attribute_that_is_selected_again_misses_nothing_until_its_first_value(
+    cadence: int, reselected: float, asked_before: int
+) -> None:
+    """The last poll without it may be answered after it is selected again, and the next one a second later."""
+    plant = Plant("a", "b")
+
+    def poll(*, with_b: bool) -> None:
+        b = {"b": every(cadence, plant.second)} if with_b else {}
+        plant.poll({"a": every(1, plant.second), **b})
+
+    for _ in range(30):
+        poll(with_b=True)
+    last = plant.known["b"]
+    plant.intake.select({"d": {"a": None}}, plant.now())
+    for _ in range(10):
+        poll(with_b=False)
+    plant.second -= 1 - reselected
+    plant.intake.select({"d": {"a": None, "b": None}}, plant.now())
+    plant.second += 1 - reselected
+    for _ in range(asked_before):
+        poll(with_b=False)
+    for _ in range(20):
+        poll(with_b=True)
+    received = {last, *(every(cadence, second) for second in range(40 + asked_before, 60))}
+    missing = {second for second in range(int(last), 60) if second % cadence == 0} - received
+    assert all(any(start <= second < before for start, before in plant.noted) for second in missing), plant.noted
+    assert all(before <= 40 + asked_before + cadence for _, before in plant.noted)
