@@ -16,7 +16,7 @@ from enapter_async._protocol.failure import copy_error
 from enapter_async._protocol.timeseries.plan import HistoryPart
 from enapter_async._session import Session
 from enapter_async._streaming.timeseries import stream_timeseries
-from enapter_async.errors import ClientClosedError, EnapterError, TransportError
+from enapter_async.errors import AttemptTimeoutError, ClientClosedError, EnapterError, TransportError
 from enapter_async.models.arguments import require_whole_number
 from enapter_async.models.timeseries import TimeseriesBatch
 
@@ -170,19 +170,24 @@ class History(AsyncIterator[TimeseriesBatch]):
         """Read a part. An interrupted response resumes after the last row received."""
         part = running.part
         fruitless = 0
+        clock = asyncio.get_running_loop().time
         while True:
             last: int | None = None
             try:
                 async with stream_timeseries(self._session, part.query, self._timeout) as stream:
+                    since = clock()
                     async for batch in stream.batches():
                         own = part.own_rows(batch)
                         if not len(own):
+                            if clock() - since >= self._session.idle_timeout():
+                                raise AttemptTimeoutError("no row of the range came in time", phase="body")
                             continue
                         last = own.unix_seconds[-1]
                         while buffered is not None and len(running.batches) >= buffered:
                             await running.changed.wait()
                         running.batches.append(own)
                         running.notify()
+                        since = clock()
                 return
             except TransportError as error:
                 fruitless = 0 if last is not None else fruitless + 1

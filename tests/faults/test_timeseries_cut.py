@@ -558,6 +558,36 @@ async def test_an_answer_that_brings_no_rows_is_given_up(name: str, compressed: 
         assert sent > 2
 
 
+@pytest.mark.parametrize("block", [False, True], ids=["without a block", "within one"])
+@pytest.mark.parametrize(("begin", "first"), [(b"", -1_000_000), (b"", 10), (f"{FIRST},x\n".encode(), 10)])
+async def test_a_history_whose_answer_brings_other_rows_only_is_given_up(begin: bytes, first: int, block: bool) -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        await exchange.send(head("Transfer-Encoding: chunked") + chunk(HEADER + begin))
+        for second in range(first, first + 1_000_000):
+            await exchange.send(chunk(f"{FIRST + second},x\n".encode()))
+            await asyncio.sleep(0.02)
+
+    timeouts = Timeouts(total=60, attempt=0.15)
+    policy = RetryPolicy(max_attempts=2, initial_delay=0)
+    async with (
+        RawServer(behaviour).running() as server,
+        client_of(server, timeouts=timeouts, retry=policy) as client,
+        entered(client.telemetry.history(query(10)), block=block) as history,
+    ):
+        with pytest.raises(AttemptTimeoutError, match="no row of the range"):
+            await asyncio.wait_for(seconds(history), 10)
+
+
+async def test_a_history_leaves_out_rows_behind_its_range() -> None:
+    async def behaviour(exchange: Exchange) -> None:
+        await exchange.send(head("Transfer-Encoding: chunked") + chunk(HEADER))
+        await exchange.send(chunk("".join(f"{FIRST + second},x\n" for second in range(-5, 20)).encode()))
+        await exchange.send(b"0\r\n\r\n")
+
+    async with RawServer(behaviour).running() as server, client_of(server) as client:
+        assert await seconds(client.telemetry.history(query(10))) == list(range(10))
+
+
 async def test_what_a_consumer_takes_is_no_silence() -> None:
     async def behaviour(exchange: Exchange) -> None:
         await exchange.send(head("Transfer-Encoding: chunked") + chunk(HEADER))
