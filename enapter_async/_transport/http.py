@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from functools import lru_cache, partial
-from http.cookies import SimpleCookie
 from io import BytesIO
 from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._protocol.request import Answer, Headers, Request, Safety
 from enapter_async._transport.aiohttp_errors import convert_error
-from enapter_async._transport.connection import UnusableConnectionError, check_unused
 from enapter_async._transport.environment import check_environment_proxy
 from enapter_async._transport.lifetime import Lifetime
+from enapter_async._transport.opening import Opening
 from enapter_async._transport.reading import StreamedAnswer, read_body, read_refusal, restore_body
 from enapter_async.errors import (
     AttemptTimeoutError,
     ClientClosedError,
-    ConnectionLostError,
     EnapterError,
-    Outcome,
     StreamError,
     TransportError,
 )
 
 _CONTENT_TYPE: Final = ("Content-Type",)
 _LARGE: Final = 512 * 1024
-_NO_REPEAT: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class HttpTransport:
@@ -71,6 +65,7 @@ class HttpTransport:
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         if session is not None:
             self._middlewares = tuple(vars(session).get("_middlewares", ()))
+        self._avoidable = session is not None and _overrides_requests(session)
         self._resolver = resolver
         self._pooled: aiohttp.ClientSession | None = session
         self._fresh: aiohttp.ClientSession | None = session
@@ -161,7 +156,8 @@ class HttpTransport:
 
     def _opening(self, request: Request) -> Opening:
         # Our own connectors already close connections where this is wanted.
-        return Opening(closing=self._injected is not None and request.operation.safety is not Safety.READ)
+        closing = self._injected is not None and request.operation.safety is not Safety.READ
+        return Opening(closing=closing, avoidable=self._avoidable)
 
     def _request(
         self, request: Request, headers: Mapping[str, str], opening: Opening, connect_timeout: float
@@ -187,7 +183,9 @@ class HttpTransport:
         )
 
     def _failure(self, error: Exception, opening: Opening, phase: str) -> EnapterError:
-        if self._injected is not None and self._injected.closed and not opening.sent:
+        closed = self._injected is not None and self._injected.closed
+        # aiohttp raises a RuntimeError if the session was closed before the request.
+        if closed and (not opening.sent or isinstance(error, RuntimeError)):
             return ClientClosedError("the injected aiohttp.ClientSession is closed")
         if isinstance(error, TimeoutError):
             return _timed_out(error, opening, phase)
@@ -279,6 +277,12 @@ class HttpTransport:
             await self._resolver.close()
 
 
+def _overrides_requests(session: aiohttp.ClientSession) -> bool:
+    """Whether the class of a session decides how requests are sent, and may ignore our middleware."""
+    mine, usual = type(session), aiohttp.ClientSession
+    return any(getattr(mine, name) is not getattr(usual, name) for name in ("request", "_request"))
+
+
 def _handshake_session(
     owner: aiohttp.ClientSession, middlewares: tuple[aiohttp.ClientMiddlewareType, ...], connect_timeout: float
 ) -> aiohttp.ClientSession:
@@ -294,16 +298,17 @@ def _handshake_session(
         _auto_decompress=False,
         _raise_for_status=False,  # as in `send`
         _middlewares=middlewares,
-        # aiohttp ignores the body of a refused handshake if it has no length and ends with the connection.
-        _request=partial(_request_to_the_end, session._request),  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        _request=partial(_request_handshake, session._request),  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     )
     return session
 
 
-async def _request_to_the_end(
+async def _request_handshake(
     request: Callable[..., Awaitable[aiohttp.ClientResponse]], *args: object, **options: object
 ) -> aiohttp.ClientResponse:
-    return await request(*args, **(options | {"read_until_eof": True}))
+    # Otherwise aiohttp ignores the body of a refusal if it has no length and ends with the connection. It follows
+    # redirects to any host only if a session drops our middleware.
+    return await request(*args, **(options | {"read_until_eof": True, "allow_redirects": False}))
 
 
 def _payload(body: bytes | None) -> bytes | BytesIO | None:
@@ -323,124 +328,3 @@ def _timed_out(error: TimeoutError, opening: Opening, phase: str) -> TransportEr
     return AttemptTimeoutError(
         "no complete response in time", phase=phase if opening.sent else "connect", outcome=opening.outcome
     )
-
-
-class Opening:
-    """Middleware that writes one request at most once, on an empty connection, and records whether it did.
-
-    aiohttp itself repeats GET, PUT and DELETE once if a connection dies, depending on the type of the exception. Our
-    exception replaces it and is not repeated. The class of an injected session may repeat requests as well, one after
-    another or at once: such a repetition ends like the first attempt, without another write.
-    """
-
-    __slots__ = ("_ended", "_failure", "_request", "_response", "_running", "_send", "closing")
-
-    def __init__(self, *, closing: bool = False) -> None:
-        """Prepare for one request.
-
-        Args:
-            closing: Whether to close the connection after the request.
-        """
-        self.closing: bool = closing
-        self._request: aiohttp.ClientRequest | None = None
-        self._response: aiohttp.ClientResponse | None = None
-        self._failure: TransportError | None = None
-        self._running = False
-        self._ended: asyncio.Event | None = None  # made by the first repetition that waits for the run before it
-        self._send: Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if self._request is not None:
-            await self._previous_run()
-            if self.sent:
-                return self._repeated()
-        self._request = request
-        self._failure = None
-        while True:
-            self._running = True
-            # A middleware runs before a connection is chosen; `send` runs right before the request is written.
-            self._send = request.send
-            request.send = self._send_unless_used  # type: ignore[assignment, method-assign]
-            try:
-                response = await handler(request)
-            except _NO_REPEAT as error:
-                self._failure = convert_error(error, sent=self.sent, phase="wait")
-            except UnusableConnectionError as error:
-                if error.reused:
-                    continue  # other idle connections may be dead too; finally a new one is opened
-                self._failure = ConnectionLostError(
-                    "the connection ended, or the server sent something, before the request was written",
-                    phase="connect",
-                    outcome="not_sent",
-                )
-            else:
-                self._response = response
-                if hdrs.SET_COOKIE in response.headers:
-                    response.cookies = SimpleCookie()  # keep cookies out of the jar of an injected session
-                return response
-            finally:
-                del request.send
-                self._running = False
-                if self._ended is not None:
-                    self._ended.set()
-                    self._ended = None
-            break
-        raise self._failure
-
-    async def _previous_run(self) -> None:
-        """Wait until no other run of this request can write it."""
-        while self._running:
-            if self._ended is None:
-                self._ended = asyncio.Event()
-            await self._ended.wait()
-
-    def _send_unless_used(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
-        settling = check_unused(conn)
-        if settling is None and not self.closing:
-            return self._send(conn)
-        return self._send_after(settling, conn)
-
-    async def _send_after(self, settling: Awaitable[None] | None, conn: Connection) -> aiohttp.ClientResponse:
-        if settling is not None:
-            await settling
-        if self.closing and conn.protocol is not None:
-            conn.protocol.force_close()
-        return await self._send(conn)
-
-    def _repeated(self) -> aiohttp.ClientResponse:
-        """Return the response, or raise the error, of the first attempt. The request must not be written again."""
-        if self._response is not None:
-            return self._response
-        raise self._failure or ConnectionLostError("interrupted, and not sent again", phase="wait")
-
-    def check_sent(self) -> None:
-        """Ensure that a response to a change is not one that a session or a middleware had stored.
-
-        Raises:
-            ConnectionLostError: The request was not written.
-        """
-        if self.closing and not self.sent:
-            raise ConnectionLostError(
-                "the injected session returned a response without sending the request",
-                phase="connect",
-                outcome="not_sent",
-                permanent=True,
-            )
-
-    def refused_with(self, error: Exception) -> aiohttp.ClientResponse | None:
-        """Return the response that a middleware turned into an exception with `raise_for_status`, or None."""
-        if isinstance(error, aiohttp.ClientResponseError) and not error.history and self._response is not None:
-            return self._response if self._response.status == error.status >= 300 else None
-        return None
-
-    @property
-    def sent(self) -> bool:
-        """Whether anything may have reached the server: aiohttp sets `response` after writing."""
-        return self._request is not None and self._request.response is not None
-
-    @property
-    def outcome(self) -> Outcome:
-        """The outcome of the request if nothing more arrives."""
-        return "unknown" if self.sent else "not_sent"

@@ -15,7 +15,8 @@ from enapter_async._protocol.failure import http_date
 from enapter_async._protocol.redact import masked
 from enapter_async._protocol.redirect import same_host_target
 from enapter_async._protocol.request import Answer, Headers, Request
-from enapter_async._transport.http import HttpTransport, Opening
+from enapter_async._transport.http import HttpTransport
+from enapter_async._transport.opening import Opening
 from enapter_async._transport.reading import read_refusal
 from enapter_async.errors import (
     ConnectionLostError,

@@ -15,6 +15,7 @@ from enapter_async import (
     ClientClosedError,
     ConnectError,
     ConnectionLostError,
+    EnapterError,
     InvalidBodyError,
     NotFoundError,
     OutcomeUnknownError,
@@ -28,7 +29,7 @@ from enapter_async import (
     UnexpectedRedirectError,
 )
 from tests.faults.clients import CALLS, GOOD, SITE, Crowd, impatient, read, unsafe
-from tests.faults.raw_server import Exchange, RawServer, as_json, chunked, gzipped, response, sending
+from tests.faults.raw_server import Exchange, RawServer, as_json, chunked, gzipped, reset, response, sending
 from tests.secrecy import TOKEN, assert_clean
 
 pytestmark = pytest.mark.anyio
@@ -378,3 +379,52 @@ async def test_a_stored_response_is_no_response_to_a_command(server: RawServer) 
         with pytest.raises(ConnectionLostError, match="without sending the request") as caught:
             await unsafe(client)
     assert (caught.value.outcome, caught.value.attempts, server.seen) == ("not_sent", 1, 1)
+
+
+with pytest.warns(DeprecationWarning, match="Inheritance"):
+
+    class DroppingSession(aiohttp.ClientSession):
+        """A session whose class sends requests without the middlewares that it is given."""
+
+        async def _request(self, *args: Any, **options: Any) -> aiohttp.ClientResponse:
+            return await super()._request(*args, **(options | {"middlewares": ()}))
+
+
+async def test_a_session_that_drops_middlewares_sends_no_command_twice() -> None:
+    async with RawServer(reset).running() as server, DroppingSession() as session:
+        async with impatient(server, http_session=session) as client:
+            with pytest.raises(OutcomeUnknownError):
+                await unsafe(client)
+            assert server.seen == 1
+            with pytest.raises(ConnectionLostError) as caught:
+                await read(client)
+            assert caught.value.attempts == 3
+
+
+async def test_no_redirect_of_a_handshake_is_followed_by_a_session_that_drops_middlewares() -> None:
+    async with RawServer(sending(response(b"{}"))).running() as elsewhere:
+        redirect = response(b"{}", 302, f"Location: {elsewhere.url}/v3/devices/D/telemetry")
+        async with RawServer(sending(redirect)).running() as server, DroppingSession() as session:
+            async with impatient(server, http_session=session) as client:
+                with pytest.raises(EnapterError):
+                    async with client.telemetry.follow("D"):
+                        pass
+        assert (server.seen, elsewhere.seen) == (1, 0)
+
+
+async def test_a_response_to_a_command_that_may_be_another_ones_is_not_taken(server: RawServer) -> None:
+    server.behaviour = sending(response(GOOD[Safety.UNSAFE]))
+    async with DroppingSession() as session, impatient(server, http_session=session) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await unsafe(client)
+    assert "middlewares" in str(caught.value.__cause__)
+    assert server.seen == 1
+
+
+async def test_a_closed_session_of_any_class_is_said_to_be_closed(server: RawServer) -> None:
+    session = DroppingSession()
+    await session.close()
+    async with impatient(server, http_session=session) as client:
+        with pytest.raises(ClientClosedError):
+            await unsafe(client)
+    assert server.seen == 0
