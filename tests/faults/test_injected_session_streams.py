@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from enapter_async import EnapterClient, RequestError, RetryPolicy
-from enapter_async._transport.http import HttpTransport, Opening
+from enapter_async._transport.http import HttpTransport
+from enapter_async._transport.opening import Opening
 from enapter_async._transport.lifetime import Lifetime
 from tests.faults.forward_proxy import proxying
 from tests.faults.raw_server import Exchange, RawServer
