@@ -13,8 +13,8 @@ from aiohttp import web
 
 from enapter_async import EnapterClient, RequestError, RetryPolicy
 from enapter_async._transport.http import HttpTransport
-from enapter_async._transport.opening import Opening
 from enapter_async._transport.lifetime import Lifetime
+from enapter_async._transport.opening import Opening
 from tests.faults.forward_proxy import proxying
 from tests.faults.raw_server import Exchange, RawServer
 from tests.faults.stream_server import TOKEN, StreamServer, client_of, record, send, serving
