@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import sqlite3
@@ -27,7 +28,7 @@ from enapter_async.collector import (
 from enapter_async.collector._output import Output
 from enapter_async.collector._problems import Problems
 from enapter_async.errors import StorageError
-from enapter_async.rows import Row
+from enapter_async.rows import Row, parse_time
 from enapter_async.simulator import Simulator
 from tests.collector.platform import START, read_rows
 from tests.waiting import wait_until
@@ -124,6 +125,30 @@ async def test_what_an_older_copy_lacks_is_recorded_even_if_the_copy_is_locked_a
         await store.write(made(100))
         (gap,) = await store.read_gaps()
     assert gap.before == made(61)[0][2]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+async def test_a_file_replaced_by_an_older_copy_gets_a_list_of_what_the_copy_lacks(tmp_path: Path, name: str) -> None:
+    path, copy, gaps = tmp_path / name, tmp_path / "copy", tmp_path / f"{name}.gaps.jsonl"
+    async with make_store(path) as store:
+        await store.write([*made(0), *made_by("e", 0)])
+        shutil.copy(path, copy)
+        await store.write([*made(60), *made_by("new", 90)])
+        copy.replace(path)
+        gaps.mkdir()  # it cannot be written at first
+        with pytest.raises(StorageError, match="gaps"):
+            await store.write(made(100))
+        gaps.rmdir()
+        await store.write(made(100))
+        await store.write(made(101))
+        assert store.take_events() == [OutputReopened(target=str(path), reason="replaced")]
+    noted = {gap["device_id"]: gap for gap in map(json.loads, gaps.read_text().splitlines())}
+    spans = {device: (parse_time(gap["start"]), parse_time(gap["before"])) for device, gap in noted.items()}
+    assert spans == {
+        "d": (made(-5)[0][2], made(61)[0][2]),
+        "new": (made(-5)[0][2], made(91)[0][2]),
+    }
+    assert path.read_text().count("09:2") == 4
 
 
 async def test_a_new_database_at_the_path_has_no_gaps(tmp_path: Path) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
+from enapter_async.collector._silence import CHECKED_AGAIN
 from enapter_async.collector._times import DAY, SECOND, read_clock
 from enapter_async.collector.gaps import Gap
 from enapter_async.rows import Row
-
-_CHECKED_AGAIN: Final = 30 * SECOND
-"""Microseconds before the newest row of a copy. Gaps in them may have been recorded after it was made."""
 
 
 class CommittedTimes:
@@ -62,7 +59,7 @@ class CommittedTimes:
         return gaps
 
 
-def find_replaced_rows(replaced: Mapping[str, int], found: Mapping[str, int]) -> list[Gap]:
+def find_replaced_rows(replaced: Mapping[str, int], found: Mapping[str, int], again: int = CHECKED_AGAIN) -> list[Gap]:
     """Return a gap for each device of which a file has less than the file that it replaced.
 
     The file may be a backup, or on a disk that was unmounted for a while. A new file without rows has no gaps.
@@ -70,12 +67,14 @@ def find_replaced_rows(replaced: Mapping[str, int], found: Mapping[str, int]) ->
     Args:
         replaced: Newest time of each device in the file that was replaced.
         found: Newest time of each device in the file.
+        again: Seconds before the newest time that are part of the gap. Gaps in them may have been recorded after the
+            copy was made.
     """
     gaps: list[Gap] = []
     for device, newest in replaced.items() if found else ():
         start = found.get(device, max(found.values()))
         if start < newest:
-            first, last = (start - _CHECKED_AGAIN) // SECOND, newest // SECOND
+            first, last = start // SECOND - again, newest // SECOND
             reason = "the file was replaced"
             gaps.append(Gap(device_id=device, start=first * SECOND, before=(last + 1) * SECOND, reason=reason))
     return gaps

@@ -6,16 +6,19 @@ import contextlib
 import csv
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self, cast
 
 from enapter_async._files import NewFile, explain_unopened, identify_file, try_to_lock
 from enapter_async._protocol.query import one_of
+from enapter_async.collector._silence import CHECKED_IN_FILES
+from enapter_async.collector._times import DAY, read_clock
 from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.stores._blocking import Worker
+from enapter_async.collector.stores._committed import find_replaced_rows
 from enapter_async.collector.stores._events import StoreEvents
 from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
@@ -62,7 +65,7 @@ class LineStore:
         self._events = StoreEvents()
 
     async def __aenter__(self) -> Self:
-        self._file = await self._worker.run(LineFile, self.path, self._form, None, self._events)
+        self._file = await self._worker.run(LineFile, self.path, self._form, None, self._events, self._append_gaps)
         return self
 
     async def __aexit__(
@@ -92,6 +95,9 @@ class LineStore:
         """Return the events since the last call."""
         return self._events.take()
 
+    def _append_gaps(self, gaps: Sequence[Gap]) -> None:
+        append_gaps(self.path, gaps)
+
     def _open(self) -> LineFile:
         if self._file is None:
             raise StorageError(self.path, "is not open: use `async with`")
@@ -112,7 +118,12 @@ class LineFile:
     """
 
     def __init__(
-        self, path: Path, form: ReadableLineFormat, recent: Recent | None = None, events: StoreEvents | None = None
+        self,
+        path: Path,
+        form: ReadableLineFormat,
+        recent: Recent | None = None,
+        events: StoreEvents | None = None,
+        note_gaps: Callable[[Sequence[Gap]], None] = lambda _: None,
     ) -> None:
         """Open the file, and create it if it does not exist.
 
@@ -121,6 +132,7 @@ class LineFile:
             form: Format of its lines.
             recent: Receives the rows near its end.
             events: Receives an event when the file is replaced.
+            note_gaps: Records what a file that replaced this one lacks.
 
         Raises:
             StorageError: The file cannot be opened, or contains something else.
@@ -131,6 +143,7 @@ class LineFile:
         self.torn: int = 0
         self._form = form
         self._events = StoreEvents() if events is None else events
+        self._note_gaps = note_gaps
         self._file = self._open()
 
     def write(self, rows: Sequence[Row]) -> int:
@@ -165,7 +178,13 @@ class LineFile:
         old = self._file, self.size, self.torn
         try:
             file = self._open()
+            if found := self._find_newest(file):
+                gaps = find_replaced_rows(self._find_newest(old[0]), found, CHECKED_IN_FILES)
+                if gaps:
+                    self._note_gaps(gaps)
         except BaseException:
+            if self._file is not old[0]:
+                self._file.close()
             self._file, self.size, self.torn = old
             raise
         self._file = file
@@ -268,9 +287,17 @@ class LineFile:
         return self._form.decode(line.decode("utf-8", "replace")) is not None
 
     def _read_tail(self, whole: int) -> None:
-        begin = self._file.seek(max(0, whole - _TAIL))
+        for row, end in self._scan_tail(self._file, whole):
+            self.size = end
+            if row is not None:
+                self.recent.add((row,))
+        self._cut(self.size)
+
+    def _scan_tail(self, file: IO[bytes], whole: int) -> Iterator[tuple[Row | None, int]]:
+        """Yield the rows near the end of a file, each with the position after it; first the position before them."""
+        begin = file.seek(max(0, whole - _TAIL))
         tail = b""
-        while piece := self._file.read(_TAIL):
+        while piece := file.read(_TAIL):
             tail += piece
         if begin:
             begin += (place := tail.find(b"\n") + 1)
@@ -278,14 +305,20 @@ class LineFile:
         elif self._form.header:
             begin = len(self._form.header)
             tail = tail[tail.find(b"\n") + 1 :]
-        end = 0
+        yield None, begin
         for record, after in self._records(tail):
-            end = after
-            row = self._form.decode(record)
-            if row is not None:
-                self.recent.add((row,))
-        self.size = begin + end
-        self._cut(self.size)
+            yield self._form.decode(record), begin + after
+
+    def _find_newest(self, file: IO[bytes]) -> dict[str, int]:
+        """Return the newest time of each device near the end of a file, without times that cannot be right."""
+        newest: dict[str, int] = {}
+        ahead = read_clock() + DAY
+        size = file.seek(0, os.SEEK_END)
+        for row, _ in self._scan_tail(file, size):
+            if row is not None and row[2] < ahead:
+                newest[row[0]] = max(row[2], newest.get(row[0], row[2]))
+        file.seek(size)
+        return newest
 
     def _records(self, data: bytes) -> Iterator[tuple[str, int]]:
         """Yield complete records and their ends. Text in CSV may contain line breaks."""
