@@ -124,7 +124,7 @@ async def test_the_next_answers_of_an_operation_break(page: Page, sim: Simulator
 
 
 async def test_requests_come_in_with_status_and_time(page: Page, sim: Simulator) -> None:
-    sim.faults.on("listSites", Fault.reset(), when="after", nth=None).on("getDevice", Fault.delay(1.5))
+    sim.faults.on("listSites", Fault.reset(), when="after", nth=None).on("getDevice", Fault.delay(4))
     await open_control(page, sim)
     slow = asyncio.create_task(get(sim, f"/v3/devices/{next(iter(sim.world.devices))}"))
     await page.until("document.querySelector('.request .status')?.textContent === '…'")
@@ -140,7 +140,7 @@ async def test_requests_come_in_with_status_and_time(page: Page, sim: Simulator)
     assert lost[1:6] == again[1:6] == ["lost", "GET", "listSites", "reset,", "applied"]
     assert listed[1:4] == ["200", "GET", "listDevices"]
     assert oldest[1:4] == ["200", "GET", "getDevice"]
-    assert oldest[-2:] == ["1.5", "s"]
+    assert oldest[-2:] == ["4.0", "s"]
 
     await page.click(".request:nth-child(4) summary")
     shown = await page.until("document.querySelector('.request[open] pre').innerText")

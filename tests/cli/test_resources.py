@@ -309,7 +309,8 @@ def test_following_telemetry_and_logs(looked_at: Served) -> None:
     points = [json.loads(line) for line in latest.stdout.splitlines()]
     assert [one["attribute"] for one in points] == ["power", "power"]
     assert points[0]["timestamp"] < points[1]["timestamp"]
-    assert latest.stderr == ""
+    # On a loaded machine, a tick may be late.
+    assert [line for line in latest.stderr.splitlines() if "missed" not in line] == []
 
 
 @pytest.mark.parametrize("line", ["logs list {device} --follow", "telemetry latest {device} -f"])

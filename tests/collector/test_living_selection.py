@@ -102,9 +102,9 @@ async def test_a_name_that_two_devices_have_meanwhile_is_told(database: Path) ->
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collector.run)
                 await wait_until(lambda: collector.statistics.rows)
-                await client.devices.delete(named.id)
                 await client.devices.update(kept.id, name=named.name)
                 await client.devices.update(other.id, name=named.name)
+                await client.devices.delete(named.id)  # until then, the name means this device
                 await wait_until(lambda: any("2 devices are called" in str(event) for event in events))
                 collector.stop()
 
