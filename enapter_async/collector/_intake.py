@@ -67,6 +67,8 @@ class Intake:
         """
         self.datapoints: int = 0
         self.without_history: set[Key] = set()
+        self._maybe_without_history: set[Key] = set()
+        """Those of the above that will be looked up again."""
         self.longest_gap: tuple[float, str, str] = (0.0, "", "")
         self._step = step
         self._interval = interval
@@ -233,13 +235,20 @@ class Intake:
             gaps.append(Gap(device_id=device, start=start, before=before, reason="some attributes were not answered"))
         return gaps
 
-    def settle(self, spans: Mapping[str, tuple[int, int]], missing: Collection[Key], stored: StoredSteps) -> int:
+    def settle(
+        self,
+        spans: Mapping[str, tuple[int, int]],
+        missing: Collection[Key],
+        stored: StoredSteps,
+        again: Collection[str] = (),
+    ) -> int:
         """Learn the normal intervals from history.
 
         Args:
             spans: Start and end of the range that was looked up, by device.
             missing: Attributes with missing rows.
             stored: Rows that the store had in this range.
+            again: Devices that will be looked up again. Nothing is learned of them, and they do not count.
 
         Returns:
             Number of attributes that report often enough to have rows and had none.
@@ -253,12 +262,26 @@ class Intake:
             if track is None:
                 continue
             found = attributes[device]
-            track.settle(start, before, found, partial(stored.has_rows, device), self._step)
+            is_final = device not in again
+            if is_final:
+                track.settle(start, before, found, partial(stored.has_rows, device), self._step)
             for name in track.list_expected(before - start, self._step):
-                if name not in found and not stored.has_rows(device, name):
-                    empty += 1
-                    self.without_history.add((device, name))
+                is_empty = name not in found and not stored.has_rows(device, name)
+                self._note_history((device, name), is_empty=is_empty, is_final=is_final)
+                empty += is_empty and is_final
         return empty
+
+    def _note_history(self, key: Key, *, is_empty: bool, is_final: bool) -> None:
+        """Note whether history had nothing for an attribute, which may be withdrawn if that is not final."""
+        if is_empty:
+            if is_final:
+                self._maybe_without_history.discard(key)
+            elif key not in self.without_history:
+                self._maybe_without_history.add(key)
+            self.without_history.add(key)
+        elif is_final and key in self._maybe_without_history:
+            self._maybe_without_history.discard(key)
+            self.without_history.discard(key)
 
     def reached(self) -> dict[str, int]:
         """Return the newest time of each device that reported something new, by its own clock."""

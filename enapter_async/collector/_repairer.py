@@ -20,6 +20,7 @@ from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async._protocol.failure import may_pass
 from enapter_async._selection import list_names
 from enapter_async.collector._history_reader import HistoryReader, Reading
+from enapter_async.collector._late_history import LateHistory
 from enapter_async.collector._open_gaps import LOOK_SECONDS, OpenGaps
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob, StoredSteps
@@ -46,9 +47,11 @@ _SETTLE: Final = 2 * SECOND
 _UNKNOWN: Final = "its gaps stay recorded, because it is gone or has no attributes to collect"
 _GapKey: TypeAlias = tuple[str | None, int]
 """Device and start of a gap."""
-Settled: TypeAlias = Callable[[Mapping[str, tuple[int, int]], Collection[tuple[str, str]], StoredSteps], int]
-"""Takes the time range of each device that was looked up, the attributes with missing rows, and the rows in the store.
-Returns the number of attributes whose expected values are nowhere."""
+Settled: TypeAlias = Callable[
+    [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], StoredSteps, Collection[str]], int
+]
+"""Takes the time range of each device that was looked up, the attributes with missing rows, the rows in the store, and
+the devices that will be looked up again. Returns the number of attributes whose expected values are nowhere."""
 
 
 class Repairer:
@@ -74,7 +77,7 @@ class Repairer:
         now: Callable[[], int],
         problems: Problems,
         report: Callable[[CollectorEvent], None],
-        settled: Settled = lambda _, __, ___: 0,
+        settled: Settled = lambda _, __, ___, ____: 0,
         flush: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
         skip: Callable[[str, str | None, str], None] | None = None,
         knows_all: bool = False,
@@ -112,6 +115,7 @@ class Repairer:
         self._skipped: set[tuple[str, str | None]] = set()
         self._knows_all = knows_all
         self._wake = anyio.Event()
+        self._late_history = LateHistory()
         self._queue = RepairQueue(step=step * SECOND, longest=_WINDOW * step * SECOND)
         self._reported_devices: set[str] = set()
         # Live collection waits for at most one commit of the repair.
@@ -136,6 +140,7 @@ class Repairer:
             self._wake = anyio.Event()
             job: RepairJob | None = None
             try:
+                await self._record_again()
                 job, wait = await self._next_job()
                 if job is not None:
                     await self._fill_tolerating(job)
@@ -154,7 +159,7 @@ class Repairer:
                 await anyio.sleep(pause)
                 pause = next_pause(pause)
                 continue
-            with anyio.move_on_after(min(wait, _LOOK_SECONDS)):
+            with anyio.move_on_after(min(wait, _LOOK_SECONDS, self._late_history.find_wait(self._now()))):
                 await self._wake.wait()
 
     async def fill_all(self) -> None:
@@ -185,6 +190,13 @@ class Repairer:
             self._report_failure(device, problem)
 
     # -- what to do next -----------------------------------------------------------------------------------
+
+    async def _record_again(self) -> None:
+        """Record gaps again whose devices may have handed in values since the last look into history."""
+        now = self._now()
+        if gaps := self._late_history.list_due(now):
+            await self._commit([], {}, gaps)
+            self._late_history.mark_recorded(gaps, now)
 
     async def _next_job(self, without: Collection[_GapKey] = ()) -> tuple[RepairJob | None, float]:
         """Return the next job, or None and the seconds until there may be one.
@@ -252,7 +264,8 @@ class Repairer:
         self._refuse(job, refused, reading.unreadable)
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         spans = {device: span for device, span in job.spans.items() if device not in refused}
-        empty = self._settled(spans, reading.found, job.stored)
+        again = self._late_history.schedule(job, {device for device, _ in reading.found}, self._now())
+        empty = self._settled(spans, reading.found, job.stored, again)
         if job.start >= job.before:
             return  # an empty gap, which is no longer in the journal
         self.seconds += (job.before - job.start) / 1e6
@@ -333,13 +346,15 @@ class Repairer:
     async def _commit_rows(self, rows: Sequence[Row]) -> None:
         await self._commit(rows, {})
 
-    async def _commit(self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]]) -> None:
-        if rows or replace:
+    async def _commit(
+        self, rows: Sequence[Row], replace: Mapping[int, Sequence[Gap]], note: Sequence[Gap] = ()
+    ) -> None:
+        if rows or replace or note:
             async with self._commits:
                 with anyio.CancelScope(shield=True):
                     # Not `self.rows += await ...`, which would lose commits of other tasks during the wait.
                     new, _ = await write_accepted(
-                        lambda some: self._store.commit(some, replace=replace), rows, self._skip
+                        lambda some: self._store.commit(some, note=note, replace=replace), rows, self._skip
                     )
                     self.rows += new
 

@@ -36,7 +36,7 @@ from enapter_async.collector._silence import CHECKED_AGAIN, CHECKED_IN_FILES
 from enapter_async.collector._times import SECOND, to_datetime
 from enapter_async.collector._writer import Writer
 from enapter_async.collector.events import CollectorEvent, DeviceClockWrong, GapsNoted, Skipped
-from enapter_async.collector.gaps import Gap, NotedGaps
+from enapter_async.collector.gaps import POLLS_MISSED, Gap, NotedGaps
 from enapter_async.collector.selection import EmptyShardError, Selection, Targets, includes_all_devices
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store, StoreMethodError
@@ -446,7 +446,7 @@ class Collector:
             round((event.due.timestamp() + self._discovery.clock_offset) * SECOND),
             round(self._interval * SECOND),
         )
-        count, reason = (event.count, "polls were missed") if isinstance(event, TickMissed) else (1, "polls failed")
+        count, reason = (event.count, POLLS_MISSED) if isinstance(event, TickMissed) else (1, "polls failed")
         self._intake.doubt(devices, due - interval, due + count * interval, reason)
         gaps: list[Gap] = []
         if self._watch is not None and (divided := self._watch.divided):

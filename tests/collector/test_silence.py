@@ -50,12 +50,12 @@ class Plant:
             self.reasons += [gap.reason for gap in gaps]
         self.second += self.interval
 
-    def settle(self, start: int, before: int, *, stored: Collection[int] = ()) -> None:
+    def settle(self, start: int, before: int, *, stored: Collection[int] = (), again: bool = False) -> None:
         """Look up a range in history that has nothing new. The store has rows of some of its seconds."""
         first, end = (START + start) * SECOND, (START + before) * SECOND
         rows = StoredSteps(first, end, SECOND)
         rows.add([("d", "a", (START + second) * SECOND) for second in stored])
-        self.intake.settle({"d": (first, end)}, set(), rows)
+        self.intake.settle({"d": (first, end)}, set(), rows, {"d"} if again else ())
 
     def fail(self, count: int = 1) -> None:
         for _ in range(count):
@@ -170,6 +170,24 @@ def fall_silent_twice(plant: Plant, *looked_up: tuple[int, int], stored: Collect
         if len(plant.noted) == 1:
             for span in looked_up:
                 plant.settle(*span, stored=stored)
+
+
+@pytest.mark.parametrize("handed_in", [False, True])
+def test_a_silence_is_not_usual_while_its_history_may_still_come(handed_in: bool) -> None:
+    plant = Plant("a", "b")
+    for second in range(30):
+        now = every(1, plant.second)
+        plant.poll({"a": now, "b": now})
+        if second in (5, 12, 18):
+            plant.second += 3
+        if second == 7:
+            plant.settle(6, 9, again=True)
+        if second == 14:
+            assert plant.noted == [(6, 9), (16, 19)]
+            assert plant.intake.without_history == {("d", "a"), ("d", "b")}
+            plant.settle(6, 9, stored=[6] if handed_in else [])
+    assert plant.noted == [(6, 9), (16, 19), *([(25, 28)] if handed_in else [])]
+    assert plant.intake.without_history == {("d", "b"), *([] if handed_in else [("d", "a")])}
 
 
 def test_a_silence_without_history_is_usual_from_then_on_except_in_doubt() -> None:
