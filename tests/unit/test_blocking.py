@@ -339,6 +339,7 @@ import os, signal, threading
 from enapter_async import EnapterClient
 from enapter_async.blocking import BlockingClient
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 opening, interrupted = threading.Event(), threading.Event()
 
 def make():
