@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
+from enapter_async._arguments import refuse_argument, require_several
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument, require_several
 from enapter_async.models.declarations import ValueDeclaration
 from enapter_async.models.manifest import Manifest
 

@@ -20,9 +20,9 @@ import attrs
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal
 
+from enapter_async._arguments import refuse_argument
 from enapter_async.client import ClientOptions, EnapterClient
 from enapter_async.errors import ClientClosedError, WrongEventLoopError
-from enapter_async.models.arguments import refuse_argument
 
 __all__ = ["BlockingClient"]
 

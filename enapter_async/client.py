@@ -14,6 +14,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
+from enapter_async._arguments import (
+    describe_value,
+    find_callback_fault,
+    refuse_argument,
+)
 from enapter_async._catalogue import RawServices, Services, resource
 from enapter_async._files import load_ca_file
 from enapter_async._protocol import query as query_strings
@@ -49,11 +54,6 @@ from enapter_async.errors import (
     MissingExtraError,
 )
 from enapter_async.hooks import Hook
-from enapter_async.models.arguments import (
-    describe_value,
-    find_callback_fault,
-    refuse_argument,
-)
 from enapter_async.models.common import JSON, UNSET, Unset
 
 _METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})

@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from enapter_async._arguments import describe_value, read_number, read_whole_number
 from enapter_async._host import can_exist, encode_host, split_url
 from enapter_async.errors import ConfigurationError
-from enapter_async.models.arguments import describe_value, read_number, read_whole_number
 
 T = TypeVar("T")
 

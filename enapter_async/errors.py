@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import attrs
 
+from enapter_async._visible import make_visible
 from enapter_async.models.common import JSON
-from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async.models.commands import CommandExecution

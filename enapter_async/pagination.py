@@ -9,10 +9,10 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import anyio
 import attrs
 
+from enapter_async._arguments import require_whole_number
 from enapter_async._protocol.page_verdict import PageVerdict, Rest, judge_new_page, judge_repeated_page
 from enapter_async._protocol.query import MAX_PAGE_SIZE
 from enapter_async.errors import EnapterError, PaginationError
-from enapter_async.models.arguments import require_whole_number
 
 T = TypeVar("T")
 

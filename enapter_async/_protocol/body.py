@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, TypeVar
 
+from enapter_async._arguments import describe_value, read_number
 from enapter_async._protocol.decoding import json_text
 from enapter_async._protocol.request import JSON_TYPE, Answer, Operation, Request
 from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
-from enapter_async.models.arguments import describe_value, read_number
 from enapter_async.models.common import JSON, UNSET
 
 T = TypeVar("T")

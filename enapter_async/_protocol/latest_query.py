@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, quote
 
 import attrs
 
+from enapter_async._arguments import refuse_argument
 from enapter_async._protocol import query
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
 
 _DEVICE: Final = re.compile(r"devices\[(.+)\]", re.DOTALL)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
+from enapter_async._arguments import read_number, refuse_argument, require_callback, require_several
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import read_number, refuse_argument, require_callback, require_several
 from enapter_async.models.common import OpenEnum
 
 C = TypeVar("C")

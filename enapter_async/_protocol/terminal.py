@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Final, cast
 
+from enapter_async._arguments import refuse_argument
 from enapter_async._host import can_exist, split_url
 from enapter_async._protocol.decoding import json_text
 from enapter_async._protocol.request import Elsewhere, Operation, Request, Safety
 from enapter_async.errors import InvalidArgumentError, InvalidBodyError, SchemaError
-from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON
 from enapter_async.models.terminal import TerminalSession
 

@@ -6,8 +6,8 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+from enapter_async._arguments import refuse_argument
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search

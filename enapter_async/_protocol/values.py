@@ -11,9 +11,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from enapter_async.models.arguments import read_number, refuse_argument, require_aware_time
+from enapter_async._arguments import read_number, refuse_argument, require_aware_time
+from enapter_async._duration import parse_duration, to_timedelta
 from enapter_async.models.common import Duration
-from enapter_async.models.duration import parse_duration, to_timedelta
 
 __all__ = [
     "MOMENTS",

@@ -11,13 +11,13 @@ from typing import Final, Self
 import anyio
 from anyio.abc import TaskGroup
 
+from enapter_async._arguments import require_whole_number
 from enapter_async._protocol.backoff import full_jitter
 from enapter_async._protocol.failure import copy_error
 from enapter_async._protocol.timeseries.plan import HistoryPart
 from enapter_async._session import Session
 from enapter_async._streaming.timeseries import stream_timeseries
 from enapter_async.errors import AttemptTimeoutError, ClientClosedError, EnapterError, TransportError
-from enapter_async.models.arguments import require_whole_number
 from enapter_async.models.timeseries import TimeseriesBatch
 
 DEFAULT_CONCURRENCY: Final = 8

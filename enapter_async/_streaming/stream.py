@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from enapter_async._arguments import refuse_argument
 from enapter_async._protocol.values import require_timeout
 from enapter_async._session import Session
 from enapter_async._streaming.buffer import Buffer
@@ -14,7 +15,6 @@ from enapter_async._streaming.call_iterator import CallIterator
 from enapter_async._streaming.stream_reader import Record, StreamReader, Subscription
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import StreamError
-from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.stream_events import FramesDropped, MalformedFrame, StreamEvent, StreamGap
 
 T = TypeVar("T")

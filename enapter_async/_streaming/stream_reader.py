@@ -18,6 +18,7 @@ from enapter_async._protocol.request import Request
 from enapter_async._session import Session
 from enapter_async._streaming.buffer import Buffer
 from enapter_async._transport.websocket import WebSocket
+from enapter_async._visible import make_visible
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import (
     APIError,
@@ -31,7 +32,6 @@ from enapter_async.errors import (
     error_class,
 )
 from enapter_async.models.stream_events import MalformedFrame, StreamGap
-from enapter_async.models.visible import make_visible
 from enapter_async.pagination import Page
 
 T = TypeVar("T")

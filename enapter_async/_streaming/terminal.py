@@ -8,6 +8,7 @@ from itertools import count
 from types import TracebackType
 from typing import Final, Self
 
+from enapter_async._arguments import refuse_argument, require_whole_number
 from enapter_async._protocol.request import Request
 from enapter_async._protocol.terminal import decode_output, encode_message
 from enapter_async._protocol.values import require_timeout
@@ -15,7 +16,6 @@ from enapter_async._session import Session
 from enapter_async._transport.websocket import WebSocket
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import ClientClosedError, DecodeError, RequestError, StreamError
-from enapter_async.models.arguments import refuse_argument, require_whole_number
 
 _SIGN_OF_LIFE: Final = 10.0
 _SIGNS_PER_PING: Final = 3  # a "keepalive_ping" every 30 s (reference.md, section 11a)

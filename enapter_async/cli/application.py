@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem, add_completion_class
 
 from enapter_async import __version__
+from enapter_async._visible import make_visible
 from enapter_async.cli import interruption
 from enapter_async.cli.examples import help_epilog
 from enapter_async.cli.exits import Exit, Failure, failure
@@ -19,7 +20,6 @@ from enapter_async.cli.groups import Command, Group, group
 from enapter_async.cli.parameters import option
 from enapter_async.cli.powershell import PowerShellComplete
 from enapter_async.cli.profiles import profile_option
-from enapter_async.models.visible import make_visible
 
 # The module of each command (with its name there if different) and its line in the list of commands, so that `--help`
 # imports none of them.

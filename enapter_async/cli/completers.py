@@ -16,8 +16,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from enapter_async._files import NewFile
+from enapter_async._visible import make_visible
 from enapter_async.cli.profiles import profile_of
-from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient

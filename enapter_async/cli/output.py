@@ -18,8 +18,8 @@ import attrs
 import click
 
 from enapter_async import JSON, Manifest
+from enapter_async._visible import make_visible
 from enapter_async.cli.parameters import option
-from enapter_async.models.visible import make_visible
 
 Format: TypeAlias = Literal["table", "json", "jsonl", "csv"]
 

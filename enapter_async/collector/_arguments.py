@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from enapter_async._arguments import read_number, refuse_argument, require_instance
+from enapter_async._duration import to_timedelta
 from enapter_async.collector.selection import Selection
-from enapter_async.models.arguments import read_number, refuse_argument, require_instance
-from enapter_async.models.duration import to_timedelta
 
 _DAY: Final = 86_400.0
 

@@ -9,10 +9,10 @@ from typing import Final, Self, TypeVar, cast
 
 import anyio
 
+from enapter_async._arguments import describe_value, read_whole_number
 from enapter_async.collector.gaps import Gap
 from enapter_async.collector.store import GapNotingStore, JournaledStore, RowKey, Store, StoreMethodError
 from enapter_async.errors import StorageError
-from enapter_async.models.arguments import describe_value, read_whole_number
 from enapter_async.rows import Row
 
 T = TypeVar("T")

@@ -21,6 +21,7 @@ from enapter_async import (
     WatchEvent,
     WatchStatistics,
 )
+from enapter_async._arguments import require_instance
 from enapter_async._protocol.query import flag, optional_callback
 from enapter_async.collector._arguments import require_interval, require_seconds, require_selection
 from enapter_async.collector._beginning import ends_before_stop, find_start_gaps, read_reached
@@ -41,7 +42,6 @@ from enapter_async.collector.selection import EmptyShardError, Selection, Target
 from enapter_async.collector.statistics import CollectorStatistics
 from enapter_async.collector.store import GapNotingStore, JournaledStore, Store, StoreMethodError
 from enapter_async.errors import ConfigurationError, EnapterError, SelectionError, StorageError
-from enapter_async.models.arguments import require_instance
 from enapter_async.models.watch import DatapointTuple
 
 T = TypeVar("T")

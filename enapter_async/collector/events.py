@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import attrs
 
+from enapter_async._visible import make_visible
 from enapter_async.collector.gaps import Gap, NotedGaps
-from enapter_async.models.visible import make_visible
 
 
 @attrs.frozen(kw_only=True)

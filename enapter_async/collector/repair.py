@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from enapter_async import EnapterClient
+from enapter_async._arguments import require_callback, require_instance
 from enapter_async.collector._arguments import require_interval, require_selection
 from enapter_async.collector._beginning import read_clock_offset
 from enapter_async.collector._guarded_store import guard_journal
@@ -19,7 +20,6 @@ from enapter_async.collector.events import CollectorEvent
 from enapter_async.collector.selection import Finder, Selection, includes_all_devices
 from enapter_async.collector.store import JournaledStore
 from enapter_async.errors import EnapterError, RequestError
-from enapter_async.models.arguments import require_callback, require_instance
 
 _MOST_NAMED: Final = 3
 

@@ -17,6 +17,7 @@ from enapter_async import (
     Safety,
     ValueDeclaration,
 )
+from enapter_async._arguments import fits_in_list, is_sendable, require_instance
 from enapter_async._protocol.failure import refuses_request
 from enapter_async._protocol.query import text
 from enapter_async._selection import (
@@ -27,13 +28,12 @@ from enapter_async._selection import (
     require_attributes,
     require_names,
 )
+from enapter_async._visible import make_visible
 from enapter_async.collector.events import AttributesChanged, CollectorEvent, DeviceAdded, DeviceRemoved, Skipped
 from enapter_async.collector.shard import Shard
 from enapter_async.errors import InvalidArgumentError, SelectionError
-from enapter_async.models.arguments import fits_in_list, is_sendable, require_instance
 from enapter_async.models.common import JSON
 from enapter_async.models.manifest import Manifest
-from enapter_async.models.visible import make_visible
 from enapter_async.rows.row import clean_text
 
 Units: TypeAlias = Mapping[str, Mapping[str, str | None]]

@@ -8,8 +8,8 @@ from typing import Final, Self
 
 import attrs
 
+from enapter_async._arguments import read_whole_number, refuse_argument
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import read_whole_number, refuse_argument
 
 _TEXT: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
 

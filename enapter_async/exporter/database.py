@@ -14,6 +14,7 @@ import anyio
 import attrs
 
 from enapter_async import EnapterClient, HistoryPart, StorageError
+from enapter_async._arguments import require_callback, require_instance, require_whole_number
 from enapter_async._protocol.query import text
 from enapter_async.exporter._parts import (
     FinishedPart,
@@ -25,7 +26,6 @@ from enapter_async.exporter._parts import (
 )
 from enapter_async.exporter.request import ExportRecord, ExportRequest, identify_question
 from enapter_async.exporter.selection import select_devices
-from enapter_async.models.arguments import require_callback, require_instance, require_whole_number
 from enapter_async.rows import Row, make_batch_rows
 
 T = TypeVar("T")

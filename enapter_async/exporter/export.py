@@ -15,6 +15,7 @@ import anyio.to_thread
 import attrs
 
 from enapter_async import EnapterClient, HistoryPart, InvalidArgumentError, StorageError
+from enapter_async._arguments import require_instance, require_path, require_whole_number
 from enapter_async._protocol.query import text
 from enapter_async.exporter._folder import ExportFolder
 from enapter_async.exporter._formats import PartWriter, get_format, guess_format
@@ -28,7 +29,6 @@ from enapter_async.exporter._parts import (
 )
 from enapter_async.exporter.request import ExportRecord, ExportRequest
 from enapter_async.exporter.selection import select_devices
-from enapter_async.models.arguments import require_instance, require_path, require_whole_number
 
 _CONCURRENCY: Final = 8
 

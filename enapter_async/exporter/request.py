@@ -19,12 +19,12 @@ from enapter_async import (
     TimeseriesQuery,
     plan_history,
 )
+from enapter_async._arguments import refuse_argument, require_aware_time
+from enapter_async._duration import to_positive_timedelta, to_whole_seconds
 from enapter_async._protocol.query import text
 from enapter_async._selection import Attributes, require_attributes, require_names
 from enapter_async.exporter.selection import SelectedDevice
-from enapter_async.models.arguments import refuse_argument, require_aware_time
 from enapter_async.models.common import JSON, Duration
-from enapter_async.models.duration import to_positive_timedelta, to_whole_seconds
 from enapter_async.rows.batches import Units
 
 _VERSION: Final = 3

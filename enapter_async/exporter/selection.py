@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from enapter_async import Device, EnapterClient, NotFoundError, SelectionError, ValueDeclaration
+from enapter_async._arguments import is_sendable, require_instance
 from enapter_async._selection import (
     Attributes,
     choose_attributes,
@@ -18,7 +19,6 @@ from enapter_async._selection import (
     require_attributes,
     require_names,
 )
-from enapter_async.models.arguments import is_sendable, require_instance
 
 _logger = logging.getLogger("enapter_async.exporter")
 

@@ -8,10 +8,10 @@ from typing import Final
 
 import attrs
 
+from enapter_async._arguments import read_number, refuse_argument
 from enapter_async._protocol import query
 from enapter_async._transport import mdns
 from enapter_async.errors import ConnectError, MissingExtraError
-from enapter_async.models.arguments import read_number, refuse_argument
 
 DEFAULT_GATEWAY: Final = "enapter-gateway.local"
 """Default host name of a Gateway."""

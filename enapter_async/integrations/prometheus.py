@@ -13,11 +13,11 @@ import anyio
 from aiohttp import web
 from anyio import to_thread
 
+from enapter_async._arguments import require_whole_number
 from enapter_async._protocol.query import text
 from enapter_async.client import EnapterClient, Load
 from enapter_async.collector import Collector, CollectorStatistics
 from enapter_async.errors import ConfigurationError, MissingExtraError
-from enapter_async.models.arguments import require_whole_number
 from enapter_async.rows import Row
 from enapter_async.rows.row import clean_text
 

@@ -14,8 +14,8 @@ from typing import Final
 import attrs
 
 from enapter_async import errors
+from enapter_async._arguments import refuse_argument
 from enapter_async.errors import EnapterError, Outcome, RequestError
-from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON
 
 __all__ = ["HTTP_STATUSES", "Problem", "describe_error"]

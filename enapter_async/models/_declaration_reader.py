@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from enapter_async._duration import parse_duration
 from enapter_async.models.common import JSON, AccessRole, OpenEnum
 from enapter_async.models.declarations import (
     AlertDeclaration,
@@ -19,7 +20,6 @@ from enapter_async.models.declarations import (
     ValueDeclaration,
     ValueType,
 )
-from enapter_async.models.duration import parse_duration
 
 D = TypeVar("D")
 E = TypeVar("E", bound=OpenEnum)

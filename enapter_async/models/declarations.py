@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import attrs
 
+from enapter_async._visible import make_visible
 from enapter_async.models.common import JSON, NO_EXTRA, AccessRole, OpenEnum, OrderedEnum
-from enapter_async.models.visible import make_visible
 
 
 class ValueType(OpenEnum):

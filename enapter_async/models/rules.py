@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import attrs
 
+from enapter_async._arguments import refuse_argument
+from enapter_async._duration import to_timedelta
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON, NO_EXTRA, Duration, OpenEnum
-from enapter_async.models.duration import to_timedelta
 
 
 class RuntimeVersion(OpenEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from enapter_async.models.arguments import read_number, refuse_argument
+from enapter_async._arguments import read_number, refuse_argument
 from enapter_async.models.common import JSON, NO_EXTRA, AccessRole
 
 _MOST_DEGREES = {"latitude": 90, "longitude": 180}

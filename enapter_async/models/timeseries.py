@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAl
 
 import attrs
 
+from enapter_async._arguments import refuse_argument, require_aware_time, require_several
+from enapter_async._duration import to_timedelta, to_whole_seconds
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument, require_aware_time, require_several
 from enapter_async.models.common import Duration, OpenEnum
-from enapter_async.models.duration import to_timedelta, to_whole_seconds
 
 if TYPE_CHECKING:
     # pyarrow is untyped; the types of pandas are inferred.

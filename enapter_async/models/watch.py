@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from enapter_async._visible import make_visible
 from enapter_async.errors import EnapterError
 from enapter_async.models.common import JSON
-from enapter_async.models.visible import make_visible
 
 _NOT_FOUND: Final = re.compile(r"not (been )?found|no such|unknown|not exist|doesn't exist", re.IGNORECASE)
 

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from enapter_async._arguments import refuse_argument
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
 
 BlueprintSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
 """A blueprint: the bytes of a zip archive, the path of one, or the path of a folder."""

@@ -13,9 +13,9 @@ from typing import IO, TypeVar
 import anyio
 from anyio import to_thread
 
+from enapter_async._arguments import refuse_argument
 from enapter_async._files import sync_file
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
+from enapter_async._arguments import require_mapping
 from enapter_async._protocol import query
 from enapter_async._protocol.body import dumps
 from enapter_async._protocol.decoding.envelopes import Enveloped, PageOf, Whole
@@ -15,7 +16,6 @@ from enapter_async._protocol.urls import segment
 from enapter_async._protocol.values import format_time, require_timeout
 from enapter_async._session import Session
 from enapter_async.errors import EnapterError, ExecutionPendingError, InvalidArgumentError
-from enapter_async.models.arguments import require_mapping
 from enapter_async.models.commands import CommandExecution, ExecutionState, StartedExecution
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.pagination import Pager

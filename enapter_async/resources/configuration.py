@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from enapter_async._arguments import refuse_argument, require_mapping
 from enapter_async._protocol import query
 from enapter_async._protocol.body import json_request
 from enapter_async._protocol.decoding.envelopes import Enveloped
@@ -12,7 +13,6 @@ from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._protocol.urls import segment
 from enapter_async._session import Session
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument, require_mapping
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.resources._resource import RawResource, Resource, device_path, raw
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from enapter_async._arguments import refuse_argument
 from enapter_async._protocol import query
 from enapter_async._protocol.body import json_request, nothing
 from enapter_async._protocol.decoding.converter import unstructure
@@ -16,7 +17,6 @@ from enapter_async._session import Session
 from enapter_async._streaming.stream import Stream
 from enapter_async._streaming.stream_reader import Subscription
 from enapter_async.config import StreamPolicy
-from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON, UNSET, Unset
 from enapter_async.models.logs import RuleLogRecord
 from enapter_async.models.rules import Rule, RuleScript

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from enapter_async._arguments import refuse_argument
 from enapter_async._protocol import query
 from enapter_async._protocol.body import json_request, nothing, select_given
 from enapter_async._protocol.decoding.converter import unstructure
@@ -11,7 +12,6 @@ from enapter_async._protocol.decoding.envelopes import Enveloped, PageOf
 from enapter_async._protocol.request import Operation, Request, Safety
 from enapter_async._session import Session
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import UNSET, Unset
 from enapter_async.models.sites import Location, Site
 from enapter_async.pagination import Pager

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import attrs
 
+from enapter_async._arguments import refuse_argument
 from enapter_async._protocol import query
 from enapter_async._protocol.decoding.envelopes import Optionally
 from enapter_async._protocol.decoding.frames import TELEMETRY_FRAME
@@ -32,7 +33,6 @@ from enapter_async._streaming.timeseries import TimeseriesStream
 from enapter_async._streaming.watch import Watch
 from enapter_async.config import StreamPolicy
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.arguments import refuse_argument
 from enapter_async.models.common import JSON, Duration
 from enapter_async.models.streams import TelemetryFrame
 from enapter_async.models.telemetry import LatestPoint

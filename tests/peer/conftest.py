@@ -15,7 +15,7 @@ pytest.importorskip("enapter", reason="the vendor's SDK is not installed: run `n
 from enapter.http import api
 
 from enapter_async import EnapterClient, Manifest
-from enapter_async.models.duration import parse_duration
+from enapter_async._duration import parse_duration
 from enapter_async.simulator import Simulator
 
 

@@ -13,9 +13,9 @@ from typing import Final, TypeVar, overload
 
 import attrs
 
-from enapter_async.models.arguments import refuse_argument, require_whole_number
+from enapter_async._arguments import refuse_argument, require_whole_number
+from enapter_async._duration import to_positive_timedelta
 from enapter_async.models.common import Duration
-from enapter_async.models.duration import to_positive_timedelta
 from enapter_async.models.timeseries import Series, TimeseriesBatch, TimeseriesQuery
 
 DEVICES_PER_REQUEST: Final = 10

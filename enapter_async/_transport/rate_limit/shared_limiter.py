@@ -18,9 +18,9 @@ from typing import Final, Protocol
 
 from enapter_async import hooks as events
 from enapter_async._transport.rate_limit.limiter import Limiter, Slot
+from enapter_async._visible import make_visible
 from enapter_async.config import SharedRateLimit
 from enapter_async.hooks import Hook
-from enapter_async.models.visible import make_visible
 
 FIRST_PAUSE: Final = 1.0
 """Seconds from losing the source until it is asked again. They double up to the longest."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from enapter_async._visible import make_visible
 from enapter_async.cli import interruption
 from enapter_async.cli.collect.command import site_option
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
@@ -30,7 +31,6 @@ from enapter_async.collector import (
     make_store,
     repair_gaps,
 )
-from enapter_async.models.visible import make_visible
 from enapter_async.rows import format_time
 
 _STORE: Final = click.argument("store", metavar="STORE")

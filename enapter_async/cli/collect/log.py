@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
+from enapter_async._visible import make_visible
 from enapter_async.collector import CollectorEvent, GapsFilled
 from enapter_async.collector.events import DeviceEvent, WarningEvent
-from enapter_async.models.visible import make_visible
 
 
 class Log:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from enapter_async._visible import make_visible
 from enapter_async.cli.traffic import Traffic, clock
 from enapter_async.collector import CollectorStatistics, guess_store_format
-from enapter_async.models.visible import make_visible
 
 _MOST_NAMED: Final = 3
 _LIST_WIDTH: Final = 60

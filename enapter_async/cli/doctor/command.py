@@ -9,13 +9,13 @@ from typing import Final
 import click
 
 from enapter_async import ConfigurationError
+from enapter_async._visible import make_visible
 from enapter_async.cli.doctor.examination import Finding, examine, no_settings
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.groups import command
 from enapter_async.cli.output import Format, Printer, Shape, output_option
 from enapter_async.cli.profiles import chosen_profile, profile_option
 from enapter_async.cli.running import run
-from enapter_async.models.visible import make_visible
 
 _SHAPE: Final = Shape.flat("check", "verdict", "said", "remedy")
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}

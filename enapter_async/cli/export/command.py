@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from enapter_async import InvalidArgumentError
+from enapter_async._visible import make_visible
 from enapter_async.cli import interruption
 from enapter_async.cli.connection import chosen_simulator, connected, server_name, server_options
 from enapter_async.cli.export.progress import shown
@@ -32,7 +33,6 @@ from enapter_async.exporter import (
     export_to_store,
     guess_format,
 )
-from enapter_async.models.visible import make_visible
 
 _MOST_NAMED: Final = 5
 

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from enapter_async import Series, TimeseriesBatch, TimeseriesQuery, ValueDeclaration, ValueType
+from enapter_async._visible import make_visible
 from enapter_async.cli import interruption
 from enapter_async.cli.completers import complete_attribute, complete_device
 from enapter_async.cli.connection import chosen_simulator, connected, server_options
@@ -26,7 +27,6 @@ from enapter_async.cli.resources.declaration import argument
 from enapter_async.cli.running import run
 from enapter_async.cli.span import AGGREGATIONS, Moment, since_option, until_option
 from enapter_async.exporter import SelectedDevice, select_devices
-from enapter_async.models.visible import make_visible
 
 _USUAL_POINTS: Final = 500
 _MOST_POINTS: Final = 50_000

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 
 from enapter_async import UNSET, OutcomeUnknownError, RequestError, Unset
+from enapter_async._visible import make_visible
 from enapter_async.cli import interruption
 from enapter_async.cli.completers import complete_device
 from enapter_async.cli.examples import help_epilog
@@ -23,7 +24,6 @@ from enapter_async.cli.parameters import option
 from enapter_async.cli.profiles import chosen_profile, default_site, profile_option
 from enapter_async.cli.resources.question import ask, yes_option
 from enapter_async.cli.running import run
-from enapter_async.models.visible import make_visible
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient

@@ -6,10 +6,10 @@ import sys
 
 import click
 
+from enapter_async._visible import make_visible
 from enapter_async.cli import interruption
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.parameters import F, option
-from enapter_async.models.visible import make_visible
 
 
 def yes_option(command: F) -> F:

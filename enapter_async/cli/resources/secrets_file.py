@@ -10,10 +10,10 @@ from typing import Final
 
 import click
 
+from enapter_async._visible import make_visible
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.output import Format, Printer, Shape, json_text, output_option, plain, secrets_option
 from enapter_async.cli.parameters import option
-from enapter_async.models.visible import make_visible
 
 to_option: Final = option(
     "--to",

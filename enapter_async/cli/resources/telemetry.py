@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from enapter_async import Datapoint, ValueDeclaration, WatchEvent
+from enapter_async._arguments import fits_in_list, show_value
 from enapter_async.cli.completers import complete_attribute
 from enapter_async.cli.exits import Exit, Failure
 from enapter_async.cli.output import Format, Printer, Shape, output_option, warn
@@ -21,7 +22,6 @@ from enapter_async.cli.resources.declaration import (
     site_option,
 )
 from enapter_async.cli.resources.following import follow_option, live_printer, until_stopped
-from enapter_async.models.arguments import fits_in_list, show_value
 
 if TYPE_CHECKING:
     from enapter_async import EnapterClient

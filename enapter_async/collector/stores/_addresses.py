@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from enapter_async._visible import make_visible
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.visible import make_visible
 
 _PASSWORD: Final = re.compile(r"((?://|^)[^/@:]*:(?!//))[^/].*(?=@)")
 _SHOWN: Final = ("service", "sslmode", "host", "port", "dbname")

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self, cast
 
+from enapter_async._arguments import require_path
 from enapter_async._files import NewFile, explain_unopened, identify_file, try_to_lock
 from enapter_async._protocol.query import one_of
 from enapter_async.collector._silence import CHECKED_IN_FILES
@@ -24,7 +25,6 @@ from enapter_async.collector.stores._failures import storage_error
 from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
 from enapter_async.errors import StorageError
-from enapter_async.models.arguments import require_path
 from enapter_async.rows import CSV, JSON_LINES, ReadableLineFormat, Row, make_row, parse_time
 
 _FORMS: Final = frozenset({"csv", "jsonl"})

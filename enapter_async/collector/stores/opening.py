@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 
+from enapter_async._arguments import require_callback, require_instance, require_path
 from enapter_async._protocol.query import flag, one_of
 from enapter_async.collector._guarded_store import GuardedStore
 from enapter_async.collector._problems import Problems
@@ -19,7 +20,6 @@ from enapter_async.collector.store import Store
 from enapter_async.collector.stores._addresses import hide_password, mask_password
 from enapter_async.collector.stores.sqlite import SqliteStore
 from enapter_async.errors import EnapterError, InvalidArgumentError, StorageError
-from enapter_async.models.arguments import require_callback, require_instance, require_path
 
 FORMATS: Final = ("sqlite", "csv", "jsonl", "parquet", "postgres", "influx")
 """Formats that `make_store` supports."""

@@ -24,6 +24,7 @@ from typing import IO, Final, Self
 
 import attrs
 
+from enapter_async._arguments import require_callback, require_path, require_whole_number
 from enapter_async._files import NewFile, identify_file, try_to_lock
 from enapter_async._pauses import FIRST_PAUSE, next_pause
 from enapter_async.collector._problems import Problems
@@ -37,7 +38,6 @@ from enapter_async.collector.stores._gap_file import append_gaps
 from enapter_async.collector.stores._recent import Recent
 from enapter_async.collector.stores.lines import LineFile
 from enapter_async.errors import MissingExtraError, StorageError
-from enapter_async.models.arguments import require_callback, require_path, require_whole_number
 from enapter_async.rows import CSV, Row, format_time
 from enapter_async.rows.parquet import SCHEMA, ParquetWriter, make_table
 

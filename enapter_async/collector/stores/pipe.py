@@ -13,9 +13,9 @@ from typing import Final, Self
 
 from anyio import CancelScope, to_thread
 
+from enapter_async._arguments import require_whole_number
 from enapter_async._protocol.query import one_of
 from enapter_async.errors import StorageError
-from enapter_async.models.arguments import require_whole_number
 from enapter_async.rows import Row
 from enapter_async.rows.line_protocol import LINE_PROTOCOL
 from enapter_async.rows.lines import JSON_LINES, LineFormat

@@ -12,6 +12,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar, cast
 
+from enapter_async._arguments import describe_value, refuse_argument
+from enapter_async._visible import make_visible
 from enapter_async.collector._times import DAY, read_clock
 from enapter_async.collector.gaps import Gap, join_gaps
 from enapter_async.collector.store import RowKey, RowsRefusedError
@@ -35,8 +37,6 @@ from enapter_async.collector.stores._postgres_rows import (
 )
 from enapter_async.collector.stores._postgres_tables import Record, Tables, WrongTableError
 from enapter_async.errors import InvalidArgumentError, MissingExtraError, StorageError
-from enapter_async.models.arguments import describe_value, refuse_argument
-from enapter_async.models.visible import make_visible
 from enapter_async.rows import Row, to_microseconds
 
 try:

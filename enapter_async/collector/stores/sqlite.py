@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, TypeVarTuple
 
+from enapter_async._arguments import require_path
 from enapter_async._files import explain_unopened, identify_file
 from enapter_async.collector._times import DAY, SECOND, read_clock
 from enapter_async.collector.events import CollectorEvent
@@ -25,7 +26,6 @@ from enapter_async.collector.stores._sqlite_journal import SqliteJournal
 from enapter_async.collector.stores._sqlite_rows import insert_rows, make_bound, read_stored_time, read_stored_times
 from enapter_async.collector.stores._sqlite_tables import prepare_tables
 from enapter_async.errors import StorageError
-from enapter_async.models.arguments import require_path
 from enapter_async.rows import Row, format_time
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Conversion of durations from callers and from the server. It is in this package because models use it too."""
+"""Conversion of durations from callers and from the server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
-from enapter_async.models.arguments import read_number, refuse_argument
+from enapter_async._arguments import read_number, refuse_argument
 
 _DURATION: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _LONGEST: Final = 100

@@ -18,9 +18,9 @@ from enapter_async._protocol.failure import api_error
 from enapter_async._protocol.request import Answer, Headers
 from enapter_async._transport.rate_limit.limiter import Limiter
 from enapter_async._transport.rate_limit.shared_limiter import SharedLimiter, SourceUnavailableError
+from enapter_async._visible import make_visible
 from enapter_async.hooks import Event, SharedLimitLost
 from enapter_async.models.manifest import Manifest
-from enapter_async.models.visible import make_visible
 
 FORGED = "late\r\nERROR root: the plant is on fire \x1b[2J\x9b31m\x85\u2028\u2029\u202etxet\u2066\u200f\x00\x7f"
 ACTING = {"Cc", "Cs", "Zl", "Zp"}

@@ -12,8 +12,8 @@ from datetime import datetime
 from reprlib import Repr
 from typing import Final, TypeVar, cast
 
+from enapter_async._visible import make_visible
 from enapter_async.errors import InvalidArgumentError
-from enapter_async.models.visible import make_visible
 
 T = TypeVar("T")
 
