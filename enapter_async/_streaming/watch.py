@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from enapter_async._protocol.decoding.model_reader import model_maker
-from enapter_async._protocol.failure import may_pass, refuses_request, refuses_token
+from enapter_async._protocol.failure import copy_error, may_pass, refuses_request, refuses_token
 from enapter_async._protocol.latest_query import LatestQuery, names_in
 from enapter_async._streaming.call_iterator import CallIterator
 from enapter_async._streaming.latest_reader import LEFT_OUT, REMEMBERED, LatestReader
@@ -167,10 +167,11 @@ class Watch:
         return self
 
     async def __anext__(self) -> Datapoint:
+        has_begun = not self._closed
         while self._position >= len(self._current):
             async with self._turning:
                 if self._position >= len(self._current):  # otherwise another task got a batch in the meantime
-                    self._current, self._position = await self._next_batch(), 0
+                    self._current, self._position = await self._take_batch(has_begun=has_begun), 0
         found = self._current[self._position]
         self._position += 1
         return _make_datapoint(*found)
@@ -216,7 +217,14 @@ class Watch:
         return [_make_datapoint(*found) for found in await self._next_batch()]
 
     async def _next_batch(self) -> list[DatapointTuple]:
+        return await self._take_batch(has_begun=not self._closed)
+
+    async def _take_batch(self, *, has_begun: bool) -> list[DatapointTuple]:
         """Wait for a response with new datapoints and return them.
+
+        Args:
+            has_begun: Whether the caller asked before the watch ended. Every task that waits for a shared watch gets
+                the error that ends it.
 
         Raises:
             StopAsyncIteration: The `async with` block has ended, or `finish` was called and everything is returned.
@@ -225,6 +233,8 @@ class Watch:
         """
         async with self._waiting:
             if self._closed:
+                if has_begun and self._failure is not None:
+                    raise copy_error(self._failure)
                 raise StopAsyncIteration
             if self._tasks is not None:
                 await self._advance(self._tasks)

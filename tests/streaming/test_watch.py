@@ -238,6 +238,27 @@ async def test_failures_that_will_not_pass_end_the_iteration(error: EnapterError
         await anext(watch)
 
 
+@pytest.mark.parametrize("kind", ["datapoints", "batches", "tuples"])
+async def test_every_task_that_shares_a_watch_gets_the_error_that_ends_it(kind: str) -> None:
+    async def fetch(device: str) -> Answer:
+        await anyio.sleep(0.1)
+        raise AuthenticationError("no", status=401)
+
+    ended: list[str] = []
+
+    async def read() -> None:
+        items = {"datapoints": aiter, "batches": Watch.batches, "tuples": Watch.tuples}[kind](watch)  # type: ignore[operator]
+        with pytest.raises(AuthenticationError):
+            async for _ in items:
+                pass
+        ended.append(kind)
+
+    async with Watched(fetch).watch as watch, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(read)
+    assert ended == [kind] * 3
+
+
 async def test_a_warning_is_told_once() -> None:
     async def fetch(device: str) -> Answer:
         text = "no recent value" if clock() < NOON + 1010 else "not found"
