@@ -56,7 +56,7 @@ class Reading:
     """The progress of reading the history of a job.
 
     Attributes:
-        found: Attributes with missing rows.
+        found: Time of the first missing row by device and attribute, in microseconds since 1970.
         refused: The reason by device whose history cannot be read.
         failed: The devices that failed alone.
         lost: The reason by such a device if some of its attributes, or all, cannot be read even separately.
@@ -65,7 +65,7 @@ class Reading:
         is_answered: Whether any request was answered.
     """
 
-    found: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]])
+    found: dict[tuple[str, str], int] = attrs.field(factory=dict[tuple[str, str], int])
     refused: dict[str, EnapterError] = attrs.field(factory=dict[str, EnapterError])
     failed: set[str] = attrs.field(factory=set[str])
     lost: dict[str, RequestError] = attrs.field(factory=dict[str, RequestError])
@@ -223,7 +223,9 @@ class HistoryReader:
                 raise problem
         reading.refused.update(reading.lost)
 
-    async def _read_retrying(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
+    async def _read_retrying(
+        self, job: RepairJob, part: HistoryPart, found: dict[tuple[str, str], int]
+    ) -> Sequence[Row]:
         """Read a part. Retries wait here and not in the client, where they would go before live requests."""
         pause, waited = FIRST_PAUSE, 0.0
         while True:
@@ -238,7 +240,7 @@ class HistoryReader:
             pause = next_pause(pause)
             await self._yield_to_live()
 
-    async def _read(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
+    async def _read(self, job: RepairJob, part: HistoryPart, found: dict[tuple[str, str], int]) -> Sequence[Row]:
         """Read a part. Return its last rows, which are not committed yet."""
         batches: list[TimeseriesBatch] = []
         cells = 0
@@ -249,7 +251,8 @@ class HistoryReader:
             except ValueError as error:
                 raise DecodeError(str(error)) from error  # like any other unreadable value, it concerns its device
             missing = job.select_missing(block)
-            found.update(missing.keys)
+            for key, time in missing.find_first_times().items():
+                found[key] = min(time, found.get(key, time))
             return missing
 
         async with self._impatient.telemetry.history([part], concurrency=1) as history:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import inf
 from typing import Final
 
@@ -28,29 +28,35 @@ class LateHistory:
         self._recorded: defaultdict[str | None, list[Gap]] = defaultdict(list)
         """Gaps that were recorded again and not yet looked up, by device."""
 
-    def schedule(self, job: RepairJob, found: Collection[str], now: int) -> set[str]:
+    def schedule(
+        self, job: RepairJob, answered: Collection[str], found: Mapping[tuple[str, str], int], now: int
+    ) -> set[str]:
         """Schedule the gaps of a job whose history may not be complete yet, and return their devices.
 
         Args:
             job: A job that was done.
-            found: Devices with missing rows in history.
+            answered: Its devices whose history could be read. The gaps of others are still in the journal.
+            found: Time of the first missing row by device and attribute, in microseconds since 1970.
             now: Current time, in microseconds since 1970.
         """
         unsettled: set[str] = set()
+        first_found: dict[str, int] = {}
+        for (device, _), time in found.items():
+            first_found[device] = min(time, first_found.get(device, time))
         for gap in job.gaps:
             part = attrs.evolve(gap, id=None, start=max(gap.start, job.start), before=min(gap.before, job.before))
-            devices = job.spans.keys() if gap.device_id is None else job.spans.keys() & {gap.device_id}
-            if part.start >= part.before or gap.reason == POLLS_MISSED:
+            devices = [device for device in answered if gap.device_id in (None, device)]
+            if part.start >= part.before or gap.reason == POLLS_MISSED or not devices:
                 continue
-            is_repeated = self._take_recorded(part)
+            repeated, new = self._take_recorded(part)
+            first = min((first_found[device] for device in devices if device in first_found), default=inf)
+            # What is found from the end of a part on is of a later gap, which was read with it.
+            pending = [(now + _HANDED_IN, piece) for piece in repeated if first < piece.before]
             if now < gap.before + _HANDED_IN:
-                due = min(gap.before, now) + _HANDED_IN
-            elif is_repeated and not devices.isdisjoint(found):
-                due = now + _HANDED_IN
-            else:
-                continue
-            self._scheduled.append((due, part))
-            unsettled |= devices
+                pending += [(min(gap.before, now) + _HANDED_IN, piece) for piece in new]
+            if pending:
+                self._scheduled += pending
+                unsettled.update(devices)
         return unsettled
 
     def list_due(self, now: int) -> list[Gap]:
@@ -67,12 +73,17 @@ class LateHistory:
         """Return the seconds until the next gap is due."""
         return max(0.0, (min((due for due, _ in self._scheduled), default=inf) - now) / SECOND)
 
-    def _take_recorded(self, part: Gap) -> bool:
-        """Return whether a part of a gap is looked up again. After its last part, forget the gap."""
-        recorded = self._recorded.get(part.device_id, [])
-        for gap in recorded:
-            if gap.start <= part.start and part.before <= gap.before:
-                if part.before == gap.before:
-                    recorded.remove(gap)
-                return True
-        return False
+    def _take_recorded(self, part: Gap) -> tuple[list[Gap], list[Gap]]:
+        """Return the pieces of a part of a gap that were recorded again, and the others. Forget the former."""
+        repeated: list[Gap] = []
+        new = [part]
+        left: list[Gap] = []
+        for gap in self._recorded.pop(part.device_id, []):
+            start, before = max(gap.start, part.start), min(gap.before, part.before)
+            if start < before:
+                repeated.append(attrs.evolve(gap, start=start, before=before))
+            left += gap.without(part.start, part.before)
+            new = [piece for one in new for piece in one.without(gap.start, gap.before)]
+        if left:
+            self._recorded[part.device_id] = left
+        return repeated, new

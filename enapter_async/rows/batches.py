@@ -62,13 +62,16 @@ class RowBlock(Sequence[Row]):
         self.numbers: Sequence[Sequence[float | None]] = numbers
         self.others: Sequence[Row] = others
 
-    @cached_property
-    def keys(self) -> set[tuple[str, str]]:
-        """Device and attribute of the rows."""
-        counts = zip(self.series, self._counts, strict=True)
-        return {(device, attribute) for (device, attribute, _), count in counts if count} | {
-            (row[0], row[1]) for row in self.others
-        }
+    def find_first_times(self) -> dict[tuple[str, str], int]:
+        """Return the time of the first row by device and attribute, in microseconds since 1970."""
+        first: dict[tuple[str, str], int] = {}
+        for (device, attribute, _), values in zip(self.series, self.numbers, strict=True):
+            time = next((time for time, value in zip(self.times, values, strict=True) if value is not None), None)
+            if time is not None:
+                first[device, attribute] = min(time, first.get((device, attribute), time))
+        for device, attribute, time, *_ in self.others:
+            first[device, attribute] = min(time, first.get((device, attribute), time))
+        return first
 
     def select(self, find_filter: Callable[[str, str], Callable[[int], bool] | None]) -> RowBlock:
         """Return the block with some of its rows.

@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import attrs
 import pytest
 
 from enapter_async import EnapterClient, HistoryPart
 from enapter_async.collector import Gap, Selection, SqliteStore, Targets
+from enapter_async.collector._late_history import LateHistory
 from enapter_async.collector._problems import Problems
 from enapter_async.collector._repair_job import RepairJob
+from enapter_async.collector._repair_queue import RepairQueue
 from enapter_async.collector._repairer import Repairer
+from enapter_async.collector.gaps import join_gaps
 from enapter_async.collector.selection import Finder
 from enapter_async.rows import Row
 from enapter_async.simulator import Simulator
@@ -54,10 +58,10 @@ class Plant:
         self._read_all = self.repairer._reader._read
         self.repairer._reader._read = self._read  # type: ignore[method-assign]
 
-    async def _read(self, job: RepairJob, part: HistoryPart, found: set[tuple[str, str]]) -> Sequence[Row]:
-        rows = await self._read_all(job, part, set())
+    async def _read(self, job: RepairJob, part: HistoryPart, found: dict[tuple[str, str], int]) -> Sequence[Row]:
+        rows = await self._read_all(job, part, {})
         there = [row for row in rows if row[2] < (START + self.handed_in) * SECOND]
-        found.update((row[0], row[1]) for row in there)
+        found.update(((row[0], row[1]), row[2]) for row in reversed(there))
         self.looks.append((job.start // SECOND - START, job.before // SECOND - START))
         return there
 
@@ -119,3 +123,71 @@ async def test_missed_polls_and_gaps_of_long_ago_are_read_once(database: Path, r
         await plant.look(at=at + 1_000, handed_in=LENGTH)
         assert len(plant.looks) == 1
         assert plant.again == [set()]
+
+
+class Journal:
+    """The journal of one device, whose history has every step.
+
+    Attributes:
+        looked_up: Number of steps that were looked up.
+        late_history: What is to be looked up again.
+    """
+
+    def __init__(self, step: int, now: int) -> None:
+        self.looked_up: int = 0
+        self.late_history: LateHistory = LateHistory()
+        self.now: int = now
+        self._step = step * SECOND
+        self._queue = RepairQueue(step=self._step, longest=3_600 * self._step, clock=lambda: self.now / SECOND)
+        self._gaps: list[Gap] = []
+        self._filled: set[int] = set()
+        self._last_id = 0
+
+    def note(self, gaps: Sequence[Gap]) -> None:
+        added, gone = join_gaps(gaps, self._gaps)
+        self._gaps = [gap for gap in self._gaps if gap.id not in gone]
+        for gap in added:
+            self._last_id += 1
+            self._gaps.append(attrs.evolve(gap, id=self._last_id))
+
+    def repair(self, *, is_refused: bool = False) -> None:
+        due = self.late_history.list_due(self.now)
+        self.note(due)
+        self.late_history.mark_recorded(due, self.now)
+        while job := self._queue.next_job(self._gaps, ["d"], self.now // self._step * self._step)[0]:
+            steps = {
+                step
+                for gap in job.gaps
+                for step in range(max(gap.start, job.start), min(gap.before, job.before), self._step)
+            }
+            self.looked_up += len(steps)
+            if is_refused:
+                self.late_history.schedule(job, [], {}, self.now)
+                return
+            self._gaps = [gap for gap in self._gaps if gap not in job.gaps]
+            self.note([rest for gap in job.gaps for rest in gap.without(job.start, job.before)])
+            new = steps - self._filled
+            self._filled |= new
+            self.late_history.schedule(job, ["d"], {("d", "a"): min(new)} if new else {}, self.now)
+
+
+@pytest.mark.parametrize("step", [1, 10])
+def test_a_gap_that_never_ends_is_read_only_twice(step: int) -> None:
+    begin = START // step * step * SECOND
+    journal = Journal(step, begin)
+    steps = 1_800 // step
+    for second in range(steps * step):
+        journal.now = begin + second * SECOND
+        if second % 10 == 0:
+            before = journal.now + (10 + step) * SECOND
+            journal.note([Gap(device_id="d", start=journal.now, before=before, reason="some attributes lack")])
+        journal.repair()
+    assert steps < journal.looked_up <= 2 * steps
+
+
+def test_a_gap_that_cannot_be_read_is_not_recorded_again() -> None:
+    journal = Journal(1, START * SECOND)
+    journal.note([Gap(device_id="d", start=(START - 40) * SECOND, before=START * SECOND, reason="polls failed")])
+    journal.repair(is_refused=True)
+    assert journal.looked_up == 40
+    assert journal.late_history.list_due(journal.now + 1_000 * SECOND) == []
