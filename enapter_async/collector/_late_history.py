@@ -50,7 +50,7 @@ class LateHistory:
                 continue
             repeated, new = self._take_recorded(part)
             first = min((first_found[device] for device in devices if device in first_found), default=inf)
-            # What is found from the end of a part on is of a later gap, which was read with it.
+            # Later rows are those of another gap that was read in the same job.
             pending = [(now + _HANDED_IN, piece) for piece in repeated if first < piece.before]
             if now < gap.before + _HANDED_IN:
                 pending += [(min(gap.before, now) + _HANDED_IN, piece) for piece in new]
