@@ -186,8 +186,8 @@ class BlockingClient:
                 if not task.done() and running.is_usable:
                     running.schedule(scope.cancel)
                     if running.thread is not threading.current_thread():  # where it is when it is garbage collected
-                        with suppress(CancelledError):
-                            task.result()
+                        with suppress(CancelledError, ClientClosedError):
+                            _result_of(running, task)
 
     def close(self) -> None:
         """Close the client and end its thread. Calls that are running in other threads fail."""

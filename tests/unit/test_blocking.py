@@ -262,6 +262,24 @@ def test_a_function_that_exits_does_not_end_the_client(enapter: BlockingClient, 
     assert len(enapter.call(lambda client: client.devices.list())) == 5
 
 
+@pytest.mark.parametrize("exit_error", [SystemExit(3), KeyboardInterrupt()])
+def test_an_iteration_that_exits_while_it_is_closed_raises_what_the_function_raised(
+    enapter: BlockingClient, exit_error: BaseException
+) -> None:
+    async def yield_and_leave(client: EnapterClient) -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            raise exit_error
+
+    numbers = enapter.iterate(yield_and_leave)
+    assert next(numbers) == 1
+    with pytest.raises(type(exit_error)):
+        numbers.close()
+    assert len(enapter.call(lambda client: client.devices.list())) == 5
+
+
 def test_a_client_may_be_closed_by_the_function_that_it_runs(simulator: SimulatorControl) -> None:
     enapter = BlockingClient(lambda: EnapterClient(base_url=simulator.url, token=simulator.token))
 
