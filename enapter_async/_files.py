@@ -128,7 +128,7 @@ def load_ca_file(path: str | os.PathLike[str], failure: str = "ca_file cannot be
     try:
         name = os.fspath(path)
         if not name.strip():
-            raise ValueError("the path is empty")  # OpenSSL would trust the authorities of the system
+            raise ValueError("the path is empty")  # OpenSSL would trust the system's certificate authorities
         return ssl.create_default_context(cafile=name)
     except (OSError, ssl.SSLError, TypeError, ValueError) as error:
         message = f"{failure}: {cast('object', error)}"

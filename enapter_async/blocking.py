@@ -69,7 +69,7 @@ class _Running:
 
 
 class _ExitError(Exception):
-    """Carries a KeyboardInterrupt or SystemExit out of the event loop, which it would end."""
+    """Carries a KeyboardInterrupt or SystemExit out of the event loop, which the original would end."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -135,7 +135,7 @@ class BlockingClient:
 
         Raises:
             EnapterError: The call failed, or the client is closed.
-            InvalidArgumentError: The function returned nothing that can be awaited.
+            InvalidArgumentError: The function did not return an awaitable.
             WrongEventLoopError: The call was made in the background thread, where it would wait for itself.
         """
         running = self._open()
@@ -161,7 +161,7 @@ class BlockingClient:
 
         Raises:
             EnapterError: The iteration failed, or the client is closed.
-            InvalidArgumentError: The function returned nothing that can be iterated.
+            InvalidArgumentError: The function did not return an iterable.
             WrongEventLoopError: The iteration was started in the background thread, where it would wait for itself.
         """
         running = self._open()
@@ -240,7 +240,7 @@ def _start(make_client: Callable[[], EnapterClient]) -> _Running:
                 raise
             opened.set_exception(error)  # there is no event loop, for example because too many files are open
 
-    # A daemon: threads of other kinds are waited for before `atexit` can close the client.
+    # A daemon thread, because Python waits for other threads before `atexit` can close the client.
     thread = threading.Thread(target=serve, name="enapter-client", daemon=True)
     thread.start()
     try:

@@ -174,7 +174,7 @@ def pairs(query: object) -> list[tuple[str, str]]:
         if len(items) != 2:
             raise refuse_argument("query", "must map names to values, or consist of (name, value) pairs", pair)
         name, value = items
-        # Not `str(value)`, which returns the name of an enum member that is a string, instead of its text.
+        # `str(value)` would return the name of a string enum member instead of its text.
         written = str.__str__(value) if isinstance(value, str) else read_number(value)
         if written is None:
             raise refuse_argument("query", "must have strings or numbers as values", value)

@@ -46,7 +46,7 @@ def masked(text: str, *secrets: str | None) -> str:
 
 
 def _contains_escaped(text: str, secret: str) -> bool:
-    """Whether a text contains a secret, or the beginning of one, after decoding it often enough."""
+    """Whether a text contains a secret, or the beginning of one, after it is decoded repeatedly."""
     beginning = secret[:_BEGINNING]
     for _ in range(_LEVELS):
         decoded = unescape(unquote(_CODES.sub(_decode, text))) if "\\" in text or "%" in text else unescape(text)

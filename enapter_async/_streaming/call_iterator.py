@@ -11,7 +11,7 @@ T = TypeVar("T")
 class CallIterator(AsyncIterator[T]):
     """Gets each item from a function. The function raises `StopAsyncIteration` at the end.
 
-    Unlike a generator, it keeps no state: it can be given up or asked again after an error.
+    Unlike a generator, it keeps no state, so it can be abandoned, or asked again after an error.
     """
 
     def __init__(self, call: Callable[[], Awaitable[T]]) -> None:

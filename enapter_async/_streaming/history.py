@@ -180,7 +180,7 @@ class History(AsyncIterator[TimeseriesBatch]):
                         own = part.own_rows(batch)
                         if not len(own):
                             if clock() - since >= self._session.idle_timeout():
-                                raise AttemptTimeoutError("no row of the range came in time", phase="body")
+                                raise AttemptTimeoutError("no row of the requested range arrived in time", phase="body")
                             continue
                         last = own.unix_seconds[-1]
                         while buffered is not None and len(running.batches) >= buffered:

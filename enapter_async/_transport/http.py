@@ -306,8 +306,8 @@ def _handshake_session(
 async def _request_handshake(
     request: Callable[..., Awaitable[aiohttp.ClientResponse]], *args: object, **options: object
 ) -> aiohttp.ClientResponse:
-    # Otherwise aiohttp ignores the body of a refusal if it has no length and ends with the connection. It follows
-    # redirects to any host only if a session drops our middleware.
+    # Without `read_until_eof`, aiohttp ignores the body of a refusal that has no length. Redirects are switched off
+    # because a session that drops our middleware would follow them to any host.
     return await request(*args, **(options | {"read_until_eof": True, "allow_redirects": False}))
 
 

@@ -19,11 +19,11 @@ _NO_REPEAT: Final = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class Opening:
-    """Middleware that writes one request at most once, on an empty connection, and records whether it did.
+    """Middleware that writes one request at most once, on a connection without unread data, and records whether it did.
 
     aiohttp itself repeats GET, PUT and DELETE once if a connection dies, depending on the type of the exception. Our
     exception replaces it and is not repeated. The class of an injected session may repeat requests as well, one after
-    another or at once: such a repetition ends like the first attempt, without another write.
+    another or concurrently. Such a repetition gets the outcome of the first attempt and writes nothing.
     """
 
     __slots__ = ("_avoidable", "_ended", "_failure", "_request", "_response", "_running", "_send", "closing")
@@ -41,7 +41,7 @@ class Opening:
         self._response: aiohttp.ClientResponse | None = None
         self._failure: TransportError | None = None
         self._running = False
-        self._ended: asyncio.Event | None = None  # made by the first repetition that waits for the run before it
+        self._ended: asyncio.Event | None = None  # created by the first repetition that waits for another run
         self._send: Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
 
     async def __call__(
@@ -111,7 +111,7 @@ class Opening:
         raise self._failure or ConnectionLostError("interrupted, and not sent again", phase="wait")
 
     def check_sent(self) -> None:
-        """Ensure that a response to a change is not one that a session or a middleware had stored.
+        """Ensure that the response to a change does not come from the cache of a session or a middleware.
 
         Raises:
             ConnectionLostError: This middleware did not write the request.

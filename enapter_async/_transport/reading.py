@@ -38,10 +38,10 @@ MAX_REFUSAL: Final = 256 * 1024
 
 
 def restore_body(response: aiohttp.ClientResponse) -> None:
-    """Make a body readable again that a middleware or the response class of an injected session has read.
+    """Make a body readable again after a middleware or the response class of an injected session has read it.
 
     Raises:
-        InvalidBodyError: A part of the body was read and is lost.
+        InvalidBodyError: Part of the body was read and is lost.
     """
     body: bytes | None = getattr(response, "_body", None)
     if body is not None:
@@ -51,12 +51,12 @@ def restore_body(response: aiohttp.ClientResponse) -> None:
         content.feed_eof()
         response.content = content
     elif getattr(response.content, "_cursor", 0) and 200 <= response.status < 300:
-        raise InvalidBodyError("a middleware of the injected session read a part of the body, which is now missing")
+        raise InvalidBodyError("a middleware of the injected session read only part of the body, which is now missing")
 
 
 def _decoder(response: aiohttp.ClientResponse, limit: int | None) -> GzipDecoder | None:
     if response.status == _PARTIAL:
-        raise InvalidBodyError("the server sent only a part of the body (status 206), which was not asked for")
+        raise InvalidBodyError("the server sent only part of the body (status 206), but the request was for all of it")
     coding = _coding(response)
     if coding == "" or response.content_length == 0 or response.status in _WITHOUT_BODY:
         return None

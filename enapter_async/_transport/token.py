@@ -46,7 +46,7 @@ class TokenSource:
         try:
             return checked_token(await provider())
         except ConfigurationError as error:
-            failed = copy_error(error)  # the provider may raise one object each time, whose traceback would grow
+            failed = copy_error(error)  # the provider may raise the same object each time, and its traceback would grow
         # A provider is foreign code: keep its exception as the cause.
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()

@@ -28,7 +28,7 @@ TERMINATED: Final = 143
 _SHOW_CURSOR: Final = "\x1b[?25h"
 
 _ECHO_SECONDS: Final = 0.02
-"""Time within which a signal is a copy of the previous one: `timeout` signals its command, and then the whole group."""
+"""A signal that follows another within this time is a copy: `timeout` signals its command, and then the whole group."""
 
 _stops: list[Stop] = []
 _last_words: list[tuple[str, int]] = [("stopped", INTERRUPTED)]

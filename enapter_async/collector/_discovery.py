@@ -20,7 +20,7 @@ _UNKNOWN_DEVICE_SECONDS: Final = 30.0
 
 
 class Discovery:
-    """Finds the devices and attributes of a selection, again and again, since they change.
+    """Finds the devices and attributes of a selection, repeatedly, since they change.
 
     Attributes:
         clock_offset: Seconds by which the server's clock is ahead.

@@ -1,4 +1,4 @@
-"""Guards against mistakes in a store, which may be foreign code: each is raised as one error that names it."""
+"""Guards against mistakes in a user's own store. Each is raised as one error that names the method."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _KEYS: Final = "a collection of (device, attribute, time)"
 class GuardedStore:
     """Calls one method of another store at a time.
 
-    Anything that a method raises, except `StorageError`, becomes a `StoreMethodError`. So does a method that is not
-    async, or that returns something else than the protocol says.
+    Anything that a method raises, except `StorageError`, becomes a `StoreMethodError`. The same error is
+    raised for a method that is not async, or that does not return what the protocol requires.
 
     Attributes:
         lock: Held while a method runs.

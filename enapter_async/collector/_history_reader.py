@@ -40,12 +40,12 @@ _WAITED: Final = 2.0
 _MOST_WAITED: Final = 60.0
 """The same after a 429."""
 _MOST_PROBES: Final = 3
-"""Failures of single devices in a row after which the reason is hardly a device."""
+"""Failures of single devices in a row after which a device is unlikely to be the reason."""
 _MOST_HALVES: Final = 6
-"""Failed requests for some attributes of a device after which the reason is hardly an attribute: two halves, four
-quarters."""
+"""Failed requests for some attributes of a device after which an attribute is unlikely to be the reason: two
+halves, four quarters."""
 _MOST_PASSING_HALVES: Final = 2
-"""The same for failures that are retried first, which takes seconds."""
+"""The same limit for failures that are retried first, which takes seconds."""
 _SHARE: Final = 0.2
 """Share of the client's rate limit, if it has one."""
 _ROWS_IN_COMMIT: Final = 50_000
@@ -59,8 +59,8 @@ class Reading:
         found: Time of the first missing row by device and attribute, in microseconds since 1970.
         refused: The reason by device whose history cannot be read.
         failed: The devices that failed alone.
-        lost: The reason by such a device if some of its attributes, or all, cannot be read even separately.
-        unreadable: The attributes that are the reason, by such a device, if its other attributes could be read.
+        lost: The reason by failed device, if some or all of its attributes cannot be read even separately.
+        unreadable: The unreadable attributes by failed device, if its other attributes could be read.
         problem: The first failure that may be the fault of a device.
         is_answered: Whether any request was answered.
     """
@@ -170,9 +170,10 @@ class HistoryReader:
     async def _read_attributes(
         self, job: RepairJob, part: HistoryPart, reading: Reading, error: RequestError
     ) -> Sequence[Row]:
-        """Read what is readable of a device whose request failed: half of its attributes, then a quarter, and so on."""
+        """Read what is readable of a device whose request failed: half of the attributes at a time, then a quarter."""
         device, names = part.query.series[0].device, _list_names(part)
-        # An attribute is hardly the reason if the server fails for everything. Then one device is divided, after a 500.
+        # If the server fails for everything, an attribute is unlikely to be the reason. Then only one device is
+        # divided, and only after a 500.
         is_bug = isinstance(error, APIError) and error.status == HTTPStatus.INTERNAL_SERVER_ERROR and not reading.failed
         is_hopeless = may_pass(error) and not reading.is_answered and not is_bug
         self._note_failure(device, error, reading)
@@ -209,7 +210,7 @@ class HistoryReader:
         return rows
 
     def _note_failure(self, device: str, error: RequestError, reading: Reading) -> None:
-        """Note that a request for a single device failed. Raise the error if the device is hardly the reason."""
+        """Note that a request for a single device failed. Raise the error unless the device may be the reason."""
         if ends_polling(error) or (may_pass(error) and not reading.is_answered and len(reading.failed) >= _MOST_PROBES):
             raise error
         reading.failed.add(device)

@@ -68,7 +68,7 @@ class Intake:
         self.datapoints: int = 0
         self.without_history: set[Key] = set()
         self._maybe_without_history: set[Key] = set()
-        """Those of the above that will be looked up again."""
+        """Attributes that seem to have no history, but will be looked up again."""
         self.longest_gap: tuple[float, str, str] = (0.0, "", "")
         self._step = step
         self._interval = interval

@@ -1,4 +1,4 @@
-"""Gaps to look up again, because devices may hand in stored values some time after they are back."""
+"""Gaps to look up again, because devices may upload stored values some time after they reconnect."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from enapter_async.collector._times import SECOND
 from enapter_async.collector.gaps import POLLS_MISSED, Gap, merge_gaps
 
 _HANDED_IN: Final = 60 * SECOND
-"""Microseconds within which a device that is back hands in the first stored value, and each further one."""
+"""Microseconds within which a reconnected device uploads the first stored value, and each further one."""
 
 
 class LateHistory:
-    """Schedules further look-ups: one a minute after the end of each gap, and others while they bring new rows.
+    """Schedules further look-ups: one a minute after the end of each gap, and more while they find new rows.
 
     Nothing is scheduled for polls that the collector itself missed, since the devices were online.
     """

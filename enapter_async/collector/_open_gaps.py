@@ -15,7 +15,7 @@ from enapter_async.collector.store import JournaledStore, StoreMethodError
 from enapter_async.errors import StorageError
 
 LOOK_SECONDS: Final = 60.0
-"""Longest time between two looks into the journal, to which other collectors and the store itself may add gaps."""
+"""Longest time between two reads of the journal. Other collectors and the store itself may add gaps to it."""
 _SHORTEST_PAUSE: Final = 1.0
 _SHARE: Final = 0.05
 """Largest share of the time spent reading, since a journal that nobody repairs may become long."""

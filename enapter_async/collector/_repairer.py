@@ -192,7 +192,7 @@ class Repairer:
     # -- what to do next -----------------------------------------------------------------------------------
 
     async def _record_again(self) -> None:
-        """Record gaps again whose devices may have handed in values since the last look into history."""
+        """Record gaps again whose devices may have uploaded values since history was last read."""
         now = self._now()
         if gaps := self._late_history.list_due(now):
             await self._commit([], {}, gaps)

@@ -1,4 +1,4 @@
-"""Delivery of events to the callback of a program, or to the log, and of exceptions of foreign code."""
+"""Delivery of events to the callback of a program, or to the log, and logging of exceptions of the user's code."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Reporter:
 
 
 class FaultLog:
-    """Logs exceptions of foreign code that is called again and again. Each kind is logged once."""
+    """Logs exceptions of the user's functions that are called repeatedly. Each type is logged once."""
 
     def __init__(self) -> None:
         self._logged: set[tuple[str, type[Exception]]] = set()

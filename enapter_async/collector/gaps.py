@@ -14,7 +14,7 @@ import attrs
 from enapter_async.rows import format_time
 
 POLLS_MISSED: Final = "polls were missed"
-"""Reason of the gaps for which the collector itself is to blame."""
+"""Reason of the gaps that the collector itself caused."""
 _FAR_BEHIND: Final = 10
 """Factor by which the gaps of a device reach back further than those of most devices, so that it is told apart."""
 _MOST_BEHIND: Final = 3

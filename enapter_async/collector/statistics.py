@@ -25,7 +25,7 @@ class CollectorStatistics:
         duplicate_rows: Number of those that are already in the store.
         rows_filled: Number of rows filled in from history.
         gaps_noted: Number of gaps recorded.
-        gaps_open: Number of gaps in the journal when it was last read, which is about a minute ago or less. Without a
+        gaps_open: Number of gaps in the journal when it was last read, at most about a minute ago. Without a
             journal, as in files, it is the number of gaps recorded by this collector.
         gap_seconds_open: Total length of these gaps, in seconds; 0 without a journal.
         gaps_unselected: Number of these whose device is not collected, or no longer.

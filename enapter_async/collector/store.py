@@ -32,7 +32,7 @@ class RowsRefusedError(StorageError):
 
 
 class StoreMethodError(StorageError):
-    """Raised by a collector whose store raises anything but a `StorageError`, or breaks its protocol otherwise.
+    """Raised by a collector if its store raises anything but a `StorageError`, or otherwise violates its protocol.
 
     The collector stops, and first writes everything it has received, if the store still can. The original exception is
     the cause.

@@ -28,7 +28,7 @@ def is_async(node: pytest.Item) -> bool:
 def _find_inner_test(function: Any) -> Any:
     """Return the function below `@given` of Hypothesis, or the function itself."""
     inner = getattr(getattr(function, "hypothesis", None), "inner_test", function)
-    # anyio replaces the inner test when it runs it, and a parametrized test runs several times.
+    # anyio replaces the inner test when it runs, and a parametrized test runs several times.
     return getattr(inner, "_anyio_original_func", inner)
 
 

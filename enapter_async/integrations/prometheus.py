@@ -40,7 +40,7 @@ enapter-async collect
 
 /metrics  metrics of the collector and latest values, for Prometheus
 /healthz  200 as long as the process works
-/readyz   200 if rows were committed lately, else 503 and why
+/readyz   200 if rows were committed recently, else 503 and the reason
 """
 
 Sample = tuple[list[str], float]

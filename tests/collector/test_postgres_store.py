@@ -556,7 +556,7 @@ async def test_a_port_that_is_no_number_is_told(name: str, monkeypatch: pytest.M
     ("host", "problem"),
     [
         ("127.0.0.1:1", r"the connection was refused; is the server running\?$"),
-        ("nowhere.invalid", "the name of the host cannot be resolved: "),
+        ("nowhere.invalid", "the host name cannot be resolved: "),
     ],
 )
 async def test_a_server_that_cannot_be_reached_is_told_in_words(

@@ -320,9 +320,9 @@ async def test_a_body_of_which_its_code_has_read_a_part_is_never_short() -> None
     async with RawServer(sending(rows())).running() as server:
         async with aiohttp.ClientSession(middlewares=[read_a_part]) as session:
             async with impatient(server, http_session=session) as client:
-                with pytest.raises(InvalidBodyError, match="read a part of the body"):
+                with pytest.raises(InvalidBodyError, match="read only part of the body"):
                     await client.telemetry.query_timeseries(QUERY)
-                with pytest.raises(InvalidBodyError, match="read a part of the body"):
+                with pytest.raises(InvalidBodyError, match="read only part of the body"):
                     async with client.telemetry.stream_timeseries(QUERY):
                         pass
         assert server.seen == 2

@@ -574,7 +574,7 @@ async def test_a_history_whose_answer_brings_other_rows_only_is_given_up(begin: 
         client_of(server, timeouts=timeouts, retry=policy) as client,
         entered(client.telemetry.history(query(10)), block=block) as history,
     ):
-        with pytest.raises(AttemptTimeoutError, match="no row of the range"):
+        with pytest.raises(AttemptTimeoutError, match="no row of the requested range arrived in time"):
             await asyncio.wait_for(seconds(history), 10)
 
 

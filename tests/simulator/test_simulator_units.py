@@ -278,7 +278,7 @@ def test_devices_can_be_added_while_running() -> None:
         ({"telemetry": []}, "telemetry: expected a mapping, got []"),
         ({"telemetry": {"flow": "float"}}, "telemetry.flow: expected a mapping, got 'float'"),
         ({"commands": {"go": None}}, "commands.go: expected a mapping, got None"),
-        ({"alerts": {5: {}}}, "alerts.5: expected a text as name, got 5"),
+        ({"alerts": {5: {}}}, "alerts.5: expected a string as the name, got 5"),
     ],
 )
 def test_a_manifest_without_the_shape_of_one_is_refused_where_it_is_added(manifest: Any, message: str) -> None:

@@ -39,7 +39,7 @@ def optional_field(answer: Answer, key: str) -> JSON:
     Older servers respond without this envelope. Their responses are rejected, since they would look empty.
 
     Raises:
-        DecodeError: The body is no object, or has other fields only.
+        DecodeError: The body is not an object, or has only other fields.
     """
     payload = loads_object(answer)
     if payload and key not in payload:

@@ -77,7 +77,7 @@ def mask_password(text: str) -> str:
 def adapt_to_asyncpg(url: str) -> str:
     """Return a PostgreSQL URL that asyncpg understands as libpq would.
 
-    Left out are parameters that only libpq knows and that change nothing essential, and a path of `/` alone, which
+    Parameters that only libpq knows and that change nothing essential are left out. So is a path of `/` alone, which
     asyncpg takes for a database without a name instead of that of `dbname`, the service or PGDATABASE.
 
     Raises:

@@ -60,15 +60,15 @@ class CommittedTimes:
 
 
 def find_replaced_rows(replaced: Mapping[str, int], found: Mapping[str, int], again: int = CHECKED_AGAIN) -> list[Gap]:
-    """Return a gap for each device of which a file has less than the file that it replaced.
+    """Return a gap for each device whose data ends earlier in a file than in the file that it replaced.
 
     The file may be a backup, or on a disk that was unmounted for a while. A new file without rows has no gaps.
 
     Args:
         replaced: Newest time of each device in the file that was replaced.
         found: Newest time of each device in the file.
-        again: Seconds before the newest time that are part of the gap. Gaps in them may have been recorded after the
-            copy was made.
+        again: Seconds before the newest time that are part of the gap. Gaps within that time may have been
+            recorded after the copy was made.
     """
     gaps: list[Gap] = []
     for device, newest in replaced.items() if found else ():

@@ -132,7 +132,7 @@ class LineFile:
             form: Format of its lines.
             recent: Receives the rows near its end.
             events: Receives an event when the file is replaced.
-            note_gaps: Records what a file that replaced this one lacks.
+            note_gaps: Records the gaps of a file that replaced this one.
 
         Raises:
             StorageError: The file cannot be opened, or contains something else.

@@ -424,7 +424,7 @@ def _require_name(name: str, argument: str) -> str:
 def _describe(error: Exception, *, is_connected: bool) -> str:
     """Return the reason of a failed or unanswered exchange in the words of an operator."""
     if isinstance(error, socket.gaierror):
-        return f"the name of the host cannot be resolved: {error.strerror}"
+        return f"the host name cannot be resolved: {error.strerror}"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused; is the server running?"
     text = str(error)
@@ -435,7 +435,7 @@ def _describe(error: Exception, *, is_connected: bool) -> str:
 
 
 def _describe_argument(error: ValueError | OverflowError | LookupError) -> str:
-    """Return what asyncpg found wrong with the settings of a connection."""
+    """Return asyncpg's complaint about the settings of a connection."""
     if isinstance(error, LookupError):
         return str(error.args[0])
     text = str(error)

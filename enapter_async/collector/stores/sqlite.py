@@ -76,7 +76,7 @@ class SqliteStore:
         self._entered = False
         self._events = StoreEvents()
         self._reached: Mapping[str, int] = {}
-        """Up to when the file that was open before has each device, until the file after it is known to have it too."""
+        """Newest time of each device in the previous file, until the current file is known to have it too."""
 
     async def __aenter__(self) -> Self:
         self._open = await self._worker.run(_Database, self.path)
@@ -260,7 +260,7 @@ class _Database:
         return newest if devices is None else {device: newest[device] for device in devices if device in newest}
 
     def note_losses(self, reached: Mapping[str, int]) -> None:
-        """Record what this file lacks, if it replaced one with devices up to these times."""
+        """Record gaps for the rows that this file lacks, if it replaced a file with these newest times."""
         gaps = find_replaced_rows(reached, self.read_newest(None, read_clock() + DAY)) if reached else ()
         if gaps:
             self.commit((), gaps, {})

@@ -6,5 +6,5 @@
 - `resources/` has the operations, one module per resource, and `catalogue/` the equipment that can be simulated.
 - `control/` has the control API and its page.
 
-`server` runs each request through faults, rate limit, token and role to its operation, and `simulator` joins them all.
+`server` runs each request through faults, rate limit, token and role to its operation, and `simulator` joins them.
 """

@@ -8,7 +8,7 @@ from typing import cast
 
 
 def require_text(name: str, value: object) -> str:
-    """Return a text or a path that is not empty.
+    """Return a text or a path, unless it is empty.
 
     Args:
         name: Name of the argument.
@@ -27,7 +27,7 @@ def require_text(name: str, value: object) -> str:
 
 
 def require_token(name: str, value: object) -> str:
-    """Return a token that fits in a header.
+    """Return a token, if it can be sent in a header.
 
     Args:
         name: Name of the argument.

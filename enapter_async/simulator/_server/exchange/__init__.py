@@ -1,1 +1,1 @@
-"""One exchange of a simulator: reading a request, and writing the response or the frames of a WebSocket."""
+"""One exchange with a client: read a request, and write the response or the frames of a WebSocket."""

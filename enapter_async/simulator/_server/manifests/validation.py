@@ -162,7 +162,7 @@ def validate_manifest(manifest: Any) -> list[str]:
 
 
 def require_shape(manifest: Any) -> None:
-    """Refuse what has not the shape of a manifest. Unknown names and types pass, since a server may have them.
+    """Refuse a manifest with the wrong shape. Unknown names and types are accepted, since a server may have them.
 
     Raises:
         ValueError: A section or an entry is not a mapping.
@@ -177,7 +177,7 @@ def require_shape(manifest: Any) -> None:
             raise ValueError(f"manifest: {section}: expected a mapping, got {declared!r:.60}")
         for name, entry in entries.items():
             if not _text(name):
-                raise ValueError(f"manifest: {section}.{name}: expected a text as name, got {name!r:.60}")
+                raise ValueError(f"manifest: {section}.{name}: expected a string as the name, got {name!r:.60}")
             if as_mapping(entry) is None:
                 raise ValueError(f"manifest: {section}.{name}: expected a mapping, got {entry!r:.60}")
 

@@ -341,7 +341,7 @@ class World:
         Args:
             device: The device.
             attribute: The attribute.
-            store_and_forward: Whether values from past outages were handed in when the device was back.
+            store_and_forward: Whether the device uploaded its values from past outages when it reconnected.
         """
         stretches = device.note().stretches()
         if store_and_forward:
