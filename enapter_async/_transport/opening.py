@@ -128,10 +128,16 @@ class Opening:
         )
 
     def refused_with(self, error: Exception) -> aiohttp.ClientResponse | None:
-        """Return the response that a middleware turned into an exception with `raise_for_status`, or None."""
-        if isinstance(error, aiohttp.ClientResponseError) and not error.history and self._response is not None:
-            return self._response if self._response.status == error.status >= 300 else None
-        return None
+        """Return the error response that code of the session turned into an exception, or None.
+
+        That is `raise_for_status` of a middleware, or a failure to read the body.
+        """
+        response = self._response or (None if self._request is None else self._request.response)
+        if response is None or (response.status or 0) < 300:  # None until the head has arrived
+            return None
+        if isinstance(error, aiohttp.ClientResponseError):
+            return response if response.status == error.status and not error.history else None
+        return response if isinstance(error, aiohttp.ClientPayloadError) else None
 
     @property
     def sent(self) -> bool:

@@ -316,6 +316,19 @@ async def test_an_error_that_its_code_has_read_keeps_its_text(options: dict[str,
                 await read(client)
 
 
+@pytest.mark.parametrize("options", READING.values(), ids=READING)
+@pytest.mark.parametrize("safety", [Safety.READ, Safety.UNSAFE], ids=lambda safety: safety.value)
+async def test_an_error_status_counts_even_if_its_code_cannot_read_the_body(
+    options: dict[str, Any], safety: Safety
+) -> None:
+    cut_off = response(b"{}" * 20, 404)[:-5]
+    async with RawServer(sending(cut_off)).running() as server, aiohttp.ClientSession(**options) as session:
+        async with impatient(server, http_session=session) as client:
+            with pytest.raises(NotFoundError):
+                await CALLS[safety](client)
+        assert server.seen == 1
+
+
 async def test_a_body_of_which_its_code_has_read_a_part_is_never_short() -> None:
     async with RawServer(sending(rows())).running() as server:
         async with aiohttp.ClientSession(middlewares=[read_a_part]) as session:
