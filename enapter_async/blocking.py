@@ -47,7 +47,7 @@ class _Running:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it runs in this process. A fork has no threads of its parent."""
+        """Whether it runs in this process. A forked process has none of its parent's threads."""
         return self.process == os.getpid() and self.thread.is_alive()
 
     def ask_to_end(self) -> None:
@@ -185,7 +185,7 @@ class BlockingClient:
             finally:
                 if not task.done() and running.is_usable:
                     running.schedule(scope.cancel)
-                    if running.thread is not threading.current_thread():  # where it is when it is garbage collected
+                    if running.thread is not threading.current_thread():  # garbage collection may run this there
                         with suppress(CancelledError, ClientClosedError):
                             _result_of(running, task)
 
@@ -233,7 +233,7 @@ def _start(make_client: Callable[[], EnapterClient]) -> _Running:
     def serve() -> None:
         try:
             with asyncio.Runner() as runner:
-                runner.get_loop()  # before there is a coroutine that would not be awaited
+                runner.get_loop()  # if this fails, no coroutine is left unawaited
                 runner.run(_serve(make_client, opened))
         except BaseException as error:
             if opened.done():

@@ -335,7 +335,7 @@ def _environment_profile() -> Profile | None:
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None and not value.strip():
-        # From a variable that is not set: the default profile may be that of another server.
+        # It may come from an unset variable, and the default profile may belong to another server.
         raise click.BadParameter("must not be empty", context, parameter)
     if value is not None:
         context.meta[_CHOSEN] = value

@@ -260,7 +260,7 @@ class HistoryReader:
             with none_is_empty():
                 async for batch in history:
                     if batches and not has_same_series(batch, batches[-1]):
-                        # A resumed answer need not have the columns of the interrupted one.
+                        # A resumed response may have other columns than the interrupted one.
                         await self._commit(take_missing())
                         batches, cells = [], 0
                     batches.append(batch)

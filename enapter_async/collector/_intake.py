@@ -130,7 +130,7 @@ class Intake:
             back = {name: track.dropped.pop(name) for name in names if name in track.dropped}
             if back:
                 self.doubt((device,), min(back.values()), since, "it was not selected")
-                # The next response may still be without them. Then their first values end the gap.
+                # The next response may not contain them yet. Their first values then end the gap.
                 track.unsteady.update(back)
         for device, names in before.items():
             left = units.get(device, {})
@@ -248,7 +248,7 @@ class Intake:
             spans: Start and end of the range that was looked up, by device.
             missing: Attributes with missing rows.
             stored: Rows that the store had in this range.
-            again: Devices that will be looked up again. Nothing is learned of them, and they do not count.
+            again: Devices that will be looked up again. Nothing is learned from them, and they are not counted.
 
         Returns:
             Number of attributes that report often enough to have rows and had none.

@@ -108,7 +108,7 @@ class RepairQueue:
         self._refused[key] = self._clock() + _REFUSED_SECONDS * parts
 
     def put_back(self, job: RepairJob) -> None:
-        """Try the gaps of a job that failed after all others, and their later parts first."""
+        """Move the gaps of a failed job behind all others, and try their later parts first."""
         for gap in job.gaps:
             key = _key(gap)
             self._failed.add(key)

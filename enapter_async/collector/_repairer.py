@@ -51,7 +51,8 @@ Settled: TypeAlias = Callable[
     [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], StoredSteps, Collection[str]], int
 ]
 """Takes the time range of each device that was looked up, the attributes with missing rows, the rows in the store, and
-the devices that will be looked up again. Returns the number of attributes whose expected values are nowhere."""
+the devices that will be looked up again. Returns the number of attributes whose expected values
+are neither in history nor in the store."""
 
 
 class Repairer:

@@ -347,7 +347,7 @@ class Collector:
 
     async def _write(self) -> None:
         await self._writer.run()
-        self._stop.set()  # even if no poll succeeds, which would notice that writing has failed
+        self._stop.set()  # otherwise only a successful poll would notice that writing has failed
 
     async def _run_beside(self, scope: anyio.CancelScope) -> None:
         with scope:

@@ -34,7 +34,7 @@ SELECT gap.id, gap.device_id, gap.start, gap.before, gap.reason FROM new CROSS J
 _INSERT_GAP: Final = "INSERT INTO telemetry_gaps (device_id, start, before, reason) VALUES (?,?,?,?)"
 _DELETE_GAP: Final = "DELETE FROM telemetry_gaps WHERE id = ?"
 _LAST: Final = 253_402_300_799_000_000
-"""The last second that a text can contain."""
+"""The last second that can be written as a text, in microseconds since 1970."""
 
 _logger = logging.getLogger("enapter_async.collector")
 
@@ -62,7 +62,7 @@ class SqliteJournal:
         )
 
     def change(self, note: Sequence[Gap], replace: Mapping[int, Sequence[Gap]]) -> None:
-        """Add gaps, and replace others by their rest, within a transaction.
+        """Add gaps, and replace others with what remains of them, within a transaction.
 
         Args:
             note: Gaps to add. They are joined with those that they touch.

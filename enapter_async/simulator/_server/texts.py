@@ -44,7 +44,7 @@ def require_token(name: str, value: object) -> str:
 
 
 def require_names(name: str, values: Collection[str]) -> set[str]:
-    """Return several names, none of them empty.
+    """Return several names, unless one is empty.
 
     Args:
         name: Name of the argument.

@@ -37,7 +37,7 @@ def run_in_thread(simulator: Simulator) -> Generator[SimulatorControl, None, Non
     def run() -> None:
         try:
             with asyncio.Runner() as runner:
-                runner.get_loop()  # before there is a coroutine that would not be awaited
+                runner.get_loop()  # if this fails, no coroutine is left unawaited
                 runner.run(_run(simulator, ready))
         except BaseException as error:
             if ready.done():
