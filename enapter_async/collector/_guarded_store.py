@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
@@ -68,6 +69,12 @@ class GuardedStore:
                 raise _MistakeError(f"must return {expected}, got {describe_value(result)}")
         except StorageError:
             raise
+        except asyncio.CancelledError as error:
+            # Without a request to cancel, something that the method awaited was cancelled.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise StoreMethodError(self._name, method, "raised CancelledError, but was not cancelled") from error
         except _MistakeError as error:
             raise StoreMethodError(self._name, method, str(error)) from error
         except Exception as error:

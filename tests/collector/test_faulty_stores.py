@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +79,14 @@ async def raise_another_error_of_ours(*_: object, **__: object) -> None:
     raise SelectionError("there is no such device")
 
 
-MISTAKES: list[tuple[Callable[..., Any], type[Exception]]] = [
+async def await_a_cancelled_future(*_: object, **__: object) -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+MISTAKES: list[tuple[Callable[..., Any], type[BaseException]]] = [
+    (await_a_cancelled_future, asyncio.CancelledError),
     (fail, RuntimeError),
     (raise_unicode_error, UnicodeDecodeError),
     (raise_another_error_of_ours, SelectionError),
@@ -120,7 +128,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("enapter_async.collector._repairer._LOOK_SECONDS", 0.1)
 
 
-def judge(error: Exception, store: Store, method: str, cause: type[Exception]) -> None:
+def judge(error: Exception, store: Store, method: str, cause: type[BaseException]) -> None:
     assert type(error) is StoreMethodError
     assert isinstance(error, StorageError)
     assert not error.temporary
@@ -132,7 +140,7 @@ def judge(error: Exception, store: Store, method: str, cause: type[Exception]) -
 @pytest.mark.parametrize(("mistake", "cause"), MISTAKES)
 @pytest.mark.parametrize("method", sorted(list_methods(JournaledStore) - {"write"}))
 async def test_a_mistake_in_a_store_with_a_journal(
-    database: Path, method: str, mistake: Callable[..., Any], cause: type[Exception]
+    database: Path, method: str, mistake: Callable[..., Any], cause: type[BaseException]
 ) -> None:
     async with Journaled(database) as store:
         await store.commit((), note=[UNSELECTED])
@@ -151,7 +159,7 @@ async def test_a_mistake_in_a_store_with_a_journal(
 @pytest.mark.parametrize(("mistake", "cause"), MISTAKES)
 @pytest.mark.parametrize("method", sorted(list_methods(GapNotingStore)))
 async def test_a_mistake_in_a_store_that_notes_gaps(
-    tmp_path: Path, method: str, mistake: Callable[..., Any], cause: type[Exception]
+    tmp_path: Path, method: str, mistake: Callable[..., Any], cause: type[BaseException]
 ) -> None:
     async with Noting(tmp_path / "t.jsonl", "jsonl") as store:
         collector, received, error = await collect(store, method, mistake)
@@ -189,7 +197,7 @@ async def test_a_mistake_at_the_start_is_not_retried(database: Path, method: str
 @pytest.mark.parametrize(("mistake", "cause"), MISTAKES)
 @pytest.mark.parametrize("method", ["read_gaps", "read_keys", "commit"])
 async def test_a_mistake_ends_a_repair(
-    database: Path, method: str, mistake: Callable[..., Any], cause: type[Exception]
+    database: Path, method: str, mistake: Callable[..., Any], cause: type[BaseException]
 ) -> None:
     async with Simulator(devices=2) as sim, EnapterClient(base_url=sim.url, token=sim.token) as client:
         async with Journaled(database) as store:
