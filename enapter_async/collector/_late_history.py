@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from math import inf
 from typing import Final
 
@@ -29,7 +30,7 @@ class LateHistory:
         """Gaps that were recorded again and not yet looked up, by device."""
 
     def schedule(
-        self, job: RepairJob, answered: Collection[str], found: Mapping[tuple[str, str], int], now: int
+        self, job: RepairJob, answered: AbstractSet[str], found: Mapping[tuple[str, str], int], now: int
     ) -> set[str]:
         """Schedule the gaps of a job whose history may not be complete yet, and return their devices.
 
@@ -45,7 +46,7 @@ class LateHistory:
             first_found[device] = min(time, first_found.get(device, time))
         for gap in job.gaps:
             part = attrs.evolve(gap, id=None, start=max(gap.start, job.start), before=min(gap.before, job.before))
-            devices = [device for device in answered if gap.device_id in (None, device)]
+            devices = answered if gap.device_id is None else answered & {gap.device_id}
             if part.start >= part.before or gap.reason == POLLS_MISSED or not devices:
                 continue
             repeated, new = self._take_recorded(part)

@@ -265,7 +265,7 @@ class Repairer:
         self._refuse(job, refused, reading.unreadable)
         await self._commit(last, {gap.id: self._rest(gap, job, refused) for gap in job.gaps if gap.id is not None})
         spans = {device: span for device, span in job.spans.items() if device not in refused}
-        again = self._late_history.schedule(job, spans, reading.found, self._now())
+        again = self._late_history.schedule(job, spans.keys(), reading.found, self._now())
         empty = self._settled(spans, reading.found, job.stored, again)
         if job.start >= job.before:
             return  # an empty gap, which is no longer in the journal

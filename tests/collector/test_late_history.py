@@ -162,13 +162,13 @@ class Journal:
             }
             self.looked_up += len(steps)
             if is_refused:
-                self.late_history.schedule(job, [], {}, self.now)
+                self.late_history.schedule(job, set(), {}, self.now)
                 return
             self._gaps = [gap for gap in self._gaps if gap not in job.gaps]
             self.note([rest for gap in job.gaps for rest in gap.without(job.start, job.before)])
             new = steps - self._filled
             self._filled |= new
-            self.late_history.schedule(job, ["d"], {("d", "a"): min(new)} if new else {}, self.now)
+            self.late_history.schedule(job, {"d"}, {("d", "a"): min(new)} if new else {}, self.now)
 
 
 @pytest.mark.parametrize("step", [1, 10])
