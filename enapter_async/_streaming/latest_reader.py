@@ -108,15 +108,19 @@ class LatestReader:
 
     def report_unreadable(self, device: str, attribute: str | None, reason: str) -> None:
         """Report an unreadable value, once."""
-        if self._reported.get((device, attribute)) != reason:
-            self._reported[device, attribute] = reason
+        if self._is_new(device, attribute, reason):
             self._report(ValueUnreadable(device=device, attribute=attribute, reason=reason))
 
     def report_missing(self, device: str, attribute: str, warning: str) -> None:
         """Report a missing value, once."""
-        if self._reported.get((device, attribute)) != warning:
-            self._reported[device, attribute] = warning
+        if self._is_new(device, attribute, warning):
             self._report(ValueMissing(device=device, attribute=attribute, warning=warning))
+
+    def _is_new(self, device: str, attribute: str | None, text: str) -> bool:
+        """Return whether this differs from what was last reported about a value, and remember it."""
+        known = self._reported.get((device, attribute))
+        self._reported[device, attribute] = text
+        return known != text
 
     def _read(self, device: str, attribute: str, point: object) -> tuple[datetime | None, JSON]:
         """Return time and value of an unusual point."""

@@ -147,7 +147,6 @@ class HistoryReader:
 
     async def _read_tolerating(self, job: RepairJob, part: HistoryPart, reading: Reading) -> Sequence[Row]:
         """Read a part. If that fails, read it in smaller parts, so that only one attribute is affected."""
-        devices = {series.device for series in part.query.series}
         try:
             return await self._read_noting(job, part, reading)
         except RequestError as error:
@@ -157,7 +156,7 @@ class HistoryReader:
             if not (_concerns_a_device(error) or may_be_one_of_several):
                 raise
             reading.problem = reading.problem or error
-            if len(devices) == 1:
+            if len({series.device for series in part.query.series}) == 1:
                 return await self._read_attributes(job, part, reading, error)
         rows: list[Row] = []
         for single in plan_history(part.query, devices_per_request=1):

@@ -11,7 +11,7 @@ from enapter_async.collector._repair_job import RepairJob, plan_job
 from enapter_async.collector._silence import LONGEST_GAP
 from enapter_async.collector.gaps import Gap
 
-_Key: TypeAlias = tuple[str | None, int]
+GapKey: TypeAlias = tuple[str | None, int]
 """Device and start of a gap. They stay the same while it grows, unlike its `id`."""
 _LEAST_STEPS: Final = 30
 """Number of steps to wait for before filling a part of a gap that is not over."""
@@ -33,11 +33,11 @@ class RepairQueue:
         self._step = step
         self._longest = longest
         self._clock = clock
-        self._refused: dict[_Key, float] = {}
-        self._failed: set[_Key] = set()
-        self._begins: dict[_Key, int] = {}
+        self._refused: dict[GapKey, float] = {}
+        self._failed: set[GapKey] = set()
+        self._begins: dict[GapKey, int] = {}
         """Where to continue in a gap whose earlier parts could not be read."""
-        self._strides: dict[_Key, int] = {}
+        self._strides: dict[GapKey, int] = {}
 
     def next_job(self, gaps: Sequence[Gap], devices: Collection[str], over: int) -> tuple[RepairJob | None, float]:
         """Return the next job, or None and the seconds until there may be one.
@@ -51,7 +51,7 @@ class RepairQueue:
         self._refused = {key: until for key, until in self._refused.items() if until > now}
         suspects = {device for (device, _), until in self._refused.items() if until < inf}
         fillable = {None, *devices}
-        possible = [gap for gap in gaps if gap.device_id in fillable and _key(gap) not in self._refused]
+        possible = [gap for gap in gaps if gap.device_id in fillable and get_key(gap) not in self._refused]
         ranked = [(self._rank(gap, suspects), gap) for gap in possible if self._find_end(gap) <= over]
         if not ranked:
             waits = [(self._find_end(gap) - over) / 1e6 for gap in possible]
@@ -70,7 +70,7 @@ class RepairQueue:
         return min(-(-gap.before // self._step), self._find_begin(gap) // self._step + _LEAST_STEPS) * self._step
 
     def _find_begin(self, gap: Gap) -> int:
-        begin = self._begins.get(_key(gap), gap.start)
+        begin = self._begins.get(get_key(gap), gap.start)
         return begin if begin < gap.before else gap.start
 
     def plan(self, gaps: Sequence[Gap], devices: Collection[str], over: int) -> RepairJob:
@@ -96,42 +96,42 @@ class RepairQueue:
             is_readable: Whether some attributes could be read. Otherwise parts are left out, each time twice as many,
                 since the server may reject all of them. The last part is not left out.
         """
-        key = _key(gap)
+        key = get_key(gap)
         left_out = 0 if is_readable else self._strides.get(key, 0)
         if before < gap.before:
             self._begins[key] = max(before, min(before + left_out * self._longest, gap.before - self._longest))
             self._strides[key] = 2 * left_out + 1
             return
         self._forget(key)
-        # On average one part is read in this time, also if a part of each is readable and thus read again.
+        # Readable attributes of all parts are read again then, so a long gap waits longer: the load stays the same.
         parts = -(-(gap.before - gap.start) // self._longest) if is_readable else 1
         self._refused[key] = self._clock() + _REFUSED_SECONDS * parts
 
     def put_back(self, job: RepairJob) -> None:
         """Move the gaps of a failed job behind all others, and try their later parts first."""
         for gap in job.gaps:
-            key = _key(gap)
+            key = get_key(gap)
             self._failed.add(key)
             if job.start < job.before < gap.before:
                 self._begins[key] = job.before
             else:
                 self._forget(key)
 
-    def _forget(self, key: _Key) -> None:
+    def _forget(self, key: GapKey) -> None:
         self._begins.pop(key, None)
         self._strides.pop(key, None)
 
     def list_unreadable(self, gaps: Sequence[Gap]) -> Iterator[Gap]:
         """Refuse gaps that no request can contain, and yield them."""
         for gap in gaps:
-            if gap.start < 0 and _key(gap) not in self._refused:
-                self.refuse(*_key(gap), forever=True)
+            if gap.start < 0 and get_key(gap) not in self._refused:
+                self.refuse(*get_key(gap), forever=True)
                 yield gap
 
     def _rank(self, gap: Gap, suspects: Collection[str | None]) -> tuple[bool, bool, bool]:
-        is_suspect = (gap.device_id is not None and gap.device_id in suspects) or _key(gap) in self._begins
-        return _key(gap) in self._failed, is_suspect, gap.before - gap.start > LONGEST_GAP
+        is_suspect = (gap.device_id is not None and gap.device_id in suspects) or get_key(gap) in self._begins
+        return get_key(gap) in self._failed, is_suspect, gap.before - gap.start > LONGEST_GAP
 
 
-def _key(gap: Gap) -> _Key:
+def get_key(gap: Gap) -> GapKey:
     return gap.device_id, gap.start

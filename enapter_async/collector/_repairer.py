@@ -24,7 +24,7 @@ from enapter_async.collector._late_history import LateHistory
 from enapter_async.collector._open_gaps import LOOK_SECONDS, OpenGaps
 from enapter_async.collector._problems import Problems, ends_polling
 from enapter_async.collector._repair_job import RepairJob, StoredSteps
-from enapter_async.collector._repair_queue import RepairQueue
+from enapter_async.collector._repair_queue import GapKey, RepairQueue, get_key
 from enapter_async.collector._times import SECOND, to_datetime
 from enapter_async.collector._writer import write_accepted
 from enapter_async.collector.events import CollectorEvent, GapsFilled, Skipped
@@ -45,8 +45,6 @@ _STEPS_IN_LOOK_UP: Final = 300
 _SETTLE: Final = 2 * SECOND
 """Seconds after the end of a step until it is in history."""
 _UNKNOWN: Final = "its gaps stay recorded, because it is gone or has no attributes to collect"
-_GapKey: TypeAlias = tuple[str | None, int]
-"""Device and start of a gap."""
 Settled: TypeAlias = Callable[
     [Mapping[str, tuple[int, int]], Collection[tuple[str, str]], StoredSteps, Collection[str]], int
 ]
@@ -171,7 +169,7 @@ class Repairer:
         Raises:
             EnapterError: History cannot be read at all, or the store cannot be written.
         """
-        given_up: dict[_GapKey, RequestError] = {}
+        given_up: dict[GapKey, RequestError] = {}
         filled = failed_in_a_row = 0
         while (job := (await self._next_job(given_up))[0]) is not None:
             try:
@@ -180,7 +178,7 @@ class Repairer:
                 failed_in_a_row += 1
                 if ends_polling(error) or isinstance(error, RateLimitedError) or failed_in_a_row >= _MOST_FAILURES:
                     raise
-                given_up.update(((gap.device_id, gap.start), error) for gap in job.gaps if gap.before <= job.before)
+                given_up.update((get_key(gap), error) for gap in job.gaps if gap.before <= job.before)
                 self._queue.put_back(job)
             else:
                 filled += 1
@@ -199,13 +197,13 @@ class Repairer:
             await self._commit([], {}, gaps)
             self._late_history.mark_recorded(gaps, now)
 
-    async def _next_job(self, without: Collection[_GapKey] = ()) -> tuple[RepairJob | None, float]:
+    async def _next_job(self, without: Collection[GapKey] = ()) -> tuple[RepairJob | None, float]:
         """Return the next job, or None and the seconds until there may be one.
 
         Args:
             without: Gaps to leave out.
         """
-        gaps = [gap for gap in await self.open_gaps.read() if (gap.device_id, gap.start) not in without]
+        gaps = [gap for gap in await self.open_gaps.read() if get_key(gap) not in without]
         if self._knows_all:
             unknown = {gap.device_id for gap in gaps if gap.device_id is not None}.difference(self._units())
             for device in sorted(unknown - self._reported_devices):

@@ -53,9 +53,7 @@ class CommittedTimes:
         for device, newest in self._newest.items():
             start = found.get(device, self._oldest[device])
             if start < newest or device not in found:
-                first, last = start // SECOND, newest // SECOND
-                reason = "the database lost rows"
-                gaps.append(Gap(device_id=device, start=first * SECOND, before=(last + 1) * SECOND, reason=reason))
+                gaps.append(_make_gap(device, start, newest, "the database lost rows"))
         return gaps
 
 
@@ -70,11 +68,18 @@ def find_replaced_rows(replaced: Mapping[str, int], found: Mapping[str, int], ag
         again: Seconds before the newest time that are part of the gap. Gaps within that time may have been
             recorded after the copy was made.
     """
-    gaps: list[Gap] = []
-    for device, newest in replaced.items() if found else ():
-        start = found.get(device, max(found.values()))
-        if start < newest:
-            first, last = start // SECOND - again, newest // SECOND
-            reason = "the file was replaced"
-            gaps.append(Gap(device_id=device, start=first * SECOND, before=(last + 1) * SECOND, reason=reason))
-    return gaps
+    if not found:
+        return []
+    latest = max(found.values())
+    starts = ((device, found.get(device, latest), newest) for device, newest in replaced.items())
+    return [
+        _make_gap(device, start - again * SECOND, newest, "the file was replaced")
+        for device, start, newest in starts
+        if start < newest
+    ]
+
+
+def _make_gap(device: str, first: int, last: int, reason: str) -> Gap:
+    """Return a gap of whole seconds that contains both times."""
+    start, before = first // SECOND * SECOND, (last // SECOND + 1) * SECOND
+    return Gap(device_id=device, start=start, before=before, reason=reason)
